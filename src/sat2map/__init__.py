@@ -1,0 +1,1 @@
+"""Turn satellite imagery into maps: train, judge and use pix2pix models."""

@@ -1,0 +1,67 @@
+"""Owns the errors that users see: each is one sentence that says what is wrong, where, and the nearest fix.
+
+```
+Sat2MapError
+├── SettingsError        a setting, preset, palette or combination of them
+├── DataError            a data set as a whole: layout, split, pairs
+│   └── ImageError       one image file
+├── ModelFileError       a model file or checkpoint
+├── RunError             a run folder: one that exists, cannot be resumed, is not a run
+├── TrainingError        a training that cannot go on (NaN, out of memory)
+├── OutputError          a file that cannot be written (it exists, the disk is full, no rights)
+└── MissingExtraError    an optional dependency that is not installed
+```
+
+The command line prints the sentence and exits with code 2. Our own mistakes are assertions, never these.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class Sat2MapError(Exception):
+    """Base of every error that is the user's to mend."""
+
+
+class SettingsError(Sat2MapError):
+    """A setting, preset or palette that cannot be used."""
+
+
+class DataError(Sat2MapError):
+    """A data set that cannot be used."""
+
+
+class ImageError(DataError):
+    """One image file that cannot be used."""
+
+
+class ModelFileError(Sat2MapError):
+    """A model file that cannot be used."""
+
+
+class RunError(Sat2MapError):
+    """A run folder that cannot be used."""
+
+
+class TrainingError(Sat2MapError):
+    """A training that cannot go on."""
+
+
+class OutputError(Sat2MapError):
+    """A file that cannot be written."""
+
+
+class MissingExtraError(Sat2MapError):
+    """An optional dependency that is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the '{extra}' extra: pip install 'sat2map[{extra}]'")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'x'?` for the known word nearest to `word`, or the list of known words."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
