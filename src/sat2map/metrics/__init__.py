@@ -1,0 +1,24 @@
+"""Scores of generated maps, as pure functions of numpy arrays, and how sure they are."""
+
+from sat2map.metrics.classes import Counts, class_edges, class_iou, confusion_matrix, mask_counts, mean_iou
+from sat2map.metrics.images import l1, pixel_accuracy, psnr, rmse, rmse_gcgan, ssim
+from sat2map.metrics.intervals import bootstrap_interval
+from sat2map.metrics.realism import SlicedWasserstein, sliced_wasserstein
+
+__all__ = [
+    "Counts",
+    "SlicedWasserstein",
+    "bootstrap_interval",
+    "class_edges",
+    "class_iou",
+    "confusion_matrix",
+    "l1",
+    "mask_counts",
+    "mean_iou",
+    "pixel_accuracy",
+    "psnr",
+    "rmse",
+    "rmse_gcgan",
+    "sliced_wasserstein",
+    "ssim",
+]

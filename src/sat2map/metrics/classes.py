@@ -1,0 +1,143 @@
+"""Owns scores of class maps: IoU of classes, precision and recall of thin things such as roads and edges.
+
+All are counts that add up over a data set; a score is taken of the sum, not averaged over images, so that
+an image with three pixels of water does not weigh as much as one of a harbour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+ClassMap = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+def confusion_matrix(fake_classes: ClassMap, target_classes: ClassMap, n: int) -> npt.NDArray[np.int64]:
+    """Count the pixels of each pair of classes.
+
+    Args:
+        fake_classes: class numbers below `n`, uint8 (h, w).
+        target_classes: class numbers below `n`, uint8 (h, w).
+        n: number of classes.
+
+    Returns:
+        int64 (n, n): entry [t, f] counts the pixels of class t in the target and f in the fake.
+    """
+    assert fake_classes.shape == target_classes.shape, (fake_classes.shape, target_classes.shape)
+    pairs = target_classes.ravel().astype(np.int64) * n + fake_classes.ravel()
+    counts = np.bincount(pairs, minlength=n * n)
+    assert len(counts) == n * n, "a class number is out of range"
+    return counts.reshape(n, n)
+
+
+def class_iou(confusion: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Intersection over union of each class (Jaccard index), 0..1.
+
+    Args:
+        confusion: counts (n, n), as of `confusion_matrix`, summed over the data set.
+
+    Returns:
+        float64 (n,), NaN for a class that is neither in the targets nor in the fakes.
+    """
+    both = np.diagonal(confusion).astype(np.float64)
+    either = confusion.sum(axis=0) + confusion.sum(axis=1) - both
+    iou = np.full(len(both), np.nan)
+    np.divide(both, either, out=iou, where=either > 0)
+    return iou
+
+
+def mean_iou(confusion: npt.NDArray[np.integer]) -> float:
+    """Mean of `class_iou` over the classes that occur, 0..1, NaN if none does.
+
+    Args:
+        confusion: counts (n, n), summed over the data set.
+    """
+    iou = class_iou(confusion)
+    present = iou[~np.isnan(iou)]
+    return float(present.mean()) if present.size else float("nan")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pixels of a mask that were hit, of how many: `sum(list_of_counts, Counts())` is the data set's."""
+
+    hit_fake: int = 0
+    """Fake pixels that lie close to a target pixel."""
+    n_fake: int = 0
+    hit_target: int = 0
+    """Target pixels that lie close to a fake pixel."""
+    n_target: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.hit_fake + other.hit_fake,
+            self.n_fake + other.n_fake,
+            self.hit_target + other.hit_target,
+            self.n_target + other.n_target,
+        )
+
+    @property
+    def precision(self) -> float:
+        """Share of fake pixels that are right, 0..1, NaN if there is none."""
+        return self.hit_fake / self.n_fake if self.n_fake else float("nan")
+
+    @property
+    def recall(self) -> float:
+        """Share of target pixels that are found, 0..1, NaN if there is none."""
+        return self.hit_target / self.n_target if self.n_target else float("nan")
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall, 0..1: 0 if one mask is empty, NaN if both are."""
+        if self.n_fake == self.n_target == 0:
+            return float("nan")
+        if self.hit_fake == 0 or self.hit_target == 0:
+            return 0.0
+        return 2 * self.precision * self.recall / (self.precision + self.recall)
+
+
+def mask_counts(fake_mask: Mask, target_mask: Mask, tolerance: float = 2) -> Counts:
+    """Count hits of one mask near the other, as the boundary F1 of Csurka et al. (BMVC 2013) does.
+
+    The road score is of the masks `classes == palette.index("road")`: the class road alone, without
+    highways. The edge score is of `class_edges`.
+
+    Args:
+        fake_mask: bool (h, w).
+        target_mask: bool (h, w).
+        tolerance: pixels as far apart as this (Euclidean, between centres) still count as a hit.
+    """
+    assert fake_mask.shape == target_mask.shape, (fake_mask.shape, target_mask.shape)
+    return Counts(
+        hit_fake=int(np.count_nonzero(fake_mask & _grown(target_mask, tolerance))),
+        n_fake=int(np.count_nonzero(fake_mask)),
+        hit_target=int(np.count_nonzero(target_mask & _grown(fake_mask, tolerance))),
+        n_target=int(np.count_nonzero(target_mask)),
+    )
+
+
+def class_edges(classes: ClassMap) -> Mask:
+    """Pixels whose right or lower neighbour has another class, bool (h, w).
+
+    Args:
+        classes: class numbers, uint8 (h, w).
+    """
+    edges = np.zeros(classes.shape, dtype=np.bool_)
+    edges[:, :-1] |= classes[:, :-1] != classes[:, 1:]
+    edges[:-1] |= classes[:-1] != classes[1:]
+    return edges
+
+
+def _grown(mask: Mask, radius: float) -> Mask:
+    """Pixels within `radius` of the mask: drawn once for each step in a disc, cheaper than distances."""
+    height, width = mask.shape
+    r = int(radius)
+    canvas = np.zeros((height + 2 * r, width + 2 * r), dtype=np.bool_)
+    for dy in range(-r, r + 1):
+        for dx in range(-r, r + 1):
+            if dy * dy + dx * dx <= radius * radius:
+                canvas[r + dy : r + dy + height, r + dx : r + dx + width] |= mask
+    return canvas[r : r + height, r : r + width]
