@@ -1,0 +1,1 @@
+"""Pairs of images: found, read, checked, cached, augmented, drawn."""

@@ -1,0 +1,291 @@
+"""Owns finding the pairs of a data set, splitting them, and reading one."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sat2map.errors import DataError, ImageError, nearest
+from sat2map.pixels import IMAGE_SUFFIXES, read_image, with_bands
+from sat2map.settings import Direction
+
+SPLITS = ("train", "val", "test")
+# Folder names of the two sides, as the common pix2pix and CycleGAN code bases call them.
+SIDES = (("source", "target"), ("A", "B"), ("trainA", "trainB"), ("valA", "valB"), ("testA", "testB"))
+CSV_NAME = "pairs.csv"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Where one pair lies on disk.
+
+    Attributes:
+        name: Unique in its split; used for file names and messages.
+        source: The source image, or the side-by-side image that holds both.
+        target: The target image; None where `source` holds both.
+        group: The place it shows, as a CSV says; pairs of one group are never split apart.
+    """
+
+    name: str
+    source: Path
+    target: Path | None
+    group: str | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that make up the pair."""
+        return (self.source,) if self.target is None else (self.source, self.target)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set's pairs by split.
+
+    Attributes:
+        pairs: `train`, `val` and `test`, each with its pairs; a split that is not there is missing.
+        strays: Files that have no partner.
+        made: True where there was no val split and one was cut from train.
+    """
+
+    pairs: dict[str, list[Pair]]
+    strays: list[Path]
+    made: bool = False
+
+    def __getitem__(self, split: str) -> list[Pair]:
+        if not self.pairs.get(split):
+            there = [name for name, pairs in self.pairs.items() if pairs]
+            raise DataError(f"the data set has no pairs in its split '{split}', {nearest(split, there)}")
+        return self.pairs[split]
+
+
+def find_pairs(
+    data: Path, *, group_column: str | None = None, val_fraction: float = 0.1, seed: int = 0
+) -> Splits:
+    """Find the pairs of a data set in any of the layouts that docs/data.md shows.
+
+    Args:
+        data: A folder, or a CSV file with columns `source` and `target` (or `file`, side by side), and
+            perhaps `split` and a group column. A folder may hold such a file as `pairs.csv`.
+        group_column: Column of the CSV that names the place; a split made here keeps places whole.
+        val_fraction: Share of the pairs (or groups) that go to `val` where the data set has none.
+        seed: Seed of that choice.
+
+    Raises:
+        DataError: No such folder, no pairs in it, or a CSV that lacks columns or names missing files.
+    """
+    data = Path(data)
+    if not data.exists():
+        raise DataError(
+            f"{data} does not exist: give --data a folder of pairs, or a CSV file that lists them"
+        )
+    table = data if data.is_file() else data / CSV_NAME
+    if data.is_file() and data.suffix.lower() != ".csv":
+        raise DataError(
+            f"{data} is a file: give --data the folder it lies in, or a CSV file that lists pairs"
+        )
+    if table.is_file():
+        splits = _from_csv(table, group_column)
+    elif group_column is not None:
+        raise DataError(f"group_column '{group_column}' needs a CSV: {data} holds no {CSV_NAME}")
+    else:
+        splits = _from_folders(data)
+    if not any(splits.pairs.values()):
+        raise DataError(
+            f"{data} holds no pairs: it needs side-by-side images, or two folders with matching names such "
+            "as source/ and target/, perhaps inside train/ and val/"
+        )
+    if splits.pairs.get("train") and not splits.pairs.get("val"):
+        return _make_val_split(splits, val_fraction, seed)
+    return splits
+
+
+def read_pair(
+    pair: Pair, direction: Direction = "source-to-target", bands: tuple[int, int] = (3, 3)
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Decode a pair.
+
+    Args:
+        pair: Where it lies.
+        direction: `target-to-source` swaps the two.
+        bands: Bands of source and target on disk, before any swap.
+
+    Returns:
+        Input and output of the generator, uint8 (h, w, bands) each, of one size.
+
+    Raises:
+        ImageError: A file cannot be decoded, cannot be split in two, or the sides' sizes differ.
+    """
+    pixels = read_image(pair.source).pixels
+    if pair.target is None:
+        width = pixels.shape[1]
+        if width % 2:
+            raise ImageError(
+                f"{pair.source} is {width} px wide: a side-by-side pair needs an even width; crop one column"
+            )
+        source, target = pixels[:, : width // 2], pixels[:, width // 2 :]
+    else:
+        source, target = pixels, read_image(pair.target).pixels
+        if source.shape[:2] != target.shape[:2]:
+            raise ImageError(
+                f"{pair.source} is {_size(source)} px but its partner {pair.target} is {_size(target)} px: "
+                "resize one to the other"
+            )
+    source = with_bands(source, bands[0], pair.source)
+    target = with_bands(target, bands[1], pair.target or pair.source)
+    return (target, source) if direction == "target-to-source" else (source, target)
+
+
+def _size(pixels: NDArray[np.uint8]) -> str:
+    return f"{pixels.shape[1]}×{pixels.shape[0]}"
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    """Sort 2.jpg before 10.jpg."""
+    return [
+        (0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", path.name) if part
+    ]
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(
+        (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")),
+        key=_natural,
+    )
+
+
+def _from_folders(data: Path) -> Splits:
+    pairs: dict[str, list[Pair]] = {}
+    strays: list[Path] = []
+    for split in SPLITS:
+        for sides in _side_folders(data, split):
+            found, alone = _match(*sides)
+            pairs.setdefault(split, []).extend(found)
+            strays.extend(alone)
+        if split not in pairs and (data / split).is_dir():
+            pairs[split] = [Pair(path.stem, path, None) for path in _images(data / split)]
+    if not pairs:
+        for first, second in SIDES[:2]:
+            if (data / first).is_dir() and (data / second).is_dir():
+                pairs["train"], strays = _match(data / first, data / second)
+                return Splits(pairs, strays)
+        pairs["train"] = [Pair(path.stem, path, None) for path in _images(data)]
+    return Splits(pairs, strays)
+
+
+def _side_folders(data: Path, split: str) -> list[tuple[Path, Path]]:
+    """Return a split's source and target folders: train/source, trainA or A/train, and their partners."""
+    for first, second in SIDES:
+        candidates = [
+            (data / split / first, data / split / second),
+            (data / first / split, data / second / split),
+        ]
+        if first.startswith(split):
+            candidates.append((data / first, data / second))
+        for source, target in candidates:
+            if source.is_dir() and target.is_dir():
+                return [(source, target)]
+    return []
+
+
+def _match(source: Path, target: Path) -> tuple[list[Pair], list[Path]]:
+    """Match the images of two folders by name without suffix; return the pairs and those left alone."""
+    sources, targets = _images(source), {path.stem: path for path in _images(target)}
+    pairs = [Pair(path.stem, path, targets[path.stem]) for path in sources if path.stem in targets]
+    matched = {pair.name for pair in pairs}
+    strays = [path for path in (*sources, *targets.values()) if path.stem not in matched]
+    return pairs, strays
+
+
+def _from_csv(table: Path, group_column: str | None) -> Splits:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows, columns = [(reader.line_num, row) for row in reader], reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table} cannot be read as CSV: {error}") from None
+    side_by_side = "source" not in columns
+    needed = ["file"] if side_by_side else ["source", "target"]
+    if group_column is not None:
+        needed.append(group_column)
+    for column in needed:
+        if column not in columns:
+            raise DataError(
+                f"{table} has no column '{column}' ({nearest(column, columns)}); "
+                "it needs 'source' and 'target', or 'file' for side-by-side images"
+            )
+    pairs: dict[str, list[Pair]] = {}
+    for line, row in rows:
+        for column in needed:
+            if not row[column]:
+                raise DataError(f"{table}, line {line}: column '{column}' is empty")
+        files = [table.parent / row[column] for column in needed[: 1 if side_by_side else 2]]
+        for path in files:
+            if not path.is_file():
+                raise DataError(f"{table}, line {line}: {path} does not exist")
+        split = row.get("split") or _split_of(Path(row[needed[0]]))
+        if split not in SPLITS:
+            raise DataError(f"{table}, line {line}: unknown split '{split}', {nearest(split, SPLITS)}")
+        pair = Pair(
+            name=Path(row[needed[0]]).stem,
+            source=files[0],
+            target=None if side_by_side else files[1],
+            group=row[group_column] if group_column is not None else None,
+        )
+        pairs.setdefault(split, []).append(pair)
+    return Splits({split: _with_unique_names(found) for split, found in pairs.items()}, [])
+
+
+def _split_of(path: Path) -> str:
+    """Read the split of `val/3.jpg` off its path, from the file upwards; anything else is train."""
+    return next((part for part in reversed(path.parts[:-1]) if part in SPLITS), "train")
+
+
+def _with_unique_names(pairs: list[Pair]) -> list[Pair]:
+    counts = Counter(pair.name for pair in pairs)
+    return [
+        replace(pair, name=f"{pair.source.parent.name}-{pair.name}") if counts[pair.name] > 1 else pair
+        for pair in pairs
+    ]
+
+
+def _make_val_split(splits: Splits, fraction: float, seed: int) -> Splits:
+    """Move whole groups (single pairs where there are none) from train to val, by a hash of their names.
+
+    A pair's side depends on its name and the seed alone: adding pairs moves no other pair across.
+    """
+    pairs = splits.pairs["train"]
+
+    def place(pair: Pair) -> str:
+        return pair.group if pair.group is not None else pair.name
+
+    groups = sorted({place(pair) for pair in pairs}, key=lambda group: _hash(group, seed))
+    if len(groups) < 2:
+        raise DataError(
+            f"{len(groups)} {'pair' if len(pairs) == 1 else 'group'} cannot be split into train and val: "
+            "add pairs, or make train/ and val/ folders"
+        )
+    held_out = {group for group in groups if _hash(group, seed) < fraction} or {groups[0]}
+    if len(held_out) == len(groups):
+        held_out.remove(groups[-1])
+    train = [pair for pair in pairs if place(pair) not in held_out]
+    val = [pair for pair in pairs if place(pair) in held_out]
+    return Splits({**splits.pairs, "train": train, "val": val}, splits.strays, made=True)
+
+
+def _hash(text: str, seed: int) -> float:
+    digest = hashlib.blake2b(text.encode(), digest_size=8, salt=str(seed).encode()[:16]).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def first_strays(strays: Iterable[Path]) -> str:
+    """Name the first of the files without a partner."""
+    names = [str(path) for path in strays]
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
