@@ -53,8 +53,8 @@ _TURNS = {
 
 # `exact` keeps the colours below full transparency.
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    ".jpg": {"quality": 95},
-    ".jpeg": {"quality": 95},
+    ".jpg": {"quality": 95, "subsampling": 0},
+    ".jpeg": {"quality": 95, "subsampling": 0},
     ".webp": {"lossless": True, "exact": True},
 }
 
@@ -81,8 +81,8 @@ def read_image(path: Path) -> Picture:
     with _open(path) as image:
         _refuse_what_would_be_damaged(path, image)
         image.load()
-        # Not ImageOps.exif_transpose: it rewrites all of the EXIF, and stumbles over damage in any of its fields.
-        turn = _TURNS.get(image.getexif().get(Base.Orientation))
+        # Not ImageOps.exif_transpose: it rewrites all of the EXIF, and stumbles over damage in any field.
+        turn = _TURNS.get(image.getexif().get(Base.Orientation, 1))
         return _to_picture(image if turn is None else image.transpose(turn))
 
 
@@ -93,19 +93,12 @@ def read_size(path: Path) -> tuple[int, int]:
         ImageError: The file is missing or no image.
     """
     with _open(path) as image:
-        if isinstance(
-            image, TiffImageFile
-        ):  # its size is upright in some versions of Pillow, and not in others
+        if isinstance(image, TiffImageFile):  # its size is the upright one in newer versions of Pillow only
             stored = image.tag_v2[Base.ImageLength], image.tag_v2[Base.ImageWidth]
         else:
             stored = image.height, image.width
         # Not image.getexif(): a PNG's looks for EXIF behind the pixels, and decodes all of them on its way.
-        turned = Image.Image.getexif(image).get(0x0112, 1) in (
-            5,
-            6,
-            7,
-            8,
-        )  # the orientations that swap the sides
+        turned = Image.Image.getexif(image).get(Base.Orientation) in (5, 6, 7, 8)  # those that swap the sides
         return stored[::-1] if turned else stored
 
 
@@ -143,7 +136,7 @@ def write_image(path: Path, pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] 
     """Write an image atomically, in the format of the path's suffix.
 
     Args:
-        path: Where to; .jpg is written at quality 95.
+        path: Where to; .jpg is written at quality 95 with all of its colour, which thin map lines need.
         pixels: uint8 array (h, w, bands).
         alpha: uint8 array (h, w) or None.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
-from sat2map.errors import SettingsError
-from sat2map.settings import Device, Precision
+from sat2map.errors import SettingsError, TrainingError
+from sat2map.settings import Device, Precision, TrainSettings
 
 
 def pick_device(device: Device) -> torch.device:
@@ -55,6 +56,22 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
+
+
+@contextlib.contextmanager
+def out_of_memory_told(settings: TrainSettings) -> Iterator[None]:
+    """Say in words that a training step is too large for the device.
+
+    Raises:
+        TrainingError: The device ran out of memory.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise TrainingError(
+            f"the device ran out of memory: lower batch_size (now {settings.batch_size}), "
+            f"crop_size (now {settings.crop_size}) or width (now {settings.width})"
+        ) from None
 
 
 def step_seed(seed: int, *which: int | str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -25,6 +25,7 @@ Norm = Literal["batch", "instance", "group", "none"]
 Upsample = Literal["transpose", "resize", "shuffle"]
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class GeneratorSpec(BaseModel):
@@ -76,11 +77,11 @@ class TrainSettings(BaseModel):
     color_jitter: float = Field(
         0.0, ge=0, le=0.5, description="Random gain and offset of the source's bands (share of the range)."
     )
-    source_bands: int = Field(3, ge=1, le=4, description="Bands of the source (channels).")
-    target_bands: int = Field(3, ge=1, le=4, description="Bands of the target (channels).")
+    source_bands: Literal[1, 3] = Field(3, description="Bands of the source (channels).")
+    target_bands: Literal[1, 3] = Field(3, description="Bands of the target (channels).")
     palette: str = Field(
         "maps",
-        description="Map classes: a built-in name, a JSON file, or 'none' for targets that are not maps.",
+        description="Map classes: a built-in name, a JSON file, or 'none'; what draws photos has none.",
     )
     ground_sample_distance: float | None = Field(
         None, gt=0, description="Ground size of a pixel at image_size (metres), noted in the model file."
@@ -99,9 +100,6 @@ class TrainSettings(BaseModel):
     dropout: float = Field(
         0.5, ge=0, lt=1, description="Dropout rate in the generator's inner decoder layers."
     )
-    class_head: bool = Field(
-        False, description="Give the generator a second output: probabilities of the palette's classes."
-    )
     discriminator_width: int = Field(
         64, ge=4, description="Channels of the discriminator's first layer (the paper's ndf)."
     )
@@ -116,18 +114,22 @@ class TrainSettings(BaseModel):
     )
     l1_weight: float = Field(100.0, ge=0, description="Weight of the L1 loss (the paper's lambda).")
     l1_balance: float = Field(
-        0.0, ge=0, le=1, description="Exponent b of the L1 weight frequency^-b of a pixel's map class."
+        0.0,
+        ge=0,
+        le=1,
+        description="Exponent b of the L1 weight frequency^-b of a pixel's map class; 0: all weigh alike.",
     )
     class_weight: float = Field(
-        10.0, ge=0, description="Weight of the class head's cross-entropy, where there is a class head."
+        0.0,
+        ge=0,
+        description="Weight of the cross-entropy of a second output, the map classes; 0: no such output.",
     )
 
     # optimisation
     batch_size: int = Field(1, ge=1, description="Pairs in a training step.")
     epochs: int = Field(200, ge=1, description="Passes over the training pairs.")
     learning_rate: float = Field(2e-4, gt=0, description="Adam's step size.")
-    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first-moment decay.")
-    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second-moment decay.")
+    betas: tuple[Decay, Decay] = Field((0.5, 0.999), description="Adam's decays of the two moments.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "linear", description="Learning rate: constant, linear decay in the second half, or cosine decay."
     )
@@ -158,7 +160,8 @@ class TrainSettings(BaseModel):
             if size % multiple:
                 near = max(multiple, round(size / multiple) * multiple)
                 raise ValueError(
-                    f"{name} {size} is not a multiple of {multiple}, which this generator needs: use {near}"
+                    f"{name} {size} is not a multiple of {multiple}, which this generator needs: "
+                    f"use {near}, or a smaller depth"
                 )
         least = 3 * 2**self.discriminator_layers
         if self.crop_size < least:
@@ -166,13 +169,11 @@ class TrainSettings(BaseModel):
                 f"crop_size {self.crop_size} leaves the discriminator no patch with discriminator_layers "
                 f"{self.discriminator_layers}: raise crop_size to {least} or lower discriminator_layers"
             )
-        if self.class_head and self.palette == "none":
+        if self.depth is None and self.generator == "unet" and self.crop_size >= 64 and multiple < 32:
+            near = round(self.crop_size / 32) * 32
             raise ValueError(
-                "class_head needs the classes of a palette: give palette, or turn class_head off"
-            )
-        if self.l1_balance and self.palette == "none":
-            raise ValueError(
-                "l1_balance needs the classes of a palette: give palette, or set l1_balance to 0"
+                f"crop_size {self.crop_size} can be halved only {_halvings(self.crop_size)} times, "
+                f"too few for a U-Net: use {near}, or set depth"
             )
         if self.norm == "batch" and self.batch_size == 1 and self.ema:
             raise ValueError(
@@ -180,6 +181,11 @@ class TrainSettings(BaseModel):
                 "raise batch_size to 4, use norm 'group', or set ema to 0"
             )
         return self
+
+    @property
+    def draws_maps(self) -> bool:
+        """Whether the generator's output has map classes: there is a palette, and the output is the map."""
+        return self.palette != "none" and self.direction == "source-to-target"
 
     def generator_spec(self, classes: int = 0) -> GeneratorSpec:
         """Return the generator's specification, with `classes` outputs for the class head."""

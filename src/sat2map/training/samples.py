@@ -1,0 +1,45 @@
+"""Owns the sample grid: source | fake | target of a few images, as one picture with headings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+HEADINGS = ("source", "fake", "target")
+GAP = 6  # px between pictures
+HEADER = 26  # px above them
+PAPER, INK = (255, 255, 255), (40, 44, 52)
+
+
+def draw_grid(
+    rows: Sequence[Sequence[NDArray[np.uint8]]], headings: Sequence[str] = HEADINGS
+) -> NDArray[np.uint8]:
+    """Draw rows of pictures, one column a heading.
+
+    Args:
+        rows: For each row as many pictures as headings, uint8 (h, w, 1 to 4), all of one size; of more than
+            three bands the first three are shown.
+        headings: What stands above the columns.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    height, width = rows[0][0].shape[:2]
+    columns = len(headings)
+    canvas = Image.new(
+        "RGB", (columns * (width + GAP) + GAP, HEADER + len(rows) * (height + GAP) + GAP // 2), PAPER
+    )
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(size=14)
+    for column, heading in enumerate(headings):
+        middle = GAP + column * (width + GAP) + width // 2
+        draw.text((middle, HEADER // 2), heading, fill=INK, font=font, anchor="mm")
+    for i, row in enumerate(rows):
+        for column, picture in enumerate(row):
+            rgb = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture[..., :3]
+            where = (GAP + column * (width + GAP), HEADER + i * (height + GAP))
+            canvas.paste(Image.fromarray(np.ascontiguousarray(rgb)), where)
+    return np.asarray(canvas)

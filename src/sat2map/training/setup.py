@@ -1,0 +1,154 @@
+"""Owns what must be ready before the first step: data found and cached, networks built, all of it checked."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import torch
+
+from sat2map.data.cache import PairCache, open_cache
+from sat2map.data.pairs import find_pairs, first_strays
+from sat2map.errors import DataError, SettingsError
+from sat2map.losses import class_weights
+from sat2map.model_file import ModelHeader
+from sat2map.nets import count_parameters
+from sat2map.palette import Palette
+from sat2map.runtime import out_of_memory_told, pick_device, pick_precision
+from sat2map.settings import TrainSettings
+from sat2map.training.batches import Batches, class_frequencies
+from sat2map.training.journal import refuse_used_folder
+from sat2map.training.step import Networks, make_networks, make_step
+
+WHOLE_LIMIT = 1024  # px; a fully convolutional generator translates up to this in one piece
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that the loop works with, on the device."""
+
+    settings: TrainSettings
+    train: PairCache
+    val: PairCache
+    palette: Palette | None
+    device: torch.device
+    dtype: torch.dtype
+    networks: Networks
+    batches: Batches
+    class_weights: torch.Tensor | None
+    header: ModelHeader
+
+
+def set_up(settings: TrainSettings) -> Setup:
+    """Find and cache the data and build the networks.
+
+    Raises:
+        DataError: The data cannot be used.
+        SettingsError: The settings do not fit the data or the machine.
+    """
+    device = pick_device(settings.device)
+    palette = Palette.load(settings.palette) if settings.draws_maps else None
+    spec = settings.generator_spec(len(palette.classes) if palette and settings.class_weight else 0)
+    if palette is not None and spec.target_bands != 3:
+        raise SettingsError(
+            f"palette '{palette.name}' needs 3 target bands, not {spec.target_bands}: set palette to 'none'"
+        )
+    splits = find_pairs(
+        settings.data,
+        group_column=settings.group_column,
+        val_fraction=settings.val_fraction,
+        seed=settings.seed,
+    )
+    if splits.strays:
+        raise DataError(
+            f"{first_strays(splits.strays)} has no partner: add it or move the file away; "
+            f"'sat2map data check {settings.data}' lists all"
+        )
+    bands = (settings.source_bands, settings.target_bands)
+
+    def cache(split: str, size: int) -> PairCache:
+        return open_cache(
+            splits[split], size, direction=settings.direction, bands=bands, workers=settings.workers
+        )
+
+    train, val = cache("train", settings.load_size), cache("val", settings.image_size)
+    networks = make_networks(settings, spec, device)
+    weights = None
+    if palette is not None and (settings.l1_balance or settings.class_weight):
+        frequencies = torch.tensor(class_frequencies(train, palette))
+        weights = class_weights(frequencies, settings.l1_balance).to(device)
+    # A bottleneck of one pixel has seen one size only; translate in pieces of that size.
+    one_pixel = spec.architecture == "unet" and spec.multiple >= settings.crop_size
+    header = ModelHeader(
+        created_with=version("sat2map"),
+        generator=spec,
+        direction=settings.direction,
+        image_size=settings.image_size,
+        whole_limit=settings.crop_size if one_pixel else WHOLE_LIMIT,
+        ground_sample_distance=settings.ground_sample_distance,
+        inference_mode="eval",
+        palette=palette,
+        settings=settings.model_dump(mode="json", exclude={"data", "run"}),
+        data_fingerprint=train.fingerprint,
+    )
+    return Setup(
+        settings=settings,
+        train=train,
+        val=val,
+        palette=palette,
+        device=device,
+        dtype=pick_precision(settings.precision, device),
+        networks=networks,
+        batches=Batches(train, settings, palette, device),
+        class_weights=weights,
+        header=header,
+    )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a dry run finds out, without writing into the run folder.
+
+    Attributes:
+        pairs: Training and validation pairs.
+        parameters: Of generator and discriminator.
+        steps: In the whole run.
+        step_seconds: Measured on the second of two batches.
+        memory_bytes: Weights, gradients, Adam's moments and the average; on a GPU the peak measured.
+    """
+
+    pairs: tuple[int, int]
+    parameters: tuple[int, int]
+    steps: int
+    step_seconds: float
+    memory_bytes: int
+
+
+def dry_run(settings: TrainSettings) -> Estimate:
+    """Check all settings and data, make two steps, and estimate memory and time.
+
+    Raises:
+        Sat2MapError: Whatever would stop the training at its start.
+    """
+    refuse_used_folder(settings.run)
+    setup = set_up(settings)
+    step = make_step(settings, setup.networks, setup.device, setup.dtype, setup.class_weights)
+    for i in range(2):
+        began = time.monotonic()
+        with out_of_memory_told(settings):
+            losses = step(setup.batches(i), i)
+            float(losses["g"])  # wait for the device
+        seconds = time.monotonic() - began
+    generator, discriminator = (
+        count_parameters(network) for network in (setup.networks.generator, setup.networks.discriminator)
+    )
+    copies = 4 * (generator + discriminator) + (generator if settings.ema else 0)
+    on_gpu = setup.device.type == "cuda"
+    return Estimate(
+        pairs=(len(setup.train), len(setup.val)),
+        parameters=(generator, discriminator),
+        steps=settings.epochs * setup.batches.per_epoch,
+        step_seconds=seconds,
+        memory_bytes=torch.cuda.max_memory_allocated() if on_gpu else 4 * copies,
+    )

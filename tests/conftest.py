@@ -1,0 +1,32 @@
+"""Owns what all tests share: one thread, a cache folder of their own, and data that some machines have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SHARED_MAPS = Path(__file__).parents[2] / "shared" / "data" / "maps"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)  # the networks here are too small to share, and others may be running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAT2MAP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def maps_data() -> Path:
+    """The `maps` data set: train/, val/ and layout.csv. It is not ours to give away with the tests."""
+    if not (SHARED_MAPS / "layout.csv").is_file():
+        pytest.skip("the maps data set of the pix2pix paper is not on this machine")
+    return SHARED_MAPS

@@ -1,0 +1,275 @@
+"""Tests of sat2map.training.step, against a plain step written here on its own."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sat2map.settings import TrainSettings
+from sat2map.training.step import (
+    Batch,
+    Networks,
+    learning_rate_factor,
+    make_networks,
+    make_step,
+    update_average,
+)
+
+CPU = torch.device("cpu")
+KINDS = ("bce", "lsgan", "hinge")
+
+
+def small(**values: Any) -> TrainSettings:
+    given = {
+        "crop_size": 32,
+        "image_size": 32,
+        "width": 4,
+        "depth": 3,
+        "discriminator_width": 4,
+        "dropout": 0.0,
+    }
+    return TrainSettings(**{**given, "discriminator_layers": 2, "batch_size": 3, **values})
+
+
+def networks_for(settings: TrainSettings, classes: int = 0) -> Networks:
+    return make_networks(settings, settings.generator_spec(classes), CPU)
+
+
+def a_batch(seed: int = 0, classes: int | None = None) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    source, target = (torch.rand(3, 3, 32, 32, generator=generator) * 2 - 1 for _ in range(2))
+    if classes is None:
+        return Batch(source, target, None)
+    return Batch(source, target, torch.randint(classes, (3, 32, 32), generator=generator))
+
+
+def plain_step(
+    kind: str, n: Networks, batch: Batch, l1_weight: float
+) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Make one pix2pix step the plain way; return the losses and the discriminator's gradients."""
+    d_adam = torch.optim.Adam(n.discriminator.parameters(), 2e-4, betas=(0.5, 0.999))
+    g_adam = torch.optim.Adam(n.generator.parameters(), 2e-4, betas=(0.5, 0.999))
+    fake = n.generator(batch.source)
+
+    real_logits = n.discriminator(batch.source, batch.target)
+    fake_logits = n.discriminator(batch.source, fake.detach())
+    if kind == "bce":
+        d_real, d_fake = F.softplus(-real_logits).mean(), F.softplus(fake_logits).mean()
+    elif kind == "lsgan":
+        d_real, d_fake = ((real_logits - 1) ** 2).mean(), (fake_logits**2).mean()
+    else:
+        d_real, d_fake = (1 - real_logits).clamp(min=0).mean(), (1 + fake_logits).clamp(min=0).mean()
+    d = 0.5 * d_real + 0.5 * d_fake
+    gradients = list(torch.autograd.grad(d, list(n.discriminator.parameters())))
+    for parameter, gradient in zip(n.discriminator.parameters(), gradients, strict=True):
+        parameter.grad = gradient.clone()
+    d_adam.step()
+
+    logits = n.discriminator(batch.source, fake)
+    adversarial = {
+        "bce": lambda: F.softplus(-logits).mean(),
+        "lsgan": lambda: ((logits - 1) ** 2).mean(),
+        "hinge": lambda: -logits.mean(),
+    }[kind]()
+    l1 = (fake - batch.target).abs().mean()
+    g = adversarial + l1_weight * l1
+    parameters = list(n.generator.parameters())
+    for parameter, gradient in zip(parameters, torch.autograd.grad(g, parameters), strict=True):
+        parameter.grad = gradient
+    g_adam.step()
+    losses = {"d_real": d_real, "d_fake": d_fake, "d": d, "g_adversarial": adversarial, "l1": l1, "g": g}
+    return losses, gradients
+
+
+def assert_same_state(one: nn.Module, other: nn.Module) -> None:
+    for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_equals_the_plain_step(kind: str) -> None:
+    settings = small(adversarial=kind, l1_weight=10)
+    ours = networks_for(settings)
+    plain = copy.deepcopy(ours)
+    before = copy.deepcopy(ours)
+    losses = make_step(settings, ours, CPU, torch.float32, None)(a_batch(), 0)
+    expected, gradients = plain_step(kind, plain, a_batch(), 10)
+
+    assert losses.keys() == expected.keys()
+    for name, loss in losses.items():
+        assert float(loss) == pytest.approx(float(expected[name].detach()), rel=1e-5, abs=1e-6), name
+        assert not loss.requires_grad
+    assert_same_state(ours.discriminator, plain.discriminator)
+    assert_same_state(ours.generator, plain.generator)
+    # The discriminator's gradients are those of its own loss: nothing came from the generator's update.
+    for parameter, gradient in zip(ours.discriminator.parameters(), gradients, strict=True):
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-4)
+    for network, old in ((ours.generator, before.generator), (ours.discriminator, before.discriminator)):
+        moved = [not torch.equal(a, b) for a, b in zip(network.parameters(), old.parameters(), strict=True)]
+        assert any(moved)
+
+
+def test_the_discriminator_can_still_be_trained_after_a_step() -> None:
+    settings = small()
+    networks = networks_for(settings)
+    make_step(settings, networks, CPU, torch.float32, None)(a_batch(), 0)
+    assert all(parameter.requires_grad for parameter in networks.discriminator.parameters())
+
+
+def test_gradients_do_not_pile_up_over_steps() -> None:
+    settings = small(adversarial="lsgan")
+    networks = networks_for(settings)
+    step = make_step(settings, networks, CPU, torch.float32, None)
+    step(a_batch(0), 0)
+    before = copy.deepcopy(networks)
+    step(a_batch(1), 1)
+    _, gradients = plain_step("lsgan", before, a_batch(1), 100)
+    for parameter, gradient in zip(networks.discriminator.parameters(), gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-3)
+
+
+def test_without_the_adversarial_loss_the_discriminator_does_not_move_the_generator() -> None:
+    settings = small(adversarial_weight=0.0)
+    one, other = networks_for(settings), networks_for(settings)
+    for parameter in other.discriminator.parameters():
+        parameter.data.mul_(-3)
+    for networks in (one, other):
+        make_step(settings, networks, CPU, torch.float32, None)(a_batch(), 0)
+    assert_same_state(one.generator, other.generator)
+
+
+def test_balanced_l1_weighs_each_pixel_by_its_class() -> None:
+    settings = small(l1_balance=0.5, adversarial_weight=0.0, l1_weight=1.0)
+    networks, batch = networks_for(settings), a_batch(classes=3)
+    fake = copy.deepcopy(networks.generator)(batch.source).detach()
+    weights = torch.tensor([0.5, 1.0, 4.0])
+    losses = make_step(settings, networks, CPU, torch.float32, weights)(batch, 0)
+    assert batch.classes is not None
+    difference = (fake - batch.target).abs().mean(dim=1)
+    expected = sum(
+        float(difference[batch.classes == i].sum()) * float(weight) for i, weight in enumerate(weights)
+    )
+    assert float(losses["l1"]) == pytest.approx(expected / difference.numel(), rel=1e-5)
+    assert float(losses["g"]) == pytest.approx(float(losses["l1"]), rel=1e-6)
+
+
+def test_the_class_head_learns_by_cross_entropy() -> None:
+    settings = small(class_weight=7.0, adversarial_weight=0.0, l1_weight=1.0)
+    networks, batch = networks_for(settings, classes=3), a_batch(classes=3)
+    logits = copy.deepcopy(networks.generator)(batch.source).detach()[:, 3:]
+    losses = make_step(settings, networks, CPU, torch.float32, None)(batch, 0)
+    assert batch.classes is not None
+    log_p = logits - logits.exp().sum(dim=1, keepdim=True).log()
+    expected = -float(log_p.gather(1, batch.classes[:, None]).mean())
+    assert float(losses["classes"]) == pytest.approx(expected, rel=1e-5)
+    assert float(losses["g"]) == pytest.approx(float(losses["l1"]) + 7 * expected, rel=1e-5)
+
+
+def test_in_half_precision_losses_and_weights_stay_in_full_precision() -> None:
+    settings = small()
+    half, full = networks_for(settings), networks_for(settings)
+    losses = make_step(settings, half, CPU, torch.bfloat16, None)(a_batch(), 0)
+    expected = make_step(settings, full, CPU, torch.float32, None)(a_batch(), 0)
+    for name, loss in losses.items():
+        assert loss.dtype == torch.float32
+        assert float(loss) == pytest.approx(float(expected[name]), rel=0.05), name
+    assert {parameter.dtype for parameter in half.generator.parameters()} == {torch.float32}
+
+
+# networks
+
+
+def test_the_same_seed_draws_the_same_networks_and_another_does_not() -> None:
+    one, same, other = (networks_for(small(seed=seed)) for seed in (1, 1, 2))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(one.generator.parameters(), same.generator.parameters(), strict=True)
+    )
+    weights = [next(iter(n.generator.parameters())) for n in (one, other)]
+    assert not torch.equal(*weights)
+
+
+def test_the_optimizers_have_the_settings_values() -> None:
+    networks = networks_for(small(learning_rate=1e-3, betas=(0.3, 0.9)))
+    for optimizer in (networks.generator_optimizer, networks.discriminator_optimizer):
+        assert optimizer.param_groups[0]["lr"] == 1e-3
+        assert optimizer.param_groups[0]["betas"] == (0.3, 0.9)
+
+
+def test_weights_are_drawn_as_the_paper_does() -> None:
+    networks = networks_for(small(width=16, discriminator_width=16))
+    for network in (networks.generator, networks.discriminator):
+        kernels = torch.cat([p.detach().flatten() for p in network.parameters() if p.dim() == 4])
+        assert float(kernels.std()) == pytest.approx(0.02, rel=0.05)
+
+
+# the moving average
+
+
+# Far into a run the decay is the settings'; at step n before that it is (1 + n) / (10 + n).
+@pytest.mark.parametrize(("number", "decay"), [(1000, 0.9), (0, 0.1), (2, 0.25)])
+def test_the_average_follows_the_generator_by_hand(number: int, decay: float) -> None:
+    settings = small(ema=0.9)
+    networks = networks_for(settings)
+    before = copy.deepcopy(networks.generator.state_dict())
+    make_step(settings, networks, CPU, torch.float32, None)(a_batch(), number)
+    assert networks.average is not None
+    after, average = networks.generator.state_dict(), networks.average.state_dict()
+    assert any("running_mean" in name for name in average)
+    for name, value in average.items():
+        if value.is_floating_point():
+            expected = decay * before[name] + (1 - decay) * after[name]
+            torch.testing.assert_close(value, expected, atol=1e-7, rtol=1e-5)
+        else:
+            assert torch.equal(value, after[name])
+
+
+def test_the_average_of_one_number_over_three_steps() -> None:
+    network, average = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    average.weight.data.fill_(0)
+    for value in (1.0, 1.0, 2.0):
+        network.weight.data.fill_(value)
+        update_average(average, network, 0.5)
+    assert float(average.weight.detach()) == 0.5 * (0.5 * 0.5 + 0.5) + 0.5 * 2  # 1.375
+
+
+def test_the_average_is_validated_where_there_is_one() -> None:
+    with_average, without = networks_for(small(ema=0.9)), networks_for(small())
+    assert with_average.best_generator is with_average.average
+    assert without.best_generator is without.generator
+    assert with_average.average is not None
+    assert not any(parameter.requires_grad for parameter in with_average.average.parameters())
+
+
+# learning rate
+
+
+@pytest.mark.parametrize(
+    ("schedule", "progress", "factor"),
+    [
+        ("constant", 0.0, 1.0),
+        ("constant", 0.999, 1.0),
+        ("linear", 0.0, 1.0),
+        ("linear", 0.5, 1.0),
+        ("linear", 0.75, 0.5),
+        ("linear", 0.9, 0.2),
+        ("cosine", 0.005, 0.51 * 0.5 * (1 + math.cos(0.005 * math.pi))),
+        ("cosine", 0.25, 0.5 + math.sqrt(2) / 4),
+        ("cosine", 0.5, 0.5),
+        ("cosine", 0.75, 0.5 - math.sqrt(2) / 4),
+    ],
+)
+def test_the_learning_rate_follows_its_schedule(schedule: str, progress: float, factor: float) -> None:
+    assert learning_rate_factor(schedule, progress) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_the_learning_rate_is_positive_from_the_first_step_to_the_last(schedule: str) -> None:
+    assert all(0 < learning_rate_factor(schedule, i / 1000) <= 1 for i in range(1000))
