@@ -1,0 +1,21 @@
+"""How good a model is, on pairs, next to what nothing at all would score."""
+
+from sat2map.evaluation.evaluate import evaluate
+from sat2map.evaluation.examples import Example, draw_examples, load_examples, save_examples
+from sat2map.evaluation.result import Evaluation, ImageScores, Protocol, Row
+from sat2map.evaluation.scores import ScoreSheet
+from sat2map.evaluation.table import print_evaluation
+
+__all__ = [
+    "Evaluation",
+    "Example",
+    "ImageScores",
+    "Protocol",
+    "Row",
+    "ScoreSheet",
+    "draw_examples",
+    "evaluate",
+    "load_examples",
+    "print_evaluation",
+    "save_examples",
+]

@@ -1,0 +1,113 @@
+"""Owns the examples of an evaluation: its best, median and worst images, drawn, and kept beside a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sat2map.errors import DataError
+from sat2map.evaluation.held_out import open_held_out
+from sat2map.evaluation.result import Evaluation, ImageScores
+from sat2map.pixels import read_image, write_image
+from sat2map.settings import Device
+from sat2map.translate import Translator
+
+EACH = 2  # examples of a kind, where there are images enough
+_SIDES = ("source", "fake", "target")
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One image of an evaluation, to look at.
+
+    Attributes:
+        kind: `best 1`, `median 1`, `worst 1` and so on, in order of merit.
+        image: Its name and scores.
+        source: uint8 (h, w, source_bands).
+        fake: uint8 (h, w, target_bands).
+        target: uint8 (h, w, target_bands).
+    """
+
+    kind: str
+    image: ImageScores
+    source: NDArray[np.uint8]
+    fake: NDArray[np.uint8]
+    target: NDArray[np.uint8]
+
+
+def pick_examples(evaluation: Evaluation, each: int = EACH) -> dict[str, int]:
+    """Choose images by merit: kind (`best 1`, ...) to number of the image, best to worst, none twice."""
+    order = sorted(range(len(evaluation.images)), key=lambda i: -evaluation.images[i].merit)
+    each = max(1, min(each, len(order) // 3))
+    middle = (len(order) - each) // 2
+    chosen = {
+        "best": order[:each],
+        "median": order[middle : middle + each],
+        "worst": order[max(0, len(order) - each) :],
+    }
+    kinds: dict[str, int] = {}
+    for kind, images in chosen.items():
+        for i in images:
+            if i not in kinds.values():
+                kinds[f"{kind} {images.index(i) + 1}"] = i
+    return kinds
+
+
+def draw_examples(
+    evaluation: Evaluation, model: str | Path | Translator, data: str | Path, *, device: Device = "auto"
+) -> list[Example]:
+    """Translate the best, median and worst images again, as they were for the scores.
+
+    Args:
+        evaluation: Of this model on this data.
+        model: The model file or translator.
+        data: The folder or CSV of pairs.
+        device: Where to run.
+
+    Raises:
+        DataError: The pairs are not those that were scored.
+        ModelFileError: The model file cannot be used.
+    """
+    protocol = evaluation.protocol
+    if not isinstance(model, Translator):
+        model = Translator.open(model, device=device, mode=protocol.inference_mode)
+    held_out = open_held_out(
+        model.header, Path(data), protocol.split, group_column=protocol.group_column, size=protocol.size
+    )
+    scored = held_out.scored
+    if scored.fingerprint != protocol.data_fingerprint:
+        raise DataError(f"the pairs in {data} are not those that were scored: run 'sat2map evaluate' again")
+    examples = []
+    for kind, i in pick_examples(evaluation).items():
+        source, target = np.ascontiguousarray(scored.sources[i]), np.ascontiguousarray(scored.targets[i])
+        examples.append(Example(kind, evaluation.images[i], source, model(source), target))
+    return examples
+
+
+def save_examples(folder: Path, examples: list[Example]) -> None:
+    """Write the pictures of examples into a folder, as `best-1-source.png` and so on.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    for example in examples:
+        for side in _SIDES:
+            write_image(_picture(folder, example.kind, side), getattr(example, side))
+
+
+def load_examples(folder: Path, evaluation: Evaluation) -> list[Example]:
+    """Read what `save_examples` wrote; examples whose pictures are not all there are left out."""
+    examples = []
+    for kind, i in pick_examples(evaluation).items():
+        paths = [_picture(folder, kind, side) for side in _SIDES]
+        if all(path.is_file() for path in paths):
+            source, fake, target = (read_image(path).pixels for path in paths)
+            examples.append(Example(kind, evaluation.images[i], source, fake, target))
+    return examples
+
+
+def _picture(folder: Path, kind: str, side: str) -> Path:
+    return folder / f"{kind.replace(' ', '-')}-{side}.png"

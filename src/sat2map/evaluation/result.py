@@ -1,0 +1,164 @@
+"""Owns what an evaluation found, and its JSON file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sat2map.errors import DataError
+from sat2map.files import atomic_write_text
+from sat2map.model_file import InferenceMode
+from sat2map.palette import Palette
+from sat2map.settings import Direction, explain
+
+MODEL: Final = "model"
+CONSTANT: Final = "constant map"
+NEAREST: Final = "nearest training tile"
+JPEG: Final = "truth as JPEG"
+AS_IT_IS: Final = "as it is"
+
+_CONFIG = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Protocol(BaseModel):
+    """How the scores were taken: two evaluations compare where these agree.
+
+    Attributes:
+        sat2map: Version that evaluated.
+        model: Name of the model file; empty for a model in memory.
+        model_sha256: Hash of the file; empty for a model in memory.
+        steps: Updates of the generator.
+        engine: What ran the model.
+        inference_mode: `eval` or `paper`.
+        direction: Which side of the pairs was the input.
+        palette: Colours and classes, or None.
+        data: The data set, as it was named.
+        data_fingerprint: Hash of the scored pairs and of how they were read.
+        split: The split that was scored.
+        group_column: CSV column of the groups, or None where each image counts as a place of its own.
+        images: Pairs scored.
+        groups: Places among them; intervals draw these.
+        size: Side to which all images were resized (px).
+        resize: How.
+        constant_colour: Colour of the constant map; empty where there are no baselines.
+        constant_from: Split of whose targets that is the median.
+        level: Share of the bootstrap draws inside an interval.
+    """
+
+    model_config = _CONFIG
+
+    sat2map: str
+    model: str
+    model_sha256: str
+    steps: int
+    engine: str
+    inference_mode: InferenceMode
+    direction: Direction
+    palette: Palette | None
+    data: str
+    data_fingerprint: str
+    split: str
+    group_column: str | None
+    images: int
+    groups: int
+    size: int
+    resize: str = "Pillow bicubic, antialiased"
+    constant_colour: tuple[int, ...] = ()
+    constant_from: str = ""
+    level: float = 0.95
+
+
+class Row(BaseModel):
+    """The scores of one way to make maps.
+
+    Attributes:
+        name: What made them: `MODEL`, `CONSTANT`, `NEAREST` or `JPEG`; in a robustness table how the sources
+            were degraded.
+        scores: By name; those that cannot be told are missing.
+        intervals: Low and high end by name; a score may have none.
+    """
+
+    model_config = _CONFIG
+
+    name: str
+    scores: dict[str, float]
+    intervals: dict[str, tuple[float, float]] = {}
+
+
+class ImageScores(BaseModel):
+    """The model's scores on one image."""
+
+    model_config = _CONFIG
+
+    name: str
+    group: str
+    scores: dict[str, float]
+
+    @property
+    def merit(self) -> float:
+        """What images are ordered by, higher is better: mean class IoU, or -L1 where there are no classes."""
+        return self.scores.get("mean_iou", -self.scores["l1"])
+
+
+class Evaluation(BaseModel):
+    """Scores of a model on pairs.
+
+    Attributes:
+        protocol: How they were taken.
+        rows: The model first, then the baselines.
+        confusion: Pixels by class of the target (rows) and of the fake (columns); empty without a palette.
+        images: The model's scores image by image, in the order of the data.
+        robustness: The model's scores on degraded sources, where that was asked for.
+    """
+
+    model_config = _CONFIG
+
+    protocol: Protocol
+    rows: tuple[Row, ...]
+    confusion: tuple[tuple[int, ...], ...] = ()
+    images: tuple[ImageScores, ...]
+    robustness: tuple[Row, ...] = ()
+
+    def row(self, name: str) -> Row | None:
+        """Return the row of that name, or None where it was not scored."""
+        return next((row for row in self.rows if row.name == name), None)
+
+    @property
+    def model(self) -> Row:
+        """The model's row."""
+        return self.rows[0]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the confusion matrix."""
+        return self.protocol.palette.names if self.protocol.palette else ()
+
+    def to_json(self) -> str:
+        """Return all of it as JSON."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    def save(self, path: str | Path) -> None:
+        """Write the JSON file, whole or not at all.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        atomic_write_text(Path(path), self.to_json())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Evaluation:
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: The file is missing or holds something else.
+        """
+        try:
+            return cls.model_validate_json(Path(path).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"evaluation file {path} cannot be read: {error}") from None
+        except ValidationError as error:
+            raise DataError(
+                f"{path} is no evaluation of this version ({explain(error)}): run 'sat2map evaluate' again"
+            ) from None
