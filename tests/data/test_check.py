@@ -162,9 +162,10 @@ def test_a_pair_the_other_way_round_from_the_rest_is_an_error(data):
 
 
 def test_a_photo_that_is_half_empty_is_not_taken_for_a_map(data):
-    photo, drawn = scene(5)
+    photo, _ = scene(5)
     photo[: SIDE // 2 - 4] = 0
-    save(data / "train" / "5.png", photo, drawn)
+    busy = MAP_COLOURS[np.random.default_rng(0).integers(4, size=(SIDE, SIDE))]
+    save(data / "train" / "5.png", photo, busy)
     assert check(data).findings == []
 
 
@@ -240,6 +241,15 @@ def test_tiles_of_faint_noise_are_not_taken_for_one_place(tmp_path):
         water = (60 + rng.normal(0, 1.5, (SIDE, SIDE, 3))).astype(np.uint8)
         save(tmp_path / ("val" if i < 3 else "train") / f"{i}.png", water, scene(i)[1])
     assert check(tmp_path).findings == []
+
+
+def test_one_thing_that_stands_in_two_tiles_does_not_make_them_one_place(data):
+    thing = scene(99)[0][:36, :36]
+    for name, seed, (y, x) in (("train/0", 0, (0, 0)), ("val/0", 100, (14, 20))):
+        photo, drawn = scene(seed)
+        photo[y : y + 36, x : x + 36] = thing
+        save(data / f"{name}.png", photo, drawn)
+    assert check(data).findings == []
 
 
 def test_different_tiles_with_the_same_strong_line_are_not_taken_for_one_place(tmp_path):

@@ -30,7 +30,7 @@ from sat2map.pixels import IMAGE_SUFFIXES
 
 __all__ = ["CheckResult", "Finding", "check", "print_result"]
 
-LIMIT = 3000  # pairs a split that are compared with other splits: 3,000 by 3,000 take some five minutes
+LIMIT = 2000  # pairs a split that are compared with other splits: 2,000 by 2,000 take minutes
 
 
 @dataclass(frozen=True)

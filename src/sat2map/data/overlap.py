@@ -22,9 +22,8 @@ PATCH = 12  # side of the patch described around a point (px)
 FREQUENCIES = 6  # cosines a side of the patch, of which those below the diagonal are kept
 CONTRAST = 2.0  # grey levels: texture fainter than this fades out, so that noise on water makes no points
 ALIKE = 0.93  # correlation of two descriptions that makes them propose a translation
-SAME = (
-    0.7  # mean correlation of the shared parts' blocks: true overlaps have 0.72 and more, others 0.66 at most
-)
+# Mean correlation of blocks: 0.72 and more in true overlaps of aerial tiles, 0.66 in the most alike others.
+SAME = 0.7
 BLOCKS = 3  # along each side of the shared part
 PROPOSALS = 3  # translations tried for two images, those with most points behind them first
 BATCH = 128  # images described at once
