@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from sat2map.errors import RunError
 from sat2map.files import atomic_path, atomic_write_text, output_error
 from sat2map.pixels import write_image
 from sat2map.settings import TrainSettings, make_settings
+
+if TYPE_CHECKING:
+    from sat2map.training.board import Board
 
 SETTINGS, METRICS, SAMPLES, LATEST = "settings.json", "metrics.jsonl", "samples", "latest.png"
 BEST, LAST, REPORT = "best.safetensors", "last.safetensors", "report.html"
@@ -29,7 +32,7 @@ class Journal:
     def __init__(self, run: Path, *, first_step: int = 0) -> None:
         self.run = run
         _drop_lines_after(run / METRICS, first_step)
-        self._board = _open_tensorboard(run / "tensorboard", first_step)
+        self._board = _open_board(run / "tensorboard", first_step)
 
     def log(self, kind: str, step: int, epoch: int, values: dict[str, float]) -> None:
         """Append a line of metrics and show it in TensorBoard; values that are not finite become null.
@@ -54,12 +57,7 @@ class Journal:
         write_image(self.run / SAMPLES / f"step-{step:07d}.png", grid)
         write_image(self.run / LATEST, grid)
         if self._board is not None:
-            self._board.add_image("samples", grid, step, dataformats="HWC")
-
-    def close(self) -> None:
-        """Flush what TensorBoard holds back."""
-        if self._board is not None:
-            self._board.close()
+            self._board.add_image("samples", grid, step)
 
 
 def start_run(settings: TrainSettings) -> None:
@@ -103,6 +101,8 @@ def read_run_settings(run: Path) -> TrainSettings:
         raise RunError(f"{run} is not the folder of a run: it has no {SETTINGS}") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise RunError(f"{path} holds no settings: it is damaged, start a new run")
     return make_settings({**values, "run": run}, where=str(path))
 
 
@@ -128,9 +128,9 @@ def _drop_lines_after(path: Path, step: int) -> None:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
 
 
-def _open_tensorboard(folder: Path, first_step: int) -> Any:
+def _open_board(folder: Path, first_step: int) -> Board | None:
     try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError:
+        from sat2map.training.board import Board
+    except ModuleNotFoundError:  # TensorBoard is not installed
         return None
-    return SummaryWriter(str(folder), purge_step=first_step + 1 if first_step else None)
+    return Board(folder, first_step=first_step)

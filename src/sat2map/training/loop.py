@@ -6,7 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ def _run(setup: Setup, progress: Progress, console: Console) -> TrainResult:
         saved_at = began = now
         save_checkpoint(run, networks, progress)
 
-    with closing(journal), display, _stop_signals() as stop, out_of_memory_told(settings):
+    with display, _stop_signals() as stop, out_of_memory_told(settings):
         line_began, line_step = time.monotonic(), progress.step
         while progress.step < total and not stop:
             rate = settings.learning_rate * learning_rate_factor(settings.schedule, progress.step / total)
@@ -171,9 +171,9 @@ def _run(setup: Setup, progress: Progress, console: Console) -> TrainResult:
                 save()
         save()
     finished = progress.step == total
-    report.write_run_report(run)
     if not finished:
         display.say(f"stopped at step {progress.step} of {total}; go on with: sat2map train --resume {run}")
+    report.write_run_report(run)
     return TrainResult(run, run / BEST, run / LAST, finished)
 
 

@@ -79,7 +79,7 @@ def set_up(settings: TrainSettings) -> Setup:
         frequencies = torch.tensor(class_frequencies(train, palette))
         weights = class_weights(frequencies, settings.l1_balance).to(device)
     # A bottleneck of one pixel has seen one size only; translate in pieces of that size.
-    one_pixel = spec.architecture == "unet" and spec.multiple >= settings.crop_size
+    one_pixel = spec.multiple >= settings.crop_size
     header = ModelHeader(
         created_with=version("sat2map"),
         generator=spec,

@@ -1,0 +1,5 @@
+"""Owns `python -m sat2map`."""
+
+from sat2map.cli import main
+
+main()

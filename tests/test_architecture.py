@@ -1,0 +1,77 @@
+"""Tests of what may import what, beside import-linter's contracts (`make check`).
+
+That no torchvision is installed where the tests run is seen to by CI, whose environment is made from
+pyproject.toml alone: here only our own imports are looked at, so that the tests pass on any machine.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sat2map
+
+PACKAGE = Path(sat2map.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+# torchvision's wheel does not load beside a CPU build of torch; the others need it.
+FORBIDDEN = {"torchvision", "torch_fidelity", "lpips", "lightning", "pytorch_lightning", "kornia"}
+
+
+def imported_by(path: Path) -> set[str]:
+    """Top-level packages that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def modules_after(code: str) -> set[str]:
+    command = [sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_nothing_needs_torchvision() -> None:
+    assert {path.name: bad for path in FILES if (bad := imported_by(path) & FORBIDDEN)} == {}
+
+
+def test_nothing_unpickles() -> None:
+    unpickling = {
+        path.name for path in FILES if imported_by(path) & {"pickle", "dill", "joblib", "cloudpickle"}
+    }
+    assert unpickling == set()
+    loading = re.compile(r"torch\.load\((?!.*weights_only=True)|allow_pickle=True")
+    assert [path.name for path in FILES if loading.search(path.read_text("utf-8"))] == []
+
+
+@pytest.mark.parametrize("module", ["settings", "errors", "files", "cli"])
+def test_what_help_needs_imports_neither_numpy_nor_torch(module: str) -> None:
+    assert modules_after(f"import sat2map.{module}").isdisjoint({"numpy", "torch", "PIL"})
+
+
+@pytest.mark.parametrize("module", ["model_file", "pixels", "palette", "translate", "engines"])
+def test_what_translating_needs_imports_no_torch(module: str) -> None:
+    assert "torch" not in modules_after(f"import sat2map.{module}")
+
+
+def test_the_check_of_imports_would_see_one() -> None:
+    assert "numpy" in modules_after("import sat2map.pixels")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_opens_with_a_docstring_that_says_what_it_owns(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    assert docstring
+    assert docstring.splitlines()[0].endswith(".")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_is_written_in_the_syntax_of_python_3_10(path: Path) -> None:
+    ast.parse(path.read_text("utf-8"), feature_version=(3, 10))

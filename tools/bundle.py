@@ -1,0 +1,54 @@
+"""Makes the generator that ships in the package from a trained one: fp16 weights, scored as they ship.
+
+    python tools/bundle.py runs/release/best.safetensors --data DIR --group-column group
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from sat2map.evaluation import draw_examples, evaluate, print_evaluation
+from sat2map.model_file import read_header, read_weights, save_model
+from sat2map.pixels import write_image
+from sat2map.training.samples import draw_grid
+
+ROOT = Path(__file__).parents[1]
+BUNDLED = ROOT / "src" / "sat2map" / "weights" / "maps.safetensors"
+SCORES = ROOT / "docs" / "figures" / "release.json"
+NOTES = (
+    "Trained on the maps data set of the pix2pix paper (aerial photos and web maps of New York, 2.1 m a pixel at "
+    "256 px). docs/model-card.md tells what it is for and what it gets wrong."
+)
+
+
+def main() -> None:
+    """Halve the weights, score them, and put both in their places."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--group-column")
+    parser.add_argument("--examples", type=Path, help="Folder for pictures of the best, median and worst images.")
+    args = parser.parse_args()
+
+    header, weights = read_header(args.model), read_weights(args.model)
+    halves = {name: weight.half() if weight.is_floating_point() else weight for name, weight in weights.items()}
+    assert all(torch.isfinite(half).all() for half in halves.values()), "a weight does not fit into fp16"
+    save_model(BUNDLED, halves, header.model_copy(update={"notes": NOTES, "scores": {}}))
+
+    evaluation = evaluate(BUNDLED, args.data, group_column=args.group_column)
+    evaluation.save(SCORES)
+    save_model(BUNDLED, halves, header.model_copy(update={"notes": NOTES, "scores": evaluation.model.scores}))
+    from rich.console import Console
+
+    print_evaluation(evaluation, Console())
+    if args.examples:
+        for example in draw_examples(evaluation, BUNDLED, args.data):
+            grid = draw_grid([(example.source, example.fake, example.target)])
+            write_image(args.examples / f"{example.name}.png", grid)
+
+
+if __name__ == "__main__":
+    main()
