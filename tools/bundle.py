@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--group-column")
+    parser.add_argument("--group-column", help="CSV column of places.")
     parser.add_argument("--examples", type=Path, help="Folder for pictures of the best, median and worst images.")
     args = parser.parse_args()
 
@@ -39,7 +39,8 @@ def main() -> None:
     save_model(BUNDLED, halves, header.model_copy(update={"notes": NOTES, "scores": {}}))
 
     evaluation = evaluate(BUNDLED, args.data, group_column=args.group_column)
-    evaluation.save(SCORES)
+    protocol = evaluation.protocol.model_copy(update={"data": args.data.parent.name})
+    evaluation.model_copy(update={"protocol": protocol}).save(SCORES)
     save_model(BUNDLED, halves, header.model_copy(update={"notes": NOTES, "scores": evaluation.model.scores}))
     from rich.console import Console
 
@@ -47,7 +48,7 @@ def main() -> None:
     if args.examples:
         for example in draw_examples(evaluation, BUNDLED, args.data):
             grid = draw_grid([(example.source, example.fake, example.target)])
-            write_image(args.examples / f"{example.name}.png", grid)
+            write_image(args.examples / f"{example.kind}.png".replace(" ", "-"), grid)
 
 
 if __name__ == "__main__":
