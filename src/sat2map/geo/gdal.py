@@ -1,0 +1,79 @@
+"""Owns how GDAL is set up, and its errors in our words."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from sat2map.errors import OutputError
+
+FAILURES = (CPLE_BaseError, RasterioError)
+"""What rasterio raises; the first kind comes from GDAL calls that it does not wrap."""
+
+RETRY_DELAY = 0.5  # s; doubled with each retry
+_FULL = 8 * 2**20  # bytes; a disk with less than this left is full
+
+
+def thread_env() -> rasterio.Env:
+    """Return GDAL's settings for a `with`; each thread enters its own.
+
+    The block cache is small, as strips are read and written once; a server that stumbles is asked again.
+    """
+    return rasterio.Env(
+        GDAL_CACHEMAX=64,  # MB; by default 5 % of the memory
+        COG_TMP_COMPRESSION="NONE",  # of overviews on their way into a file: a third of the time to write it
+        GDAL_HTTP_MAX_RETRY=3,
+        GDAL_HTTP_RETRY_DELAY=RETRY_DELAY,
+        GDAL_HTTP_CONNECTTIMEOUT=15,  # s
+        GDAL_HTTP_LOW_SPEED_TIME=30,  # s below …
+        GDAL_HTTP_LOW_SPEED_LIMIT=100,  # … bytes/s
+        GDAL_HTTP_MERGE_CONSECUTIVE_RANGES="YES",
+        VSI_CACHE=True,
+    )
+
+
+@contextlib.contextmanager
+def gdal_env() -> Iterator[None]:
+    """Set GDAL up for a whole job; a raster without georeference is told of in our own words."""
+    with warnings.catch_warnings(), thread_env():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def is_remote(source: str) -> bool:
+    """Whether reading goes over a network."""
+    if source.startswith("/vsi"):
+        return source.startswith(("/vsicurl", "/vsis3", "/vsigs", "/vsiaz"))
+    return "://" in source and not source.startswith("file://")
+
+
+def shown(source: str) -> str:
+    """Return a source's name for messages and tags: an address without its query, which may hold a key."""
+    if "://" not in source:
+        return source
+    address = urlsplit(source)
+    host = address.netloc.rpartition("@")[2]
+    return address._replace(netloc=host, query="", fragment="").geturl()
+
+
+def reason(error: BaseException) -> str:
+    """Return the innermost message of a failure, without its full stop."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def write_error(path: Path, error: BaseException) -> OutputError:
+    """Say in one sentence why GDAL could not write `path`: it does not say itself that a disk is full."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if shutil.disk_usage(folder).free < _FULL:
+        return OutputError(f"the disk is full: {path} was not written; free some space and run it again")
+    return OutputError(f"{path} cannot be written ({reason(error)}): choose another place")

@@ -1,0 +1,76 @@
+"""Owns the rasters that a job writes: what each holds, how it says where there is nothing, and its tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sat2map.geo.read import Carried
+from sat2map.palette import Palette
+
+NOTHING = 255  # in layers of our own making: class numbers and percents stay below it
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One raster to write, uint8.
+
+    Attributes:
+        name: `map`, `classes` or `confidence`.
+        path: Where to.
+        bands: How many, an alpha band not counted.
+        carries: How pixels that are not there are told.
+        nodata: Their value, where a value tells it.
+        blend: Whether values between two pixels' mean anything: not for class numbers.
+        palette: Whose colours class numbers are shown in.
+        tags: What the file says of itself.
+    """
+
+    name: str
+    path: Path
+    bands: int
+    carries: Carried
+    nodata: int | None = None
+    blend: bool = True
+    palette: Palette | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def masked(self, pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the bands as they are stored: the mask written into them, or put behind them.
+
+        Args:
+            pixels: uint8 (bands, h, w); changed in place.
+            mask: uint8 (h, w), 0 where there is nothing.
+        """
+        if self.nodata is None:
+            pixels[:, mask == 0] = 0
+            return pixels if self.carries == "nothing" else np.concatenate([pixels, mask[None]])
+        # A pixel that is there must not look like one that is not: it moves by one level.
+        pixels[(pixels == self.nodata) & (mask > 0)] = self.nodata + (1 if self.nodata < 255 else -1)
+        pixels[:, mask == 0] = self.nodata
+        return pixels
+
+
+def map_layer(
+    path: Path, bands: int, carries: Carried, nodata: float | None, tags: Mapping[str, str]
+) -> Layer:
+    """Return the layer of the map itself, which tells what is missing the way its source does.
+
+    A nodata value that 8 bits cannot hold (-9999, NaN) becomes 0.
+    """
+    if carries != "nodata":
+        return Layer("map", path, bands, carries, tags=tags)
+    fits = nodata is not None and float(nodata).is_integer() and 0 <= nodata <= 255
+    return Layer("map", path, bands, carries, int(nodata) if fits and nodata is not None else 0, tags=tags)
+
+
+def side_layer(
+    name: Literal["classes", "confidence"], path: Path, palette: Palette | None, tags: Mapping[str, str]
+) -> Layer:
+    """Return the layer of class numbers, or of confidence in percent."""
+    return Layer(name, path, 1, "nodata", NOTHING, name != "classes", palette, tags)

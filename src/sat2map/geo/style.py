@@ -1,0 +1,93 @@
+"""Owns map styles: which vectors are drawn, in which order, colours and widths."""
+
+from __future__ import annotations
+
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from sat2map.errors import SettingsError
+from sat2map.settings import explain
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+RGB = tuple[int, int, int]
+
+
+def _check_colour(text: str) -> str:
+    parse_colour(text)
+    return text
+
+
+def parse_colour(text: str) -> RGB:
+    """Return red, green, blue of "#rrggbb"."""
+    digits = text.removeprefix("#")
+    if len(digits) != 6 or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
+        raise ValueError(f"'{text}' is no colour such as #b1d0fe")
+    return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
+
+
+Colour = Annotated[str, AfterValidator(_check_colour)]
+
+
+class StyleLayer(BaseModel):
+    """Features of one kind, and how they are drawn.
+
+    Attributes:
+        name: What a person calls it.
+        geometry: `polygon` or `line`; lines are drawn as broad as they are on the ground.
+        where: Values of fields, one of which a feature has; "*" is any. Empty: all features.
+        fill: Colour.
+        width: Width of a line (m).
+        casing: Width of the border (m).
+        casing_fill: Its colour.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = ""
+    geometry: Literal["polygon", "line"]
+    where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    fill: Colour
+    width: float = Field(5.0, gt=0, le=1000)
+    casing: float = Field(0.0, ge=0, le=100)
+    casing_fill: Colour = "#c8c4bc"
+
+
+class Style(BaseModel):
+    """A map style: what lies below everything, and the layers above it from the bottom up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    background: Colour = "#e8e5df"
+    layer: tuple[StyleLayer, ...] = Field(min_length=1)
+
+    @property
+    def fields(self) -> set[str]:
+        """Names of the fields that decide what is drawn."""
+        return {field for layer in self.layer for field in layer.where}
+
+
+def load_style(path: Path | None) -> Style:
+    """Read a style from a TOML file; None for the web style that comes with the package.
+
+    Raises:
+        SettingsError: No such file, no TOML, or no style.
+    """
+    if path is None:
+        text = (resources.files("sat2map") / "geo" / "styles" / "web.toml").read_text("utf-8")
+        return Style.model_validate(tomllib.loads(text))
+    try:
+        return Style.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise SettingsError(f"style {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"style {path} is not a TOML file: {error}") from None
+    except ValidationError as error:
+        raise SettingsError(f"style {path}: {explain(error)}") from None

@@ -1,0 +1,153 @@
+"""Owns what the tests of rasters share: small models, drawn ground, and rasters that some machines have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("rasterio", reason="the geo extra is not installed")
+
+import rasterio
+from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
+
+from sat2map.data.synthetic import draw_town
+from sat2map.engines.torch import TorchEngine
+from sat2map.model_file import ModelHeader
+from sat2map.nets import build_generator
+from sat2map.palette import Palette
+from sat2map.settings import GeneratorSpec
+from sat2map.translate import Translator
+from sat2map.translate.tiling import Grid
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+UTM = "EPSG:32633"
+HERE = Affine(2.1, 0, 400_000, 0, -2.1, 5_000_000)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # rasterio 1.4 multiplies transforms as affine 2 wanted it.
+    config.addinivalue_line("filterwarnings", "ignore:Use `@` matmul:PendingDeprecationWarning")
+
+
+class Straight:
+    """An engine that says what it sees, or a function of it: its results can be told beforehand."""
+
+    name = "straight"
+
+    def __init__(self, header: ModelHeader, function: Callable[[Any], Any] = lambda x: x) -> None:
+        self.header, self.function = header, function
+
+    def __call__(self, source: Any) -> Any:
+        return self.function(source)
+
+
+def _straight(function: Callable[[Any], Any] = lambda x: x, *, tile: int = 64, **header: Any) -> Translator:
+    """Return a translator whose network is `function`, with tiles of `tile` px."""
+    spec = GeneratorSpec(width=4, depth=3, **header.pop("spec", {}))
+    translator = Translator(Straight(ModelHeader(generator=spec, whole_limit=tile, **header), function))
+    assert translator.grid == Grid.for_network(tile, 8)
+    return translator
+
+
+def _random_translator(*, tile: int = 128, tta: bool = False, **header: Any) -> Translator:
+    """Return a translator with a small U-Net of random weights and a class head."""
+    torch.manual_seed(5)
+    spec = GeneratorSpec(width=8, depth=3, classes=6, dropout=0.0)
+    network = build_generator(spec)
+    with torch.no_grad():
+        for _ in range(4):  # running statistics that fit what is fed
+            network.train()(torch.rand(2, 3, 64, 64) * 2 - 1)
+        for parameter in network.up[0].parameters():
+            parameter *= 4  # a picture with contrast
+    given = ModelHeader(generator=spec, whole_limit=tile, palette=Palette.load("maps"), **header)
+    return Translator(TorchEngine(network.eval(), given, torch.device("cpu")), tta=tta)
+
+
+@pytest.fixture(autouse=True)
+def _georeference_is_optional() -> Iterator[None]:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+@pytest.fixture(scope="session")
+def town() -> Any:
+    """A drawn town, source and target uint8 (3, 300, 300)."""
+    drawn = draw_town(11, size=300)
+    return np.moveaxis(drawn.source, -1, 0), np.moveaxis(drawn.target, -1, 0)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes an array (bands, h, w) as a GeoTIFF in the test's folder."""
+
+    def write(
+        pixels: Any,
+        name: str = "ortho.tif",
+        *,
+        crs: str | None = UTM,
+        transform: Affine | None = HERE,
+        mask: Any = None,
+        **profile: Any,
+    ) -> Path:
+        path = tmp_path / name
+        pixels = np.asarray(pixels)
+        pixels = pixels[None] if pixels.ndim == 2 else pixels
+        bands, height, width = pixels.shape
+        profile = {"driver": "GTiff", "dtype": pixels.dtype, **profile}
+        interp = profile.pop("colorinterp", None)
+        if transform is not None:
+            profile["transform"] = transform
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.open(path, "w", count=bands, height=height, width=width, crs=crs, **profile) as file,
+        ):
+            file.write(pixels)
+            if interp:
+                file.colorinterp = interp
+            if mask is not None:
+                file.write_mask(mask)
+        return path
+
+    return write
+
+
+def _read(path: Path) -> Any:
+    """Return all bands of a raster."""
+    with rasterio.open(path) as file:
+        return file.read()
+
+
+@pytest.fixture(params=["rasters", "mosaics"])
+def shared(request: pytest.FixtureRequest) -> list[Path]:
+    """Rasters of the real world; they may not be given away with the tests."""
+    folder = SHARED / request.param
+    if not folder.is_dir():
+        pytest.skip(f"the real {request.param} are not on this machine")
+    return sorted(p for p in folder.iterdir() if p.suffix in (".tif", ".png") and "_map" not in p.stem)
+
+
+@pytest.fixture(scope="session")
+def straight() -> Callable[..., Translator]:
+    """See `_straight`."""
+    return _straight
+
+
+@pytest.fixture(scope="session")
+def random_translator() -> Callable[..., Translator]:
+    """See `_random_translator`."""
+    return _random_translator
+
+
+@pytest.fixture(scope="session")
+def read() -> Callable[[Path], Any]:
+    """See `_read`."""
+    return _read

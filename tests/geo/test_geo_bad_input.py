@@ -1,0 +1,263 @@
+"""What is bad is refused in one sentence, and nothing half-written has a final name."""
+
+from __future__ import annotations
+
+import re
+import resource
+import subprocess
+import sys
+import textwrap
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from sat2map.errors import ImageError, ModelFileError, OutputError, SettingsError
+from sat2map.geo import gdal
+from sat2map.geo import read as reading
+from sat2map.geo.translate import RasterOptions, translate_raster
+
+
+def refused(kind, words, translator, source, output, **options):
+    """Check for one sentence, and that nothing is left behind."""
+    before = {p: p.read_bytes() for p in output.parent.iterdir() if p.is_file()}
+    with pytest.raises(kind, match=words) as caught:
+        translate_raster(translator, source, output, RasterOptions(**options))
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert len(sentence) < 420
+    assert {p: p.read_bytes() for p in output.parent.iterdir() if p.is_file()} == before
+    assert not list(output.parent.glob(".*.parts"))
+
+
+def test_a_truncated_file(write, town, tmp_path, straight):
+    source = write(town[0], compress="deflate")
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 2 // 3])
+    with pytest.raises(ImageError, match=r"cannot be read in rows \d+ to \d+ .*truncated or damaged"):
+        translate_raster(straight(tile=64), source, tmp_path / "map.tif")
+    assert not (tmp_path / "map.tif").exists()
+
+
+def test_a_file_that_is_no_raster(tmp_path, straight):
+    (tmp_path / "text.tif").write_text("hello")
+    refused(
+        ImageError, "cannot be opened as a raster", straight(), tmp_path / "text.tif", tmp_path / "map.tif"
+    )
+
+
+def test_a_file_that_is_not_there(tmp_path, straight):
+    refused(ImageError, "no.tif does not exist", straight(), tmp_path / "no.tif", tmp_path / "map.tif")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"bands": (1, 2, 4)}, r"has 3 bands: there is no band 4 for --bands"),
+        ({"bands": (0, 1, 2)}, "no band 0"),
+        ({"bands": (1, 2)}, "--bands names 2 bands, but this model takes 3"),
+        ({"scale": (0.0, 1.0, 2.0)}, "--scale has 3 numbers"),
+        ({"scale": (5.0, 5.0)}, "lowest value must be below"),
+        ({"window": (0, 0, 301, 10)}, "does not lie in .* which is 300×300 px"),
+        ({"window": (-1, 0, 10, 10)}, "does not lie"),
+        (
+            {"bounds": (0.0, 0.0, 1.0, 1.0)},
+            "lie outside .*: its left, bottom, right, top are 400000, 4999370",
+        ),
+        ({"bounds": (0.0, 0.0, 1.0, 1.0), "window": (0, 0, 9, 9)}, "--window and --bounds"),
+        ({"resolution": 500.0}, "at 500 m a pixel: the smallest"),
+    ],
+)
+def test_options_that_do_not_fit(write, town, tmp_path, straight, options, words):
+    refused((SettingsError, ImageError), words, straight(), write(town[0]), tmp_path / "map.tif", **options)
+
+
+def test_metres_of_a_raster_that_lies_nowhere(write, town, tmp_path, straight):
+    source = write(town[0], crs=None, transform=None)
+    refused(SettingsError, "has no CRS", straight(), source, tmp_path / "map.tif", resolution=2.0)
+
+
+def test_complex_numbers(write, tmp_path, straight):
+    refused(
+        ImageError,
+        "complex numbers",
+        straight(),
+        write(np.ones((3, 64, 64), np.complex64)),
+        tmp_path / "map.tif",
+    )
+
+
+def test_palette_numbers(write, tmp_path, straight):
+    source = write(np.ones((1, 64, 64), np.uint8))
+    with rasterio.open(source, "r+") as file:
+        file.write_colormap(1, {1: (255, 0, 0, 255)})
+    refused(ImageError, "gdal_translate -expand rgb", straight(), source, tmp_path / "map.tif")
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
+def test_nothing_but_nodata(write, tmp_path, straight, kind):
+    source = write(np.zeros((3, 64, 64), kind), nodata=0)
+    refused(ImageError, "valid pixel", straight(), source, tmp_path / "map.tif")
+
+
+def test_nothing_but_nodata_in_the_window(write, town, tmp_path, straight):
+    pixels = np.maximum(town[0], 1)
+    pixels[:, :, :200] = 0
+    source = write(pixels, nodata=0)
+    refused(
+        ImageError, "no valid pixel there", straight(), source, tmp_path / "map.tif", window=(0, 0, 64, 64)
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 100_000), (100_000, 1), (15, 300)])
+def test_a_raster_too_thin_to_show_anything(write, tmp_path, straight, shape):
+    source = write(np.full((3, *shape), 9, np.uint8))
+    words = f"is {shape[1]}×{shape[0]} px: the smallest that can be translated is 16×16"
+    refused(ImageError, words, straight(), source, tmp_path / "map.tif")
+
+
+def test_too_few_bands(write, town, tmp_path, straight):
+    refused(
+        ImageError,
+        "has 2 bands, but this model takes 3",
+        straight(),
+        write(town[0][:2]),
+        tmp_path / "map.tif",
+    )
+
+
+def test_an_output_that_is_the_input(write, town, tmp_path, straight):
+    source = write(town[0])
+    (tmp_path / "link.tif").symlink_to(source)
+    for output in (source, tmp_path / "link.tif"):
+        refused(OutputError, "is the input", straight(), source, output, overwrite=True)
+
+
+def test_an_output_that_exists(write, town, tmp_path, straight, read):
+    (tmp_path / "map.tif").write_bytes(b"mine")
+    source = write(town[0])
+    refused(
+        OutputError, "exists: give another name, or add --overwrite", straight(), source, tmp_path / "map.tif"
+    )
+    translate_raster(straight(), source, tmp_path / "map.tif", RasterOptions(overwrite=True))
+    np.testing.assert_array_equal(read(tmp_path / "map.tif"), town[0])
+
+
+def test_an_output_of_another_kind_and_one_name_twice(write, town, tmp_path, straight):
+    source = write(town[0])
+    refused(OutputError, "must end in .tif", straight(), source, tmp_path / "map.png")
+    refused(
+        OutputError, "named for two", straight(), source, tmp_path / "m.tif", confidence=tmp_path / "m.tif"
+    )
+
+
+def test_classes_of_a_model_without_a_class_head(write, town, tmp_path, straight):
+    refused(
+        ModelFileError,
+        "class head",
+        straight(),
+        write(town[0]),
+        tmp_path / "m.tif",
+        classes=tmp_path / "c.tif",
+    )
+
+
+# a disk that fills
+
+
+FULL_DISK = """
+    import resource, sys
+    import numpy as np
+    from sat2map.errors import OutputError
+    from sat2map.geo.translate import RasterOptions, translate_raster
+    from sat2map.model_file import ModelHeader
+    from sat2map.settings import GeneratorSpec
+    from sat2map.translate import Translator
+
+    class Same:
+        name = "same"
+        header = ModelHeader(generator=GeneratorSpec(depth=3), whole_limit=128)
+        def __call__(self, source):
+            return source
+
+    source, output, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    from pathlib import Path
+    try:
+        translate_raster(Translator(Same()), source, Path(output))
+    except OutputError as error:
+        sys.exit(f"refused: {error}")
+"""
+
+
+@pytest.mark.parametrize("limit", [30_000, 300_000], ids=["in a strip", "in the finished file"])
+def test_a_disk_that_fills_half_way(write, tmp_path, limit):
+    # A limit on the size of files is what a test can have; GDAL and Python meet it as they meet a full disk.
+    source = write(np.random.default_rng(0).integers(0, 255, (3, 400, 400), dtype=np.uint8))
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FULL_DISK), source, tmp_path / "map.tif", str(limit)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert re.search(r"refused: .*map\.tif cannot be written", ran.stderr), ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not (tmp_path / "map.tif").exists()
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+# a server that dies
+
+
+class Served:
+    """A raster behind an address, whose server can be told to fail."""
+
+    def __init__(self, port, pixels):
+        self.address = f"http://127.0.0.1:{port}/ortho.tif"
+        self.pixels = pixels
+
+    def tell(self, **state):
+        urllib.request.urlopen(
+            self.address.replace("ortho.tif", f"control?{urllib.parse.urlencode(state)}")
+        ).close()
+
+
+@pytest.fixture
+def served(write, monkeypatch):
+    monkeypatch.setattr(reading, "RETRY_AFTER", (0.01, 0.01))
+    monkeypatch.setattr(gdal, "RETRY_DELAY", 0.01)
+    pixels = np.random.default_rng(0).integers(1, 255, (3, 3000, 600), dtype=np.uint8)
+    file = write(pixels, "served.tif", tiled=True, blockxsize=64, blockysize=64)
+    script = Path(__file__).with_name("range_server.py")
+    with subprocess.Popen([sys.executable, script, file], stdout=subprocess.PIPE, text=True) as process:
+        yield Served(int(process.stdout.readline()), pixels)
+        process.kill()
+
+
+def test_an_address_works_and_its_key_is_told_to_nobody(served, tmp_path, straight, read):
+    translate_raster(straight(), f"{served.address}?key=secret", tmp_path / "map.tif")
+    np.testing.assert_array_equal(read(tmp_path / "map.tif"), served.pixels)
+    with rasterio.open(tmp_path / "map.tif") as file:
+        assert file.tags()["SAT2MAP_SOURCE"] == "ortho.tif"
+        assert "secret" not in str(file.tags())
+    with pytest.raises(ImageError, match="cannot be opened") as caught:
+        translate_raster(straight(), f"{served.address}f?key=secret", tmp_path / "other.tif")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_dies_half_way_ends_clearly_and_resume_goes_on(served, tmp_path, straight, read):
+    served.tell(dies_after=4)
+    translator = straight(tile=128)
+    with pytest.raises(ImageError, match=r"connection broke off, and asking again did not help.*--resume"):
+        translate_raster(translator, served.address, tmp_path / "map.tif")
+    assert not (tmp_path / "map.tif").exists()
+    served.tell(failures=0)
+    result = translate_raster(translator, served.address, tmp_path / "map.tif", RasterOptions(resume=True))
+    assert result.resumed_rows > 0
+    np.testing.assert_array_equal(read(tmp_path / "map.tif"), served.pixels)
+
+
+def test_a_server_that_stumbles_is_asked_again(served, tmp_path, straight, read):
+    served.tell(dies_after=3, failures=2)
+    translate_raster(straight(tile=128), served.address, tmp_path / "map.tif")
+    np.testing.assert_array_equal(read(tmp_path / "map.tif"), served.pixels)
