@@ -1,0 +1,119 @@
+// Talks to the service: the API key, problems in plain words, pauses where it asks for them.
+
+const KEY = "sat2map-key";
+
+/** An answer that says what went wrong (RFC 9457). */
+export class ProblemError extends Error {
+  constructor(problem, retryAfter) {
+    super(problem.detail);
+    this.title = problem.title;
+    this.status = problem.status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** Fetch from the service; anything but success is thrown as a ProblemError. */
+export async function ask(address, options = {}) {
+  const headers = new Headers(options.headers);
+  const key = sessionStorage.getItem(KEY);
+  if (key) headers.set("Authorization", `Bearer ${key}`);
+  let answer;
+  try {
+    answer = await fetch(address, { ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ProblemError({ title: "The service does not answer", status: 0, detail: "It may have been stopped, or the connection is gone. Try again in a moment." });
+  }
+  if (answer.ok) return answer;
+  if (answer.status === 401) await askForKey(Boolean(key));
+  if (answer.status === 401) return ask(address, options);
+  let problem;
+  try {
+    problem = await answer.json();
+  } catch {
+    problem = { title: "The service could not answer", status: answer.status, detail: `It answered with status ${answer.status}.` };
+  }
+  throw new ProblemError(problem, Number(answer.headers.get("Retry-After")) || 0);
+}
+
+/** Fetch, and wait and try again as often as said while the service is busy. */
+export async function askPatiently(address, options = {}, times = 4) {
+  for (let left = times; ; left -= 1) {
+    try {
+      return await ask(address, options);
+    } catch (error) {
+      if (error.status !== 503 || left === 0) throw error;
+      await pause(Math.min(error.retryAfter || 1, 5) * 1000 * (0.7 + 0.6 * Math.random()), options.signal);
+    }
+  }
+}
+
+/** Follow server-sent events; unlike EventSource, with the API key. */
+export async function* follow(address, signal) {
+  const answer = await ask(address, { signal });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const blocks = (rest + value).split("\n\n");
+    rest = blocks.pop();
+    for (const block of blocks) {
+      const fields = Object.fromEntries(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));
+      if (fields.data) yield { event: fields.event, data: JSON.parse(fields.data) };
+    }
+  }
+}
+
+/** Show an error in the page's alert. */
+export function complain(error) {
+  element("alert-title").textContent = error.title || "Something went wrong";
+  const words = error.title ? error.message : "The page made a mistake. Reload it and try again.";
+  element("alert-detail").textContent = words.charAt(0).toUpperCase() + words.slice(1).replace(/([^.!?])$/, "$1.");
+  element("alert").hidden = false;
+  if (!error.title) console.error(error);
+}
+
+export function element(id) {
+  return document.getElementById(id);
+}
+
+export function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(new DOMException("aborted", "AbortError"));
+    });
+  });
+}
+
+let asking;
+
+/** Show the form for the API key, and wait until one is given. */
+function askForKey(wasWrong) {
+  asking ??= new Promise((resolve) => {
+    const form = element("key-form");
+    form.hidden = false;
+    if (wasWrong) complain({ title: "That key is not known", message: "Check it for missing characters." });
+    element("key").focus();
+    form.addEventListener(
+      "submit",
+      (event) => {
+        event.preventDefault();
+        sessionStorage.setItem(KEY, element("key").value.trim());
+        element("key").value = "";
+        form.hidden = true;
+        element("alert").hidden = true;
+        asking = undefined;
+        resolve();
+      },
+      { once: true },
+    );
+  });
+  return asking;
+}
+
+element("alert-close").addEventListener("click", () => {
+  element("alert").hidden = true;
+});

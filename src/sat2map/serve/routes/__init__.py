@@ -1,0 +1,1 @@
+"""Owns the addresses of the service, a file a part."""

@@ -1,0 +1,210 @@
+"""Owns `/v1/jobs`: large images in the background, with progress, cancelling and download."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Request
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
+
+from sat2map.errors import ImageError
+from sat2map.serve.answers import MEDIA_TYPES
+from sat2map.serve.errors import (
+    BadRequestError,
+    BodyTooLargeError,
+    NotFoundError,
+    NotReadyError,
+    TooManyPixelsError,
+    UnauthorizedError,
+    UnsupportedFormatError,
+    UploadTooSlowError,
+)
+from sat2map.serve.files import Kind, inspect_file
+from sat2map.serve.job_store import ENDED, Record, State
+from sat2map.serve.problems import Problem, documented
+from sat2map.serve.routes.access import ModelName, check_key, owner_of
+from sat2map.serve.service import ClientGone, Service
+from sat2map.serve.uploads import stream_body
+
+LOOK_AGAIN = 0.2  # s, between looks at a job that somebody watches
+HEARTBEAT = 15.0  # s, after which a word is sent though nothing has changed
+
+_BINARY = {"type": "string", "format": "binary"}
+_REQUEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The bytes of an image or GeoTIFF.",
+        "content": {kind: {"schema": _BINARY} for kind in (*MEDIA_TYPES, "application/octet-stream")},
+    }
+}
+JobId = Annotated[
+    str, InPath(max_length=64, description="The job's id.", examples=["Jq3zJ1mJm4m1pZ0a1nKZ5w"])
+]
+
+
+class JobStatus(BaseModel):
+    """How far a job is."""
+
+    id: str = Field(examples=["Jq3zJ1mJm4m1pZ0a1nKZ5w"])
+    state: State
+    model: str = Field(examples=["maps"])
+    kind: Kind = Field(description="A raster becomes a GeoTIFF, a picture a PNG.")
+    width: int = Field(examples=[12000], description="Columns (px).")
+    height: int = Field(examples=[9000], description="Rows (px).")
+    tiles_done: int = Field(examples=[120])
+    tiles: int = Field(examples=[768], description="In all; 0 while nobody knows.")
+    created: datetime
+    finished: datetime | None = None
+    expires: datetime | None = Field(None, description="When an ended job is forgotten.")
+    error: Problem | None = None
+
+
+def job_routes(service: Service) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(dependencies=[Depends(check_key(service.keys))], prefix="/v1/jobs", tags=["jobs"])
+    limits, jobs = service.settings.limits, service.jobs
+
+    def status(record: Record) -> JobStatus:
+        done, total = jobs.progress(record.id)
+        return JobStatus(
+            **record.model_dump(include={"id", "state", "model", "kind", "width", "height", "error"}),
+            tiles_done=done,
+            tiles=total,
+            created=_when(record.created),
+            finished=_when(record.finished),
+            expires=_when(jobs.expires(record)),
+        )
+
+    @router.post(
+        "",
+        status_code=202,
+        response_model=JobStatus,
+        openapi_extra=_REQUEST,
+        responses={
+            202: {"headers": {"Location": {"description": "Where the job is", "schema": {"type": "string"}}}},
+            **documented(
+                UnauthorizedError,
+                NotFoundError,
+                UploadTooSlowError,
+                BodyTooLargeError,
+                TooManyPixelsError,
+                UnsupportedFormatError,
+                ImageError,
+            ),
+        },
+    )
+    async def create_job(request: Request, model: ModelName = None) -> Response:
+        """Send an image or GeoTIFF to be translated in the background."""
+        served = service.models.find(model)
+        declared = request.headers.get("content-length", "")
+        size = int(declared) if declared.isdecimal() else limits.job_body_bytes
+        folder = jobs.new_folder(min(size, limits.job_body_bytes))
+        try:
+            async with await anyio.open_file(folder / "upload", "wb") as file:
+                async for part in stream_body(
+                    request, limit=limits.job_body_bytes, seconds=limits.job_upload_seconds
+                ):
+                    await file.write(part)
+                if not await file.tell():
+                    raise BadRequestError("the request has no body: send the bytes of an image")
+            upload = await anyio.to_thread.run_sync(
+                lambda: inspect_file(
+                    folder / "upload",
+                    picture_pixels=limits.job_picture_pixels,
+                    raster_pixels=limits.job_pixels,
+                )
+            )
+            record = jobs.add(folder, upload, owner=owner_of(request), model=served.name)
+        except ClientDisconnect:
+            jobs.drop(folder)
+            raise ClientGone from None
+        except BaseException:
+            jobs.drop(folder)
+            raise
+        location = {"Location": request.url_for("read_job", job=record.id).path}
+        return JSONResponse(status(record).model_dump(mode="json"), 202, location)
+
+    @router.get("/{job}", responses=documented(UnauthorizedError, NotFoundError))
+    async def read_job(request: Request, job: JobId) -> JobStatus:
+        """Tell how far a job is."""
+        return status(jobs.get(job, owner_of(request)))
+
+    @router.get(
+        "/{job}/events",
+        response_class=StreamingResponse,
+        responses={
+            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            **documented(UnauthorizedError, NotFoundError),
+        },
+    )
+    async def watch_job(request: Request, job: JobId) -> StreamingResponse:
+        """Follow a job as server-sent events: `progress` at each change, then one named by how it ended.
+
+        The data of each is a JobStatus. `restart`: the service stops; the job goes on when it is back.
+        """
+        owner = owner_of(request)
+        jobs.get(job, owner)
+
+        async def events() -> AsyncIterator[str]:
+            last, silent = "", 0.0
+            while True:
+                try:
+                    now = status(jobs.get(job, owner))
+                except NotFoundError:  # removed while it was watched
+                    return
+                text = now.model_dump_json()
+                if now.state in ENDED:
+                    yield f"event: {now.state}\ndata: {text}\n\n"
+                    return
+                if jobs.stopping:
+                    yield f"event: restart\nretry: 3000\ndata: {text}\n\n"
+                    return
+                if text != last:
+                    yield f"event: progress\ndata: {text}\n\n"
+                    last, silent = text, 0.0
+                elif silent > HEARTBEAT:
+                    yield ": still here\n\n"
+                    silent = 0.0
+                await asyncio.sleep(LOOK_AGAIN)
+                silent += LOOK_AGAIN
+
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(events(), media_type="text/event-stream", headers=headers)
+
+    @router.get(
+        "/{job}/result",
+        response_class=FileResponse,
+        responses={
+            200: {
+                "description": "The map.",
+                "content": {kind: {"schema": _BINARY} for kind in ("image/tiff", "image/png")},
+            },
+            **documented(UnauthorizedError, NotFoundError, NotReadyError),
+        },
+    )
+    async def download_result(request: Request, job: JobId) -> FileResponse:
+        """Download the map of a finished job."""
+        path = jobs.result(job, owner_of(request))
+        media_type = "image/tiff" if path.suffix == ".tif" else "image/png"
+        return FileResponse(
+            path, media_type=media_type, filename=path.name, headers={"Cache-Control": "no-store"}
+        )
+
+    @router.delete("/{job}", status_code=204, responses=documented(UnauthorizedError, NotFoundError))
+    async def delete_job(request: Request, job: JobId) -> None:
+        """Cancel a job, or delete the result of one that has ended."""
+        jobs.remove(job, owner_of(request))
+
+    return router
+
+
+def _when(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)

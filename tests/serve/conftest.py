@@ -1,0 +1,164 @@
+"""Owns what the service's tests share: a small model, a raster, and real servers to talk to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("fastapi")
+pytest.importorskip("rio_tiler")
+
+COMMAND = "import sys, tyro; from sat2map.serve.commands import serve; tyro.cli(serve, args=sys.argv[1:])"
+
+
+@dataclass
+class Server:
+    """A running service."""
+
+    url: str
+    process: subprocess.Popen[str]
+    log: list[str]
+    reader: threading.Thread
+
+    def client(self, **options: object) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60, **options)  # type: ignore[arg-type]
+
+    def stop(self) -> int:
+        """Tell it to stop, as a service manager does; returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=30)
+        self.reader.join()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+
+Start = Callable[..., Server]
+
+
+def start_server(model: Path, state: Path, *flags: object) -> Server:
+    """Start a real server in a process of its own, at a free port."""
+    words = ["--model", model, "--state", state, "--port", 0, *flags]
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    log: list[str] = []
+    for line in process.stdout:
+        log.append(line)
+        if line.startswith("serving "):
+            break
+    else:
+        raise AssertionError("".join(log))
+    reader = threading.Thread(target=lambda: log.extend(process.stdout or []), daemon=True)
+    reader.start()
+    return Server(line.split(" at ")[1].split()[0], process, log, reader)
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A U-Net with random weights; above 256 px it works in tiles."""
+    import torch
+
+    from sat2map.model_file import ModelHeader, save_model
+    from sat2map.nets import build_generator
+    from sat2map.palette import Palette
+    from sat2map.settings import GeneratorSpec
+
+    torch.manual_seed(0)
+    spec = GeneratorSpec(width=8, depth=4)
+    header = ModelHeader(
+        generator=spec,
+        whole_limit=256,
+        ground_sample_distance=2.1,
+        palette=Palette.load("maps"),
+        scores={"mean_iou": 0.4},
+    )
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_model(path, build_generator(spec).state_dict(), header)
+    return path
+
+
+@pytest.fixture(scope="session")
+def town() -> NDArray[np.uint8]:
+    """A picture from above, uint8 (256, 256, 3)."""
+    from sat2map.data.synthetic import draw_town
+
+    return draw_town(7, size=256).source
+
+
+@pytest.fixture(scope="session")
+def raster_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a raster of 1300×1100 px on the ground, one without a CRS, and traps."""
+    import rasterio
+    from affine import Affine
+
+    from sat2map.data.synthetic import draw_town
+
+    outside = tmp_path_factory.mktemp("outside")
+    folder = tmp_path_factory.mktemp("rasters")
+    pixels = np.moveaxis(np.tile(draw_town(19, size=650).source, (2, 2, 1))[:1100], -1, 0)
+    form = {"driver": "GTiff", "height": 1100, "width": 1300, "count": 3, "dtype": "uint8"}
+    ground = Affine(2.1, 0, 583000, 0, -2.1, 4507000)
+    (folder / "north").mkdir()
+    for path in (folder / "north" / "town.tif", outside / "secret.tif"):
+        with rasterio.open(path, "w", crs="EPSG:32618", transform=ground, **form) as file:
+            file.write(pixels)
+    with rasterio.open(folder / "nowhere.tif", "w", transform=ground, **form) as file:
+        file.write(pixels)
+    (folder / "link.tif").symlink_to(outside / "secret.tif")
+    (folder / "broken.tif").write_bytes(b"II*\x00 and no more")
+    (folder / "disguised.tif").write_text(
+        f'<VRTDataset rasterXSize="9" rasterYSize="9"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+        f"<SourceFilename>{outside / 'secret.tif'}</SourceFilename></SimpleSource></VRTRasterBand>"
+        "</VRTDataset>"
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(
+    model_file: Path, raster_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server with usual settings, that all tests may use and none may stop."""
+    running = start_server(model_file, tmp_path_factory.mktemp("state"), "--rasters", raster_folder)
+    yield running
+    running.stop()
+    assert not any("Traceback" in line for line in running.log), "".join(running.log)
+
+
+@pytest.fixture
+def start(model_file: Path, tmp_path: Path) -> Iterator[Start]:
+    """Start servers with other flags; all of one test share a state folder."""
+    running: list[Server] = []
+
+    def go(*flags: object) -> Server:
+        running.append(start_server(model_file, tmp_path / "state", *flags))
+        return running[-1]
+
+    yield go
+    for one in running:
+        one.stop()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    """Talk to the shared server."""
+    with server.client() as talking:
+        yield talking

@@ -1,0 +1,176 @@
+"""Tests live maps over real HTTP: no seams, what may be read, caching."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from sat2map.serve.livemap import _mean
+from sat2map.serve.rasters import Piece, RasterFile, RasterFolder, fill
+from sat2map.translate import Translator
+from sat2map.translate.tiling import Area
+
+TOWN = "north--town"
+
+
+@pytest.fixture
+def raster(raster_folder: Path) -> RasterFile:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # rasterio's own, about its dependencies
+        return RasterFolder(raster_folder).find(TOWN)
+
+
+def _tile(client: httpx.Client, zoom: int, x: int, y: int, kind: str = "tiles") -> NDArray[np.uint8]:
+    answer = client.get(f"/rasters/{TOWN}/{kind}/{zoom}/{x}/{y}.png")
+    assert answer.status_code == 200, answer.text
+    return np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGBA"))
+
+
+def _middle(raster: RasterFile, zoom: int) -> tuple[int, int]:
+    area = raster.pixels(zoom)
+    return (area.left + area.right) // 512, (area.top + area.bottom) // 512
+
+
+def test_neighbours_meet_as_in_one_large_translated_image(
+    client: httpx.Client, raster: RasterFile, model_file: Path
+) -> None:
+    zoom = client.get(f"/rasters/{TOWN}/tilejson.json").json()["maxzoom"]
+    x, y = _middle(raster, zoom)
+    shown = np.vstack([np.hstack([_tile(client, zoom, x + i, y + j) for i in (0, 1)]) for j in (0, 1)])
+    assert (shown[..., 3] == 255).all()
+
+    translator = Translator.open(model_file)
+    stride = translator.grid.stride
+    top, left = (
+        (y * 256 // stride - 1) * stride,
+        (x * 256 // stride - 1) * stride,
+    )  # on the grid of the service
+    area = Area(top, left, top + 5 * stride, left + 5 * stride)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = translator(raster.read(zoom, area).pixels)
+    oracle = whole[y * 256 - top :, x * 256 - left :][:512, :512]
+    difference = np.abs(shown[..., :3].astype(int) - oracle.astype(int))
+    assert difference.max() <= 1, (difference.max(), difference.mean())
+
+
+def test_a_lower_zoom_is_the_mean_of_the_zoom_that_the_model_knows(
+    client: httpx.Client, raster: RasterFile
+) -> None:
+    zoom = client.get(f"/rasters/{TOWN}/tilejson.json").json()["maxzoom"]
+    x, y = _middle(raster, zoom - 1)
+    children = [[_tile(client, zoom, 2 * x + i, 2 * y + j) for i in (0, 1)] for j in (0, 1)]
+    expected = _mean(np.vstack([np.hstack(row) for row in children]), 2)
+    np.testing.assert_array_equal(_tile(client, zoom - 1, x, y), expected)
+
+
+def test_a_higher_zoom_is_enlarged_and_meets_too(client: httpx.Client, raster: RasterFile) -> None:
+    zoom = client.get(f"/rasters/{TOWN}/tilejson.json").json()["maxzoom"]
+    x, y = _middle(raster, zoom)
+    left, right = (_tile(client, zoom + 2, 4 * x + i, 4 * y)[..., :3].astype(int) for i in (1, 2))
+    beside = np.abs(left[:, -1] - right[:, 0]).mean()
+    inside = np.abs(np.diff(left, axis=1)).mean()
+    assert beside < 2 * inside
+
+
+def test_outside_of_the_raster_it_is_transparent_and_too_far_out_it_is_not_found(
+    client: httpx.Client, raster: RasterFile
+) -> None:
+    described = client.get(f"/rasters/{TOWN}/tilejson.json").json()
+    assert (_tile(client, described["maxzoom"], 5, 5)[..., 3] == 0).all()
+    area = raster.pixels(described["maxzoom"])
+    edge = _tile(client, described["maxzoom"], area.left // 256, area.top // 256)
+    assert {0, 255} <= set(np.unique(edge[..., 3]))
+    low = client.get(f"/rasters/{TOWN}/tiles/{described['minzoom'] - 1}/0/0.png")
+    assert low.status_code == 404
+    assert "zoom in" in low.json()["detail"]
+    assert client.get(f"/rasters/{TOWN}/tiles/3/8/0.png").status_code == 404
+
+
+def test_the_imagery_is_where_the_raster_lies(client: httpx.Client, raster: RasterFile) -> None:
+    described = client.get(f"/rasters/{TOWN}/imagery/tilejson.json").json()
+    west, south, east, north = described["bounds"]
+    longitude, latitude, zoom = described["center"]
+    assert west < longitude < east
+    assert south < latitude < north
+    x = int((longitude + 180) / 360 * 2**zoom)
+    y = int((1 - math.asinh(math.tan(math.radians(latitude))) / math.pi) / 2 * 2**zoom)
+    assert (_tile(client, zoom, x, y, "imagery")[..., 3] == 255).all()
+    assert (x, y) == _middle(raster, zoom)
+
+
+def test_a_tile_that_the_client_has_is_not_sent_again(client: httpx.Client, raster: RasterFile) -> None:
+    x, y = _middle(raster, 15)
+    address = f"/rasters/{TOWN}/tiles/15/{x}/{y}.png"
+    first = client.get(address)
+    assert "max-age" in first.headers["cache-control"]
+    again = client.get(address, headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'})
+    assert (again.status_code, again.content) == (304, b"")
+    other = client.get(f"/rasters/{TOWN}/tiles/15/{x + 1}/{y}.png")
+    assert other.headers["etag"] != first.headers["etag"]
+
+
+def test_the_address_of_the_tilejson_is_that_of_the_tiles(client: httpx.Client, raster: RasterFile) -> None:
+    described = client.get(f"/rasters/{TOWN}/tilejson.json?model=tiny").json()
+    x, y = _middle(raster, described["maxzoom"])
+    address = described["tiles"][0].replace("{z}", str(described["maxzoom"])).replace("{x}", str(x))
+    assert address.startswith("http://127.0.0.1")
+    assert client.get(address.replace("{y}", str(y))).headers["content-type"] == "image/png"
+
+
+def test_the_list_has_what_can_be_shown_and_says_what_cannot(client: httpx.Client) -> None:
+    found = {entry["name"]: entry["problem"] for entry in client.get("/rasters").json()}
+    assert found[TOWN] is None
+    assert "coordinate reference system" in found["nowhere"]
+    assert "cannot be read" in found["broken"]
+    assert "cannot be read" in found["disguised"]  # it is a VRT that points out of the folder
+    assert "link" not in found
+    assert "/" not in "".join(problem or "" for problem in found.values())
+    assert client.get("/rasters/nowhere/tiles/10/1/1.png").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..", "%2e%2e%2fsecret", "..%2F..%2Fetc%2Fpasswd", "link", "/etc/passwd", "town", "north/town", "%00"],
+)
+def test_no_name_leads_out_of_the_folder(client: httpx.Client, name: str) -> None:
+    answer = client.get(f"/rasters/{name}/tilejson.json")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_what_is_missing_is_filled_with_what_is_near() -> None:
+    pixels = np.zeros((40, 40, 3), np.uint8)
+    pixels[:, :20] = (200, 100, 50)
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:, :20] = 255
+    filled = fill(Piece(pixels, mask))
+    assert (np.abs(filled.astype(int) - (200, 100, 50)) <= 1).all()
+    np.testing.assert_array_equal(filled[:, :20], pixels[:, :20])
+
+
+def test_transparent_pixels_give_no_colour_to_a_mean() -> None:
+    pixels = np.zeros((2, 2, 4), np.uint8)
+    pixels[0, 0] = (200, 100, 50, 255)
+    np.testing.assert_array_equal(_mean(pixels, 2), [[[200, 100, 50, 64]]])
+
+
+def test_the_cache_holds_no_more_than_it_may(start, raster_folder: Path, raster: RasterFile) -> None:
+    server = start("--rasters", raster_folder, "--cache-mib", 1)
+    with server.client() as client:
+        x, y = _middle(raster, 16)
+        for i in range(4):
+            _tile(client, 16, x + i % 2, y + i // 2)
+        figures = client.get("/metrics").text
+    size = next(
+        float(line.split()[1]) for line in figures.splitlines() if line.startswith("sat2map_map_cache_bytes ")
+    )
+    assert 0 < size <= 2**20

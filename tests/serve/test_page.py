@@ -1,0 +1,262 @@
+"""Tests the page and the live map as people use them, in a real browser."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from sat2map.translate import Translator
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if CHROMIUM is None:
+    pytest.skip("no Chromium is installed: apt-get install chromium", allow_module_level=True)
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def _file(name: str, content: bytes) -> dict[str, Any]:
+    return {"name": name, "mimeType": "image/png", "buffer": content}
+
+
+def _until(page: Any, expression: str) -> None:
+    """Wait until a JavaScript expression is true; Playwright's own way is forbidden by the page's policy."""
+    for _ in range(400):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(expression)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, server: Any) -> Iterator[Any]:
+    """A page of the shared server, on which no script may fail and nothing may be asked of others."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, base_url=server.url)
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on(
+        "console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None
+    )
+    page.on(
+        "request",
+        lambda request: (
+            faults.append(request.url) if not request.url.startswith((server.url, "blob:")) else None
+        ),
+    )
+    yield page
+    context.close()
+    assert faults == []
+
+
+def test_upload_compare_zoom_and_download(page: Any, town: NDArray[np.uint8], model_file: Path) -> None:
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("my town.png", _png(town))])
+    page.wait_for_selector("#result:not([hidden])")
+    assert "256 × 256 px" in page.inner_text("#told")
+    assert "Translated in" in page.inner_text("#told")
+    box = page.locator("#slider").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + 40)
+    assert page.evaluate("document.getElementById('slider').value") == pytest.approx(25, abs=2)
+    before = page.inner_text("#zoom-level")
+    page.click("#zoom-in")
+    assert int(page.inner_text("#zoom-level").split()[0]) > int(before.split()[0])
+    page.click("#zoom-fit")
+    assert page.inner_text("#zoom-level") == before
+    with page.expect_download() as waiting:
+        page.click("#download")
+    assert waiting.value.suggested_filename == "my town-map.png"
+    got = np.asarray(Image.open(waiting.value.path()))
+    np.testing.assert_array_equal(got, Translator.open(model_file)(town))
+
+
+def test_an_example_is_one_click(page: Any) -> None:
+    page.goto("/")
+    page.click("[data-example='1']")
+    page.wait_for_selector("#result:not([hidden])")
+    page.click("#again")
+    assert page.is_visible("#drop")
+
+
+def test_a_broken_file_is_told_in_plain_words_and_the_next_one_works(
+    page: Any, town: NDArray[np.uint8]
+) -> None:
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("broken.png", _png(town)[:500])])
+    page.wait_for_selector("#alert:not([hidden])")
+    words = page.inner_text("[role=alert]")
+    assert "cannot be translated" in words
+    assert "damaged" in words
+    page.set_input_files("#file", files=[_file("text.png", b"no image at all")])
+    _until(page, "document.getElementById('alert-detail').textContent.includes('PNG, JPEG')")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#result:not([hidden])")
+    assert not page.is_visible("#alert")
+
+
+def test_with_the_keyboard_alone(page: Any, town: NDArray[np.uint8]) -> None:
+    choosers: list[Any] = []
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    focused = "document.activeElement.id || document.activeElement.textContent.trim()"
+    page.keyboard.press("Tab")
+    assert page.evaluate(focused) == "Skip to the content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate(focused) == "choose"
+    page.keyboard.press("Enter")
+    for _ in range(200):
+        if choosers:
+            break
+        page.wait_for_timeout(50)
+    choosers[0].set_files(files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#result:not([hidden])")
+    _until(page, "document.activeElement.id === 'slider'")
+    page.keyboard.down("ArrowRight")
+    _until(page, "document.getElementById('slider').value > 55")
+    page.keyboard.up("ArrowRight")
+    level = page.inner_text("#zoom-level")
+    page.keyboard.press("+")
+    assert page.inner_text("#zoom-level") != level
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        if page.evaluate(focused) == "download":
+            break
+    with page.expect_download() as waiting:
+        page.keyboard.press("Enter")
+    assert waiting.value.suggested_filename == "town-map.png"
+    assert "ready" in page.inner_text("[role=status]")
+
+
+def test_paste_and_drop(page: Any, town: NDArray[np.uint8]) -> None:
+    page.goto("/")
+    give = """([event, bytes]) => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], "given.png", { type: "image/png" }));
+        const pasted = new ClipboardEvent(event, { clipboardData: data });
+        dispatchEvent(event === "paste" ? pasted : new DragEvent(event, { dataTransfer: data }));
+    }"""
+    for event in ("paste", "drop"):
+        page.evaluate(give, [event, list(_png(town[:64, :64]))])
+        page.wait_for_selector("#result:not([hidden])")
+        page.click("#again")
+
+
+def test_a_large_image_shows_its_progress_and_can_be_cancelled(page: Any, town: NDArray[np.uint8]) -> None:
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    page.set_input_files("#file", files=[_file("large.png", _png(np.tile(town, (3, 3, 1))))])
+    _until(page, "/\\d+ of \\d+ tiles/.test(document.getElementById('busy-text').textContent)")
+    page.wait_for_selector("#result:not([hidden])")
+    assert "768 × 768 px" in page.inner_text("#told")
+    page.click("#again")
+    page.set_input_files("#file", files=[_file("larger.png", _png(np.tile(town, (9, 9, 1))))])
+    page.wait_for_selector("#busy:not([hidden])")
+    page.click("#cancel")
+    assert page.is_visible("#drop")
+
+
+def test_a_geotiff_is_shown_and_given_back_as_a_geotiff(page: Any, raster_folder: Path) -> None:
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    page.set_input_files("#file", files=[raster_folder / "north" / "town.tif"])
+    page.wait_for_selector("#result:not([hidden])")
+    assert "1300 × 1100 px" in page.inner_text("#told")
+    with page.expect_download() as waiting:
+        page.click("#download-tiff")
+    assert waiting.value.suggested_filename == "town-map.tif"
+    assert Path(waiting.value.path()).read_bytes()[:2] == b"II"
+
+
+@pytest.mark.parametrize("address", ["/", "/map"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_without_scrolling_sideways(
+    browser: Any, server: Any, address: str, scheme: str
+) -> None:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, color_scheme=scheme, base_url=server.url
+    )
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for button in page.locator("button:visible").all():
+        box = button.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 28
+    context.close()
+
+
+def test_the_live_map_draws_pans_zooms_and_has_an_address_for_qgis(page: Any) -> None:
+    tiles: list[str] = []
+    page.on(
+        "response", lambda answer: tiles.append(answer.url) if "/tiles/" in answer.url and answer.ok else None
+    )
+    page.goto("/map")
+    _until(page, "document.querySelectorAll('.leaflet-generated-pane img.leaflet-tile-loaded').length > 3")
+    assert "coordinate reference system" in page.inner_text("#told")  # one of the folder's rasters has none
+    first = len(tiles)
+    address = page.input_value("#xyz")
+    assert address.endswith("/rasters/north--town/tiles/{z}/{x}/{y}.png")
+    page.focus("#map")
+    page.keyboard.press("+")
+    page.wait_for_timeout(300)
+    page.mouse.move(500, 400)
+    page.mouse.down()
+    page.mouse.move(300, 300, steps=5)
+    page.mouse.up()
+    page.wait_for_selector("#working", state="hidden")
+    assert len(tiles) > first
+    assert page.evaluate(
+        "[...document.querySelectorAll('.leaflet-tile-loaded')].every(tile => tile.naturalWidth === 256)"
+    )
+    page.focus("#divide")
+    clip = "document.querySelector('.leaflet-generated-pane').style.clipPath"
+    before = page.evaluate(clip)
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(clip) != before
+    page.uncheck("#side")
+    assert page.evaluate(clip) == ""
+
+
+def test_a_key_is_asked_for_where_one_is_needed(browser: Any, start: Any, tmp_path: Path, town) -> None:
+    from sat2map.serve.auth import new_key
+
+    key = new_key(tmp_path / "keys", "ann")
+    server = start("--api-keys", tmp_path / "keys")
+    context = browser.new_context(base_url=server.url)
+    page = context.new_page()
+    page.goto("/")
+    page.fill("#key", "wrong")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#alert:not([hidden])")
+    page.fill("#key", key)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#facts dd")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#result:not([hidden])")
+    context.close()
