@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MODEL ?= src/sat2map/weights/maps.safetensors
+DATA ?= data
 
-.PHONY: demo test check format docs clean
+.PHONY: demo test check format docs bench bench-gpu soak clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -25,6 +27,18 @@ format: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_settings.py
 
+bench: $(VENV)/.installed-dev
+	$(BIN)/sat2map bench --json runs/bench.json --markdown
+
+# 200 epochs of the paper's training on the pairs in DATA, on a GPU, and what comes of it.
+bench-gpu: $(VENV)/.installed
+	$(BIN)/python benchmarks/gpu.py --data $(DATA)
+
+# A service under load, and over many requests.
+soak: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/load.py --model $(MODEL) --clients 8
+	$(BIN)/python benchmarks/soak.py --model $(MODEL) --requests 20000
+
 # pip 25.1 is the first with --group.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,7 +47,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
 	touch $@
 
 clean:

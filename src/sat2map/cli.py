@@ -27,7 +27,7 @@ class Command(NamedTuple):
     module: str
 
 
-_DATA, _USE = "sat2map.commands.data", "sat2map.commands.use"
+_DATA, _USE, _GEO = "sat2map.commands.data", "sat2map.commands.use", "sat2map.geo.commands"
 
 COMMANDS = {
     "demo": Command(
@@ -41,11 +41,28 @@ COMMANDS = {
         "Learn the palette of a data set's maps: their flat colours, a class each, to name and merge.",
         _DATA,
     ),
+    "data from-rasters": Command(
+        "Cut pairs to train on from an orthophoto and a map, or vectors drawn in a style.", _GEO
+    ),
     "train": Command("Train a generator on pairs of images.", "sat2map.commands.train"),
     "evaluate": Command("Score a model on pairs, next to what a constant map scores on them.", _USE),
-    "translate": Command("Translate images into maps: files, folders, globs, of any size.", _USE),
+    "translate": Command(
+        "Translate images into maps: files, folders, globs, rasters, of any size.",
+        "sat2map.commands.translate",
+    ),
     "info": Command("Say what a model file is: network, data, scores.", _USE),
-    "export": Command("Write a model in another format.", _USE),
+    "vectorize": Command(
+        "Turn a map raster into vectors: polygons of each class, and centre lines of roads.", _GEO
+    ),
+    "tiles": Command(
+        "Cut a raster into web-mercator tiles: .mbtiles, .pmtiles, or a folder of z/x/y.png.", _GEO
+    ),
+    "serve": Command("Serve a page, live maps and an API.", "sat2map.serve.commands"),
+    "bench": Command(
+        "Measure this machine: training and every engine against plain PyTorch, as ratios within one run.",
+        "sat2map.bench.commands",
+    ),
+    "export": Command("Write a model in another format, checked against PyTorch.", _USE),
 }
 
 

@@ -46,6 +46,7 @@ def data_synth(
     seed: int = 0,
     val_fraction: float = 0.2,
     layout: Literal["side-by-side", "folders"] = "side-by-side",
+    georeferenced: bool = False,
 ) -> None:
     """Draw synthetic towns: pairs of an aerial picture and its map.
 
@@ -56,7 +57,13 @@ def data_synth(
         seed: Seed of the drawing.
         val_fraction: Share of the pairs that go to val/.
         layout: One file a pair, or a folder a side.
+        georeferenced: Draw GeoTIFFs that lie somewhere instead: an orthophoto and its map.
     """
+    if georeferenced:
+        from sat2map.geo.commands import synth_georeferenced
+
+        synth_georeferenced(folder, count=count, size=size, seed=seed)
+        return
     from sat2map.data.synthetic import write_towns
 
     written = write_towns(folder, count=count, size=size, seed=seed, val_fraction=val_fraction, layout=layout)

@@ -1,14 +1,14 @@
-"""Owns the commands that use a model: translate, evaluate, info, export; and the demo."""
+"""Owns the commands that use a model: evaluate, info, export; and the demo."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from sat2map.errors import Sat2MapError
+from sat2map.engines import EngineName
+from sat2map.export import Format
 from sat2map.settings import Device
 
 if TYPE_CHECKING:
@@ -27,54 +27,6 @@ def demo(*, folder: Path = Path("runs/demo"), seed: int = 0) -> None:
     run_demo(folder, seed=seed, console=_console())
 
 
-def translate(
-    inputs: tyro.conf.Positional[list[str]],
-    *,
-    model: Path | None = None,
-    output: Path = Path("maps"),
-    overwrite: bool = False,
-    device: Device = "auto",
-    mode: Literal["eval", "paper"] | None = None,
-) -> None:
-    """Translate images into maps: files, folders, globs, of any size.
-
-    Args:
-        inputs: Image files, folders or quoted globs.
-        model: Model file; none: the one that comes with the package.
-        output: Folder for the maps, or an image file for a single input.
-        overwrite: Replace existing files.
-        device: Where to run.
-        mode: eval (running statistics) or paper (batch statistics, dropout); none: what the model file says.
-    """
-    from rich.progress import Progress
-
-    from sat2map.bundled import bundled_model
-    from sat2map.translate import Translator
-    from sat2map.translate.images import Job, plan_jobs, translate_images
-
-    jobs = plan_jobs(inputs, output, overwrite=overwrite)
-    translator = Translator.open(model or bundled_model(), device=device, mode=mode)
-    console = _console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("translating", total=len(jobs))
-
-        def done(job: Job, error: Sat2MapError | None) -> None:
-            bar.advance(task)
-            if error is not None:
-                console.print(f"sat2map: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-
-        failed = translate_images(translator, jobs, done)
-    where = jobs[0].output if len(jobs) == 1 else output
-    if failed < len(jobs):
-        print(
-            f"{len(jobs) - failed} of {len(jobs)} written to {where}"
-            if len(jobs) > 1
-            else f"written to {where}"
-        )
-    if failed:
-        sys.exit(2)
-
-
 def evaluate(
     *,
     data: Path,
@@ -84,6 +36,7 @@ def evaluate(
     size: int | None = None,
     json: Path | None = None,
     report: Path | None = None,
+    engine: EngineName = "auto",
     device: Device = "auto",
     mode: Literal["eval", "paper"] | None = None,
     robustness: bool = False,
@@ -98,6 +51,7 @@ def evaluate(
         size: Side to which images are resized (px); none: what the model was trained for.
         json: Write everything here as JSON.
         report: Write an HTML report with the best, median and worst examples here.
+        engine: What runs the model; auto: the fastest that is installed.
         device: Where to run.
         mode: eval or paper; none: what the model file says.
         robustness: Score it on degraded images too.
@@ -113,6 +67,7 @@ def evaluate(
         split=split,
         group_column=group_column,
         size=size,
+        engine=engine,
         device=device,
         mode=mode,
         robustness=robustness,
@@ -143,23 +98,32 @@ def info(model: tyro.conf.Positional[Path | None] = None) -> None:
 def export(
     model: tyro.conf.Positional[Path],
     *,
-    to: Literal["pth"] = "pth",
+    to: Format,
     output: Path | None = None,
+    images: tuple[str, ...] = (),
+    pairs: Path | None = None,
+    mode: Literal["eval", "paper"] | None = None,
+    limit: float | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a model in another format.
+    """Write a model in another format, checked against PyTorch.
 
     Args:
         model: Model file.
-        to: pth: a plain PyTorch state dict.
+        to: What for; pth is a plain PyTorch state dict.
         output: Where to; none: beside the model.
-        overwrite: Replace an existing file.
+        images: Pictures to check with and to calibrate int8 on: files, folders, globs; none: drawn towns.
+        pairs: Pairs on which the cost of the export in mean class IoU is measured.
+        mode: eval, for a model file that says paper; only that can be exported.
+        limit: Largest mean error that passes (grey levels); none: that of the format.
+        overwrite: Replace existing files.
     """
-    from sat2map.export import export_pth
+    from sat2map.export import export_model
 
-    output = output or model.with_suffix(f".{to}")
-    export_pth(model, output, overwrite=overwrite)
-    print(f"written to {output}")
+    result = export_model(
+        model, to, output, images=images, pairs=pairs, mode=mode, limit=limit, overwrite=overwrite
+    )
+    print(result)
 
 
 def _console(*, stderr: bool = False) -> Console:

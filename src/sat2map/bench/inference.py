@@ -1,0 +1,177 @@
+"""Owns the rows of inference: every engine at three sizes, with its error and its cost in class IoU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
+
+from sat2map.bench.table import Row
+from sat2map.bench.timing import interleave
+from sat2map.data.synthetic import draw_town
+from sat2map.engines import Engine, EngineName, open_engine
+from sat2map.engines.torch import TorchEngine
+from sat2map.evaluation.scores import ScoreSheet
+from sat2map.export import Format, export_model
+from sat2map.model_file import ModelHeader
+from sat2map.nets import build_generator
+from sat2map.settings import Precision
+from sat2map.translate import Translator
+
+BASELINE = "PyTorch eager, fp32"
+WAYS: tuple[tuple[EngineName, Precision | Literal["int8"], Format | None], ...] = (
+    ("onnx", "fp32", None),
+    ("onnx", "int8", "onnx-int8"),
+    ("openvino", "fp32", None),
+    ("openvino", "bf16", None),
+    ("openvino", "int8", "openvino-int8"),
+)
+SCORED = 60  # pairs, evenly over the split
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An engine in the race.
+
+    Attributes:
+        name: In the table.
+        engine: Ready to run.
+        arithmetic: fp32, bf16 or int8: whose peak it is measured by.
+    """
+
+    name: str
+    engine: Engine
+    arithmetic: str
+
+
+def open_candidates(
+    model: Path, label: str, folder: Path, threads: int, pairs: Path | None, skip: Callable[[str], None]
+) -> list[Candidate]:
+    """Open a model in every engine that is installed, PyTorch first; exports go to the folder."""
+    plain = TorchEngine.open(model, device="cpu", mode="eval", precision="fp32", threads=threads)
+    found = [Candidate(f"{label}: {BASELINE}", plain, "fp32")]
+    for engine, precision, to in WAYS:
+        name = f"{label}: {'ONNX Runtime' if engine == 'onnx' else 'OpenVINO'}, {precision}"
+        needed = (
+            ("openvino", "nncf") if to == "openvino-int8" else ("openvino",) if engine == "openvino" else ()
+        )
+        missing = [module for module in needed if find_spec(module) is None]
+        if missing:
+            skip(f"{name}: {missing[0]} is not installed")
+            continue
+        if precision == "bf16" and not _openvino_has_bf16():
+            skip(f"{name}: this processor has no bf16")
+            continue
+        path = model
+        if to:  # the bench shows the error, whatever it is
+            output = folder / f"{label}-{engine}{'.xml' if engine == 'openvino' else '.onnx'}"
+            path = export_model(model, to, output, pairs=pairs, score=False, mode="eval", limit=255).output
+        opened = open_engine(
+            path,
+            engine=engine,
+            mode="eval",
+            precision="auto" if precision == "int8" else precision,
+            threads=threads,
+        )
+        found.append(Candidate(name, opened, precision))
+    return found
+
+
+def inference_rows(
+    candidates: list[Candidate],
+    baseline: Candidate,
+    peaks: dict[str, list[float]],
+    sizes: dict[int, int],
+    notes: dict[str, str],
+) -> list[Row]:
+    """Time all candidates on one picture, at sizes {side: rounds}."""
+    rows = []
+    for side, rounds in sizes.items():
+        source = np.random.default_rng(0).uniform(-1, 1, (1, 3, side, side)).astype(np.float32)
+        calls = {c.name: partial(c.engine, source) for c in candidates}
+        seconds = interleave(calls, rounds=rounds, warm_up=2)
+        for c in candidates:
+            amount = gmac(c.engine.header, side)
+            each = [1000 * second for second in seconds[c.name]]
+            peak = max(peaks[c.arithmetic])
+            rows.append(
+                Row.of(
+                    f"Inference, one picture of {side} x {side} px",
+                    c.name,
+                    each,
+                    "ms",
+                    ratio=None if c is baseline else _ratio(seconds[baseline.name], seconds[c.name]),
+                    gmac=amount,
+                    share=amount / float(np.median(seconds[c.name])) / peak,
+                    note=notes.get(c.name, ""),
+                )
+            )
+    return rows
+
+
+def _ratio(theirs: list[float], mine: list[float]) -> float:
+    """Return the median of the ratios within a round: what slows a round down slows down both."""
+    return float(np.median(np.array(theirs) / np.array(mine)))
+
+
+def gmac(header: ModelHeader, side: int) -> float:
+    """Count the multiply-adds (1e9) of the network as the paper writes it, whatever rewrites do to it."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        build_generator(header.generator).eval()(torch.empty(1, header.generator.source_bands, side, side))
+    return float(counter.get_total_flops()) / 2e9
+
+
+def quality_notes(candidates: list[Candidate], pairs: Path | None) -> dict[str, str]:
+    """Return each candidate's mean error against the first, and its mean class IoU where there are pairs."""
+    reference = candidates[0]
+    sources, targets = _pictures(reference.engine.header, pairs)
+    expected = [_draw(reference.engine, source) for source in sources]
+    palette = reference.engine.header.palette
+    notes = {}
+    for c in candidates:
+        fakes = [_draw(c.engine, source) for source in sources]
+        differences = [np.abs(a.astype(int) - b).mean() for a, b in zip(fakes, expected, strict=True)]
+        parts = [] if c is reference else [f"error {np.mean(differences):.3f} grey levels"]
+        if targets and palette is not None:
+            sheet = ScoreSheet(palette)
+            for i, (fake, target) in enumerate(zip(fakes, targets, strict=True)):
+                sheet.add(fake, target, str(i))
+            parts.append(f"mean class IoU {sheet.scores()['mean_iou']:.4f}")
+        notes[c.name] = ", ".join(parts)
+    return notes
+
+
+def _draw(engine: Engine, source: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return Translator(engine)(source)
+
+
+def _pictures(
+    header: ModelHeader, pairs: Path | None
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+    if pairs is None:
+        return [draw_town(8_000_000 + i, size=header.image_size).source for i in range(8)], []
+    from sat2map.data.pairs import find_pairs, read_pair
+    from sat2map.pixels import resize
+
+    found = find_pairs(pairs)["val"]
+    chosen = [found[int(i)] for i in np.linspace(0, len(found) - 1, min(SCORED, len(found)))]
+    both = [read_pair(pair, header.direction) for pair in chosen]
+    side = header.image_size
+    return [resize(source, side, side) for source, _ in both], [
+        resize(target, side, side) for _, target in both
+    ]
+
+
+def _openvino_has_bf16() -> bool:
+    import openvino
+
+    core = openvino.Core()
+    return "BF16" in list(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))

@@ -1,0 +1,9 @@
+"""Owns taking a model elsewhere: `export_model` writes it for another runtime and checks what it wrote."""
+
+from __future__ import annotations
+
+from sat2map.export.check import Check
+from sat2map.export.export import SUFFIXES, Export, Format, default_output, export_model
+from sat2map.export.pth import export_pth
+
+__all__ = ["SUFFIXES", "Check", "Export", "Format", "default_output", "export_model", "export_pth"]

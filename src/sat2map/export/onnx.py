@@ -1,0 +1,80 @@
+"""Owns the ONNX formats: the graph as built, and its int8 form by ONNX Runtime's quantizer."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from sat2map.engines import Engine
+from sat2map.engines.graphs import make_graph
+from sat2map.engines.onnx import OnnxEngine
+from sat2map.files import atomic_write_bytes
+from sat2map.graph.metadata import PRECISION_KEY, SOURCE, write_metadata
+from sat2map.model_file import ModelHeader
+
+Pixels = NDArray[np.uint8]
+
+
+class Onnx:
+    """A model as an ONNX graph; int8 where there are pictures to calibrate on (see `Converted`)."""
+
+    def __init__(self, model: Path, header: ModelHeader, calibration: Sequence[Pixels]) -> None:
+        graph = make_graph(model, header, pixels=True)
+        self._graph = _quantize(graph, calibration) if calibration else graph
+        self.candidates: list[tuple[Callable[[], Engine], str]] = [
+            (lambda: OnnxEngine(self._graph, header), "int8" if calibration else "fp32")
+        ]
+
+    def write(self, output: Path, texts: dict[str, str]) -> None:
+        """Write the file (see `Converted`)."""
+        proto = onnx.load_model_from_string(self._graph)
+        write_metadata(proto, texts)
+        atomic_write_bytes(output, proto.SerializeToString())
+
+
+def _quantize(graph: bytes, calibration: Sequence[Pixels]) -> bytes:
+    """Quantize weights per channel and activations per tensor, over all the range that calibration saw."""
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    logging.getLogger().setLevel(max(logging.ERROR, logging.getLogger().level))
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "int8.onnx"
+        quantize_static(
+            onnx.load_model_from_string(graph),
+            output,
+            _Reader(calibration),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            nodes_to_exclude=_ends(graph),
+        )
+        proto = onnx.load_model(output)
+    write_metadata(proto, {PRECISION_KEY: "int8"})
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def _ends(graph: bytes) -> list[str]:
+    """Return the convolutions next to the pixels: rounding shows there, and they are little of the work."""
+    convolutions = [node for node in onnx.load_model_from_string(graph).graph.node if node.op_type == "Conv"]
+    last_input = convolutions[-1].input[0]
+    return [convolutions[0].name, *(node.name for node in convolutions if node.input[0] == last_input)]
+
+
+class _Reader:
+    """Hands pictures one by one to the quantizer."""
+
+    def __init__(self, pictures: Sequence[Pixels]) -> None:
+        self._pictures: Iterator[Pixels] = iter(pictures)
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        picture = next(self._pictures, None)
+        return None if picture is None else {SOURCE: picture[None]}

@@ -1,0 +1,152 @@
+"""Owns the pictures that exports are checked and calibrated on: the user's own, or drawn towns."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sat2map.data.pairs import find_pairs, read_pair
+from sat2map.data.synthetic import draw_town
+from sat2map.errors import DataError, ImageError
+from sat2map.model_file import ModelHeader
+from sat2map.pixels import IMAGE_SUFFIXES, read_image, resize, with_bands
+
+Pixels = NDArray[np.uint8]
+T = TypeVar("T")
+
+CALIBRATION: Final = 64  # more changes nothing that could be measured
+CHECKED: Final = 12
+FEWEST: Final = 8  # to calibrate on
+FIRST_SEED: Final = 9_000_000  # of the drawn towns: none that a training set of ours holds
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures to check an export on and, apart from these, pictures to calibrate it on.
+
+    Attributes:
+        checked: uint8 (h, w, source_bands) each, of several sizes, all multiples of what the network takes.
+        calibration: The same, of one size; empty where nothing is calibrated.
+        origin: Where they come from, in words.
+    """
+
+    checked: list[Pixels]
+    calibration: list[Pixels]
+    origin: str
+
+
+def find_pictures(
+    images: Sequence[str | Path], pairs: Path | None, header: ModelHeader, *, calibrate: bool
+) -> Pictures:
+    """Read the user's images, or those of the pairs, or draw towns.
+
+    Args:
+        images: Files, folders and globs.
+        pairs: Pairs whose sources are taken where no images are named: to check on from the validation split,
+            to calibrate on from the training split; resized to what the model was trained for.
+        header: Of the model.
+        calibrate: Whether calibration pictures are needed too.
+
+    Raises:
+        ImageError: Something named does not exist, or cannot be read.
+        DataError: The images are too few to calibrate on.
+    """
+    side = _multiple_near(header.image_size, header)
+    if not images and pairs is not None:
+        return _from_pairs(pairs, side, header, calibrate=calibrate)
+    if not images:
+        count = CALIBRATION if calibrate else 0
+        drawn = [_draw(FIRST_SEED + i, side, header) for i in range(count)]
+        checked = [_draw(FIRST_SEED + CALIBRATION + i, side, header) for i in range(4)]
+        return Pictures(_in_sizes(checked, header), drawn, "drawn towns")
+    paths = [path for text in images for path in _expand(str(text))]
+    if calibrate:
+        _check_enough(len(paths))
+    # Every so many, as a folder may be sorted by place. What is checked is not calibrated on.
+    held_out = max(1, len(paths) // 4)
+    chosen = {int(i) for i in np.linspace(0, len(paths) - 1, min(held_out, CHECKED))}
+    rest = [path for i, path in enumerate(paths) if i not in chosen]
+    for_calibration = _evenly(rest, CALIBRATION) if calibrate else []
+    checked = [_read(paths[i], header) for i in sorted(chosen)]
+    calibration = [_cut(_read(path, header), side, side) for path in for_calibration]
+    return Pictures(_in_sizes(checked, header), calibration, f"{len(paths)} images")
+
+
+def _from_pairs(pairs: Path, side: int, header: ModelHeader, *, calibrate: bool) -> Pictures:
+    splits = find_pairs(pairs)
+    bands = header.generator.source_bands, header.generator.target_bands
+    on_disk = bands if header.direction == "source-to-target" else bands[::-1]
+
+    def sources(split: str, count: int) -> list[Pixels]:
+        chosen = _evenly(splits[split], count)
+        return [resize(read_pair(pair, header.direction, on_disk)[0], side, side) for pair in chosen]
+
+    if calibrate:
+        _check_enough(len(splits["train"]))
+    checked, calibration = sources("val", CHECKED), sources("train", CALIBRATION) if calibrate else []
+    return Pictures(_in_sizes(checked, header), calibration, f"from {pairs}")
+
+
+def _check_enough(count: int) -> None:
+    if count < FEWEST:
+        raise DataError(
+            f"{count} images are too few to calibrate int8 on: name at least {FEWEST}, of all kinds of "
+            f"ground that the model will see (from {CALIBRATION} on, more make no difference)"
+        )
+
+
+def _in_sizes(pictures: list[Pixels], header: ModelHeader) -> list[Pixels]:
+    """Cut pictures to several sizes in turn: square, lying, standing."""
+    side = _multiple_near(min(128, header.image_size), header)
+    sizes = ((side, side), (side, 2 * side), (2 * side, side))
+    return [_cut(picture, *sizes[i % len(sizes)]) for i, picture in enumerate(pictures)]
+
+
+def _multiple_near(side: int, header: ModelHeader) -> int:
+    multiple = header.generator.multiple
+    return max(multiple, side // multiple * multiple)
+
+
+def _evenly(items: list[T], count: int) -> list[T]:
+    return [items[int(i)] for i in np.linspace(0, len(items) - 1, min(count, len(items)))]
+
+
+def _cut(picture: Pixels, height: int, width: int) -> Pixels:
+    """Cut the middle out, or fill up by reflection."""
+    picture = np.pad(
+        picture,
+        ((0, max(0, height - picture.shape[0])), (0, max(0, width - picture.shape[1])), (0, 0)),
+        mode="symmetric",
+    )
+    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+    return np.ascontiguousarray(picture[top : top + height, left : left + width])
+
+
+def _draw(seed: int, side: int, header: ModelHeader) -> Pixels:
+    town = draw_town(seed, size=max(16, side))
+    picture = town.source if header.direction == "source-to-target" else town.target
+    return picture[..., np.arange(header.generator.source_bands) % 3]
+
+
+def _read(path: Path, header: ModelHeader) -> Pixels:
+    return with_bands(read_image(path).pixels, header.generator.source_bands, path)
+
+
+def _expand(text: str) -> list[Path]:
+    path = Path(text)
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    elif path.exists():
+        found = [path]
+    else:
+        names = glob.glob(text, recursive=True)  # noqa: PTH207 - patterns may be absolute
+        found = [Path(name) for name in sorted(names) if Path(name).is_file()]
+    if not found:
+        raise ImageError(f"{text} holds no images: name files, folders or quoted patterns of images")
+    return found

@@ -1,0 +1,82 @@
+"""Owns PyTorch's own exported programs, which run without this package's code."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.fx.experimental import _config
+
+from sat2map.engines import Engine
+from sat2map.engines.graphs import run_on_pixels
+from sat2map.files import atomic_write_bytes
+from sat2map.model_file import ModelHeader, read_weights
+from sat2map.nets import build_generator
+from sat2map.pixels import tensor_from_unit, tensor_to_unit
+
+
+class Pt2:
+    """A model as a `torch.export` program (see `Converted`)."""
+
+    def __init__(self, model: Path, header: ModelHeader) -> None:
+        with torch.device("meta"):
+            generator = build_generator(header.generator)
+        generator.load_state_dict(read_weights(model), assign=True)
+        network = _OnPixels(generator.requires_grad_(False).eval(), header.generator.target_bands)
+        multiple = header.generator.multiple
+        # Larger than one block a side, or a size of one would be baked in.
+        sides = max(2, 32 // multiple), max(3, 48 // multiple)
+        example = torch.zeros(
+            2, sides[0] * multiple, sides[1] * multiple, header.generator.source_bands, dtype=torch.uint8
+        )
+        dim = torch.export.Dim
+        free = {0: dim("batch"), 1: multiple * dim("rows"), 2: multiple * dim("columns")}
+        # Else it would refuse a bottleneck of one pixel, on the ground that the example has more.
+        with _config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
+            self._program = torch.export.export(network, (example,), dynamic_shapes=(free,))
+        self.candidates: list[tuple[Callable[[], Engine], str]] = [
+            (lambda: _ProgramEngine(self._program, header), "fp32")
+        ]
+
+    def write(self, output: Path, texts: dict[str, str]) -> None:
+        """Write the file; `torch.export.load(..., extra_files={"sat2map": ""})` reads the texts."""
+        content = io.BytesIO()
+        torch.export.save(self._program, content, extra_files=texts)
+        atomic_write_bytes(output, content.getvalue())
+
+
+class _OnPixels(nn.Module):
+    """A generator from uint8 (n, h, w, bands) to the same, and class logits where it has a class head."""
+
+    def __init__(self, generator: nn.Module, target_bands: int) -> None:
+        super().__init__()
+        self.generator = generator
+        self.target_bands = target_bands
+
+    def forward(self, source: Tensor) -> tuple[Tensor, ...]:
+        # Contiguous, or the program would ask at every layer how its input lies in memory, and bake that in.
+        output = self.generator(tensor_to_unit(source.permute(0, 3, 1, 2).contiguous()))
+        fake = tensor_from_unit(output[:, : self.target_bands]).permute(0, 2, 3, 1)
+        logits = output[:, self.target_bands :]
+        return (fake, logits) if logits.shape[1] else (fake,)
+
+
+class _ProgramEngine:
+    """An exported program as an engine, for the check."""
+
+    def __init__(self, program: torch.export.ExportedProgram, header: ModelHeader) -> None:
+        self.header = header
+        self.name = "the exported program in PyTorch on cpu, fp32"
+        self._network = program.module()
+
+    def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
+        return run_on_pixels(self._run, source)
+
+    def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.float32]]:
+        with torch.inference_mode():
+            return [output.numpy() for output in self._network(torch.from_numpy(source))]
