@@ -12,9 +12,9 @@ from sat2map.settings import TrainSettings, load_settings, preset_names
 PAGE = Path(__file__).with_name("settings.md")
 INTRO = """# Settings
 
-Every setting of a training, from the code (`src/sat2map/settings.py`). A run starts from a preset or a TOML file and
-each setting is a flag too: `learning_rate` is `--learning-rate`. A TOML file may start from a preset with
-`preset = "default"`. An empty cell means the *standard* value.
+Every setting of a training, from the code (`src/sat2map/settings.py`). A run starts from a preset or a TOML
+file and each setting is a flag too: `learning_rate` is `--learning-rate`. A TOML file may start from a preset
+with `preset = "default"`. An empty cell means the *standard* value.
 
 """
 
@@ -23,9 +23,8 @@ def kind(annotation: object) -> str:
     """Name a setting's type as a user writes it."""
     if args := get_args(annotation):
         return " or ".join(kind(arg) for arg in args)
-    return {"NoneType": "nothing"}.get(
-        getattr(annotation, "__name__", ""), getattr(annotation, "__name__", str(annotation))
-    )
+    name = getattr(annotation, "__name__", str(annotation))
+    return "nothing" if name == "NoneType" else name
 
 
 def page() -> str:
@@ -43,7 +42,8 @@ def page() -> str:
                 for preset in presets.values()
             ]
             lines.append(
-                f"| `{name}` | {info.description} | {kind(info.annotation)} | `{info.default}` | {' | '.join(cells)} |"
+                f"| `{name}` | {info.description} | {kind(info.annotation)} | `{info.default}` "
+                f"| {' | '.join(cells)} |"
             )
         lines.append("")
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 """Makes the generator that ships in the package from a trained one: fp16 weights, scored as they ship.
 
-    python tools/bundle.py runs/release/best.safetensors --data DIR --group-column group
+Run it as `python tools/bundle.py runs/release/best.safetensors --data DIR --group-column group`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 BUNDLED = ROOT / "src" / "sat2map" / "weights" / "maps.safetensors"
 SCORES = ROOT / "docs" / "figures" / "release.json"
 NOTES = (
-    "Trained on the maps data set of the pix2pix paper (aerial photos and web maps of New York, 2.1 m a pixel at "
-    "256 px). docs/model-card.md tells what it is for and what it gets wrong."
+    "Trained on the maps data set of the pix2pix paper: photos and maps of New York, 2.1 m a pixel. "
+    "docs/model-card.md tells what it is for and what it gets wrong."
 )
 
 
@@ -30,11 +30,11 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--group-column", help="CSV column of places.")
-    parser.add_argument("--examples", type=Path, help="Folder for pictures of the best, median and worst images.")
+    parser.add_argument("--examples", type=Path, help="Folder for pictures of the best and worst.")
     args = parser.parse_args()
 
     header, weights = read_header(args.model), read_weights(args.model)
-    halves = {name: weight.half() if weight.is_floating_point() else weight for name, weight in weights.items()}
+    halves = {name: t.half() if t.is_floating_point() else t for name, t in weights.items()}
     assert all(torch.isfinite(half).all() for half in halves.values()), "a weight does not fit into fp16"
     save_model(BUNDLED, halves, header.model_copy(update={"notes": NOTES, "scores": {}}))
 

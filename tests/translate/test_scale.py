@@ -67,5 +67,5 @@ def test_an_image_with_too_few_pixels_at_the_models_scale_is_refused() -> None:
 
 @pytest.mark.parametrize(("own", "metres"), [(None, 1.0), (2.0, 0.0), (2.0, -1.0)])
 def test_a_scale_that_cannot_be_used_is_refused(own: float | None, metres: float) -> None:
-    with pytest.raises(SettingsError, match="gsd|--gsd"):
+    with pytest.raises(SettingsError, match="gsd"):
         ScaledTranslator(Translator(Negative(own)), metres)

@@ -20,7 +20,7 @@ def import_(
     gsd: float | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Make a model file of another project's generator: pytorch-CycleGAN-and-pix2pix, pix2pixHD, a tutorial.
+    """Make a model file of another project's generator, such as pytorch-CycleGAN's or pix2pixHD's.
 
     Args:
         checkpoint: Its checkpoint (.pth, .pt, .safetensors); nothing in it is run.
@@ -47,6 +47,9 @@ def import_(
     )
     print(f"{checkpoint} is {found.kind}; written to {to}")
     print(f"next:        sat2map translate PHOTO.png --model {to} --output maps")
+
+
+globals()["import"] = import_  # what the command is called, which no function can be defined as
 
 
 def push(

@@ -12,7 +12,7 @@ from sat2map.engines import EngineName
 from sat2map.errors import Sat2MapError, SettingsError
 from sat2map.geo.commands import RasterWords, translate_rasters
 from sat2map.geo.recognise import split_inputs
-from sat2map.settings import Device
+from sat2map.settings import Device, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,9 @@ def translate(
     engine: EngineName = "auto",
     device: Device = "auto",
     mode: Literal["eval", "paper"] | None = None,
+    precision: Precision = "auto",
     threads: int = 0,
+    low_memory: bool = False,
     raster: tyro.conf.OmitArgPrefixes[RasterWords] = RasterWords(),  # noqa: B008 - frozen
 ) -> None:
     """Translate images into maps: files, folders, globs, rasters, of any size.
@@ -50,7 +52,9 @@ def translate(
         engine: What runs the model; auto: the fastest that is installed.
         device: Where to run.
         mode: eval (running statistics) or paper (batch statistics, dropout); none: what the model file says.
+        precision: Arithmetic; auto: bf16 where the hardware multiplies it.
         threads: CPU threads; 0: one a core.
+        low_memory: Give up some speed for a smaller peak of memory.
         raster: The flags for rasters.
     """
     from sat2map.bundled import bundled_model
@@ -68,7 +72,16 @@ def translate(
         )
     jobs = plan_jobs(pictures, output, overwrite=overwrite) if pictures or not rasters else []
     model = model or bundled_model()
-    translator = Translator.open(model, engine=engine, device=device, mode=mode, threads=threads, tta=tta)
+    translator = Translator.open(
+        model,
+        engine=engine,
+        device=device,
+        mode=mode,
+        precision=precision,
+        threads=threads,
+        low_memory=low_memory,
+        tta=tta,
+    )
     if rasters:
         translate_rasters(translator, model, rasters, output, raster, overwrite=overwrite)
     if jobs and _translate_pictures(translator, jobs, output, gsd):
