@@ -1,4 +1,4 @@
-"""Images a second with one and two workers, in training and in bulk translation: the figures of docs/scale.md.
+"""Images a second with one and two workers, training and translating: the figures of docs/scale.md.
 
 Each worker has one core's worth of threads, so that two of them can be compared with one on a machine of two
 cores that does nothing else. It prints a Markdown table:
@@ -52,7 +52,7 @@ def main() -> None:
 def train(processes: int, pairs: Path, run: Path, preset: str) -> float:
     """Return images a second of a training, the median of its lines but the first."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [sys.executable, *torchrun, "-m", "sat2map", "train", preset]
+    command = [sys.executable, *torchrun, "-m", "--", "sat2map", "train", preset]
     flags = ["--data", pairs, "--run", run, "--epochs", EPOCHS, "--validate-every", EPOCHS, "--device", "cpu"]
     subprocess.run([*command, *map(str, flags)], env=one_core(), check=True, capture_output=True)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -73,11 +73,8 @@ def shards(count: int, scenes: Path, output: Path, model: Path) -> float:
 def ray(workers: int, scenes: Path, output: Path, model: Path) -> float:
     """Return million pixels a second of so many Ray workers, from start to end."""
     start = time.perf_counter()
-    subprocess.run(
-        [*bulk(scenes, output, model), "--ray", "local", "--workers", str(workers)],
-        env=one_core(),
-        check=True,
-    )
+    words = ["--ray", "local", "--workers", str(workers)]
+    subprocess.run([*bulk(scenes, output, model), *words], env=one_core(), check=True)
     return pixels(scenes) / 1e6 / (time.perf_counter() - start)
 
 

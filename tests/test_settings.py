@@ -28,7 +28,7 @@ def test_each_preset_loads(name: str) -> None:
 
 
 def test_the_presets_are_these() -> None:
-    assert preset_names() == ["default", "maps512", "paper", "tiny"]
+    assert preset_names() == ["cityscapes", "default", "facades", "maps-to-photo", "maps512", "paper", "tiny"]
 
 
 def test_the_paper_preset_has_the_papers_values() -> None:
@@ -41,6 +41,13 @@ def test_the_paper_preset_has_the_papers_values() -> None:
     assert (s.discriminator_width, s.discriminator_layers) == (64, 3)
     spec = s.generator_spec()
     assert (spec.architecture, spec.width, spec.depth) == ("unet", 64, 8)
+
+
+@pytest.mark.parametrize("name", ["facades", "cityscapes", "maps-to-photo"])
+def test_the_presets_that_draw_photos_are_the_papers_with_instance_norm(name: str) -> None:
+    assert load_settings(name) == load_settings(
+        "paper", direction="target-to-source", palette="none", norm="instance"
+    )
 
 
 def test_the_maps512_preset_has_the_tutorials_values() -> None:
@@ -105,7 +112,8 @@ def test_an_unknown_preset_names_the_nearest() -> None:
 
 
 def test_an_unknown_preset_unlike_any_other_lists_all() -> None:
-    with pytest.raises(SettingsError, match="known: default, maps512, paper, tiny"):
+    known = "known: cityscapes, default, facades, maps-to-photo, maps512, paper, tiny"
+    with pytest.raises(SettingsError, match=known):
         load_settings("zzz")
 
 

@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 Direction = Literal["source-to-target", "target-to-source"]
-Architecture = Literal["unet", "resnet9"]
+Architecture = Literal["unet", "resnet6", "resnet9", "global", "tutorial"]
 Norm = Literal["batch", "instance", "group", "none"]
 Upsample = Literal["transpose", "resize", "shuffle"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -29,7 +29,24 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class GeneratorSpec(BaseModel):
-    """All that is needed to build a generator; stored in every model file."""
+    """All that is needed to build a generator; stored in every model file.
+
+    The last two fields are there for networks that come from other projects.
+
+    Attributes:
+        architecture: A name of `sat2map.nets.GENERATORS`.
+        source_bands: Bands of the input.
+        target_bands: Bands of the output.
+        classes: Logits of map classes behind them; 0 for no such head.
+        width: Channels of the first layer.
+        depth: Halvings, except in `resnet6` and `resnet9`, which have two.
+        norm: What normalises after a convolution.
+        upsample: What doubles the size.
+        dropout: Its rate; matters in training and in `paper` mode only.
+        blocks: Residual blocks of `global`.
+        bias: Which convolutions have one: those before no norm or one without weights (`auto`), `all`, or the
+            `last` alone.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,11 +59,23 @@ class GeneratorSpec(BaseModel):
     norm: Norm = "batch"
     upsample: Upsample = "transpose"
     dropout: float = Field(0.5, ge=0, lt=1)
+    blocks: int = Field(9, ge=1, le=64)
+    bias: Literal["auto", "all", "last"] = "auto"
 
     @property
     def multiple(self) -> int:
         """Height and width that the network takes are multiples of this many pixels."""
-        return 2**self.depth if self.architecture == "unet" else 4
+        return 1 << self.halvings
+
+    @property
+    def halvings(self) -> int:
+        """How often the network halves the picture."""
+        return 2 if self.architecture in ("resnet6", "resnet9") else self.depth
+
+    @property
+    def residual_blocks(self) -> int:
+        """Residual blocks of a ResNet."""
+        return {"resnet6": 6, "resnet9": 9}.get(self.architecture, self.blocks)
 
 
 class TrainSettings(BaseModel):
@@ -91,7 +120,10 @@ class TrainSettings(BaseModel):
     generator: Architecture = Field("unet", description="Architecture of the generator.")
     width: int = Field(64, ge=4, description="Channels of the generator's first layer (the paper's ngf).")
     depth: int | None = Field(
-        None, ge=2, le=12, description="Halvings in the U-Net; none: as many as crop_size allows."
+        None,
+        ge=2,
+        le=12,
+        description="Halvings in the network; none: U-Nets as many as crop_size allows, global 4.",
     )
     norm: Norm = Field("batch", description="Normalisation in both networks.")
     upsample: Upsample = Field(
@@ -169,7 +201,8 @@ class TrainSettings(BaseModel):
                 f"crop_size {self.crop_size} leaves the discriminator no patch with discriminator_layers "
                 f"{self.discriminator_layers}: raise crop_size to {least} or lower discriminator_layers"
             )
-        if self.depth is None and self.generator == "unet" and self.crop_size >= 64 and multiple < 32:
+        is_unet = self.generator in ("unet", "tutorial")
+        if self.depth is None and is_unet and self.crop_size >= 64 and multiple < 32:
             near = round(self.crop_size / 32) * 32
             raise ValueError(
                 f"crop_size {self.crop_size} can be halved only {_halvings(self.crop_size)} times, "
@@ -197,7 +230,7 @@ class TrainSettings(BaseModel):
             target_bands=bands[not swapped],
             classes=classes,
             width=self.width,
-            depth=self.depth or _halvings(self.crop_size),
+            depth=self.depth or (4 if self.generator == "global" else _halvings(self.crop_size)),
             norm=self.norm,
             upsample=self.upsample,
             dropout=self.dropout,

@@ -90,7 +90,7 @@ def test_in_eval_mode_an_image_does_not_depend_on_the_rest_of_its_batch(
     with torch.no_grad():
         network(batch)  # running statistics that are not those of a new network
         network.eval()
-        torch.testing.assert_close(network(batch)[1:2], network(batch[1:2]), atol=1e-5, rtol=0)
+        torch.testing.assert_close(network(batch)[1:2], network(batch[1:2]), atol=5e-5, rtol=0)
 
 
 @pytest.mark.parametrize("architecture", sorted(GENERATORS))
@@ -109,7 +109,7 @@ def test_the_image_does_not_depend_on_there_being_a_class_head() -> None:
     with_head, without = tiny(classes=6).eval(), tiny().eval()
     weights = with_head.state_dict()
     shapes = {name: value.shape for name, value in without.state_dict().items()}
-    # The head's channels are the last outputs of the last layer: weight (inputs, outputs, 4, 4), bias (outputs,).
+    # The head's channels are the last of the last layer: weight (inputs, outputs, 4, 4), bias (outputs,).
     cut = {
         name: value if value.shape == shapes[name] else (value[:, :3] if value.dim() == 4 else value[:3])
         for name, value in weights.items()
@@ -196,7 +196,9 @@ def test_the_smallest_crop_that_settings_allow_gives_one_patch() -> None:
 # initial weights
 
 
-@pytest.mark.parametrize("network", [UNet(GeneratorSpec(width=16)), PatchGAN(6, width=32)], ids=["u-net", "patchgan"])
+@pytest.mark.parametrize(
+    "network", [UNet(GeneratorSpec(width=16)), PatchGAN(6, width=32)], ids=["u-net", "patchgan"]
+)
 def test_convolutions_are_drawn_from_a_normal_distribution_of_0_02(network: nn.Module) -> None:
     torch.manual_seed(0)
     init_weights(network)

@@ -19,6 +19,7 @@ from sat2map.files import atomic_path
 from sat2map.pixels import resize
 from sat2map.settings import Direction
 
+MIN_SIDE = 4  # px; enlarged to load size, less would be one flat colour
 FORMAT = 1  # raise when what a cache file holds changes
 
 
@@ -127,6 +128,11 @@ def _build(
 
         def decode(i: int) -> tuple[int, int]:
             source, target = read_pair(pairs[i], direction, bands)
+            if min(source.shape[:2]) < MIN_SIDE:
+                height, width = source.shape[:2]
+                raise ImageError(
+                    f"{pairs[i].source} shows {width}×{height} px, too few for a picture: replace it"
+                )
             out[i] = np.dstack([resize(source, size, size), resize(target, size, size)])
             return source.shape[0], source.shape[1]
 

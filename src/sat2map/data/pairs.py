@@ -21,7 +21,6 @@ SPLITS = ("train", "val", "test")
 # Folder names of the two sides, as the common pix2pix and CycleGAN code bases call them.
 SIDES = (("source", "target"), ("A", "B"), ("trainA", "trainB"), ("valA", "valB"), ("testA", "testB"))
 CSV_NAME = "pairs.csv"
-MIN_SIDE = 16  # px; smaller is a mistake, not a picture
 
 
 @dataclass(frozen=True)
@@ -139,8 +138,6 @@ def read_pair(
                 f"{pair.source} is {_size(source)} px but its partner {pair.target} is {_size(target)} px: "
                 "resize one to the other"
             )
-    if min(source.shape[:2]) < MIN_SIDE:
-        raise ImageError(f"{pair.source} has sides of {_size(source)} px: a pair needs {MIN_SIDE} px or more")
     source = with_bands(source, bands[0], pair.source)
     target = with_bands(target, bands[1], pair.target or pair.source)
     return (target, source) if direction == "target-to-source" else (source, target)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.data.cache import PairCache
+from sat2map.engines import EngineName
 from sat2map.evaluation.baselines import JPEG_QUALITY, as_jpeg, median_colour, nearest_tiles
 from sat2map.evaluation.held_out import MIN_SIZE, open_held_out
 from sat2map.evaluation.result import (
@@ -47,6 +48,7 @@ def evaluate(
     split: str = "val",
     group_column: str | None = None,
     size: int | None = None,
+    engine: EngineName = "auto",
     device: Device = "auto",
     mode: InferenceMode | None = None,
     baselines: bool = True,
@@ -62,6 +64,7 @@ def evaluate(
         group_column: CSV column of places, which the intervals draw; None for the training's, where the data
             has it.
         size: Side to which images are resized (px); None for what the model was trained for.
+        engine: What runs the model file.
         device: Where to run.
         mode: `eval` or `paper`; None for what the model file says.
         baselines: Score the constant map, the nearest training tile and the truth as JPEG too.
@@ -74,7 +77,11 @@ def evaluate(
         SettingsError: The size is too small, or the device is not on this machine.
         MissingExtraError: Nothing that could run the model is installed.
     """
-    translator = model if isinstance(model, Translator) else Translator.open(model, device=device, mode=mode)
+    translator = (
+        model
+        if isinstance(model, Translator)
+        else Translator.open(model, engine=engine, device=device, mode=mode)
+    )
     header = translator.header
     held_out = open_held_out(header, Path(data), split, group_column=group_column, size=size)
     scored = held_out.scored

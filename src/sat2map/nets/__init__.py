@@ -9,12 +9,28 @@ from torch import nn
 from sat2map.nets.blocks import init_weights
 from sat2map.nets.patchgan import PatchGAN
 from sat2map.nets.resnet import ResNet
+from sat2map.nets.tutorial import TutorialUNet
 from sat2map.nets.unet import UNet
 from sat2map.settings import GeneratorSpec
 
-__all__ = ["GENERATORS", "PatchGAN", "ResNet", "UNet", "build_generator", "count_parameters", "init_weights"]
+__all__ = [
+    "GENERATORS",
+    "PatchGAN",
+    "ResNet",
+    "TutorialUNet",
+    "UNet",
+    "build_generator",
+    "count_parameters",
+    "init_weights",
+]
 
-GENERATORS: dict[str, Callable[[GeneratorSpec], nn.Module]] = {"resnet9": ResNet, "unet": UNet}
+GENERATORS: dict[str, Callable[[GeneratorSpec], nn.Module]] = {
+    "global": ResNet,
+    "resnet6": ResNet,
+    "resnet9": ResNet,
+    "tutorial": TutorialUNet,
+    "unet": UNet,
+}
 
 
 def build_generator(spec: GeneratorSpec) -> nn.Module:

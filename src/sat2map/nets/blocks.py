@@ -6,7 +6,7 @@ import math
 
 from torch import nn
 
-from sat2map.settings import Norm, Upsample
+from sat2map.settings import GeneratorSpec, Norm, Upsample
 
 GROUP_CHANNELS = 16  # channels that share their statistics in a GroupNorm, where that divides them
 
@@ -26,6 +26,13 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
 def needs_bias(norm: Norm) -> bool:
     """Say whether a convolution before this norm needs a bias: batch and group norm bring their own."""
     return norm in ("instance", "none")
+
+
+def has_bias(spec: GeneratorSpec, *, normed: bool, last: bool = False) -> bool:
+    """Say whether a generator's convolution has a bias; `normed`: a norm follows; `last`: it is the last."""
+    if spec.bias == "auto":
+        return not normed or needs_bias(spec.norm)
+    return last or spec.bias == "all"
 
 
 def make_upsampling(kind: Upsample, inputs: int, outputs: int, *, bias: bool) -> nn.Module:

@@ -1,14 +1,12 @@
-"""Owns the ResNet generator."""
+"""Owns the ResNet generators."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sat2map.nets.blocks import make_norm, make_upsampling, needs_bias
+from sat2map.nets.blocks import has_bias, make_norm, make_upsampling
 from sat2map.nets.unet import split_tanh
 from sat2map.settings import GeneratorSpec
-
-BLOCKS = 9
 
 
 class ResidualBlock(nn.Module):
@@ -16,7 +14,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, spec: GeneratorSpec) -> None:
         super().__init__()
-        bias = needs_bias(spec.norm)
+        bias = has_bias(spec, normed=True)
         self.body = nn.Sequential(
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
@@ -34,29 +32,31 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """The ResNet-9 generator of Johnson et al. 2016 as CycleGAN uses it (Zhu et al. 2017, appendix 7.2).
+    """The ResNet generators of Johnson et al. 2016: halve, residual blocks, double.
 
-    c7s1-64, d128, d256, nine residual blocks, u128, u64, c7s1-3: height and width are multiples of 4.
+    `resnet9` and `resnet6` are those of CycleGAN (Zhu et al. 2017, appendix 7.2): c7s1-64, d128, d256, nine
+    or six residual blocks, u128, u64, c7s1-3. `global` is the global generator of pix2pixHD (Wang et al.
+    2018, section 3.1), with `depth` halvings (four there) and `blocks` blocks (nine there).
     """
 
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__()
-        width, norm = spec.width, spec.norm
-        bias = needs_bias(norm)
+        width, norm, bias = spec.width, spec.norm, has_bias(spec, normed=True)
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(3),
             nn.Conv2d(spec.source_bands, width, 7, bias=bias),
             make_norm(norm, width),
             nn.ReLU(),
         ]
-        for channels in (width, 2 * width):
+        for channels in (width * 2**i for i in range(spec.halvings)):
             layers += [
                 nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias),
                 make_norm(norm, 2 * channels),
                 nn.ReLU(),
             ]
-        layers += [ResidualBlock(4 * width, spec) for _ in range(BLOCKS)]
-        for channels in (4 * width, 2 * width):
+        inner = width * 2**spec.halvings
+        layers += [ResidualBlock(inner, spec) for _ in range(spec.residual_blocks)]
+        for channels in (inner // 2**i for i in range(spec.halvings)):
             layers += [self._up(channels, spec), make_norm(norm, channels // 2), nn.ReLU()]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, spec.target_bands + spec.classes, 7)]
         self.body = nn.Sequential(*layers)
@@ -64,7 +64,7 @@ class ResNet(nn.Module):
 
     @staticmethod
     def _up(channels: int, spec: GeneratorSpec) -> nn.Module:
-        bias = needs_bias(spec.norm)
+        bias = has_bias(spec, normed=True)
         if spec.upsample == "transpose":  # CycleGAN's own has 3×3 taps where the U-Net's has 4×4
             return nn.ConvTranspose2d(
                 channels, channels // 2, 3, stride=2, padding=1, output_padding=1, bias=bias
@@ -72,5 +72,5 @@ class ResNet(nn.Module):
         return make_upsampling(spec.upsample, channels, channels // 2, bias=bias)
 
     def forward(self, source: Tensor) -> Tensor:
-        """Translate a batch; shapes and ranges as in `UNet.forward`, with multiples of 4 px."""
+        """Translate a batch; shapes and ranges as in `UNet.forward`, with multiples of 2**halvings px."""
         return split_tanh(self.body(source), self.target_bands)

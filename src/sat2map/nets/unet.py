@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sat2map.nets.blocks import make_norm, make_upsampling, needs_bias
+from sat2map.nets.blocks import has_bias, make_norm, make_upsampling
 from sat2map.settings import GeneratorSpec
 
 DROPOUT_LAYERS = 3  # the paper's CD512 CD512 CD512: the innermost three of the decoder
@@ -19,7 +19,7 @@ class Down(nn.Module):
         # The paper leaves the norm out of the first layer. At one pixel it has nothing to measure either.
         plain = first or last
         self.activation = nn.Identity() if first else nn.LeakyReLU(0.2)
-        self.conv = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=plain or needs_bias(spec.norm))
+        self.conv = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=has_bias(spec, normed=not plain))
         self.norm = nn.Identity() if plain else make_norm(spec.norm, outputs)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102 - the class says it
@@ -32,8 +32,9 @@ class Up(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, spec: GeneratorSpec, *, dropout: float, last: bool) -> None:
         super().__init__()
-        self.activation = nn.ReLU()
-        self.conv = make_upsampling(spec.upsample, inputs, outputs, bias=last or needs_bias(spec.norm))
+        self.activation: nn.Module = nn.ReLU()
+        bias = has_bias(spec, normed=not last, last=last)
+        self.conv = make_upsampling(spec.upsample, inputs, outputs, bias=bias)
         self.norm = nn.Identity() if last else make_norm(spec.norm, outputs)
         self.dropout = nn.Dropout(dropout)
 

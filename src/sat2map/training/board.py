@@ -6,6 +6,7 @@ Not `SummaryWriter`: it writes in a thread of its own, where a full disk ends in
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,17 @@ class Board:
         if first_step:  # what a killed run wrote behind its checkpoint is not shown
             self._add(first_step + 1, session_log=SessionLog(status=SessionLog.START))
 
-    def add_scalar(self, name: str, value: float, step: int) -> None:
-        """Add a point to a curve."""
-        self._add(step, summary=summary.scalar(name, value))  # type: ignore[no-untyped-call]
+    def log(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        """Add a point to each curve (see `sat2map.training.loggers.Logger`)."""
+        for name, value in values.items():
+            self._add(step, summary=summary.scalar(f"{kind}/{name}", value))  # type: ignore[no-untyped-call]
 
-    def add_image(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
+    def show(self, step: int, grid: NDArray[np.uint8]) -> None:
         """Add a picture, uint8 (h, w, 3)."""
-        self._add(step, summary=summary.image(name, pixels, dataformats="HWC"))  # type: ignore[no-untyped-call]
+        self._add(step, summary=summary.image("samples", grid, dataformats="HWC"))  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Nothing is open between two calls."""
 
     def _add(self, step: int, **what: Any) -> None:
         try:

@@ -1,11 +1,12 @@
-"""Owns the run folder: settings, metrics as JSON lines, sample grids, TensorBoard, kept models."""
+"""Owns the run folder: settings, metrics as JSON lines, sample grids, kept models."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,7 @@ from sat2map.errors import RunError
 from sat2map.files import atomic_path, atomic_write_text, output_error
 from sat2map.pixels import write_image
 from sat2map.settings import TrainSettings, make_settings
-
-if TYPE_CHECKING:
-    from sat2map.training.board import Board
+from sat2map.training.loggers import open_loggers
 
 SETTINGS, METRICS, SAMPLES, LATEST = "settings.json", "metrics.jsonl", "samples", "latest.png"
 BEST, LAST, REPORT = "best.safetensors", "last.safetensors", "report.html"
@@ -32,10 +31,10 @@ class Journal:
     def __init__(self, run: Path, *, first_step: int = 0) -> None:
         self.run = run
         _drop_lines_after(run / METRICS, first_step)
-        self._board = _open_board(run / "tensorboard", first_step)
+        self._loggers = open_loggers(run, first_step=first_step)
 
     def log(self, kind: str, step: int, epoch: int, values: dict[str, float]) -> None:
-        """Append a line of metrics and show it in TensorBoard; values that are not finite become null.
+        """Append a line of metrics and tell the loggers; values that are not finite become null.
 
         Raises:
             OutputError: The line cannot be written.
@@ -48,20 +47,25 @@ class Journal:
                 file.write(line + "\n")
         except OSError as error:
             raise output_error(path, error) from error
-        if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(f"{kind}/{name}", value, step)
+        self._loggers.log(kind, step, values)
 
     def show_samples(self, step: int, grid: NDArray[np.uint8]) -> None:
         """Keep a sample grid, uint8 (h, w, 3), as samples/step-N.png and as latest.png."""
         write_image(self.run / SAMPLES / f"step-{step:07d}.png", grid)
         write_image(self.run / LATEST, grid)
-        if self._board is not None:
-            self._board.add_image("samples", grid, step)
+        self._loggers.show(step, grid)
+
+    def close(self) -> None:
+        """Tell the loggers that the training has ended, or was stopped."""
+        self._loggers.close()
 
 
-def start_run(settings: TrainSettings) -> None:
+def start_run(settings: TrainSettings, notes: Mapping[str, str] | None = None) -> None:
     """Make the run folder and write the settings into it.
+
+    Args:
+        settings: All of them.
+        notes: Texts by file name that belong to them.
 
     Raises:
         RunError: The folder already holds a run, or something else.
@@ -70,6 +74,8 @@ def start_run(settings: TrainSettings) -> None:
     refuse_used_folder(settings.run)
     # The run may be resumed from another working directory.
     settings = settings.model_copy(update={"data": settings.data.absolute()})
+    for name, text in (notes or {}).items():  # first: it is the settings that make the folder a run
+        atomic_write_text(settings.run / name, text)
     atomic_write_text(settings.run / SETTINGS, settings.model_dump_json(indent=2) + "\n")
 
 
@@ -126,11 +132,3 @@ def _drop_lines_after(path: Path, step: int) -> None:
         kept = [line for line in read_metrics(path.parent) if line["step"] <= step]
         with atomic_path(path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
-
-
-def _open_board(folder: Path, first_step: int) -> Board | None:
-    try:
-        from sat2map.training.board import Board
-    except ModuleNotFoundError:  # TensorBoard is not installed
-        return None
-    return Board(folder, first_step=first_step)

@@ -22,11 +22,21 @@ from sat2map.evaluation.scores import ScoreSheet
 from sat2map.model_file import save_model
 from sat2map.runtime import out_of_memory_told, step_seed
 from sat2map.settings import TrainSettings
+from sat2map.team import Team, restarted, team_up
 from sat2map.training.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
-from sat2map.training.journal import BEST, LAST, Journal, read_run_settings, refuse_used_folder, start_run
+from sat2map.training.journal import (
+    BEST,
+    LAST,
+    SETTINGS,
+    Journal,
+    read_run_settings,
+    refuse_used_folder,
+    start_run,
+)
 from sat2map.training.progress import Display
 from sat2map.training.samples import draw_grid
 from sat2map.training.setup import Setup, set_up
+from sat2map.training.start import START, read_run_start, read_start
 from sat2map.training.step import learning_rate_factor, make_step
 from sat2map.translate import Translator
 
@@ -52,8 +62,13 @@ class TrainResult:
     finished: bool
 
 
-def train(settings: TrainSettings, *, console: Console | None = None) -> TrainResult:
+def train(
+    settings: TrainSettings, *, init_from: Path | None = None, console: Console | None = None
+) -> TrainResult:
     """Train a generator on pairs of images, into a new run folder.
+
+    Where `torchrun` has started several processes, each calls this: they share every batch, and the first of
+    them validates and writes the files. Started again after one of them died, they go on with the run.
 
     Example:
         >>> from sat2map.settings import load_settings
@@ -62,20 +77,32 @@ def train(settings: TrainSettings, *, console: Console | None = None) -> TrainRe
 
     Args:
         settings: All of them, from `sat2map.settings.load_settings`.
+        init_from: A model file to fine-tune. Its network wins over that of the settings; its first layer is
+            fitted where the data have another number of bands, and its last where they have other classes.
         console: Where progress is shown; None for standard error.
 
     Raises:
         DataError: The data cannot be used.
         RunError: The run folder already holds something.
-        TrainingError: A loss is no longer finite, or memory ran out.
+        ModelFileError: The model file to fine-tune cannot be used.
+        TrainingError: A loss is no longer finite, memory ran out, or another process died.
         OutputError: The run folder cannot be written.
     """
-    refuse_used_folder(settings.run)  # before the data are read, which may take minutes
-    setup = set_up(settings)
-    start_run(settings)
-    progress = _first_progress(setup)
-    save_checkpoint(settings.run, setup.networks, progress)
-    return _run(setup, progress, console or Console(stderr=True))
+    if restarted() and (settings.run / SETTINGS).exists():
+        return resume(settings.run, console=console)
+    with team_up(settings.device) as team:
+        if team.leads:
+            refuse_used_folder(settings.run)  # before the data are read, which may take minutes
+        start = read_start(init_from) if init_from else None
+        setup = set_up(settings, start, team)
+        console = _console(console, team)
+        if start:
+            console.print(setup.header.notes, highlight=False, markup=False, soft_wrap=True)
+        progress = _first_progress(setup)
+        if team.leads:
+            start_run(setup.settings, {START: start.note()} if start else None)
+            save_checkpoint(settings.run, setup.networks, progress)
+        return _run(setup, progress, console)
 
 
 def resume(run: Path, *, console: Console | None = None) -> TrainResult:
@@ -91,9 +118,15 @@ def resume(run: Path, *, console: Console | None = None) -> TrainResult:
         TrainingError: As in `train`.
     """
     settings = read_run_settings(Path(run))
-    setup = set_up(settings)
+    with team_up(settings.device) as team:
+        return _resume(settings, team, _console(console, team))
+
+
+def _resume(settings: TrainSettings, team: Team, console: Console) -> TrainResult:
+    began = (settings.run / CHECKPOINT).exists()  # it was not stopped while it wrote the very first one
+    setup = set_up(settings, read_run_start(settings.run, with_weights=not began), team)
     progress = first = _first_progress(setup)
-    if (settings.run / CHECKPOINT).exists():  # it was not stopped while it wrote the very first one
+    if began:
         progress = load_checkpoint(settings.run, setup.networks)
     for name, then, now in (
         ("training", progress.fingerprint, first.fingerprint),
@@ -101,10 +134,15 @@ def resume(run: Path, *, console: Console | None = None) -> TrainResult:
     ):
         if then and then != now:
             raise DataError(
-                f"the {name} pairs in {settings.data} have changed since {run} began: "
+                f"the {name} pairs in {settings.data} have changed since {settings.run} began: "
                 "put them back, or start a new run"
             )
-    return _run(setup, progress, console or Console(stderr=True))
+    return _run(setup, progress, console)
+
+
+def _console(console: Console | None, team: Team) -> Console:
+    """Return where progress is shown: nowhere, but for the process that leads."""
+    return (console or Console(stderr=True)) if team.leads else Console(quiet=True)
 
 
 def _first_progress(setup: Setup) -> Progress:
@@ -112,12 +150,12 @@ def _first_progress(setup: Setup) -> Progress:
 
 
 def _run(setup: Setup, progress: Progress, console: Console) -> TrainResult:
-    settings, networks, batches = setup.settings, setup.networks, setup.batches
+    settings, networks, batches, team = setup.settings, setup.networks, setup.batches, setup.team
     run = settings.run
-    step_fn = make_step(settings, networks, setup.device, setup.dtype, setup.class_weights)
+    step_fn = make_step(settings, networks, setup.device, setup.dtype, setup.class_weights, team)
     total = settings.epochs * batches.per_epoch
     line_every = max(1, batches.per_epoch // LINES_AN_EPOCH)
-    journal = Journal(run, first_step=progress.step)
+    journal = Journal(run, first_step=progress.step) if team.leads else None
     display = Display(
         console, total=total, start=progress.step, per_epoch=batches.per_epoch, batch=batches.size
     )
@@ -137,7 +175,7 @@ def _run(setup: Setup, progress: Progress, console: Console) -> TrainResult:
 
     with display, _stop_signals() as stop, out_of_memory_told(settings):
         line_began, line_step = time.monotonic(), progress.step
-        while progress.step < total and not stop:
+        while progress.step < total and not team.any(stop):
             rate = settings.learning_rate * learning_rate_factor(settings.schedule, progress.step / total)
             for optimizer in (networks.generator_optimizer, networks.discriminator_optimizer):
                 optimizer.param_groups[0]["lr"] = rate
@@ -156,7 +194,8 @@ def _run(setup: Setup, progress: Progress, console: Console) -> TrainResult:
                 speed = (progress.step - line_step) * batches.size / (now - line_began)
                 line_began, line_step = now, progress.step
                 values = {**means, "learning_rate": rate, "images_per_second": speed}
-                journal.log("train", progress.step, epoch, values)
+                if journal:
+                    journal.log("train", progress.step, epoch, values)
                 display.update(progress.step, means, speed)
                 window.clear()
                 progress.window_steps = 0
@@ -164,16 +203,21 @@ def _run(setup: Setup, progress: Progress, console: Console) -> TrainResult:
                 epoch % settings.validate_every == 0 or progress.step == total
             ):
                 _stop_unless_finite(setup, progress, {name: float(loss) for name, loss in window.items()})
-                _validate(setup, progress, journal, display, epoch)
-                save()
+                if journal:
+                    _validate(setup, progress, journal, display, epoch)
+                    save()
+                team.wait()
                 line_began = time.monotonic()
-            elif time.monotonic() - saved_at > 60 * settings.checkpoint_minutes:
+            elif journal and time.monotonic() - saved_at > 60 * settings.checkpoint_minutes:
                 save()
-        save()
+        if journal:
+            save()
+        team.wait()
     finished = progress.step == total
     if not finished:
         display.say(f"stopped at step {progress.step} of {total}; go on with: sat2map train --resume {run}")
-    report.write_run_report(run)
+    if journal:
+        report.write_run_report(run)
     return TrainResult(run, run / BEST, run / LAST, finished)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 
 from sat2map.data.cache import PairCache, open_cache
 from sat2map.data.pairs import find_pairs, first_strays
+from sat2map.data.shards import find_index
+from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
 from sat2map.losses import class_weights
 from sat2map.model_file import ModelHeader
@@ -17,8 +20,10 @@ from sat2map.nets import count_parameters
 from sat2map.palette import Palette
 from sat2map.runtime import out_of_memory_told, pick_device, pick_precision
 from sat2map.settings import TrainSettings
+from sat2map.team import ALONE, Team
 from sat2map.training.batches import Batches, class_frequencies
 from sat2map.training.journal import refuse_used_folder
+from sat2map.training.start import Start, read_start
 from sat2map.training.step import Networks, make_networks, make_step
 
 WHOLE_LIMIT = 1024  # px; a fully convolutional generator translates up to this in one piece
@@ -29,51 +34,45 @@ class Setup:
     """All that the loop works with, on the device."""
 
     settings: TrainSettings
-    train: PairCache
+    train: PairCache | ShardStream
     val: PairCache
     palette: Palette | None
     device: torch.device
     dtype: torch.dtype
     networks: Networks
     batches: Batches
+    team: Team
     class_weights: torch.Tensor | None
     header: ModelHeader
 
 
-def set_up(settings: TrainSettings) -> Setup:
+def set_up(settings: TrainSettings, start: Start | None = None, team: Team = ALONE) -> Setup:
     """Find and cache the data and build the networks.
+
+    Args:
+        settings: All of them.
+        start: The generator to start from, whose network wins over that of the settings; None for chance.
+        team: The processes that train together.
 
     Raises:
         DataError: The data cannot be used.
-        SettingsError: The settings do not fit the data or the machine.
+        SettingsError: The settings do not fit the data, the machine or the generator to start from.
+        ModelFileError: The weights of the generator to start from do not fit its header.
     """
     device = pick_device(settings.device)
     palette = Palette.load(settings.palette) if settings.draws_maps else None
+    settings = start.fit_settings(settings) if start else settings
     spec = settings.generator_spec(len(palette.classes) if palette and settings.class_weight else 0)
+    spec = start.fit_spec(spec) if start else spec
     if palette is not None and spec.target_bands != 3:
         raise SettingsError(
             f"palette '{palette.name}' needs 3 target bands, not {spec.target_bands}: set palette to 'none'"
         )
-    splits = find_pairs(
-        settings.data,
-        group_column=settings.group_column,
-        val_fraction=settings.val_fraction,
-        seed=settings.seed,
-    )
-    if splits.strays:
-        raise DataError(
-            f"{first_strays(splits.strays)} has no partner: add it or move the file away; "
-            f"'sat2map data check {settings.data}' lists all"
-        )
-    bands = (settings.source_bands, settings.target_bands)
-
-    def cache(split: str, size: int) -> PairCache:
-        return open_cache(
-            splits[split], size, direction=settings.direction, bands=bands, workers=settings.workers
-        )
-
-    train, val = cache("train", settings.load_size), cache("val", settings.image_size)
+    with team.first_on_machine():
+        train, val = _open_data(settings)
     networks = make_networks(settings, spec, device)
+    if start:
+        start.put_into(networks, spec)
     weights = None
     if palette is not None and (settings.l1_balance or settings.class_weight):
         frequencies = torch.tensor(class_frequencies(train, palette))
@@ -91,6 +90,7 @@ def set_up(settings: TrainSettings) -> Setup:
         palette=palette,
         settings=settings.model_dump(mode="json", exclude={"data", "run"}),
         data_fingerprint=train.fingerprint,
+        notes=start.describe(spec) if start else "",
     )
     return Setup(
         settings=settings,
@@ -100,10 +100,44 @@ def set_up(settings: TrainSettings) -> Setup:
         device=device,
         dtype=pick_precision(settings.precision, device),
         networks=networks,
-        batches=Batches(train, settings, palette, device),
+        batches=Batches(train, settings, palette, device, team),
+        team=team,
         class_weights=weights,
         header=header,
     )
+
+
+def _open_data(settings: TrainSettings) -> tuple[PairCache | ShardStream, PairCache]:
+    """Return the pairs to train on and those to validate on."""
+    bands = (settings.source_bands, settings.target_bands)
+    index = find_index(settings.data)
+    if index is not None:
+        return open_shards(
+            index,
+            (settings.load_size, settings.image_size),
+            direction=settings.direction,
+            bands=bands,
+            seed=settings.seed,
+            workers=settings.workers,
+        )
+    splits = find_pairs(
+        settings.data,
+        group_column=settings.group_column,
+        val_fraction=settings.val_fraction,
+        seed=settings.seed,
+    )
+    if splits.strays:
+        raise DataError(
+            f"{first_strays(splits.strays)} has no partner: add it or move the file away; "
+            f"'sat2map data check {settings.data}' lists all"
+        )
+
+    def cache(split: str, size: int) -> PairCache:
+        return open_cache(
+            splits[split], size, direction=settings.direction, bands=bands, workers=settings.workers
+        )
+
+    return cache("train", settings.load_size), cache("val", settings.image_size)
 
 
 @dataclass(frozen=True)
@@ -125,14 +159,19 @@ class Estimate:
     memory_bytes: int
 
 
-def dry_run(settings: TrainSettings) -> Estimate:
+def dry_run(settings: TrainSettings, *, init_from: Path | None = None) -> Estimate:
     """Check all settings and data, make two steps, and estimate memory and time.
+
+    Args:
+        settings: All of them.
+        init_from: As in `sat2map.training.loop.train`.
 
     Raises:
         Sat2MapError: Whatever would stop the training at its start.
     """
     refuse_used_folder(settings.run)
-    setup = set_up(settings)
+    setup = set_up(settings, read_start(init_from) if init_from else None)
+    settings = setup.settings
     step = make_step(settings, setup.networks, setup.device, setup.dtype, setup.class_weights)
     for i in range(2):
         began = time.monotonic()

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from sat2map.errors import ModelFileError, RunError
-from sat2map.files import atomic_write_text
 from sat2map.model_file import read_header, read_weights
 from sat2map.settings import GeneratorSpec, TrainSettings, explain, make_settings
 from sat2map.training.step import Networks
@@ -58,11 +57,11 @@ class Start:
             return
         try:
             weights = _fitted(self.weights, networks.generator.state_dict(), self.spec, spec)
+            networks.generator.load_state_dict(weights)
         except (RuntimeError, KeyError):
             raise ModelFileError(f"{self.file}: its weights do not fit the network of its header") from None
-        for network in (networks.generator, networks.average):
-            if network is not None:
-                network.load_state_dict(weights)
+        if networks.average is not None:
+            networks.average.load_state_dict(weights)
 
     def describe(self, spec: GeneratorSpec) -> str:
         """Say in words what a run of `spec` starts from, and what had to be fitted."""
@@ -79,6 +78,11 @@ class Start:
             )
         return "; ".join(said)
 
+    def note(self) -> str:
+        """Return what the run folder keeps of it, for a resume (see `read_run_start`)."""
+        values = {"file": str(self.file.absolute()), "generator": self.spec.model_dump(mode="json")}
+        return json.dumps(values, indent=2) + "\n"
+
 
 def read_start(file: Path) -> Start:
     """Read the generator of a model file.
@@ -87,16 +91,6 @@ def read_start(file: Path) -> Start:
         ModelFileError: The file cannot be used.
     """
     return Start(Path(file), read_header(Path(file)).generator, read_weights(Path(file)))
-
-
-def write_start(run: Path, start: Start) -> None:
-    """Note in the run folder what it started from, for a resume.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    values = {"file": str(start.file.absolute()), "generator": start.spec.model_dump(mode="json")}
-    atomic_write_text(run / START, json.dumps(values, indent=2) + "\n")
 
 
 def read_run_start(run: Path, *, with_weights: bool) -> Start | None:

@@ -15,6 +15,8 @@ from sat2map.losses import discriminator_loss, generator_loss, l1_loss
 from sat2map.nets import PatchGAN, build_generator, init_weights
 from sat2map.runtime import autocast, step_seed
 from sat2map.settings import GeneratorSpec, TrainSettings
+from sat2map.team import ALONE, Team
+from sat2map.training.together import share
 
 LOSS_NAMES = ("d_real", "d_fake", "d", "g_adversarial", "l1", "g")
 
@@ -43,11 +45,13 @@ class Batch:
         source: float (n, source_bands, h, w) in [-1, 1].
         target: float (n, target_bands, h, w) in [-1, 1].
         classes: int64 (n, h, w), the target's map classes, or None where there is no palette.
+        share: What a mean over these rows weighs in the mean over the processes; 1 where they have as many.
     """
 
     source: Tensor
     target: Tensor
     classes: Tensor | None
+    share: float = 1.0
 
 
 def make_networks(settings: TrainSettings, spec: GeneratorSpec, device: torch.device) -> Networks:
@@ -95,6 +99,7 @@ def make_step(
     device: torch.device,
     dtype: torch.dtype,
     class_weights: Tensor | None,
+    team: Team = ALONE,
 ) -> Callable[[Batch, int], dict[str, Tensor]]:
     """Return the function that makes one update of each network on a batch.
 
@@ -105,24 +110,27 @@ def make_step(
         dtype: Arithmetic of the networks; losses are fp32.
         class_weights: float (classes,), weights of the map classes in the L1 loss and the cross-entropy;
             None for no weighting.
+        team: The processes that share each batch; every one calls the function with its rows.
 
     Returns:
         Function of a batch and the step's number (from 0) that returns the losses by name, as scalars on the
-        device (no synchronisation).
+        device (no synchronisation), means over the whole batch.
     """
     generator, discriminator = networks.generator, networks.discriminator
+    shared_generator = share(generator, team, settings.batch_size)
+    shared_discriminator = share(discriminator, team, settings.batch_size)
     kind = settings.adversarial
 
     def update_discriminator(batch: Batch, fake: Tensor) -> dict[str, Tensor]:
         with autocast(device, dtype):
-            on_real = discriminator(batch.source, batch.target)
-            on_fake = discriminator(batch.source, fake.detach())
+            on_real = shared_discriminator(batch.source, batch.target)
+            on_fake = shared_discriminator(batch.source, fake.detach())
         d_real = discriminator_loss(kind, on_real, real=True)
         d_fake = discriminator_loss(kind, on_fake, real=False)
         # "We divide the objective by 2 while optimizing D", section 3.3.
         loss = (d_real + d_fake) / 2
         networks.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss * batch.share).backward()  # type: ignore[no-untyped-call]
         networks.discriminator_optimizer.step()
         return {"d_real": d_real, "d_fake": d_fake, "d": loss}
 
@@ -139,23 +147,31 @@ def make_step(
         losses = {"g_adversarial": adversarial, "l1": l1}
         if logits.shape[1]:
             assert batch.classes is not None
-            losses["classes"] = F.cross_entropy(logits.float(), batch.classes, class_weights)
+            cross_entropy = F.cross_entropy(logits.float(), batch.classes, class_weights)
+            losses["classes"] = cross_entropy * relative_weight(batch)
             loss = loss + settings.class_weight * losses["classes"]
         networks.generator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss * batch.share).backward()  # type: ignore[no-untyped-call]
         networks.generator_optimizer.step()
         return {**losses, "g": loss}
 
+    def relative_weight(batch: Batch) -> Tensor | float:
+        """Return what a pixel here weighs among all: the cross-entropy divides by the weights it sees."""
+        if team.size == 1 or class_weights is None or batch.classes is None:
+            return 1.0
+        weight = class_weights[batch.classes].mean()
+        return weight / team.mean({"weight": weight}, batch.share)["weight"]
+
     def step(batch: Batch, number: int) -> dict[str, Tensor]:
         with autocast(device, dtype):
-            output = generator(batch.source)
+            output = shared_generator(batch.source)
         bands = batch.target.shape[1]
         fake, logits = output[:, :bands], output[:, bands:]
         losses = update_discriminator(batch, fake) | update_generator(batch, fake, logits)
         if networks.average is not None:
             # At first the average would be mostly the random start: let it follow closely, then more slowly.
             update_average(networks.average, generator, min(settings.ema, (1 + number) / (10 + number)))
-        return {name: loss.detach() for name, loss in losses.items()}
+        return team.mean(losses, batch.share)
 
     return step
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.pixels import IMAGE_SUFFIXES, read_image, with_bands, write_image
+from sat2map.translate.scale import ScaledTranslator
 from sat2map.translate.translator import Translator
 
 
@@ -63,7 +64,7 @@ def plan_jobs(inputs: Iterable[str | Path], output: Path, *, overwrite: bool = F
 
 
 def translate_image(
-    translator: Translator, job: Job, progress: Callable[[int, int], None] | None = None
+    translator: Translator | ScaledTranslator, job: Job, progress: Callable[[int, int], None] | None = None
 ) -> None:
     """Translate one file; an alpha channel is carried over.
 
@@ -81,7 +82,9 @@ def translate_image(
 
 
 def translate_images(
-    translator: Translator, jobs: Sequence[Job], done: Callable[[Job, Sat2MapError | None], None]
+    translator: Translator | ScaledTranslator,
+    jobs: Sequence[Job],
+    done: Callable[[Job, Sat2MapError | None], None],
 ) -> int:
     """Translate all jobs; a bad image does not stop the rest.
 

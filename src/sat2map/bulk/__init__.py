@@ -1,0 +1,1 @@
+"""Translating very many rasters and pictures: on one machine, in shards for a scheduler, on a Ray cluster."""

@@ -1,0 +1,167 @@
+"""Owns what the inputs of a bulk job may be: files, folders, globs, addresses, and lists of them."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from sat2map.errors import DataError, MissingExtraError, nearest
+from sat2map.geo.recognise import is_raster
+from sat2map.pixels import IMAGE_SUFFIXES
+
+PATH_COLUMNS = ("path", "source", "file", "location", "href", "url")
+"""Columns that hold paths, in the order in which they are looked for; GDAL's tile indexes say `location`."""
+LISTS = (".csv", ".json", ".geojson", ".parquet", ".geoparquet")
+_VISUAL_ASSETS = ("visual", "image", "data")
+
+
+def find_sources(inputs: Iterable[str], *, column: str | None = None, asset: str | None = None) -> list[str]:
+    """Return every source that the inputs name, in order, each once; files by their absolute paths.
+
+    Args:
+        inputs: Files, folders, quoted globs, addresses; or lists: a CSV or GeoParquet file with a column of
+            paths, a STAC Item or ItemCollection as JSON. What a list names is relative to the list.
+        column: The lists' column of paths; None: the first of `PATH_COLUMNS` that is there.
+        asset: The STAC items' asset; None: the one that is a picture.
+
+    Raises:
+        DataError: An input does not exist, matches nothing, or is a list that cannot be read.
+        MissingExtraError: A GeoParquet file, without pyarrow.
+    """
+    found: dict[str, None] = {}
+    for text in inputs:
+        path = Path(text)
+        if path.suffix.lower() in LISTS and path.is_file():
+            found.update(dict.fromkeys(_from_list(path, column, asset)))
+        else:
+            found.update(dict.fromkeys(_expand(text)))
+    if not found:
+        raise DataError(
+            "there is nothing to translate: name files, folders, globs, addresses or lists of them"
+        )
+    return [name if is_address(name) else str(Path(name).absolute()) for name in found]
+
+
+def is_address(source: str) -> bool:
+    """Whether a source is no file here: https://…, s3://…, /vsicurl/…."""
+    return "://" in source or source.startswith("/vsi")
+
+
+def _expand(text: str) -> list[str]:
+    path = Path(text)
+    if path.is_dir():
+        found = [str(p) for p in sorted(path.iterdir()) if _is_picture(p)]
+        if not found:
+            raise DataError(f"{text} holds no rasters or images that its files' names tell: use a glob")
+        return found
+    if path.exists() or is_raster(text):  # an address is a raster without a look at it
+        return [text]
+    matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - absolute ones too
+    found = [name for name in matches if Path(name).is_file()]
+    if not found:
+        raise DataError(f"{text} does not exist and matches no file: check the path, or quote the pattern")
+    return found
+
+
+def _is_picture(path: Path) -> bool:
+    if path.name.startswith(".") or not path.is_file():
+        return False
+    return path.suffix.lower() in IMAGE_SUFFIXES or is_raster(str(path))
+
+
+def _from_list(path: Path, column: str | None, asset: str | None) -> Iterator[str]:
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        named = _from_csv(path, column)
+    elif suffix.endswith("parquet"):
+        named = _from_parquet(path, column)
+    else:
+        named = _from_stac(path, asset)
+    for number, name in enumerate(named, 1):
+        if not name:
+            raise DataError(f"{path}: entry {number} names no file")
+        yield _beside(path, name)
+
+
+def _beside(path: Path, name: str) -> str:
+    return name if is_address(name) else str(path.parent / name)
+
+
+def _pick_column(path: Path, columns: Sequence[str], column: str | None) -> str:
+    for name in (column,) if column is not None else PATH_COLUMNS:
+        if name in columns:
+            return name
+    if column is not None:
+        raise DataError(f"{path} has no column '{column}', {nearest(column, columns)}")
+    raise DataError(f"{path} has no column of paths ({', '.join(PATH_COLUMNS)}): name it with --column")
+
+
+def _from_csv(path: Path, column: str | None) -> list[str]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            name = _pick_column(path, reader.fieldnames or [], column)
+            return [row[name] or "" for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as CSV: {error}") from None
+
+
+def _from_parquet(path: Path, column: str | None) -> list[str]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError:
+        raise MissingExtraError(f"a list in Parquet ({path})", "ray") from None
+    try:
+        with pq.ParquetFile(path) as file:
+            name = _pick_column(path, file.schema_arrow.names, column)
+            return [str(value or "") for value in file.read(columns=[name])[name].to_pylist()]
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {error}") from None
+
+
+def _from_stac(path: Path, asset: str | None) -> list[str]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}") from None
+    items = content.get("features", [content]) if isinstance(content, dict) else []
+    if not items or not all(isinstance(item, dict) and item.get("assets") for item in items):
+        raise DataError(
+            f"{path} is no STAC Item or ItemCollection: its features have no assets; a list of paths goes "
+            "into a CSV file"
+        )
+    return [_asset_of(path, item, asset) for item in items]
+
+
+def _asset_of(path: Path, item: dict[str, Any], asset: str | None) -> str:
+    """Return where an item's picture lies: https://github.com/radiantearth/stac-spec, item-spec."""
+    assets: dict[str, dict[str, Any]] = item["assets"]
+    who = f"{path}: item '{item.get('id', '?')}'"
+    if asset is None:
+        pictures = [
+            name
+            for name, about in assets.items()
+            if about.get("type", "").startswith("image/") and not {"thumbnail", "overview"} & _roles(about)
+        ]
+        asset = next((name for name in _VISUAL_ASSETS if name in assets), None)
+        if asset is None and len(pictures) == 1:
+            asset = pictures[0]
+        if asset is None:
+            raise DataError(
+                f"{who} has the assets {', '.join(assets)}: say with --asset which is the picture"
+            )
+    if asset not in assets:
+        raise DataError(f"{who} has no asset '{asset}', {nearest(asset, assets)}")
+    href = str(assets[asset].get("href", ""))
+    here = next((link.get("href", "") for link in item.get("links", []) if link.get("rel") == "self"), "")
+    return urljoin(here, href) if "://" in here and "://" not in href else href
+
+
+def _roles(about: dict[str, Any]) -> set[str]:
+    return set(about.get("roles") or [])

@@ -1,0 +1,161 @@
+"""Owns what a bulk job has done: one line of JSON an output, with its checksum, or why there is none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from sat2map.bulk.tasks import Task
+from sat2map.files import atomic_write_text, output_error
+
+FOLDER = "manifest"
+CHECKSUMS = "SHA256SUMS"
+MAX_ATTEMPTS = 3  # processes that may die over one task before it is given up
+
+State = Literal["done", "empty", "failed"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of a task.
+
+    Attributes:
+        output: The file, relative to the job's folder.
+        source: What it was made of.
+        state: `empty` is a window with no valid pixel, for which no file is written.
+        stamp: Size and time of change of a local source; a source that changed is translated again.
+        size: Bytes of the output.
+        sha256: Its checksum.
+        error: Why it failed.
+        fatal: Whether the next tasks would fail for the same reason: a disk that is full.
+        notes: What a person should know of how it was read.
+        tiles: How many a raster took.
+        seconds: How long that took.
+        engine: What ran the model.
+        process: The process that did it, and its machine.
+        at: When it was done (Unix time).
+    """
+
+    output: str
+    source: str
+    state: State
+    stamp: tuple[int, int] | None = None
+    size: int = 0
+    sha256: str = ""
+    error: str = ""
+    fatal: bool = False
+    notes: tuple[str, ...] = ()
+    tiles: int = 0
+    seconds: float = 0.0
+    engine: str = ""
+    process: tuple[str, int] = ("", 0)
+    at: float = 0.0
+
+    def to_json(self) -> str:
+        """Return it as one line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Record:
+        """Read what `to_json` returns."""
+        values = json.loads(line)
+        for name in ("stamp", "notes", "process"):
+            values[name] = None if values[name] is None else tuple(values[name])
+        return cls(**values)
+
+
+class Manifest:
+    """The lines of a job, in `manifest/`: each process appends to a file of its own, so none waits.
+
+    A line is written after its output is whole. What a killed process had not yet written down is done again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}.jsonl"
+        self._path = folder / FOLDER / name
+
+    def add(self, record: Record) -> None:
+        """Append a line.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(record.to_json() + "\n")
+        except OSError as error:
+            raise output_error(self._path, error) from error
+
+    def read(self) -> dict[str, Record]:
+        """Return the last record of each output; a line cut short by a kill is passed over."""
+        records: dict[str, Record] = {}
+        for path in sorted((self._folder / FOLDER).glob("*.jsonl")):
+            for line in path.read_text("utf-8").splitlines():
+                try:
+                    record = Record.from_json(line)
+                except (ValueError, TypeError, KeyError):
+                    continue
+                if record.output not in records or records[record.output].at <= record.at:
+                    records[record.output] = record
+        return records
+
+    def is_done(self, task: Task, records: Mapping[str, Record]) -> bool:
+        """Whether a task's output is there as it was written, and its source is still the same."""
+        record = records.get(task.output)
+        if record is None or record.state == "failed" or record.source != task.source:
+            return False
+        if record.stamp != stamp_of(task.source):
+            return False
+        if record.state == "empty":
+            return True
+        path = self._folder / task.output
+        return path.is_file() and path.stat().st_size == record.size
+
+    def write_checksums(self, records: Iterable[Record]) -> Path:
+        """Write the outputs' checksums for `sha256sum --check`."""
+        path = self._folder / CHECKSUMS
+        lines = sorted((r.output, r.sha256) for r in records if r.state == "done")
+        atomic_write_text(path, "".join(f"{checksum}  {output}\n" for output, checksum in lines))
+        return path
+
+
+class Attempts:
+    """Counts the processes that began a task and did not live to tell: a file of as many bytes.
+
+    A file that crashes its decoder, or needs more memory than there is, takes the process with it. It is
+    tried again, but not for ever.
+    """
+
+    def __init__(self, folder: Path, task: Task) -> None:
+        name = hashlib.blake2b(task.output.encode(), digest_size=12).hexdigest()
+        self._path = folder / FOLDER / "attempts" / name
+
+    def begin(self) -> int:
+        """Note one more, and return how many there were before."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab") as file:
+            before = file.tell()
+            file.write(b".")
+        return before
+
+    def end(self) -> None:
+        """Forget them: the task has a record now."""
+        self._path.unlink(missing_ok=True)
+
+
+def stamp_of(source: str) -> tuple[int, int] | None:
+    """Return size and time of change of a local file; None for an address, or where there is none."""
+    try:
+        about = Path(source).stat()
+    except OSError:
+        return None
+    return about.st_size, about.st_mtime_ns

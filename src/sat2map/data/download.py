@@ -1,0 +1,195 @@
+"""Owns fetching the paired data sets of the pix2pix paper: size, checksum, resume, mirror."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from sat2map.data.unpack import unpack
+from sat2map.errors import DataError, OutputError
+from sat2map.files import output_error
+
+DataSetName = Literal["maps", "facades", "cityscapes"]
+
+# Isola et al. 2017; each NAME.tar.gz holds NAME/train, NAME/val, … of side-by-side pairs.
+OFFICIAL: Final = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
+MIRROR_VARIABLE: Final = "SAT2MAP_MIRROR"
+TIMEOUT: Final = 30  # s without a byte
+ATTEMPTS: Final = 3  # each goes on where the one before broke off
+CHUNK: Final = 1 << 20
+UNPACKED: Final = 1.2  # times the archive, which holds JPEG and shrinks no more
+
+Progress = Callable[[int, "int | None"], None]
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """What a download left.
+
+    Attributes:
+        folder: The data set, for `--data`.
+        url: Where it came from.
+        size: Of the archive (bytes).
+        sha256: Of the archive; note it down to check the next download against.
+        images: How many files were unpacked.
+    """
+
+    folder: Path
+    url: str
+    size: int
+    sha256: str
+    images: int
+
+
+def download(
+    name: DataSetName,
+    folder: Path,
+    *,
+    mirror: str | None = None,
+    sha256: str | None = None,
+    progress: Progress | None = None,
+) -> Downloaded:
+    """Fetch a data set and unpack it; a download that broke off goes on where it was.
+
+    The archives' owners publish no checksums. Without `sha256` the length that the server promises and gzip's
+    own checksum are all there is to check; with it, any mirror is as good as another.
+
+    Args:
+        name: Which.
+        folder: Where to; made, or empty.
+        mirror: Address of a folder that holds NAME.tar.gz; None for `$SAT2MAP_MIRROR`, or the official one.
+        sha256: Checksum that the archive must have.
+        progress: Called with bytes fetched, and bytes in all where the server says.
+
+    Raises:
+        DataError: The server is out of reach or lacks the file, the checksum is another, or the archive is
+            damaged or no such data set.
+        OutputError: The folder holds something, or the disk is full.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"{folder} exists and is not empty: name a new folder for the data set")
+    base = (mirror or os.environ.get(MIRROR_VARIABLE) or OFFICIAL).rstrip("/")
+    if not base.startswith(("http://", "https://")):
+        raise DataError(f"mirror {base} is no address: it starts with http:// or https://")
+    url = f"{base}/{name}.tar.gz"
+    part = folder.with_name(f".{folder.name}.{name}.tar.gz.part")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        size = _fetch(url, part, progress or (lambda done, total: None))
+        digest = _sha256(part)
+        if sha256 is not None and digest != sha256.lower():
+            _forget(part)
+            raise DataError(
+                f"{url} has the SHA-256 {digest}, not {sha256}: it was damaged on the way, or is another "
+                "file, and was thrown away; try again, or another --mirror"
+            )
+        try:
+            images = unpack(part, folder, inside=name)
+        except DataError as error:
+            _forget(part)
+            raise DataError(f"{url} {error}, and was thrown away; try again, or another --mirror") from None
+    except OSError as error:
+        raise output_error(folder, error) from error
+    _forget(part)
+    return Downloaded(folder, url, size, digest, images)
+
+
+def _fetch(url: str, part: Path, progress: Progress) -> int:
+    """Fetch into `part`, going on where it ends; return its size."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _go_on(url, part, progress)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 416:  # a part that is longer than the file
+                _forget(part)
+            if error.code < 500 and error.code != 416:
+                raise DataError(
+                    f"{url} is not there ({error.code} {error.reason}): try another --mirror"
+                ) from None
+            reason = f"{error.code} {error.reason}"
+        except urllib.error.URLError as error:
+            reason = str(error.reason)
+        except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+        if attempt == ATTEMPTS:
+            raise DataError(
+                f"{url} cannot be reached ({reason}): check the network, or name a --mirror; what was "
+                "fetched is kept, and the next attempt goes on from there"
+            )
+    raise AssertionError
+
+
+def _go_on(url: str, part: Path, progress: Progress) -> int:
+    done = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "sat2map", "Accept-Encoding": "identity"}
+    version = _version_of(part)
+    if done and version:
+        # With If-Range a server whose file has changed sends all of the new one, and not its tail.
+        headers |= {"Range": f"bytes={done}-", "If-Range": version}
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        goes_on = answer.status == 206
+        done = done if goes_on else 0
+        length = answer.headers.get("Content-Length")
+        total = done + int(length) if length is not None else None
+        _refuse_small_disk(part, done, total)
+        _note_version(part, answer.headers.get("ETag") or answer.headers.get("Last-Modified"))
+        with part.open("ab" if goes_on else "wb") as file:
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                progress(done, total)
+    if total is not None and done != total:
+        raise ConnectionError(f"the connection broke off after {done} of {total} bytes")
+    return done
+
+
+def _refuse_small_disk(part: Path, done: int, total: int | None) -> None:
+    free = shutil.disk_usage(part.parent).free
+    needed = 0 if total is None else int(total * (1 + UNPACKED)) - done
+    if needed > free:
+        raise OutputError(
+            f"{part.parent} has {free / 1e6:.0f} MB free where the data set needs {needed / 1e6:.0f} MB: "
+            "free some space, or name a folder on another disk"
+        )
+
+
+def _version_of(part: Path) -> str | None:
+    try:
+        version: str | None = json.loads(_note(part).read_text("utf-8"))["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    # A weak one does not promise the same bytes.
+    return None if version is None or version.startswith("W/") else version
+
+
+def _note_version(part: Path, version: str | None) -> None:
+    _note(part).write_text(json.dumps({"version": version}), "utf-8")
+
+
+def _note(part: Path) -> Path:
+    return part.with_suffix(".json")
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _note(part).unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

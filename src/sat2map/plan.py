@@ -1,0 +1,197 @@
+"""Owns the plan of a large job: what it takes in tiles, hours, memory and storage, from measured speeds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from sat2map.errors import SettingsError
+from sat2map.speeds import Speeds, measure, pick_machine
+from sat2map.translate import Translator
+from sat2map.translate.tiling import Grid
+
+STRIPS_IN_MEMORY = 3  # rows of tiles: one read ahead, one at work, one being written
+CUT = 8192  # px; side of the windows that large rasters are cut into
+LINK_MBIT = 100.0  # Mbit/s, where the user does not say
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One thing that a job spends time on.
+
+    Attributes:
+        name: `fetch`, `decode`, `inference` or `write`.
+        rate: Pixels a second, of all machines.
+        hours: For the whole job, if it were the only one.
+    """
+
+    name: str
+    rate: float
+    hours: float
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """What a job takes.
+
+    Attributes:
+        pixels: Pixels of the source.
+        tiles: Runs of the network.
+        windows: Parts of `CUT` px a side that can be done apart.
+        stages: From the slowest, which is the bottleneck.
+        hours: How long it takes. Fetching goes on beside the rest; of that, what runs on the same cores adds
+            up, and a GPU's part does not.
+        machine_hours: Hours of one machine, times machines.
+        memory_bytes: Of a worker, without the network's own.
+        source_bytes: To be read.
+        map_bytes: To be written; half as much again while windows are assembled into one file.
+        price: Of all machine hours, or None.
+    """
+
+    pixels: float
+    tiles: int
+    windows: int
+    stages: tuple[Stage, ...]
+    hours: float
+    machine_hours: float
+    memory_bytes: float
+    source_bytes: float
+    map_bytes: float
+    price: float | None
+
+
+def plan_job(
+    area_km2: float,
+    ground_sample_distance: float,
+    speeds: Speeds,
+    grid: Grid,
+    *,
+    machines: int = 1,
+    link_mbit: float = LINK_MBIT,
+    price_hour: float | None = None,
+) -> JobPlan:
+    """Reckon what a job takes.
+
+    Args:
+        area_km2: Area (km²).
+        ground_sample_distance: Metres a pixel of the source.
+        speeds: Of each machine.
+        grid: How the network's tiles lie.
+        machines: How many machines.
+        link_mbit: Speed at which each machine gets its source (Mbit/s).
+        price_hour: Price of a machine for an hour, in any currency.
+
+    Raises:
+        SettingsError: A number is not positive.
+    """
+    numbers = {"area-km2": area_km2, "gsd": ground_sample_distance, "machines": machines, "mbit": link_mbit}
+    for name, value in numbers.items():
+        if not 0 < value < math.inf:
+            raise SettingsError(f"--{name} {value:g}: it must be more than 0")
+    pixels = area_km2 * 1e6 / ground_sample_distance**2
+    windows = math.ceil(pixels / CUT**2)
+    # A window's outer tiles are run for their neighbours too.
+    again = (1 + grid.tile / CUT) ** 2 if windows > 1 else 1.0
+    rates = {
+        "fetch": link_mbit * 1e6 / 8 / speeds.source_bytes,
+        "decode": speeds.decode,
+        "inference": speeds.inference / again,
+        "write": speeds.write,
+    }
+    stages = [Stage(name, rate * machines, pixels / rate / machines / 3600) for name, rate in rates.items()]
+    fetch, decode, inference, write = (stage.hours for stage in stages)
+    hours = max(fetch, inference, decode + write) if speeds.on_gpu else max(fetch, decode + inference + write)
+    side = min(CUT, math.ceil(math.sqrt(pixels)))
+    return JobPlan(
+        pixels=pixels,
+        tiles=math.ceil(pixels * again / grid.stride**2),
+        windows=windows,
+        stages=tuple(sorted(stages, key=lambda stage: -stage.hours)),
+        hours=hours,
+        machine_hours=hours * machines,
+        # A strip is as wide as a window: its source and mask in bytes, and what is blended in floats.
+        memory_bytes=STRIPS_IN_MEMORY * side * grid.tile * (3 + 1 + 4 * 3),
+        source_bytes=pixels * speeds.source_bytes,
+        map_bytes=pixels * speeds.map_bytes,
+        price=None if price_hour is None else hours * machines * price_hour,
+    )
+
+
+def plan(
+    *,
+    area_km2: float,
+    gsd: float,
+    machine: str = "this",
+    machines: int = 1,
+    model: Path | None = None,
+    mbit: float = LINK_MBIT,
+    price_hour: float | None = None,
+) -> None:
+    """Say what translating an area takes: tiles, hours, memory, storage, and what decides them.
+
+    This machine is measured for some seconds; the rest is arithmetic, and says so.
+
+    Args:
+        area_km2: Area (km²).
+        gsd: Ground sample distance of the source (metres a pixel).
+        machine: this, or 4-cores, 16-cores, 64-cores: this one's speed in proportion to the cores.
+        machines: How many of them.
+        model: Model file; none: the one that comes with the package.
+        mbit: Speed at which each machine gets the source (Mbit/s).
+        price_hour: Price of a machine for an hour, in any currency.
+    """
+    from sat2map.bundled import bundled_model
+
+    translator = Translator.open(model or bundled_model())
+    here = measure(translator)
+    speeds = pick_machine(machine, here)
+    job = plan_job(
+        area_km2,
+        gsd,
+        speeds,
+        translator.grid,
+        machines=machines,
+        link_mbit=mbit,
+        price_hour=price_hour,
+    )
+    print(f"measured:    {here.engine}, {here.cores} cores: {_stages_of(here)} million px/s")
+    if machine != "this":
+        print(f"arithmetic:  {machine}: {_stages_of(speeds)} million px/s, in proportion to its cores")
+    print(describe_plan(job, machines))
+
+
+def describe_plan(job: JobPlan, machines: int = 1) -> str:
+    """Say in words what a job takes, a line a fact."""
+    first, second = job.stages[:2]
+    facts = {
+        "area": f"{job.pixels / 1e6:,.0f} million px: {job.tiles:,} tiles, "
+        f"{job.windows:,} windows of {CUT} px",
+        "time": f"{_hours(job.hours)} on {machines:,} machine{'s' if machines > 1 else ''}: "
+        f"{job.machine_hours:,.1f} machine hours",
+        "bottleneck": f"{first.name}; next {second.name}, {first.hours / second.hours:.1f} times faster",
+        "stages": ", ".join(f"{stage.name} {_hours(stage.hours)}" for stage in job.stages),
+        "memory": f"{job.memory_bytes / 2**20:,.0f} MiB a worker, beside the network's own",
+        "storage": f"{_bytes(job.source_bytes)} of source (as JPEG), {_bytes(job.map_bytes)} of maps",
+        "price": f"{job.price:,.2f}" if job.price is not None else "",
+        "drivers": "area / gsd²; the model's width and depth; machines, while inference is the bottleneck",
+    }
+    return "\n".join(f"{name + ':':<12} {fact}" for name, fact in facts.items() if fact)
+
+
+def _stages_of(speeds: Speeds) -> str:
+    return ", ".join(f"{name} {getattr(speeds, name) / 1e6:.2f}" for name in ("decode", "inference", "write"))
+
+
+def _hours(hours: float) -> str:
+    if hours < 1:
+        return f"{hours * 60:.1f} min"
+    return f"{hours:,.1f} h" if hours < 72 else f"{hours / 24:,.0f} days"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"

@@ -1,0 +1,153 @@
+"""Owns the processes that train together: who is in the team, and what they agree on.
+
+`torchrun` starts them and sets RANK, WORLD_SIZE and LOCAL_RANK; without it, a team is one process, and
+everything here does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from sat2map.errors import SettingsError, TrainingError
+from sat2map.settings import Device
+
+STEP_TIMEOUT = timedelta(minutes=10)  # a process that says nothing for so long in a step hangs
+WAIT_TIMEOUT = timedelta(days=1)  # while one works for all: validation, building the cache
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of a training.
+
+    Attributes:
+        rank: This one's number, from 0.
+        size: How many there are.
+        local_rank: Its number on this machine.
+        patient: The group that waits long; None for a team of one.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    patient: Any = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the files, validates, and talks to the user."""
+        return self.rank == 0
+
+    def rows(self, count: int) -> slice:
+        """Return this process's part of a batch of `count`: parts are equal to within one, and none is empty.
+
+        Raises:
+            SettingsError: There are fewer than processes.
+        """
+        if count < self.size:
+            raise SettingsError(
+                f"a batch of {count} cannot be shared by {self.size} processes: raise --batch-size to "
+                f"{self.size} or more, or start fewer"
+            )
+        return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
+
+    def any(self, flag: object) -> bool:
+        """Whether the flag is set in any process; all get the same answer."""
+        if self.size == 1:
+            return bool(flag)
+        flags = torch.tensor(int(bool(flag)))
+        dist.all_reduce(flags, dist.ReduceOp.MAX)
+        return bool(flags)
+
+    def mean(self, values: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+        """Return each scalar's mean over the whole batch; all get the same numbers.
+
+        Args:
+            values: Means over this process's rows, on its device.
+            share: This process's rows, relative to a `size`-th of the batch.
+        """
+        values = {name: value.detach() for name, value in values.items()}
+        if self.size == 1:
+            return values
+        together = torch.stack([value.float() for value in values.values()]) * (share / self.size)
+        dist.all_reduce(together)
+        return dict(zip(values, together, strict=True))
+
+    def wait(self) -> None:
+        """Wait until all are here, however long one of them works."""
+        if self.size > 1:
+            dist.barrier(self.patient)
+
+    @contextmanager
+    def first_on_machine(self) -> Iterator[None]:
+        """Let one process of each machine do something before the others: they find it done."""
+        if self.local_rank:
+            self.wait()
+        yield
+        if not self.local_rank:
+            self.wait()
+
+
+ALONE = Team()
+
+
+@contextmanager
+def team_up(device: Device) -> Iterator[Team]:
+    """Yield the team that `torchrun` has started, or a team of one.
+
+    Raises:
+        TrainingError: Another process died or hangs.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    local_rank = int(os.environ["LOCAL_RANK"])
+    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
+        if local_rank >= torch.cuda.device_count():
+            raise SettingsError(
+                f"process {local_rank} of this machine has no GPU among its {torch.cuda.device_count()}: "
+                "lower --nproc-per-node"
+            )
+        torch.cuda.set_device(local_rank)
+        backend = "cpu:gloo,cuda:nccl"
+    else:
+        backend = "gloo"
+    try:
+        dist.init_process_group(backend, timeout=STEP_TIMEOUT)
+        patient = dist.new_group(backend="gloo", timeout=WAIT_TIMEOUT)
+        yield Team(dist.get_rank(), dist.get_world_size(), local_rank, patient)
+    except RuntimeError as error:
+        if not _is_silence(error):
+            raise
+        raise TrainingError(
+            "another process of this training died or hangs: what it said last stands above; go on with the "
+            "same torchrun and sat2map train --resume"
+        ) from error
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def leads_here() -> bool:
+    """Whether this is the process that talks to the user, also before and after there is a team."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def restarted() -> bool:
+    """Whether torchrun starts this process again, with the same words, after one of them died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def _is_silence(error: RuntimeError) -> bool:
+    """Whether an error is that of a connection to another process: gloo's have no type of their own."""
+    if isinstance(error, dist.DistError):
+        return True
+    signs = ("gloo", "Connection closed by peer", "Connection reset", "Timed out", "timed out")
+    return any(sign in str(error) for sign in signs)

@@ -1,0 +1,75 @@
+"""Tests of bulk jobs on a local Ray cluster of two workers; it takes most of a minute to start and stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sat2map.bulk.manifest import Manifest, Record
+from sat2map.bulk.on_ray import RayBackend
+from sat2map.bulk.run import run_bulk
+from sat2map.bulk.tasks import Plan
+from sat2map.bulk.work import WorkOptions
+from sat2map.errors import ModelFileError, SettingsError
+
+pytest.importorskip("ray", reason="the ray extra is not installed")
+
+Outputs = Callable[[Path], dict[str, bytes]]
+
+pytestmark = [
+    pytest.mark.slow,
+    # Ray warns of what it will change, in its own code, and leaves sockets to the end of the process.
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def test_two_workers_make_what_one_process_makes_though_one_of_them_is_killed(
+    plan: Plan, options: WorkOptions, plainly: dict[str, bytes], outputs: Outputs
+) -> None:
+    killed: list[int] = []
+    seen: list[Record] = []
+
+    def kill_one(record: Record | None, done: int, total: int) -> None:
+        if record is None:
+            return
+        seen.append(record)
+        if not killed:
+            killed.append(record.process[1])
+            os.kill(record.process[1], signal.SIGKILL)  # it is at its next task by now
+
+    summary = run_bulk(plan, options, backend=RayBackend("local", workers=2), progress=kill_one)
+    assert (summary.done, summary.failed, summary.left) == (len(plan.tasks), (), 0)
+    assert outputs(options.folder) == plainly
+    assert killed[0] != os.getpid()
+    assert len({record.process[1] for record in seen}) >= 2
+    records = Manifest(options.folder).read()
+    assert sorted(records) == sorted(task.output for task in plan.tasks)
+
+
+def test_a_bad_file_stops_no_other_worker(
+    plan: Plan, options: WorkOptions, tmp_path: Path, plainly: dict[str, bytes], outputs: Outputs
+) -> None:
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(b"II*\0 no more")
+    few = tuple(task for task in plan.tasks if task.window is None)[:3]
+    bad = replace(few[0], source=str(broken), output="broken.tif")
+    summary = run_bulk(Plan((bad, *few)), options, backend=RayBackend("local", workers=2))
+    assert (summary.done, summary.left) == (3, 1)
+    assert "broken.tif" in summary.failed[0].error
+    assert outputs(options.folder) == {task.output: plainly[task.output] for task in few}
+
+
+def test_a_cluster_that_is_not_there_is_told(plan: Plan, options: WorkOptions) -> None:
+    with pytest.raises(SettingsError, match=r"--ray 127.0.0.1:9: there is no cluster .*--ray local"):
+        run_bulk(plan, options, backend=RayBackend("127.0.0.1:9"))
+
+
+def test_a_missing_model_is_told_before_a_cluster_is_started(plan: Plan, options: WorkOptions) -> None:
+    with pytest.raises(ModelFileError, match="does not exist"):
+        run_bulk(plan, replace(options, model=Path("no.safetensors")), backend=RayBackend("local"))
