@@ -1,0 +1,100 @@
+"""Hooks of the docs site: its order, its first page, and formulas without JavaScript.
+
+Pages stand in the order of `SECTIONS`; one that is in none comes last, under its own title.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[2]
+REPOSITORY_FILES = re.compile(
+    r"\]\((?:\.\./)*(Makefile|LICENSE|pyproject\.toml|src/[^)]*|benchmarks/[^)]*)\)"
+)
+PAGES_OF = {
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "README.md": "index.md",
+    "decisions/": "decisions/index.md",
+}
+FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$\w])\$([^$\n]+)\$(?!\w)", re.S)
+FORMULAS: dict[str, list[str]] = {}
+SECTIONS = {
+    "Home": ["index.md"],
+    "Tutorial": ["tutorial.md"],
+    "How to": [
+        "data.md",
+        "importing.md",
+        "hub.md",
+        "rasters.md",
+        "service.md",
+        "operations.md",
+        "scale.md",
+        "tracking.md",
+        "facades.md",
+        "cityscapes.md",
+        "maps-to-photo.md",
+    ],
+    "Explanation": ["explanation.md", "architecture.md", "decisions"],
+    "Measured": ["benchmark.md", "performance.md", "model-card.md"],
+    "Reference": ["settings.md", "reference.md"],
+    "Project": ["contributing.md", "changelog.md", "release.md"],
+}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Make pages of README, CONTRIBUTING and CHANGELOG, list the decisions, and bring all into order."""
+    for name, page in (("README", "index"), ("CONTRIBUTING", "contributing"), ("CHANGELOG", "changelog")):
+        source = ROOT / f"{name}.md"
+        if source.exists():
+            text = source.read_text("utf-8").replace("](docs/", "](")
+            files.append(File.generated(config, f"{page}.md", content=text))
+    decisions = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    links = [f"- [{page.read_text('utf-8').splitlines()[0].lstrip('# ')}]({page.name})" for page in decisions]
+    if links:
+        content = "\n".join(["# Decisions", "", *links])
+        files.append(File.generated(config, "decisions/index.md", content=content))
+    config.nav = _nav([file.src_uri for file in files.documentation_pages()])
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Lead links of the repository to the pages of the site, and take out the formulas."""
+    for name, target in PAGES_OF.items():
+        markdown = markdown.replace(f"]({name})", f"]({target})")
+    markdown = REPOSITORY_FILES.sub("]", markdown)
+    found = FORMULAS[page.file.src_uri] = []
+
+    def take(match: re.Match[str]) -> str:
+        block = match[1] is not None
+        found.append(convert((match[1] or match[2]).strip(), display="block" if block else "inline"))
+        return f"FORMULA{len(found) - 1}END"
+
+    parts = re.split(r"(^ *```.*?^ *```$|`[^`\n]+`)", markdown, flags=re.M | re.S)
+    return "".join(part if i % 2 else FORMULA.sub(take, part) for i, part in enumerate(parts))
+
+
+def on_page_content(html: str, page: Page, **_: Any) -> str:
+    """Put the formulas back, as MathML: Markdown would take one that starts a line for a block."""
+    found = FORMULAS[page.file.src_uri]
+    return re.sub(r"FORMULA(\d+)END", lambda match: found[int(match[1])], html)
+
+
+def _nav(pages: list[str]) -> list[Any]:
+    left = set(pages)
+    nav: list[Any] = []
+    for title, names in SECTIONS.items():
+        found = [
+            page for name in names for page in sorted(left) if page == name or page.startswith(f"{name}/")
+        ]
+        left -= set(found)
+        if found:
+            nav.append({title: found[0] if len(names) == 1 else found})
+    return [*nav, *sorted(left)]
