@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -29,12 +29,18 @@ class Command(NamedTuple):
 
 _DATA, _USE, _GEO = "sat2map.commands.data", "sat2map.commands.use", "sat2map.geo.commands"
 
+_EXCHANGE = "sat2map.commands.exchange"
+
 COMMANDS = {
     "demo": Command(
         "Draw pairs, train a small model on them, score it and translate a scene: minutes on a CPU.", _USE
     ),
     "data check": Command(
         "Look for what is wrong with a data set; changes nothing, exits 1 when something is.", _DATA
+    ),
+    "data download": Command(
+        "Fetch a paired data set of the pix2pix paper; a download that broke off goes on where it was.",
+        _EXCHANGE,
     ),
     "data synth": Command("Draw synthetic towns: pairs of an aerial picture and its map.", _DATA),
     "data palette": Command(
@@ -43,6 +49,10 @@ COMMANDS = {
     ),
     "data from-rasters": Command(
         "Cut pairs to train on from an orthophoto and a map, or vectors drawn in a style.", _GEO
+    ),
+    "data pack": Command(
+        "Pack a data set into tar shards, for training from a server or on more than the disk holds.",
+        "sat2map.data.commands",
     ),
     "train": Command("Train a generator on pairs of images.", "sat2map.commands.train"),
     "evaluate": Command("Score a model on pairs, next to what a constant map scores on them.", _USE),
@@ -57,10 +67,29 @@ COMMANDS = {
     "tiles": Command(
         "Cut a raster into web-mercator tiles: .mbtiles, .pmtiles, or a folder of z/x/y.png.", _GEO
     ),
+    "bulk": Command(
+        "Translate very many rasters or images, or a very large one: here, in shards, or on a Ray cluster.",
+        "sat2map.bulk.commands",
+    ),
+    "plan": Command(
+        "Say what translating an area takes: tiles, hours, memory, storage, and what decides them.",
+        "sat2map.plan",
+    ),
     "serve": Command("Serve a page, live maps and an API.", "sat2map.serve.commands"),
     "bench": Command(
         "Measure this machine: training and every engine against plain PyTorch, as ratios within one run.",
         "sat2map.bench.commands",
+    ),
+    "import": Command(
+        "Make a model file of another project's generator, such as pytorch-CycleGAN's or pix2pixHD's.",
+        _EXCHANGE,
+    ),
+    "push": Command(
+        "Put a model file on the Hugging Face Hub, with a model card written from its header.", _EXCHANGE
+    ),
+    "completion": Command(
+        "Print a script that teaches your shell to complete sat2map's commands and flags.",
+        "sat2map.completion",
     ),
     "export": Command("Write a model in another format, checked against PyTorch.", _USE),
 }

@@ -90,7 +90,9 @@ def test_in_eval_mode_an_image_does_not_depend_on_the_rest_of_its_batch(
     with torch.no_grad():
         network(batch)  # running statistics that are not those of a new network
         network.eval()
-        torch.testing.assert_close(network(batch)[1:2], network(batch[1:2]), atol=5e-5, rtol=0)
+        # pix2pixHD's 9 blocks without trained weights grow what fp32 rounds off in another order of sums.
+        atol = 5e-5 if architecture == "global" else 1e-5
+        torch.testing.assert_close(network(batch)[1:2], network(batch[1:2]), atol=atol, rtol=0)
 
 
 @pytest.mark.parametrize("architecture", sorted(GENERATORS))

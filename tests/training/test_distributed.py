@@ -41,12 +41,12 @@ from sat2map.training import loop
 torch.set_num_threads(1)
 report.write_run_report = lambda run: run
 try:
-    for job in sys.argv[1:]:
+    for job, port in zip(sys.argv[1:], os.environ["PORTS"].split(","), strict=True):
+        os.environ["MASTER_PORT"] = port
         if job.startswith("{"):
             loop.train(TrainSettings.model_validate_json(job))
         else:
             loop.resume(Path(job))
-        os.environ["MASTER_PORT"] = str(int(os.environ["MASTER_PORT"]) + 1)
 except Sat2MapError as error:
     sys.exit(f"sat2map: {error}")
 """
@@ -60,7 +60,7 @@ def free_port() -> int:
 
 def start(count: int, *jobs: str) -> list[subprocess.Popen[str]]:
     """Start processes as torchrun does; what they say is read at their end."""
-    port = free_port()
+    ports = ",".join(str(free_port()) for _ in jobs)  # a port for each, or one meets the last of the other
     return [
         subprocess.Popen(
             [sys.executable, "-c", TRAIN, *jobs],
@@ -70,7 +70,7 @@ def start(count: int, *jobs: str) -> list[subprocess.Popen[str]]:
                 "LOCAL_RANK": str(rank),
                 "WORLD_SIZE": str(count),
                 "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
+                "PORTS": ports,
                 "OMP_NUM_THREADS": "1",
             },
             stderr=subprocess.PIPE,
@@ -83,9 +83,8 @@ def start(count: int, *jobs: str) -> list[subprocess.Popen[str]]:
 def together(count: int, *jobs: str) -> None:
     """Train in so many processes: settings as JSON, or run folders to go on with."""
     processes = start(count, *jobs)
-    for process in processes:
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 0, said
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * count, "\n".join(said)
 
 
 def losses_of(run: Path) -> list[dict[str, Any]]:

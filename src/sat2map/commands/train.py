@@ -22,19 +22,24 @@ def train(words: Sequence[str]) -> None:
     if flags["recipe"] != assumed:  # it stood behind a flag: the defaults are those of another recipe
         assumed = flags["recipe"]
         flags = _train_flags(assumed, words)
-    _, resume, dry_run = (flags.pop(name) for name in ("recipe", "resume", "dry_run"))
+    _, resume, dry_run, init_from = (flags.pop(name) for name in ("recipe", "resume", "dry_run", "init_from"))
+    from sat2map.hub import find_model
+    from sat2map.team import leads_here
     from sat2map.training import journal, loop, setup
 
     if resume:
-        _refuse_beside_resume(flags, assumed, dry_run=dry_run)
+        _refuse_beside_resume(flags, assumed, dry_run=dry_run, init_from=init_from)
         settings = journal.read_run_settings(resume)
         result = loop.resume(resume)
     else:
         settings = make_settings(flags, where="settings")
+        init_from = find_model(init_from) if init_from else None
         if dry_run:
-            _print_estimate(setup.dry_run(settings))
+            _print_estimate(setup.dry_run(settings, init_from=init_from))
             return
-        result = loop.train(settings)
+        result = loop.train(settings, init_from=init_from)
+    if not leads_here():  # of several processes one tells
+        return
     if not result.finished:
         sys.exit(130)
     print(f"best model:  {result.best}\nreport:      {result.run / 'report.html'}")
@@ -47,14 +52,16 @@ def _train_flags(recipe: str, words: Sequence[str]) -> dict[str, Any]:
         _flags_of(load_settings(recipe)),
         words,
         prog="sat2map train",
-        known=[*TrainSettings.model_fields, "resume", "dry_run"],
+        known=[*TrainSettings.model_fields, "resume", "dry_run", "init_from"],
         description=f"Train a generator on pairs of images. RECIPE is a TOML file, or one of the presets "
         f"{', '.join(preset_names())}; every setting of it is a flag too, and a flag wins.",
     )
     return vars(flags).copy()
 
 
-def _refuse_beside_resume(flags: dict[str, Any], recipe: str, *, dry_run: bool) -> None:
+def _refuse_beside_resume(
+    flags: dict[str, Any], recipe: str, *, dry_run: bool, init_from: Path | None
+) -> None:
     """A run goes on with its own settings; a flag that would be ignored is refused.
 
     Raises:
@@ -63,6 +70,7 @@ def _refuse_beside_resume(flags: dict[str, Any], recipe: str, *, dry_run: bool) 
     usual = load_settings(recipe)
     others = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value != getattr(usual, name)]
     others += ["--dry-run"] if dry_run else []
+    others += ["--init-from"] if init_from else []
     others += [recipe] if recipe != "default" else []
     if others:
         raise SettingsError(
@@ -83,6 +91,9 @@ def _flags_of(settings: TrainSettings) -> type:
 
     options = {
         "resume": flag(Path | None, "Run folder to go on with, exactly where it stopped.", None),
+        "init_from": flag(
+            Path | None, "Model file to fine-tune, here or hf://user/repo: its network wins.", None
+        ),
         "dry_run": flag(
             bool,
             "Check everything, make two steps, estimate time and memory; leave the run folder alone.",

@@ -57,7 +57,7 @@ def translate(
         low_memory: Give up some speed for a smaller peak of memory.
         raster: The flags for rasters.
     """
-    from sat2map.bundled import bundled_model
+    from sat2map.hub import find_model
     from sat2map.translate import Translator
     from sat2map.translate.images import plan_jobs
 
@@ -71,7 +71,7 @@ def translate(
             f"{rasters[0]} knows its own ground size of a pixel: leave out --gsd, or give --resolution"
         )
     jobs = plan_jobs(pictures, output, overwrite=overwrite) if pictures or not rasters else []
-    model = model or bundled_model()
+    model = find_model(model)
     translator = Translator.open(
         model,
         engine=engine,

@@ -56,11 +56,11 @@ def evaluate(
         mode: eval or paper; none: what the model file says.
         robustness: Score it on degraded images too.
     """
-    from sat2map.bundled import bundled_model
     from sat2map.evaluation import draw_examples, print_evaluation
     from sat2map.evaluation import evaluate as run_evaluation
+    from sat2map.hub import find_model
 
-    model = model or bundled_model()
+    model = find_model(model)
     result = run_evaluation(
         model,
         data,
@@ -88,10 +88,10 @@ def info(model: tyro.conf.Positional[Path | None] = None) -> None:
     Args:
         model: Model file; none: the one that comes with the package.
     """
-    from sat2map.bundled import bundled_model
+    from sat2map.hub import find_model
     from sat2map.model_file import describe, read_header
 
-    path = model or bundled_model()
+    path = find_model(model)
     print(describe(path, read_header(path)))
 
 

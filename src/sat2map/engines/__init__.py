@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sat2map.engines.machine import may_have_gpu
 from sat2map.errors import MissingExtraError, SettingsError, nearest
+from sat2map.hub import find_model
 from sat2map.model_file import InferenceMode, ModelHeader, is_exported, read_header
 from sat2map.settings import Device, Precision
 
@@ -58,7 +59,7 @@ def open_engine(
     of its format. The engine's `name` tells.
 
     Args:
-        model: A model file (*.safetensors), or an exported one (*.onnx, *.xml).
+        model: A model file (*.safetensors), an exported one (*.onnx, *.xml), or one of the hub (hf://user/repo).
         engine: What runs it.
         device: Where; only PyTorch runs on a GPU.
         mode: `eval` or `paper`; None for what the model file says.
@@ -71,6 +72,7 @@ def open_engine(
         MissingExtraError: The engine is not installed.
         SettingsError: There is no such engine, or the device is not on this machine or not for this engine.
     """
+    model = find_model(model)
     header = read_header(model)
     paper = (mode or header.inference_mode) == "paper"
     if engine not in get_args(EngineName):

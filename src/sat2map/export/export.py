@@ -15,7 +15,7 @@ from sat2map.export.pictures import Pictures, find_pictures
 from sat2map.export.pth import export_pth
 from sat2map.model_file import HEADER_KEY, InferenceMode, ModelHeader, is_exported, read_header
 
-Format = Literal["onnx", "openvino", "onnx-int8", "openvino-int8", "pt2", "pth"]
+Format = Literal["onnx", "openvino", "onnx-int8", "openvino-int8", "pt2", "pth", "pytorch-cyclegan"]
 
 SUFFIXES: Final[dict[str, str]] = {
     "onnx": ".onnx",
@@ -24,6 +24,7 @@ SUFFIXES: Final[dict[str, str]] = {
     "openvino-int8": ".xml",
     "pt2": ".pt2",
     "pth": ".pth",
+    "pytorch-cyclegan": ".pth",
 }
 EXPORT_KEY: Final = "sat2map_export"
 
@@ -50,14 +51,18 @@ class Export:
         output: The file written.
         checks: What the parity checks found; none for `pth`, which holds the weights as they are.
         mean_iou: Mean class IoU of the model and of the export, where pairs were given.
+        options: Of the project that it goes to, for building the network there.
     """
 
     output: Path
     checks: tuple[Check, ...] = ()
     mean_iou: tuple[float, float] | None = None
+    options: str = ""
 
     def __str__(self) -> str:
         lines = [f"written to {self.output}", *(str(check) for check in self.checks)]
+        if self.options:
+            lines.append(f"that project builds the network with {self.options}")
         if self.mean_iou:
             before, after = self.mean_iou
             lines.append(f"mean class IoU {before:.4f} before, {after:.4f} after ({after - before:+.4f})")
@@ -115,10 +120,14 @@ def export_model(
     output = Path(output) if output else default_output(model, to)
     _check_output(output, to, overwrite=overwrite)
     header = _header_to_export(model, mode)
-    if to == "pth":
-        require("torch", "exporting to pth", "train")
-        export_pth(model, output, overwrite=overwrite)
-        return Export(output)
+    if to in ("pth", "pytorch-cyclegan"):
+        require("torch", f"exporting to {to}", "train")
+        if to == "pth":
+            export_pth(model, output, overwrite=overwrite)
+            return Export(output)
+        from sat2map.export.cyclegan import export_cyclegan
+
+        return Export(output, options=export_cyclegan(model, output, overwrite=overwrite))
 
     pictures = find_pictures(images, pairs, header, calibrate=to.endswith("int8"))
     reference = open_reference(model)

@@ -217,6 +217,7 @@ def _run(setup: Setup, progress: Progress, console: Console) -> TrainResult:
     if not finished:
         display.say(f"stopped at step {progress.step} of {total}; go on with: sat2map train --resume {run}")
     if journal:
+        journal.close()
         report.write_run_report(run)
     return TrainResult(run, run / BEST, run / LAST, finished)
 
