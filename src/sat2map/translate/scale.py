@@ -41,9 +41,16 @@ class ScaledTranslator:
         """A sentence where the images' scale is far from the model's, else None."""
         if 1 / WARN_BEYOND <= self.factor <= WARN_BEYOND:
             return None
-        much = f"{max(self.factor, 1 / self.factor):.1f} times {'coarser' if self.factor > 1 else 'finer'}"
         metres = self.header.ground_sample_distance
-        return f"the images are {much} than the model's {metres:g} m a pixel: expect a poorer map"
+        if self.factor < 1:
+            return (
+                f"the images are {1 / self.factor:.1f} times finer than the model's {metres:g} m a pixel: "
+                "they are brought to it, and what is finer is lost"
+            )
+        return (
+            f"the images are {self.factor:.1f} times coarser than the model's {metres:g} m a pixel: "
+            "they lack detail that it expects, and the map will be poorer"
+        )
 
     def __call__(
         self, source: NDArray[np.uint8], progress: Callable[[int, int], None] | None = None
