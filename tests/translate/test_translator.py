@@ -177,7 +177,7 @@ def test_class_probabilities_are_the_softmax_of_the_logits(translator: Translato
 
 
 def test_classes_of_a_model_without_a_class_head_are_refused_in_words() -> None:
-    with pytest.raises(ModelFileError, match="no class head: train one with --class-head"):
+    with pytest.raises(ModelFileError, match="no class head: train one with --class-weight 10"):
         make_translator(GeneratorSpec(width=4, depth=3)).classes(aerial(32, 32))
 
 

@@ -93,7 +93,7 @@ def translate_raster(
         overwrite=options.overwrite,
     )
     if options.classes is not None and not header.generator.classes:
-        raise ModelFileError("--classes needs a model with a class head: train one with --class-head")
+        raise ModelFileError("--classes needs a model with a class head: train one with --class-weight 10")
     with (
         gdal_env(),
         open_raster(

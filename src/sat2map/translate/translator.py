@@ -137,7 +137,7 @@ class Translator:
             ModelFileError: The model has no class head.
         """
         if not self.header.generator.classes:
-            raise ModelFileError("this model has no class head: train one with --class-head")
+            raise ModelFileError("this model has no class head: train one with --class-weight 10")
         logits = self.run(source)[self.header.generator.target_bands :]
         odds = np.exp(logits - logits.max(axis=0))
         probabilities: NDArray[np.float32] = odds / odds.sum(axis=0)
