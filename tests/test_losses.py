@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from sat2map.losses import class_weights, discriminator_loss, generator_loss, l1_loss
+from sat2map.losses import class_weights, discriminator_loss, generator_loss, l1_loss, soft_iou_loss
 
 Kind = Literal["bce", "lsgan", "hinge"]
 Formula = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -117,3 +117,45 @@ def test_a_class_without_pixels_weighs_nothing_and_moves_no_other() -> None:
     weights = class_weights(torch.tensor([0.64, 0.0, 0.36]), 0.5)
     assert float(weights[1]) == 0
     torch.testing.assert_close(weights[[0, 2]], class_weights(torch.tensor([0.64, 0.36]), 0.5))
+
+
+# soft intersection over union
+
+
+def test_the_soft_iou_loss_of_a_case_worked_by_hand() -> None:
+    probabilities = torch.tensor([[0.8, 0.4], [0.2, 0.6]]).view(1, 2, 1, 2)
+    classes = torch.tensor([[[0, 1]]])
+    # class 0: hits 0.8, union 0.8 + 0.4 + 1 - 0.8; class 1: hits 0.6, union 0.2 + 0.6 + 1 - 0.6
+    expected = 1 - (0.8 / 1.4 + 0.6 / 1.2) / 2
+    assert float(soft_iou_loss(probabilities, classes)) == pytest.approx(expected)
+
+
+def test_the_soft_iou_loss_of_certain_classes_is_one_less_the_mean_class_iou() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth, guess = (torch.randint(3, (2, 8, 8), generator=generator) for _ in range(2))
+    loss = soft_iou_loss(torch.nn.functional.one_hot(guess, 3).movedim(-1, 1).float(), truth)
+    confusion = np.zeros((3, 3))
+    np.add.at(confusion, (truth.numpy(), guess.numpy()), 1)
+    hits = np.diag(confusion)
+    assert float(loss) == pytest.approx(1 - (hits / (confusion.sum(0) + confusion.sum(1) - hits)).mean())
+
+
+def test_classes_that_do_not_occur_are_left_out_of_the_soft_iou_loss() -> None:
+    probabilities = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
+    assert float(soft_iou_loss(probabilities, torch.zeros(1, 1, 1, dtype=torch.long))) == 0
+
+
+def test_the_soft_iou_loss_of_parts_summed_together_is_that_of_the_whole() -> None:
+    generator = torch.Generator().manual_seed(0)
+    probabilities = torch.rand(4, 3, 5, 5, generator=generator).softmax(1)
+    classes = torch.randint(3, (4, 5, 5), generator=generator)
+    sums: list[torch.Tensor] = []
+
+    def keep(values: torch.Tensor) -> torch.Tensor:
+        sums.append(values)
+        return values
+
+    for rows in (slice(0, 1), slice(1, 4)):
+        soft_iou_loss(probabilities[rows], classes[rows], keep)
+    together = soft_iou_loss(probabilities[:1], classes[:1], lambda mine: sums[0] + sums[1])
+    assert float(together) == pytest.approx(float(soft_iou_loss(probabilities, classes)))

@@ -154,7 +154,7 @@ class TrainSettings(BaseModel):
     class_weight: float = Field(
         0.0,
         ge=0,
-        description="Weight of the cross-entropy of a second output, the map classes; 0: no such output.",
+        description="Weight of the class losses: soft IoU of the map, cross-entropy of a class head; 0: off.",
     )
 
     # optimisation

@@ -11,7 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sat2map.losses import soft_iou_loss
+from sat2map.palette import Palette
 from sat2map.settings import TrainSettings
+from sat2map.training.soft_palette import SoftPalette
 from sat2map.training.step import (
     Batch,
     Networks,
@@ -170,6 +173,18 @@ def test_the_class_head_learns_by_cross_entropy() -> None:
     expected = -float(log_p.gather(1, batch.classes[:, None]).mean())
     assert float(losses["classes"]) == pytest.approx(expected, rel=1e-5)
     assert float(losses["g"]) == pytest.approx(float(losses["l1"]) + 7 * expected, rel=1e-5)
+
+
+def test_with_a_palette_the_image_learns_by_the_soft_iou_of_its_classes() -> None:
+    settings = small(class_weight=7.0, adversarial_weight=0.0, l1_weight=1.0)
+    networks, batch, palette = networks_for(settings, classes=6), a_batch(classes=6), Palette.load("maps")
+    output = copy.deepcopy(networks.generator)(batch.source).detach()
+    losses = make_step(settings, networks, CPU, torch.float32, None, palette)(batch, 0)
+    assert batch.classes is not None
+    expected = soft_iou_loss(SoftPalette(palette, CPU)(output[:, :3]), batch.classes)
+    assert float(losses["iou"]) == pytest.approx(float(expected), rel=1e-5)
+    whole = float(losses["l1"]) + 7 * float(losses["classes"]) + 7 * float(expected)
+    assert float(losses["g"]) == pytest.approx(whole, rel=1e-5)
 
 
 def test_in_half_precision_losses_and_weights_stay_in_full_precision() -> None:

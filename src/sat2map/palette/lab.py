@@ -9,7 +9,7 @@ import numpy.typing as npt
 _LEVELS = np.arange(256) / 255
 _LINEAR = np.where(_LEVELS > 0.04045, ((_LEVELS + 0.055) / 1.055) ** 2.4, _LEVELS / 12.92)
 # Linear sRGB to CIE XYZ, each row divided by the D65 white of the 2 degree observer.
-_TO_XYZ = np.array(
+TO_XYZ = np.array(
     [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
 ) / np.array([[0.95047], [1.0], [1.08883]])
 
@@ -23,7 +23,7 @@ def srgb_to_lab(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     Returns:
         float32 (..., 3): L* in 0..100, then a* and b*, about -110..110.
     """
-    xyz = _LINEAR[rgb] @ _TO_XYZ.T
+    xyz = _LINEAR[rgb] @ TO_XYZ.T
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)

@@ -118,7 +118,7 @@ _CHARTS = (
         "Generator's losses",
         "Unweighted. They are the aim, not a score.",
         "train",
-        ("l1", "g_adversarial", "classes"),
+        ("l1", "g_adversarial", "classes", "iou"),
     ),
     _Chart(
         "discriminator",
@@ -131,7 +131,8 @@ _CHARTS = (
 _LOSSES = {
     "l1": "L1",
     "g_adversarial": "adversarial",
-    "classes": "classes",
+    "classes": "class head",
+    "iou": "soft IoU",
     "d_real": "on real maps",
     "d_fake": "on fakes",
 }

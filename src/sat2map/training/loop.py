@@ -152,7 +152,9 @@ def _first_progress(setup: Setup) -> Progress:
 def _run(setup: Setup, progress: Progress, console: Console) -> TrainResult:
     settings, networks, batches, team = setup.settings, setup.networks, setup.batches, setup.team
     run = settings.run
-    step_fn = make_step(settings, networks, setup.device, setup.dtype, setup.class_weights, team)
+    step_fn = make_step(
+        settings, networks, setup.device, setup.dtype, setup.class_weights, setup.palette, team
+    )
     total = settings.epochs * batches.per_epoch
     line_every = max(1, batches.per_epoch // LINES_AN_EPOCH)
     journal = Journal(run, first_step=progress.step) if team.leads else None

@@ -172,7 +172,7 @@ def dry_run(settings: TrainSettings, *, init_from: Path | None = None) -> Estima
     refuse_used_folder(settings.run)
     setup = set_up(settings, read_start(init_from) if init_from else None)
     settings = setup.settings
-    step = make_step(settings, setup.networks, setup.device, setup.dtype, setup.class_weights)
+    step = make_step(settings, setup.networks, setup.device, setup.dtype, setup.class_weights, setup.palette)
     for i in range(2):
         began = time.monotonic()
         with out_of_memory_told(settings):

@@ -6,17 +6,20 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sat2map.losses import discriminator_loss, generator_loss, l1_loss
+from sat2map.losses import discriminator_loss, generator_loss, l1_loss, soft_iou_loss
 from sat2map.nets import PatchGAN, build_generator, init_weights
+from sat2map.palette import Palette
 from sat2map.runtime import autocast, step_seed
 from sat2map.settings import GeneratorSpec, TrainSettings
 from sat2map.team import ALONE, Team
-from sat2map.training.together import share
+from sat2map.training.soft_palette import SoftPalette
+from sat2map.training.together import share, sum_over
 
 LOSS_NAMES = ("d_real", "d_fake", "d", "g_adversarial", "l1", "g")
 
@@ -99,6 +102,7 @@ def make_step(
     device: torch.device,
     dtype: torch.dtype,
     class_weights: Tensor | None,
+    palette: Palette | None = None,
     team: Team = ALONE,
 ) -> Callable[[Batch, int], dict[str, Tensor]]:
     """Return the function that makes one update of each network on a batch.
@@ -110,6 +114,7 @@ def make_step(
         dtype: Arithmetic of the networks; losses are fp32.
         class_weights: float (classes,), weights of the map classes in the L1 loss and the cross-entropy;
             None for no weighting.
+        palette: Of the map classes; None for targets without.
         team: The processes that share each batch; every one calls the function with its rows.
 
     Returns:
@@ -120,6 +125,7 @@ def make_step(
     shared_generator = share(generator, team, settings.batch_size)
     shared_discriminator = share(discriminator, team, settings.batch_size)
     kind = settings.adversarial
+    soft_palette = SoftPalette(palette, device) if palette and settings.class_weight else None
 
     def update_discriminator(batch: Batch, fake: Tensor) -> dict[str, Tensor]:
         with autocast(device, dtype):
@@ -150,6 +156,12 @@ def make_step(
             cross_entropy = F.cross_entropy(logits.float(), batch.classes, class_weights)
             losses["classes"] = cross_entropy * relative_weight(batch)
             loss = loss + settings.class_weight * losses["classes"]
+        if soft_palette:
+            assert batch.classes is not None
+            # Every process has the loss of the whole batch already, not of its share.
+            iou = soft_iou_loss(soft_palette(fake), batch.classes, partial(sum_over, team))
+            losses["iou"] = iou / batch.share
+            loss = loss + settings.class_weight * losses["iou"]
         networks.generator_optimizer.zero_grad(set_to_none=True)
         (loss * batch.share).backward()  # type: ignore[no-untyped-call]
         networks.generator_optimizer.step()

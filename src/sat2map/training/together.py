@@ -121,5 +121,14 @@ def _sum(values: Tensor) -> Tensor:
     return total
 
 
+def sum_over(team: Team, values: Tensor) -> Tensor:
+    """Return the sum over the team, through which gradients flow back to all.
+
+    A loss of such sums is the same in every process, and so is that of the whole batch: averaging the
+    processes' gradients gives the gradient of it.
+    """
+    return values if team.size == 1 else _sum(values)
+
+
 def _as_channels(values: Tensor) -> Tensor:
     return values.view(1, -1, 1, 1)
