@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -84,11 +85,11 @@ def _chooser(
     # On a CPU this shares the memory map; on a GPU the whole set moves there once.
     pixels = torch.from_numpy(pairs.pixels).to(device)
 
-    def choose(epoch: int, positions: range) -> Tensor:
-        order = torch.randperm(len(pixels), generator=generator_for(seed, "order", epoch))
-        return pixels[order[positions.start : positions.stop].to(device)]
+    @lru_cache(maxsize=1)
+    def order(epoch: int) -> Tensor:
+        return torch.randperm(len(pixels), generator=generator_for(seed, "order", epoch)).to(device)
 
-    return choose
+    return lambda epoch, positions: pixels[order(epoch)[positions.start : positions.stop]]
 
 
 def look_up(table: Tensor, rgb: Tensor) -> Tensor:

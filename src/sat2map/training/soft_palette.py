@@ -39,7 +39,7 @@ class SoftPalette:
         lab = self._to_lab(image.float().movedim(1, -1))
         # |lab - colour|² but for |lab|², which all share.
         part = self._colours.square().sum(-1) - 2 * lab @ self._colours.T
-        nearest = torch.stack([group.amin(-1) for group in part.split(self._counts, dim=-1)], dim=1)
+        nearest = torch.stack([group.amin(-1) for group in torch.split(part, self._counts, dim=-1)], dim=1)
         squared = nearest + lab.square().sum(-1).unsqueeze(1)
         # Rounding may leave a little less than 0, and a root has no slope at 0.
         return torch.softmax(squared.clamp_min(1e-4).sqrt() * -SHARPNESS, dim=1)
