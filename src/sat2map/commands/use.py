@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -40,6 +42,9 @@ def evaluate(
     device: Device = "auto",
     mode: Literal["eval", "paper"] | None = None,
     robustness: bool = False,
+    against: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
+    inception: Path | None = None,
+    lpips: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="BACKBONE HEADS")] = None,
 ) -> None:
     """Score a model on pairs, next to what a constant map scores on them.
 
@@ -55,23 +60,32 @@ def evaluate(
         device: Where to run.
         mode: eval or paper; none: what the model file says.
         robustness: Score it on degraded images too.
+        against: Another model file, scored in the same way in a column of its own.
+        inception: Weights of FID's Inception (pytorch-fid's .pth); adds FID and KID. Nothing is downloaded.
+        lpips: Weights of AlexNet (torchvision's .pth) and of LPIPS's heads (its v0.1/alex.pth); adds LPIPS.
     """
-    from sat2map.evaluation import draw_examples, print_evaluation
+    from sat2map.evaluation import column_names, draw_examples, print_evaluation
     from sat2map.evaluation import evaluate as run_evaluation
     from sat2map.hub import find_model
 
     model = find_model(model)
-    result = run_evaluation(
-        model,
-        data,
-        split=split,
-        group_column=group_column,
-        size=size,
-        engine=engine,
-        device=device,
-        mode=mode,
-        robustness=robustness,
-    )
+    others = dict(zip(column_names(against), map(find_model, against), strict=True))
+    with _progress("scoring") as progress:
+        result = run_evaluation(
+            model,
+            data,
+            split=split,
+            group_column=group_column,
+            size=size,
+            engine=engine,
+            device=device,
+            mode=mode,
+            robustness=robustness,
+            against=others,
+            inception=inception,
+            lpips=lpips,
+            progress=progress,
+        )
     print_evaluation(result, _console())
     if json:
         result.save(json)
@@ -124,6 +138,17 @@ def export(
         model, to, output, images=images, pairs=pairs, mode=mode, limit=limit, overwrite=overwrite
     )
     print(result)
+
+
+@contextlib.contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on standard error while something goes on, where that is a terminal."""
+    from rich.progress import Progress
+
+    console = _console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _console(*, stderr: bool = False) -> Console:

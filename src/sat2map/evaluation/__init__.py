@@ -2,7 +2,8 @@
 
 from sat2map.evaluation.evaluate import evaluate
 from sat2map.evaluation.examples import Example, draw_examples, load_examples, save_examples
-from sat2map.evaluation.result import Evaluation, ImageScores, Protocol, Row
+from sat2map.evaluation.others import column_names
+from sat2map.evaluation.result import Evaluation, ImageScores, JudgeFile, OtherModel, Protocol, Row
 from sat2map.evaluation.scores import ScoreSheet
 from sat2map.evaluation.table import print_evaluation
 
@@ -10,9 +11,12 @@ __all__ = [
     "Evaluation",
     "Example",
     "ImageScores",
+    "JudgeFile",
+    "OtherModel",
     "Protocol",
     "Row",
     "ScoreSheet",
+    "column_names",
     "draw_examples",
     "evaluate",
     "load_examples",

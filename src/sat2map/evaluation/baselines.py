@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sat2map.data.cache import PairCache
+from sat2map.evaluation.result import CONSTANT, JPEG, NEAREST
 from sat2map.pixels import resize
 
 Pixels = NDArray[np.uint8]
 
 JPEG_QUALITY = 75  # of the ceiling: a truth that only passed through a common JPEG encoder
 _THUMBNAIL = 8  # px
+
+
+def baselines_of(
+    scored: PairCache, train: PairCache | None, colour: Pixels
+) -> dict[str, Callable[[int], Pixels]]:
+    """Return what the model is compared with, by name: number of a scored pair to a map of it.
+
+    Args:
+        scored: The pairs.
+        train: Training pairs of the same size, or None for no nearest training tile.
+        colour: Of the constant map, uint8 (bands,).
+    """
+    constant = np.broadcast_to(colour, scored.targets[0].shape)
+    ways: dict[str, Callable[[int], Pixels]] = {CONSTANT: lambda _: constant}
+    if train is not None:
+        nearest = nearest_tiles(scored.sources, train.sources)
+        ways[NEAREST] = lambda i: np.ascontiguousarray(train.targets[nearest[i]])
+    ways[JPEG] = lambda i: as_jpeg(scored.targets[i], JPEG_QUALITY)
+    return ways
 
 
 def median_colour(targets: Pixels) -> Pixels:

@@ -1,48 +1,40 @@
-"""Owns `evaluate()`: a model and pairs in, an `Evaluation` out, with the baselines beside the model."""
+"""Owns `evaluate()`: a model and pairs in, an `Evaluation` out, with what it is compared with beside it."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sat2map.data.cache import PairCache
 from sat2map.engines import EngineName
-from sat2map.evaluation.baselines import JPEG_QUALITY, as_jpeg, median_colour, nearest_tiles
-from sat2map.evaluation.held_out import MIN_SIZE, open_held_out
+from sat2map.evaluation.baselines import baselines_of, median_colour
+from sat2map.evaluation.held_out import MIN_SIZE, HeldOut, open_held_out
+from sat2map.evaluation.judges import open_judges
+from sat2map.evaluation.others import refuse_another_job
 from sat2map.evaluation.result import (
     AS_IT_IS,
-    CONSTANT,
-    JPEG,
+    CLASS_HEAD,
     MODEL,
-    NEAREST,
     Evaluation,
-    ImageScores,
+    OtherModel,
     Protocol,
     Row,
 )
 from sat2map.evaluation.robustness import DAMAGES, SCORES, translate_damaged
-from sat2map.evaluation.scores import ScoreSheet
-from sat2map.metrics import sliced_wasserstein
-from sat2map.model_file import InferenceMode
+from sat2map.evaluation.rows import Draw, Pixels, Scorer
+from sat2map.files import sha256_of
+from sat2map.model_file import InferenceMode, ModelHeader, read_header
 from sat2map.palette import Palette
 from sat2map.settings import Device
 from sat2map.translate import Translator
 
-Pixels = NDArray[np.uint8]
-Draw = Callable[[int], Pixels]  # number of an image -> its map
-
-# Fewer images say little of how a set looks; more of them cost memory (1 MB each at 256 px) and tell no more.
-SWD_IMAGES = (16, 512)
+Model = str | Path | Translator
 
 
 def evaluate(
-    model: str | Path | Translator,
+    model: Model,
     data: str | Path,
     *,
     split: str = "val",
@@ -53,6 +45,9 @@ def evaluate(
     mode: InferenceMode | None = None,
     baselines: bool = True,
     robustness: bool = False,
+    against: Mapping[str, Model] | None = None,
+    inception: Path | None = None,
+    lpips: tuple[Path, Path] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score a model on the pairs of a split, through the same translator that serves.
@@ -64,27 +59,35 @@ def evaluate(
         group_column: CSV column of places, which the intervals draw; None for the training's, where the data
             has it.
         size: Side to which images are resized (px); None for what the model was trained for.
-        engine: What runs the model file.
+        engine: What runs the model files.
         device: Where to run.
         mode: `eval` or `paper`; None for what the model file says.
-        baselines: Score the constant map, the nearest training tile and the truth as JPEG too.
+        baselines: Score the class head's own map, where the model has one, the constant map, the nearest
+            training tile and the truth as JPEG too.
         robustness: Score the model on damaged sources too, which takes ten times as long.
+        against: Other models by the names of their rows, scored on the same pairs, size and palette, in the
+            modes of their files.
+        inception: Weights of FID's Inception (pytorch-fid's file): adds FID and KID.
+        lpips: Weights of AlexNet (torchvision's file) and of LPIPS's heads for it: adds LPIPS.
         progress: Called with images done and images in all.
 
     Raises:
         DataError: The data cannot be used, or has no such split.
-        ModelFileError: The model file cannot be used.
-        SettingsError: The size is too small, or the device is not on this machine.
+        ModelFileError: A model file or a network's weights cannot be used.
+        SettingsError: The size is too small, the device is not on this machine, or another model does
+            another job.
         MissingExtraError: Nothing that could run the model is installed.
     """
-    translator = (
-        model
-        if isinstance(model, Translator)
-        else Translator.open(model, engine=engine, device=device, mode=mode)
-    )
+    translator = _open(model, engine, device, mode)
     header = translator.header
+    against = against or {}
+    for name, other in against.items():
+        refuse_another_job(name, _header(other), header)
     held_out = open_held_out(header, Path(data), split, group_column=group_column, size=size)
-    scored = held_out.scored
+    judges = open_judges(
+        inception, lpips, bands=header.generator.target_bands, size=held_out.size, device=device
+    )
+    scored, palette = held_out.scored, header.palette
     train = held_out.train() if baselines else None
     colour = median_colour(scored.targets if train is None else train.targets) if baselines else None
 
@@ -94,9 +97,12 @@ def evaluate(
     def damaged(damage: str) -> Draw:
         return lambda i: translate_damaged(translator, source(i), damage, i)
 
-    rivals = {} if colour is None else _baselines(scored, None if split == "train" else train, colour)
+    heads: dict[str, Draw] = {}
+    if baselines and palette is not None and header.generator.classes == len(palette.classes):
+        heads[CLASS_HEAD] = lambda i: _map_of_head(translator, source(i), palette)
+    rivals = {} if colour is None else baselines_of(scored, None if split == "train" else train, colour)
     damages = [d for d in DAMAGES if d != "scale x0.5" or held_out.size >= 2 * MIN_SIZE] if robustness else []
-    total, done = (1 + len(rivals) + len(damages)) * len(scored), 0
+    total, done = (1 + len(heads) + len(against) + len(rivals) + len(damages)) * len(scored), 0
 
     def tick() -> None:
         nonlocal done
@@ -104,23 +110,27 @@ def evaluate(
         if progress is not None:
             progress(done, total)
 
-    of_model = _score(lambda i: translator(source(i)), scored, header.palette, tick)
-    rows = [of_model.row(MODEL, scored)]
-    rows += [_score(draw, scored, header.palette, tick).row(name, scored) for name, draw in rivals.items()]
-    robust = [Row(name=AS_IT_IS, scores=_told(of_model.sheet))] if damages else []
-    for damage in damages:
-        of_damage = _score(damaged(damage), scored, header.palette, tick)
-        robust.append(Row(name=damage, scores=_told(of_damage.sheet)))
+    scorer = Scorer(scored, palette, judges, tick)
+    of_model = scorer.score(MODEL, _translated(translator, source))
+    rows = [of_model.row, *(scorer.score(name, draw).row for name, draw in heads.items())]
+    others = []
+    for name, other in against.items():
+        rival = _open(other, engine, device, None)  # one at a time: they may be large
+        rows.append(scorer.score(name, _translated(rival, source)).row)
+        others.append(_told(name, other, rival, held_out))
+    rows += [scorer.score(name, draw).row for name, draw in rivals.items()]
+    robust = [Row(name=AS_IT_IS, scores=_in_short(of_model.row.scores))] if damages else []
+    robust += [Row(name=d, scores=_in_short(scorer.plain_scores(damaged(d)))) for d in damages]
     return Evaluation(
         protocol=Protocol(
             sat2map=version("sat2map"),
-            model="" if isinstance(model, Translator) else Path(model).name,
-            model_sha256="" if isinstance(model, Translator) else _sha256(Path(model)),
+            model=_file(model),
+            model_sha256=_sha256(model),
             steps=header.steps,
             engine=translator.engine.name,
             inference_mode=header.inference_mode,
             direction=header.direction,
-            palette=header.palette,
+            palette=palette,
             data=str(data),
             data_fingerprint=scored.fingerprint,
             split=split,
@@ -130,6 +140,8 @@ def evaluate(
             size=held_out.size,
             constant_colour=() if colour is None else tuple(colour.tolist()),
             constant_from="" if colour is None else split if train is None else "train",
+            against=tuple(others),
+            judges=judges.files,
         ),
         rows=tuple(rows),
         confusion=tuple(tuple(counts) for counts in of_model.sheet.confusion().tolist()),
@@ -138,51 +150,45 @@ def evaluate(
     )
 
 
-class _Scored(NamedTuple):
-    """What one way to make maps scored, and the maps that stand for how the set looks."""
-
-    sheet: ScoreSheet
-    images: list[ImageScores]
-    kept: dict[int, Pixels]
-
-    def row(self, name: str, scored: PairCache) -> Row:
-        scores = self.sheet.scores()
-        if len(self.kept) >= SWD_IMAGES[0]:
-            targets = [scored.targets[i] for i in self.kept]
-            scores["swd"] = sliced_wasserstein(list(self.kept.values()), targets).mean
-        return Row(name=name, scores=scores, intervals=self.sheet.intervals())
+def _open(model: Model, engine: EngineName, device: Device, mode: InferenceMode | None) -> Translator:
+    if isinstance(model, Translator):
+        return model
+    return Translator.open(model, engine=engine, device=device, mode=mode)
 
 
-def _score(draw: Draw, scored: PairCache, palette: Palette | None, tick: Callable[[], None]) -> _Scored:
-    result = _Scored(ScoreSheet(palette), [], {})
-    keep = set(np.linspace(0, len(scored) - 1, min(SWD_IMAGES[1], len(scored))).astype(int).tolist())
-    for i, (name, group) in enumerate(zip(scored.names, scored.groups, strict=True)):
-        fake = draw(i)
-        scores = result.sheet.add(fake, np.ascontiguousarray(scored.targets[i]), group)
-        result.images.append(ImageScores(name=name, group=group, scores=scores))
-        if i in keep:
-            result.kept[i] = fake
-        tick()
-    return result
+def _header(model: Model) -> ModelHeader:
+    return model.header if isinstance(model, Translator) else read_header(Path(model))
 
 
-def _baselines(scored: PairCache, train: PairCache | None, colour: Pixels) -> dict[str, Draw]:
-    constant = np.broadcast_to(colour, scored.targets[0].shape)
-    ways: dict[str, Draw] = {CONSTANT: lambda _: constant}
-    if train is not None:
-        nearest = nearest_tiles(scored.sources, train.sources)
-        ways[NEAREST] = lambda i: np.ascontiguousarray(train.targets[nearest[i]])
-    ways[JPEG] = lambda i: as_jpeg(scored.targets[i], JPEG_QUALITY)
-    return ways
+def _file(model: Model) -> str:
+    return "" if isinstance(model, Translator) else Path(model).name
 
 
-def _told(sheet: ScoreSheet) -> dict[str, float]:
-    return {name: score for name, score in sheet.scores().items() if name in SCORES}
+def _sha256(model: Model) -> str:
+    return "" if isinstance(model, Translator) else sha256_of(Path(model))
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _told(name: str, model: Model, opened: Translator, held_out: HeldOut) -> OtherModel:
+    header = opened.header
+    return OtherModel(
+        name=name,
+        file=_file(model),
+        sha256=_sha256(model),
+        steps=header.steps,
+        engine=opened.engine.name,
+        inference_mode=header.inference_mode,
+        learned=held_out.learned_by(header),
+    )
+
+
+def _translated(translator: Translator, source: Draw) -> Draw:
+    return lambda i: translator(source(i))
+
+
+def _map_of_head(translator: Translator, source: Pixels, palette: Palette) -> Pixels:
+    """Draw each pixel's likeliest class in its colour, uint8 (h, w, 3)."""
+    return palette.colourise(translator.classes(source).argmax(axis=0).astype(np.uint8))
+
+
+def _in_short(scores: dict[str, float]) -> dict[str, float]:
+    return {name: score for name, score in scores.items() if name in SCORES}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sat2map.data.cache import PairCache, open_cache
 from sat2map.data.pairs import CSV_NAME, Splits, find_pairs
@@ -29,6 +30,7 @@ class HeldOut:
     split: str
     group_column: str | None
     size: int
+    _data: Path
     _splits: Splits
     _header: ModelHeader
 
@@ -36,6 +38,14 @@ class HeldOut:
         """Open the training pairs of the data set at the same size; None where it has none."""
         there = bool(self._splits.pairs.get("train"))
         return _open(self._splits, "train", self.size, self._header) if there else None
+
+    def learned_by(self, header: ModelHeader) -> int:
+        """Count the scored pairs that another model's training would have learned from, by its settings."""
+        if not header.settings:  # imported, or of nobody's training
+            return 0
+        splits = find_pairs(self._data, **_cut(header, self._data))
+        learned = {pair.files for pair in splits.pairs.get("train", ())}
+        return sum(pair.files in learned for pair in self._splits[self.split])
 
 
 def open_held_out(
@@ -60,12 +70,20 @@ def open_held_out(
     size = size or header.image_size
     if size < MIN_SIZE:
         raise SettingsError(f"size {size} is too small to tell anything: use {MIN_SIZE} px or more")
-    if group_column is None and header.settings.get("group_column") in _columns(data):
-        group_column = header.settings["group_column"]
-    cut = {name: header.settings[name] for name in ("val_fraction", "seed") if name in header.settings}
-    splits = find_pairs(data, group_column=group_column, **cut)
+    cut = _cut(header, data)
+    group_column = cut["group_column"] = group_column or cut["group_column"]
+    splits = find_pairs(data, **cut)
     scored = _open(splits, split, size, header)
-    return HeldOut(scored, split, group_column, size, splits, header)
+    return HeldOut(scored, split, group_column, size, data, splits, header)
+
+
+def _cut(header: ModelHeader, data: Path) -> dict[str, Any]:
+    """Return how a model's training cut a val split where there was none, by places if known here."""
+    cut: dict[str, Any] = {
+        name: header.settings[name] for name in ("val_fraction", "seed") if name in header.settings
+    }
+    group_column = header.settings.get("group_column")
+    return {**cut, "group_column": group_column if group_column in _columns(data) else None}
 
 
 def _open(splits: Splits, split: str, size: int, header: ModelHeader) -> PairCache:

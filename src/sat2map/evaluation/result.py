@@ -14,12 +14,55 @@ from sat2map.palette import Palette
 from sat2map.settings import Direction, explain
 
 MODEL: Final = "model"
+CLASS_HEAD: Final = "class head"
 CONSTANT: Final = "constant map"
 NEAREST: Final = "nearest training tile"
 JPEG: Final = "truth as JPEG"
 AS_IT_IS: Final = "as it is"
 
 _CONFIG = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class OtherModel(BaseModel):
+    """A model that was scored beside the model, on the same pairs in the same way.
+
+    Attributes:
+        name: Name of its row.
+        file: Name of its file; empty for a model in memory.
+        sha256: Hash of the file; empty for a model in memory.
+        steps: Updates of the generator.
+        engine: What ran it.
+        inference_mode: `eval` or `paper`, as its file says.
+        learned: How many of the scored pairs its own training, by its settings, had to learn from.
+    """
+
+    model_config = _CONFIG
+
+    name: str
+    file: str
+    sha256: str
+    steps: int
+    engine: str
+    inference_mode: InferenceMode
+    learned: int = 0
+
+
+class JudgeFile(BaseModel):
+    """Weights of a network that judged the maps.
+
+    Attributes:
+        network: Which.
+        file: Name of the file.
+        sha256: Its hash.
+        published: Whether that is the hash of the file that is published.
+    """
+
+    model_config = _CONFIG
+
+    network: str
+    file: str
+    sha256: str
+    published: bool
 
 
 class Protocol(BaseModel):
@@ -45,6 +88,8 @@ class Protocol(BaseModel):
         constant_colour: Colour of the constant map; empty where there are no baselines.
         constant_from: Split of whose targets that is the median.
         level: Share of the bootstrap draws inside an interval.
+        against: Other models that were scored too.
+        judges: Weights of the networks behind FID, KID and LPIPS; empty where these were not asked for.
     """
 
     model_config = _CONFIG
@@ -68,14 +113,16 @@ class Protocol(BaseModel):
     constant_colour: tuple[int, ...] = ()
     constant_from: str = ""
     level: float = 0.95
+    against: tuple[OtherModel, ...] = ()
+    judges: tuple[JudgeFile, ...] = ()
 
 
 class Row(BaseModel):
     """The scores of one way to make maps.
 
     Attributes:
-        name: What made them: `MODEL`, `CONSTANT`, `NEAREST` or `JPEG`; in a robustness table how the sources
-            were degraded.
+        name: What made them: `MODEL`, `CLASS_HEAD`, the name of another model, `CONSTANT`, `NEAREST` or
+            `JPEG`; in a robustness table how the sources were degraded.
         scores: By name; those that cannot be told are missing.
         intervals: Low and high end by name; a score may have none.
     """
@@ -107,7 +154,7 @@ class Evaluation(BaseModel):
 
     Attributes:
         protocol: How they were taken.
-        rows: The model first, then the baselines.
+        rows: The model first, then its class head, other models and the baselines.
         confusion: Pixels by class of the target (rows) and of the fake (columns); empty without a palette.
         images: The model's scores image by image, in the order of the data.
         robustness: The model's scores on degraded sources, where that was asked for.

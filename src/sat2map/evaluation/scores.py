@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 from sat2map import metrics
 from sat2map.palette import Palette
 
-# Means over images, in the order in which the sums hold them.
+# Means over images, in the order in which the sums hold them, before those of the judges.
 IMAGE_SCORES = ("l1", "rmse", "rmse_gcgan", "psnr", "ssim", "accuracy_5", "accuracy_10")
 HIGHER_IS_BETTER = ("psnr", "ssim", "accuracy_5", "accuracy_10", "mean_iou", "road_f1", "edge_f1")
 PSNR_CAP = 100.0  # dB; an equal image would make every mean infinite
 ROAD = "road"
+Judge = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]  # fake and target -> score
 
 
 class ScoreSheet:
@@ -24,10 +26,16 @@ class ScoreSheet:
 
     Every score is a function of sums, so sums of groups of images can be drawn again for an interval
     (`metrics.bootstrap_interval`).
+
+    Args:
+        palette: Colours and classes; None leaves the scores of classes out.
+        judges: More scores of an image by name, whose means are scores too.
     """
 
-    def __init__(self, palette: Palette | None) -> None:
+    def __init__(self, palette: Palette | None, judges: Mapping[str, Judge] = MappingProxyType({})) -> None:
         self._palette = palette
+        self._judges = judges
+        self._means = (*IMAGE_SCORES, *judges)
         self._groups: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(self._length))
 
     def add(self, fake: NDArray[np.uint8], target: NDArray[np.uint8], group: str) -> dict[str, float]:
@@ -67,7 +75,7 @@ class ScoreSheet:
 
     @property
     def _length(self) -> int:
-        return 1 + len(IMAGE_SCORES) + (self._classes**2 + 8 if self._palette else 0)
+        return 1 + len(self._means) + (self._classes**2 + 8 if self._palette else 0)
 
     def _measure(self, fake: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.float64]:
         images = [
@@ -78,6 +86,7 @@ class ScoreSheet:
             metrics.ssim(fake, target),
             metrics.pixel_accuracy(fake, target, 5),
             metrics.pixel_accuracy(fake, target, 10),
+            *(judge(fake, target) for judge in self._judges.values()),
         ]
         if self._palette is None:
             return np.array([1.0, *images])
@@ -90,11 +99,11 @@ class ScoreSheet:
         return np.array([1.0, *images, *confusion.ravel(), *counts])
 
     def _confusion(self, total: NDArray[np.float64]) -> NDArray[np.float64]:
-        start = 1 + len(IMAGE_SCORES)
+        start = 1 + len(self._means)
         return total[start : start + self._classes**2].reshape(self._classes, self._classes)
 
     def _scores(self, total: NDArray[np.float64]) -> dict[str, float]:
-        found = {name: total[1 + i] / total[0] for i, name in enumerate(IMAGE_SCORES)}
+        found = {name: total[1 + i] / total[0] for i, name in enumerate(self._means)}
         if self._palette is not None:
             confusion = self._confusion(total)
             found["mean_iou"] = metrics.mean_iou(confusion)  # type: ignore[arg-type]

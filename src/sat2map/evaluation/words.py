@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sat2map.evaluation.result import CONSTANT, NEAREST, Evaluation, Row
+from sat2map.evaluation.result import CLASS_HEAD, CONSTANT, NEAREST, Evaluation, Row
 from sat2map.evaluation.scores import HIGHER_IS_BETTER
+from sat2map.metrics import kernel_subset_size
 
 # What the scores are about, in the order in which they are worth reading.
 PARTS: dict[str, tuple[str, ...]] = {
     "What the map shows": ("mean_iou", "road_f1", "edge_f1"),
     "Each class": (),  # filled with iou_* by `score_names`
-    "How the set looks": ("swd",),
+    "How the set looks": ("swd", "fid", "kid"),
+    "How each map looks": ("lpips",),
     "Pixel against pixel": ("l1", "rmse", "rmse_gcgan", "psnr", "ssim", "accuracy_5", "accuracy_10"),
 }
 TELLING = PARTS["What the map shows"]
 DASH = "\N{EN DASH}"
+FULL_RANK = 2048  # images that FID's covariance of as many features needs
 PLAIN = ("l1", "psnr", "ssim", "accuracy_10")  # the pixel scores that a verdict names
 
 
@@ -31,6 +34,9 @@ _WORDS = {
     "road_f1": _Words("road F1", "roads found and not invented, within 2 px, 0 to 1"),
     "edge_f1": _Words("edge F1", "borders between classes, within 2 px, 0 to 1"),
     "swd": _Words("sliced Wasserstein", "distance of the set's textures from real maps', times 1000", "", 1),
+    "fid": _Words("FID", "Fréchet distance of the set's Inception features from real maps'", "", 1),
+    "kid": _Words("KID", "kernel distance of the same features, mean ± deviation over subsets", "", 4),
+    "lpips": _Words("LPIPS", "perceptual distance by AlexNet's features, mean over images"),
     "l1": _Words("L1", "mean absolute error, grey levels of 255", "", 2),
     "rmse": _Words("RMSE", "root mean squared error, grey levels of 255", "", 2),
     "rmse_gcgan": _Words("RMSE (GcGAN)", "the same summed over bands, as GcGAN prints it", "", 2),
@@ -86,6 +92,13 @@ def show(name: str, score: float | None, *, unit: bool = True) -> str:
     return f"{score:.{words.digits}f}{words.unit if unit else ''}"
 
 
+def show_doubt(name: str, row: Row) -> str:
+    """Write how sure a row's score is: an interval, or for KID its deviation; or nothing."""
+    if name == "kid" and "kid_std" in row.scores:
+        return f"± {show(name, row.scores['kid_std'])}"
+    return show_interval(name, row.intervals.get(name))
+
+
 def show_interval(name: str, interval: tuple[float, float] | None) -> str:
     """Write an interval, or nothing for none."""
     if interval is None:
@@ -102,23 +115,16 @@ def score_names(evaluation: Evaluation) -> dict[str, list[str]]:
 
 
 def verdict(evaluation: Evaluation) -> str:
-    """Say in plain words whether the model beats the constant map, and on what."""
+    """Say in plain words whether the model beats the constant map and other models, and on what."""
+    told = [_against_floors(evaluation), *_against_others(evaluation)]
+    return " ".join(told)
+
+
+def _against_floors(evaluation: Evaluation) -> str:
     constant = evaluation.row(CONSTANT)
     if constant is None:
         return "No baselines were scored, so nothing here tells how much these figures are worth."
-
-    def compare(names: tuple[str, ...], rival: Row) -> tuple[list[str], list[str]]:
-        won: list[str] = []
-        lost: list[str] = []
-        for name in names:
-            mine, theirs = evaluation.model.scores.get(name), rival.scores.get(name)
-            if mine is None or theirs is None:
-                continue
-            side = won if beats(name, mine, theirs) else lost
-            side.append(f"{label(name)} ({show(name, mine, unit=False)} against {show(name, theirs)})")
-        return won, lost
-
-    won, lost = compare(TELLING, constant)
+    won, lost = _won_and_lost(TELLING, evaluation.model, constant)
     if won and not lost:
         first = f"The model beats the constant map on all that a map is read for: {_list(won)}."
     elif won:
@@ -128,9 +134,9 @@ def verdict(evaluation: Evaluation) -> str:
     else:
         first = "There is no palette, so class scores are left out and nothing here tells roads from water."
     nearest = evaluation.row(NEAREST)
-    if nearest is not None and (behind := compare(TELLING, nearest)[1]):
+    if nearest is not None and (behind := _won_and_lost(TELLING, evaluation.model, nearest)[1]):
         first = f"{first} The nearest training tile, simply copied, is still better on {_list(behind)}."
-    pixels_won, pixels_lost = compare(PLAIN, constant)
+    pixels_won, pixels_lost = _won_and_lost(PLAIN, evaluation.model, constant)
     if not pixels_lost:
         return f"{first} Pixel against pixel it is ahead: {_list(pixels_won)}." if pixels_won else first
     ahead = f"it is ahead on {_list(pixels_won)} and behind" if pixels_won else "it is behind"
@@ -138,6 +144,45 @@ def verdict(evaluation: Evaluation) -> str:
         f"{first} Pixel against pixel {ahead} on {_list(pixels_lost)}: "
         "scores on which a map of one colour does well."
     )
+
+
+def _against_others(evaluation: Evaluation) -> list[str]:
+    """Say where the class head and other models are better than the model, and where it is."""
+    told = []
+    names = TELLING if evaluation.protocol.palette else PLAIN
+    for other in (CLASS_HEAD, *(model.name for model in evaluation.protocol.against)):
+        row = evaluation.row(other)
+        if row is None:
+            continue
+        better, worse = _won_and_lost(names, row, evaluation.model, ties=False)
+        head = other == CLASS_HEAD
+        what = "The class head's own map" if head else f"The model {other}"
+        this = "the picture" if head else "this one"
+        if better and worse:
+            told.append(f"{what} is better than {this} on {_list(better)}, and worse on {_list(worse)}.")
+        elif better or worse:
+            told.append(
+                f"{what} is {'better' if better else 'worse'} than {this} on {_list(better or worse)}."
+            )
+    return told
+
+
+def _won_and_lost(
+    names: tuple[str, ...], row: Row, rival: Row, *, ties: bool = True
+) -> tuple[list[str], list[str]]:
+    """Return on what a row beats its rival and on what not, in words; ties count as lost, or not at all."""
+    won: list[str] = []
+    lost: list[str] = []
+    for name in names:
+        mine, theirs = row.scores.get(name), rival.scores.get(name)
+        if mine is None or theirs is None:
+            continue
+        words = f"{label(name)} ({show(name, mine, unit=False)} against {show(name, theirs)})"
+        if beats(name, mine, theirs):
+            won.append(words)
+        elif ties or beats(name, theirs, mine):
+            lost.append(words)
+    return won, lost
 
 
 def caveats(evaluation: Evaluation) -> list[str]:
@@ -158,9 +203,36 @@ def caveats(evaluation: Evaluation) -> list[str]:
         told.append("The model may have learned from these very pairs: they say nothing of new places.")
     if protocol.constant_from not in ("", "train"):
         told.append("There is no train split: the constant map's colour is from the scored maps themselves.")
-    if any("swd" in row.scores for row in evaluation.rows):
-        return told
-    return [*told, "The images are too few for the sliced Wasserstein distance."]
+    if not any("swd" in row.scores for row in evaluation.rows):
+        told.append("The images are too few for the sliced Wasserstein distance.")
+    for other in protocol.against:
+        if other.learned and protocol.split != "train":
+            told.append(
+                f"By its settings {other.name} learned from {other.learned} of these pairs: "
+                "its scores flatter it."
+            )
+    return [*told, *_of_judges(evaluation)]
+
+
+def _of_judges(evaluation: Evaluation) -> list[str]:
+    """Return what a reader must know of FID, KID and LPIPS."""
+    images, scores = evaluation.protocol.images, evaluation.model.scores
+    told = []
+    if "kid" in scores:
+        size = kernel_subset_size(images)
+        told.append(f"KID is the mean over 100 random subsets of {size} images, ± their standard deviation.")
+    if "fid" in scores and images < FULL_RANK:
+        read = ": KID is the one to read" if "kid" in scores else ""
+        told.append(f"FID is biased for {images} images, fewer than its {FULL_RANK} features{read}.")
+    changed = [
+        f"{judge.file} ({judge.network})" for judge in evaluation.protocol.judges if not judge.published
+    ]
+    if changed:
+        told.append(
+            f"Not, byte for byte, as published: {_list(changed)}. With other weights than the published ones "
+            "these scores compare with nobody's."
+        )
+    return told
 
 
 def protocol_line(evaluation: Evaluation) -> str:

@@ -1,17 +1,22 @@
 """Scores of generated maps, as pure functions of numpy arrays, and how sure they are."""
 
 from sat2map.metrics.classes import Counts, class_edges, class_iou, confusion_matrix, mask_counts, mean_iou
+from sat2map.metrics.features import KernelDistance, frechet_distance, kernel_distance, kernel_subset_size
 from sat2map.metrics.images import l1, pixel_accuracy, psnr, rmse, rmse_gcgan, ssim
 from sat2map.metrics.intervals import bootstrap_interval
 from sat2map.metrics.realism import SlicedWasserstein, sliced_wasserstein
 
 __all__ = [
     "Counts",
+    "KernelDistance",
     "SlicedWasserstein",
     "bootstrap_interval",
     "class_edges",
     "class_iou",
     "confusion_matrix",
+    "frechet_distance",
+    "kernel_distance",
+    "kernel_subset_size",
     "l1",
     "mask_counts",
     "mean_iou",

@@ -17,12 +17,13 @@ from sat2map.evaluation.words import (
     protocol_line,
     score_names,
     show,
-    show_interval,
+    show_doubt,
     verdict,
 )
 from sat2map.palette import Palette
 from sat2map.report.page import Section, details, image, paragraph, table, tiles
 
+STACKED = 6  # rows of an evaluation, from which on intervals stand below the scores, or the table is too wide
 HEADLINES = ("mean_iou", "road_f1", "l1", "psnr")
 
 
@@ -61,7 +62,8 @@ def _scores(evaluation: Evaluation) -> Section:
         rows.append([part])
         for name in names:
             first = f'<span title="{escape(meaning(name))}">{escape(heading(name))}</span>'
-            rows.append([first, *(_cell(name, row, constant) for row in evaluation.rows)])
+            stacked = len(evaluation.rows) >= STACKED
+            rows.append([first, *(_cell(name, row, constant, stacked=stacked) for row in evaluation.rows)])
     notes = [f"{protocol_line(evaluation)}."]
     if evaluation.model.intervals:
         notes.append(f"Small figures: {evaluation.protocol.level:.0%} bootstrap intervals.")
@@ -74,7 +76,7 @@ def _scores(evaluation: Evaluation) -> Section:
         + table(
             ["score", *(escape(row.name) for row in evaluation.rows)],
             rows,
-            caption="The model, maps that take no learning, and the truth after JPEG compression",
+            caption="The model, what it is compared with, and the truth after JPEG compression",
             kind="wide",
         )
         + paragraph(" ".join([*notes, *caveats(evaluation)]), "soft")
@@ -82,10 +84,12 @@ def _scores(evaluation: Evaluation) -> Section:
     )
 
 
-def _cell(name: str, row: Row, constant: Row | None) -> str:
+def _cell(name: str, row: Row, constant: Row | None, *, stacked: bool) -> str:
     score = row.scores.get(name)
-    interval = show_interval(name, row.intervals.get(name))
-    text = show(name, score, unit=False) + (f"<small>{interval}</small>" if interval else "")
+    doubt = show_doubt(name, row)
+    text = show(name, score, unit=False)
+    if doubt:
+        text += f"{'<br>' if stacked else ''}<small>{doubt}</small>"
     if row.name != MODEL:
         return text
     other = constant.scores.get(name) if constant else None
@@ -174,7 +178,15 @@ def _robustness(evaluation: Evaluation) -> Section:
 
 def _protocol(evaluation: Evaluation) -> str:
     p = evaluation.protocol
-    values = {**p.model_dump(exclude={"palette"}), "palette": p.palette.name if p.palette else "none"}
+    values = {
+        **p.model_dump(exclude={"palette"}),
+        "palette": p.palette.name if p.palette else "none",
+        "against": "; ".join(
+            f"{m.name}: {m.file}, SHA-256 {m.sha256}, {m.steps} steps, {m.inference_mode} mode, {m.engine}"
+            for m in p.against
+        ),
+        "judges": "; ".join(f"{j.network}: {j.file}, SHA-256 {j.sha256}" for j in p.judges),
+    }
     rows = [
         [escape(name.replace("_", " ")), escape(str(value))]
         for name, value in values.items()

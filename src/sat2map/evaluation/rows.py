@@ -1,0 +1,113 @@
+"""Owns scoring one way to make maps: a map for each pair, and a row of scores of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sat2map.data.cache import PairCache
+from sat2map.evaluation.judges import Judges, Onlooker
+from sat2map.evaluation.result import ImageScores, Row
+from sat2map.evaluation.scores import ScoreSheet
+from sat2map.metrics import frechet_distance, kernel_distance, kernel_subset_size, sliced_wasserstein
+from sat2map.palette import Palette
+
+Pixels = NDArray[np.uint8]
+Draw = Callable[[int], Pixels]  # number of an image -> its map
+
+# Fewer images say little of how a set looks; more of them cost memory (1 MB each at 256 px) and tell no more.
+SWD_IMAGES = (16, 512)
+
+
+class Scored(NamedTuple):
+    """What one way to make maps scored."""
+
+    row: Row
+    sheet: ScoreSheet
+    images: list[ImageScores]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores ways to make maps on the same pairs, in the same way.
+
+    Attributes:
+        pairs: The pairs.
+        palette: Colours and classes, or None.
+        judges: Networks that judge the maps too.
+        tick: Called after every image.
+    """
+
+    pairs: PairCache
+    palette: Palette | None
+    judges: Judges
+    tick: Callable[[], None]
+
+    def score(self, name: str, draw: Draw) -> Scored:
+        """Score the maps of `draw` in all ways there are."""
+        lpips, inception = self.judges.lpips, self.judges.inception
+        sheet = ScoreSheet(self.palette, {"lpips": lpips.distance} if lpips else {})
+        images: list[ImageScores] = []
+        kept: dict[int, Pixels] = {}
+        onlooker = Onlooker(inception) if inception else None
+
+        def look(i: int, fake: Pixels, scores: dict[str, float]) -> None:
+            images.append(ImageScores(name=self.pairs.names[i], group=self.pairs.groups[i], scores=scores))
+            if i in self._kept:
+                kept[i] = fake
+            if onlooker:
+                onlooker.see(fake)
+
+        self._fill(sheet, draw, look)
+        scores = {**sheet.scores(), **self._swd(kept)}
+        if onlooker and len(images) > 1:
+            scores |= self._realism(onlooker.features())
+        return Scored(Row(name=name, scores=scores, intervals=sheet.intervals()), sheet, images)
+
+    def plain_scores(self, draw: Draw) -> dict[str, float]:
+        """Score the maps of `draw` image by image alone: not how their set looks, and without judges."""
+        sheet = ScoreSheet(self.palette)
+        self._fill(sheet, draw, lambda i, fake, scores: None)
+        return sheet.scores()
+
+    def _fill(
+        self, sheet: ScoreSheet, draw: Draw, look: Callable[[int, Pixels, dict[str, float]], None]
+    ) -> None:
+        for i, group in enumerate(self.pairs.groups):
+            fake = draw(i)
+            look(i, fake, sheet.add(fake, self._target(i), group))
+            self.tick()
+
+    def _swd(self, kept: dict[int, Pixels]) -> dict[str, float]:
+        if len(kept) < SWD_IMAGES[0]:
+            return {}
+        return {"swd": sliced_wasserstein(list(kept.values()), [self.pairs.targets[i] for i in kept]).mean}
+
+    def _realism(self, features: NDArray[np.float32]) -> dict[str, float]:
+        found = {"fid": frechet_distance(features, self._target_features)}
+        if kernel_subset_size(len(features)) >= 2:
+            kid = kernel_distance(features, self._target_features)
+            found |= {"kid": kid.mean, "kid_std": kid.std}
+        return found
+
+    def _target(self, i: int) -> Pixels:
+        return np.ascontiguousarray(self.pairs.targets[i])
+
+    @cached_property
+    def _kept(self) -> set[int]:
+        """Numbers of the images that stand for the set, spread evenly."""
+        count = len(self.pairs)
+        return set(np.linspace(0, count - 1, min(SWD_IMAGES[1], count)).astype(int).tolist())
+
+    @cached_property
+    def _target_features(self) -> NDArray[np.float32]:
+        assert self.judges.inception is not None
+        onlooker = Onlooker(self.judges.inception)
+        for i in range(len(self.pairs)):
+            onlooker.see(self._target(i))
+        return onlooker.features()
