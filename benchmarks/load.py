@@ -2,79 +2,133 @@
 
     python benchmarks/load.py --model FILE [--clients 8] [--seconds 20] [--rounds 5]
 
-Engine alone and service under load take turns, so that a machine that slows down slows both. The clients are
-processes of their own on the same machine, and what they use of it is taken from the service.
+Engine alone and service under load take turns, so that a machine that slows down slows both; the share is
+the median of the rounds. The clients are on the same machine, in a process of their own, and what they use
+of it is taken from the service: they are as lean as clients that speak real HTTP can be, so that what is
+measured is the service. `cpu_ms` tells where the time of all cores goes, a request.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import statistics
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
-from service_process import png_of_town, running_service
+import psutil
+from service_process import png_of_town, run_clients, running_service, translate
 
 
 def engine_rate(model: Path, seconds: float, batch: int) -> float:
-    """Return images/s of the engine alone, on uint8 arrays, the better of one by one and in batches."""
+    """Return images/s of the engine alone, on uint8 arrays: the best of one by one, batches, and streams."""
     from sat2map.data.synthetic import draw_town
+    from sat2map.engines import open_engine
+    from sat2map.engines.machine import default_threads
     from sat2map.translate import Translator
 
-    translator, town = Translator.open(model), draw_town(1, size=256).source
-    best = 0.0
-    for size in sorted({1, batch}):
-        translator.batch([town] * size)
-        done, start = 0, time.perf_counter()
-        while time.perf_counter() - start < seconds / 2:
-            translator.batch([town] * size)
-            done += size
-        best = max(best, done / (time.perf_counter() - start))
-    return best
+    town = draw_town(1, size=256).source
+    whole = Translator(open_engine(model, pictures=True))
+    shared = Translator(open_engine(model, pictures=True, streams=min(batch, default_threads())))
+
+    def rate(translator: Translator, together: int) -> float:
+        def run(_: int) -> int:
+            done = 0
+            while time.perf_counter() < until:
+                translator.batch([town] * together)
+                done += together
+            return done
+
+        translator.batch([town] * together)
+        start = time.perf_counter()
+        until = start + seconds / 3
+        with ThreadPoolExecutor(translator.engine.streams) as threads:
+            done = sum(threads.map(run, range(translator.engine.streams)))
+        return done / (time.perf_counter() - start)
+
+    return max(rate(whole, 1), rate(whole, batch), rate(shared, 1))
 
 
-def ask(url: str, body: bytes, clients: int, seconds: float) -> list[float]:
-    """Ask again and again from that many clients; returns the seconds of each answer."""
+def ask(
+    url: str, service: int, body: bytes, clients: int, seconds: float
+) -> tuple[list[float], float, float]:
+    """Ask again and again from that many clients.
 
-    async def client(talking: httpx.AsyncClient, until: float, times: list[float]) -> None:
-        while time.perf_counter() < until:
-            start = time.perf_counter()
-            answer = await talking.post("/v1/translate", content=body)
-            assert answer.status_code == 200, answer.text
+    Returns:
+        The seconds of each answer, and the seconds of CPU that the service and the clients took an answer.
+    """
+    times: list[float] = []
+
+    def client(connection: HTTPConnection) -> None:
+        while (start := time.perf_counter()) < until:
+            status, answer = translate(connection, body)
+            assert status == 200, answer
             times.append(time.perf_counter() - start)
 
-    async def main() -> list[float]:
-        times: list[float] = []
-        async with httpx.AsyncClient(base_url=url, timeout=60) as talking:
-            await client(talking, time.perf_counter() + 1, [])
-            until = time.perf_counter() + seconds
-            await asyncio.gather(*(client(talking, until, times) for _ in range(clients)))
-        return times
+    until = time.perf_counter() + min(1.0, seconds / 4)
+    run_clients(url, clients, client)
+    times.clear()
+    before, until = (_cpu(service), time.process_time()), time.perf_counter() + seconds
+    run_clients(url, clients, client)
+    after = _cpu(service), time.process_time()
+    return times, (after[0] - before[0]) / len(times), (after[1] - before[1]) / len(times)
 
-    return asyncio.run(main())
+
+def _cpu(process: int) -> float:
+    used = psutil.Process(process).cpu_times()
+    return used.user + used.system
+
+
+def stages(model: Path, body: bytes) -> dict[str, float]:
+    """Return the milliseconds of CPU that each step takes by itself, with nothing else under way."""
+    from sat2map.serve.answers import encode
+    from sat2map.serve.uploads import decode
+    from sat2map.translate import Translator
+
+    translator = Translator.open(model, threads=1, pictures=True)
+    source = decode(body, pixels=10**7).pixels
+    fake = translator(source)
+
+    def cpu(step: Callable[[], object]) -> float:
+        times = []
+        for _ in range(40):
+            used = time.process_time()
+            step()
+            times.append(time.process_time() - used)
+        return statistics.median(times) * 1000
+
+    return {
+        "decode": cpu(lambda: decode(body, pixels=10**7)),
+        "network": cpu(lambda: translator(source)),
+        "encode": cpu(lambda: encode(fake, None, "image/png")),
+    }
 
 
 def measure(model: Path, clients: int, seconds: float, rounds: int, batch: int) -> dict[str, Any]:
     """Take turns between the engine and the service."""
-    body, engine, service, times = png_of_town(256), [], [], []
+    body = png_of_town(256)
+    engine, service, times, in_service, in_clients = [], [], [], [], []
     with tempfile.TemporaryDirectory() as state:
         for _ in range(rounds):
             with ProcessPoolExecutor(1) as own:  # gone with its memory and threads before the service starts
                 engine.append(own.submit(engine_rate, model, seconds, batch).result())
             with (
-                running_service(model, Path(state), "--batch", batch) as (url, _),
+                running_service(model, Path(state), "--batch", batch) as (url, process),
                 ProcessPoolExecutor(1) as own,
             ):
-                found = own.submit(ask, url, body, clients, seconds).result()
+                found, of_service, of_clients = own.submit(ask, url, process, body, clients, seconds).result()
             service.append(len(found) / seconds)
             times += found
+            in_service.append(of_service)
+            in_clients.append(of_clients)
+    with ProcessPoolExecutor(1) as own:
+        steps = own.submit(stages, model, body).result()
     p50, p99 = np.percentile(times, [50, 99])
     return {
         "clients": clients,
@@ -84,6 +138,11 @@ def measure(model: Path, clients: int, seconds: float, rounds: int, batch: int) 
         "p50_ms": p50 * 1000,
         "p99_ms": p99 * 1000,
         "p99_over_p50": p99 / p50,
+        "cpu_ms": {
+            **steps,
+            "all of the service": statistics.median(in_service) * 1000,
+            "clients": statistics.median(in_clients) * 1000,
+        },
     }
 
 

@@ -1,4 +1,4 @@
-"""Owns starting a service in a process of its own, for the measurements of it."""
+"""Owns what measurements of the service share: a service in a process of its own, and lean clients of it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from PIL import Image
 
@@ -36,6 +39,32 @@ def running_service(model: Path, state: Path, *flags: object) -> Iterator[tuple[
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
+
+
+def translate(connection: HTTPConnection, body: bytes, accept: str = "image/png") -> tuple[int, bytes]:
+    """Send an image over a connection that is kept; returns the status and the body of the answer."""
+    connection.request("POST", "/v1/translate", body, {"Accept": accept})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def run_clients(url: str, count: int, client: Callable[[HTTPConnection], None]) -> None:
+    """Run that many clients at the same time, each in a thread and with a connection of its own.
+
+    They are the standard library's: on two cores, what a client takes is taken from the service, and a client
+    that does more for its user (redirects, cookies, pools) takes ten times as much a request.
+    """
+    address = urlsplit(url)
+    assert address.hostname
+
+    def run(_: int) -> None:
+        with contextlib.closing(
+            HTTPConnection(str(address.hostname), address.port, timeout=120)
+        ) as connection:
+            client(connection)
+
+    with ThreadPoolExecutor(count) as threads:
+        list(threads.map(run, range(count)))
 
 
 def png_of_town(side: int) -> bytes:

@@ -126,14 +126,48 @@ def test_long_work_ends_at_its_next_tile_once_it_was_left() -> None:
     asyncio.run(main())
 
 
+def test_as_many_batches_run_at_the_same_time_as_there_are_threads() -> None:
+    async def main() -> None:
+        together = threading.Barrier(3, timeout=5)  # broken where fewer meet at it
+
+        def run(batch: list[Work[int, int]]) -> list[int]:
+            together.wait()
+            return [2 * work.source for work in batch]
+
+        lane = Lane(run, length=10, threads=3)
+        found = await asyncio.gather(*(lane.submit(number) for number in range(6)))
+        assert [double for double, _ in found] == [0, 2, 4, 6, 8, 10]
+        lane.close()
+
+    asyncio.run(main())
+
+
+def test_a_lane_is_crowded_while_more_than_one_waits_or_runs() -> None:
+    async def main() -> None:
+        machine = _Machine()
+        lane = Lane(machine, length=10)
+        first = asyncio.create_task(lane.submit(1))
+        await asyncio.sleep(0.02)
+        assert not lane.crowded
+        second = asyncio.create_task(lane.submit(2))
+        await asyncio.sleep(0.02)
+        assert lane.crowded
+        machine.go.set()
+        await asyncio.gather(first, second)
+        assert not lane.crowded
+        lane.close()
+
+    asyncio.run(main())
+
+
 def test_the_urgent_go_before_the_patient() -> None:
     gate, order = Gate(), []
 
     def take(name: str, *, urgent: bool) -> None:
-        with gate.turn(urgent=urgent):
+        with gate.turn(1, urgent=urgent):
             order.append(name)
 
-    with gate.turn(urgent=True):
+    with gate.turn(1, urgent=True):
         threads = [
             threading.Thread(target=take, args=(name,), kwargs={"urgent": name == "urgent"})
             for name in ("patient", "urgent")
@@ -144,3 +178,42 @@ def test_the_urgent_go_before_the_patient() -> None:
     for thread in threads:
         thread.join()
     assert order == ["urgent", "patient"]
+
+
+def test_who_needs_all_places_waits_until_nobody_holds_one() -> None:
+    gate, entered = Gate(2), threading.Event()
+
+    def take_all() -> None:
+        with gate.turn(2, urgent=True):
+            entered.set()
+
+    thread = threading.Thread(target=take_all)
+    with gate.turn(1, urgent=True):
+        with gate.turn(1, urgent=True):
+            thread.start()
+        assert not entered.wait(0.05)
+    assert entered.wait(5)
+    thread.join()
+
+
+def test_the_patient_get_a_turn_though_the_urgent_never_end() -> None:
+    gate, done = Gate(2), threading.Event()
+
+    def urgent() -> None:
+        while not done.is_set():
+            with gate.turn(1, urgent=True):
+                time.sleep(0.01)
+
+    threads = [threading.Thread(target=urgent) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    patient = threading.Thread(target=lambda: gate.turn(2, urgent=False).__enter__(), daemon=True)
+    patient.start()
+    patient.join(10)
+    assert not patient.is_alive()
+    with gate._changed:
+        gate._free += 2
+        gate._changed.notify_all()
+    done.set()
+    for thread in threads:
+        thread.join()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sat2map.translate import Translator
+from sat2map.translate.scale import ScaledTranslator
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -90,7 +91,35 @@ def test_upload_compare_zoom_and_download(page: Any, town: NDArray[np.uint8], mo
         page.click("#download")
     assert waiting.value.suggested_filename == "my town-map.png"
     got = np.asarray(Image.open(waiting.value.path()))
-    np.testing.assert_array_equal(got, Translator.open(model_file)(town))
+    np.testing.assert_array_equal(got, Translator.open(model_file, pictures=True)(town))
+
+
+def test_the_ground_size_is_sent_and_remembered_and_a_wrong_one_is_told(
+    page: Any, town: NDArray[np.uint8], model_file: Path
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    page.goto("/")
+    field = page.get_by_label("Ground size of a pixel")
+    field.wait_for()
+    assert page.evaluate("document.getElementById('gsd').placeholder") == "2.1"
+    field.fill("-1")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    assert page.evaluate("document.activeElement.id") == "gsd"
+    assert page.is_visible("#drop")
+    field.fill("1.05")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#result:not([hidden])")
+    assert "1.05 m a pixel" in page.inner_text("#told")
+    with page.expect_download() as waiting:
+        page.click("#download")
+    expected = ScaledTranslator(Translator.open(model_file, pictures=True), 1.05)(town)
+    np.testing.assert_array_equal(np.asarray(Image.open(waiting.value.path())), expected)
+    page.click("#again")
+    assert field.input_value() == "1.05"
+    page.click("[data-example='1']")  # drawn at a scale of their own
+    page.wait_for_selector("#result:not([hidden])")
+    assert ["gsd=1.05" in address for address in asked] == [True, False]
 
 
 def test_an_example_is_one_click(page: Any) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from PIL import Image
 from sat2map.errors import SettingsError
 from sat2map.serve.job_store import JobStore, Record
 from sat2map.translate import Translator
+from sat2map.translate.scale import ScaledTranslator
 
 
 def _wait(client: httpx.Client, address: str, *states: str) -> dict[str, Any]:
@@ -49,11 +52,24 @@ def test_a_job_tells_its_progress_and_gives_its_map(client: httpx.Client, model_
     assert last["tiles_done"] == last["tiles"] > 1
     result = client.get(f"{address}/result")
     assert "map.png" in result.headers["content-disposition"]
-    expected = Translator.open(model_file)(np.asarray(Image.open(io.BytesIO(body))))
+    expected = Translator.open(model_file, pictures=True)(np.asarray(Image.open(io.BytesIO(body))))
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(result.content))), expected)
     assert client.get(f"{address}/result", headers={"Range": "bytes=0-7"}).content == b"\x89PNG\r\n\x1a\n"
     assert client.delete(address).status_code == 204
     assert client.get(address).status_code == 404
+
+
+def test_a_job_is_translated_at_the_models_scale_where_the_ground_size_is_given(
+    client: httpx.Client, model_file: Path
+) -> None:
+    body = _large(200)
+    address = client.post("/v1/jobs?gsd=6.3", content=body).headers["location"]  # three times the model's
+    assert _wait(client, address, "done", "failed")["state"] == "done"
+    expected = ScaledTranslator(Translator.open(model_file, pictures=True), 6.3)(
+        np.asarray(Image.open(io.BytesIO(body)))
+    )
+    result = client.get(f"{address}/result")
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(result.content))), expected)
 
 
 def test_a_geotiff_job_gives_a_geotiff(client: httpx.Client, raster_folder: Path) -> None:
@@ -145,6 +161,27 @@ def test_two_services_do_not_share_a_state_folder(tmp_path: Path) -> None:
         JobStore(tmp_path / "jobs.sqlite")
     store.close()
     JobStore(tmp_path / "jobs.sqlite").close()
+
+
+def test_the_jobs_of_an_older_version_are_kept(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as old:
+        old.execute(
+            "CREATE TABLE jobs (id TEXT PRIMARY KEY, owner TEXT NOT NULL, model TEXT NOT NULL, "
+            "source TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL, height INTEGER NOT NULL, "
+            "width INTEGER NOT NULL, bytes INTEGER NOT NULL, created REAL NOT NULL, "
+            "finished REAL, error TEXT)"
+        )
+        old.execute(
+            "INSERT INTO jobs VALUES ('a', '', 'm', 's', 'picture', 'queued', 1, 2, 5, 0.0, NULL, NULL)"
+        )
+        old.execute("PRAGMA user_version = 1")
+        old.commit()
+    for _ in range(2):
+        store = JobStore(tmp_path / "jobs.sqlite")
+        record = store.get("a")
+        assert record is not None
+        assert (record.width, record.gsd) == (2, None)
+        store.close()
 
 
 def test_the_oldest_queued_job_is_taken_first_and_once(tmp_path: Path) -> None:

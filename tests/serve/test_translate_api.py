@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ from PIL import Image
 from rio_cogeo.cogeo import cog_validate
 
 from sat2map.translate import Translator
+from sat2map.translate.scale import ScaledTranslator
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
@@ -35,7 +37,7 @@ def test_an_image_comes_back_as_the_map_that_the_translator_makes(
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["sat2map-model"] == "tiny"
     assert "network;dur=" in answer.headers["server-timing"]
-    np.testing.assert_array_equal(_decode(answer.content), Translator.open(model_file)(town))
+    np.testing.assert_array_equal(_decode(answer.content), Translator.open(model_file, pictures=True)(town))
 
 
 def test_a_large_image_in_tiles_is_what_the_translator_makes(
@@ -43,7 +45,16 @@ def test_a_large_image_in_tiles_is_what_the_translator_makes(
 ) -> None:
     large = np.tile(town, (2, 2, 1))[:400, :300]
     answer = client.post("/v1/translate", content=_png(large))
-    np.testing.assert_array_equal(_decode(answer.content), Translator.open(model_file)(large))
+    np.testing.assert_array_equal(_decode(answer.content), Translator.open(model_file, pictures=True)(large))
+
+
+def test_many_at_the_same_time_get_the_map_that_one_alone_gets(
+    client: httpx.Client, town: NDArray[np.uint8]
+) -> None:
+    alone = client.post("/v1/translate", content=_png(town)).content
+    with ThreadPoolExecutor(8) as threads:
+        answers = threads.map(lambda _: client.post("/v1/translate", content=_png(town)), range(24))
+        assert {answer.content for answer in answers} == {alone}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +102,52 @@ def test_alpha_is_carried_over_and_jpeg_refuses_it(client: httpx.Client, town: N
         "/v1/translate", content=_png(np.dstack([town, alpha])), headers={"Accept": "image/jpeg"}
     )
     assert refused.status_code == 406
+
+
+def test_a_picture_of_known_ground_size_is_translated_at_the_models_scale(
+    client: httpx.Client, model_file: Path, town: NDArray[np.uint8]
+) -> None:
+    expected = ScaledTranslator(Translator.open(model_file, pictures=True), 4.2)(town)  # twice the model's
+    answer = client.post("/v1/translate?gsd=4.2", content=_png(town))
+    np.testing.assert_array_equal(_decode(answer.content), expected)
+    same = client.post("/v1/translate?gsd=2.1", content=_png(town))
+    assert same.content == client.post("/v1/translate", content=_png(town)).content
+
+
+@pytest.mark.parametrize(
+    ("gsd", "status", "words"),
+    [
+        ("0.1", 422, "12×12 px"),
+        ("200", 413, "24381×24381 px"),
+        ("0", 422, "query.gsd"),
+        ("nan", 422, "query.gsd"),
+        ("1e9", 422, "query.gsd"),
+    ],
+)
+@pytest.mark.parametrize("address", ["/v1/translate", "/v1/jobs"])
+def test_a_ground_size_that_cannot_be_is_refused_in_plain_words(
+    client: httpx.Client, town: NDArray[np.uint8], address: str, gsd: str, status: int, words: str
+) -> None:
+    answer = client.post(f"{address}?gsd={gsd}", content=_png(town))
+    assert answer.status_code == status
+    assert words in answer.json()["detail"]
+
+
+def test_a_geotiffs_own_ground_size_counts(client: httpx.Client, raster_folder: Path) -> None:
+    content = (raster_folder / "north" / "town.tif").read_bytes()
+    png = {"Accept": "image/png"}
+    given, own = (
+        client.post(f"/v1/translate{query}", content=content, headers=png) for query in ("?gsd=9", "")
+    )
+    assert given.content == own.content
+
+
+def test_the_ground_size_is_documented_with_an_example(client: httpx.Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    for address in ("/v1/translate", "/v1/jobs"):
+        (gsd,) = [one for one in paths[address]["post"]["parameters"] if one["name"] == "gsd"]
+        assert "metres" in gsd["description"]
+        assert gsd["schema"]["examples"] == [0.5]
 
 
 def test_a_geotiff_comes_back_as_a_cog_on_the_same_grid(

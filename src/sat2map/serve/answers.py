@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sat2map.png import encode_png
 from sat2map.serve.errors import NotAcceptableError
 
 MediaType = Literal["image/png", "image/webp", "image/jpeg", "image/tiff"]
 MEDIA_TYPES: tuple[MediaType, ...] = get_args(MediaType)
 
-# PNG level 1: a map compresses well anyway, and the time of higher levels is taken from the network.
 _SAVE: dict[str, dict[str, Any]] = {
-    "image/png": {"format": "PNG", "compress_level": 1},
     "image/webp": {"format": "WEBP", "lossless": True, "method": 0, "exact": True},
     "image/jpeg": {"format": "JPEG", "quality": 95},
     "image/tiff": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
@@ -73,6 +72,8 @@ def encode(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, media_typ
         raise NotAcceptableError(f"{media_type} holds at most {limit} px a side: accept image/png")
     if alpha is not None:
         pixels = np.dstack([pixels, alpha])
+    if media_type == "image/png":
+        return encode_png(pixels)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     out = io.BytesIO()
     image.save(out, **_SAVE[media_type])

@@ -10,17 +10,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.engines import Engine
+from sat2map.engines import Engine, PictureEngine
+from sat2map.pixels import from_unit, to_unit
 from sat2map.serve.errors import BusyError
 
 Image = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
+PATIENCE = 0.5  # s
+
 S = TypeVar("S")
 R = TypeVar("R")
 
@@ -30,47 +34,67 @@ class Cancelled(Exception):  # noqa: N818 - no mistake of anybody's
 
 
 class Gate:
-    """Lets one thread at a time to the processor; the urgent go first.
+    """Gives out the processor's places; the urgent go first.
 
-    An engine uses all cores: two at once would only be slower, and PyTorch's is not safe to share. Large work
-    takes a turn for each tile, so a small image never waits for more than one tile of it.
+    An engine of one stream uses all cores and takes all places: two at once would only be slower, and
+    PyTorch's is not safe to share. Large work takes a turn for each tile, so a small image never waits for
+    more than one tile of it; and where small ones never end, a tile waits no longer than `PATIENCE`.
     """
 
-    def __init__(self) -> None:
-        self._free = threading.Condition()
-        self._taken = False
+    def __init__(self, places: int = 1) -> None:
+        self.places = places
+        self._changed = threading.Condition()
+        self._free = places
         self._urgent = 0
+        self._impatient = 0
 
     @contextlib.contextmanager
-    def turn(self, *, urgent: bool) -> Iterator[None]:
-        """Wait for a turn and hold it."""
-        with self._free:
-            self._urgent += urgent
-            self._free.wait_for(lambda: not self._taken and (urgent or not self._urgent))
-            self._urgent -= urgent
-            self._taken = True
+    def turn(self, places: int, *, urgent: bool) -> Iterator[None]:
+        """Wait for that many places and hold them."""
+        with self._changed:
+            if urgent:
+                self._urgent += 1
+                self._changed.wait_for(lambda: places <= self._free and not self._impatient)
+                self._urgent -= 1
+            elif not self._changed.wait_for(lambda: places <= self._free and not self._urgent, PATIENCE):
+                self._impatient += 1
+                self._changed.wait_for(lambda: places <= self._free)
+                self._impatient -= 1
+            self._free -= places
         try:
             yield
         finally:
-            with self._free:
-                self._taken = False
-                self._free.notify_all()
+            with self._changed:
+                self._free += places
+                self._changed.notify_all()
 
 
 class GatedEngine:
-    """An engine that waits for its turn (see `sat2map.engines.Engine`)."""
+    """An engine that waits for its turn (see `sat2map.engines.PictureEngine`)."""
 
     def __init__(self, engine: Engine, gate: Gate, *, urgent: bool) -> None:
         self.header = engine.header
         self.name = engine.name
+        self.streams = engine.streams
         self._engine = engine
+        self._draw = engine.draw if isinstance(engine, PictureEngine) else None
         self._gate = gate
         self._urgent = urgent
 
     def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run a batch when it is this one's turn."""
-        with self._gate.turn(urgent=self._urgent):
+        with self._turn():
             return self._engine(source)
+
+    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Translate a batch of pictures when it is this one's turn."""
+        if self._draw is not None:
+            with self._turn():
+                return self._draw(pixels)
+        return from_unit(self(to_unit(pixels))[:, : self.header.generator.target_bands])
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return self._gate.turn(self._gate.places // self.streams, urgent=self._urgent)
 
 
 @dataclass
@@ -93,10 +117,10 @@ class Work(Generic[S, R]):
 
 
 class Lane(Generic[S, R]):
-    """A bounded queue, and the one thread that works it off.
+    """A bounded queue, and the threads that work it off.
 
     What is queued and alike runs together, and nothing ever waits for more to come. All of this lives in the
-    event loop; only `run` is called in the thread.
+    event loop; only `run` is called in the threads.
     """
 
     def __init__(
@@ -104,6 +128,7 @@ class Lane(Generic[S, R]):
         run: Callable[[list[Work[S, R]]], list[R]],
         *,
         length: int,
+        threads: int = 1,
         batch: int = 1,
         alike: Callable[[S], Hashable] = lambda source: None,
         observe: Callable[[int], None] = lambda size: None,
@@ -113,22 +138,30 @@ class Lane(Generic[S, R]):
         Args:
             run: Does what is alike.
             length: How many may wait.
+            threads: How many batches may run at the same time.
             batch: How many may run together.
             alike: Equal for what may run together.
             observe: Told the size of each batch.
         """
         self._run = run
         self._length = length
+        self._threads = threads
         self._batch = batch
         self._alike = alike
         self._observe = observe
         self._waiting: deque[Work[S, R]] = deque()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lane")
-        self._worker: asyncio.Task[None] | None = None
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="lane")
+        self._workers: set[asyncio.Task[None]] = set()
+        self._running = 0
         self._seconds = 0.1  # an image takes about this long; a guess until one has run
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there is more than one image, those that run counted too."""
+        return len(self._waiting) + self._running > 1
 
     async def submit(self, source: S, progress: Progress = lambda done, total: None) -> tuple[R, Work[S, R]]:
         """Wait in the queue, run, and return the result; cancelling leaves the queue.
@@ -141,7 +174,7 @@ class Lane(Generic[S, R]):
             BusyError: The queue is full.
         """
         if len(self._waiting) >= self._length:
-            seconds = math.ceil(len(self._waiting) * self._seconds)
+            seconds = math.ceil(len(self._waiting) * self._seconds / self._threads)
             raise BusyError(
                 f"{len(self._waiting)} others are waiting already: try again in {seconds} s",
                 retry_after=max(1, seconds),
@@ -155,8 +188,9 @@ class Lane(Generic[S, R]):
 
         work: Work[S, R] = Work(source, report, asyncio.get_running_loop().create_future())
         self._waiting.append(work)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+        self._workers = {worker for worker in self._workers if not worker.done()}
+        if len(self._workers) < self._threads:
+            self._workers.add(asyncio.create_task(self._work()))
         try:
             return await work.result, work
         except asyncio.CancelledError:
@@ -173,7 +207,9 @@ class Lane(Generic[S, R]):
             for work in batch:
                 work.waited = started - work.queued
             self._observe(len(batch))
-            results = await loop.run_in_executor(self._thread, self._attempt, batch)
+            self._running += len(batch)
+            results = await loop.run_in_executor(self._pool, self._attempt, batch)
+            self._running -= len(batch)
             for work, fake in zip(batch, results, strict=True):
                 work.ran = time.perf_counter() - started
                 if work.result.done():  # cancelled
@@ -202,5 +238,5 @@ class Lane(Generic[S, R]):
         return batch
 
     def close(self) -> None:
-        """Let the thread end."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Let the threads end."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -15,6 +15,7 @@ from sat2map.serve.batching import Progress
 from sat2map.serve.errors import UnsupportedFormatError
 from sat2map.serve.uploads import check_size, recognise
 from sat2map.translate import Translator
+from sat2map.translate.scale import ScaledTranslator
 
 Kind = Literal["picture", "raster"]
 RESULTS: dict[Kind, str] = {"picture": "map.png", "raster": "map.tif"}
@@ -80,7 +81,14 @@ def read_file(upload: Inspected) -> Picture:
 
 
 def translate_file(
-    translator: Translator, source: Path, output: Path, kind: Kind, model: tuple[str, str], progress: Progress
+    translator: Translator,
+    source: Path,
+    output: Path,
+    kind: Kind,
+    model: tuple[str, str],
+    progress: Progress,
+    *,
+    gsd: float | None = None,
 ) -> None:
     """Translate a file that `inspect_file` has let through.
 
@@ -93,6 +101,7 @@ def translate_file(
         kind: What `source` is.
         model: The model's name and SHA-256, for the tags of a raster.
         progress: Called with tiles done and tiles in all; what it raises ends the work.
+        gsd: Ground size of a picture's pixels (m), where it is known; a raster knows its own.
 
     Raises:
         ImageError: The file is damaged, or nothing that this model takes.
@@ -108,7 +117,8 @@ def translate_file(
             return
         picture = read_image(source)
         pixels = with_bands(picture.pixels, translator.header.generator.source_bands, source)
-        write_image(output, translator(pixels, progress), picture.alpha)
+        scaled = translator if gsd is None else ScaledTranslator(translator, gsd)
+        write_image(output, scaled(pixels, progress), picture.alpha)
     except Sat2MapError as error:
         raise _nameless(error, source) from None
 

@@ -18,12 +18,12 @@ from sat2map.serve.problems import Problem
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: Final[tuple[State, ...]] = ("done", "failed", "cancelled")
 
-_VERSION = 1
+_VERSION = 2
 _COLUMNS = (
     "id TEXT PRIMARY KEY, owner TEXT NOT NULL, model TEXT NOT NULL, source TEXT NOT NULL, "
     "kind TEXT NOT NULL, state TEXT NOT NULL, "
     "height INTEGER NOT NULL, width INTEGER NOT NULL, bytes INTEGER NOT NULL, created REAL NOT NULL, "
-    "finished REAL, error TEXT"
+    "finished REAL, error TEXT, gsd REAL"
 )
 
 
@@ -39,6 +39,7 @@ class Record(BaseModel):
         state: How far it is.
         height: Of the raster (px).
         width: Of the raster (px).
+        gsd: Ground size of a picture's pixels (m), where it was given.
         bytes: On disk, upload and result together.
         created: Unix time (seconds).
         finished: The same, or None.
@@ -55,6 +56,7 @@ class Record(BaseModel):
     state: State = "queued"
     height: int
     width: int
+    gsd: float | None = None
     bytes: int
     created: float
     finished: float | None = None
@@ -82,6 +84,9 @@ class JobStore:
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 self._db.execute(f"CREATE TABLE jobs ({_COLUMNS})")
+            elif version == 1:
+                self._db.execute("ALTER TABLE jobs ADD COLUMN gsd REAL")
+            if version < _VERSION:
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
             self._db.execute("COMMIT")
         except (OSError, sqlite3.Error) as error:

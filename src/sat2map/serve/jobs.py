@@ -101,7 +101,9 @@ class Jobs:
         self._arriving[folder] = declared
         return folder
 
-    def add(self, folder: Path, upload: Inspected, *, owner: str, model: str) -> Record:
+    def add(
+        self, folder: Path, upload: Inspected, *, owner: str, model: str, gsd: float | None = None
+    ) -> Record:
         """Queue what was uploaded into a `new_folder`."""
         record = Record(
             id=folder.name,
@@ -111,6 +113,7 @@ class Jobs:
             kind=upload.kind,
             height=upload.height,
             width=upload.width,
+            gsd=gsd,
             bytes=_size(folder),
             created=time.time(),
         )
@@ -210,7 +213,15 @@ class Jobs:
             model = self._models.find(record.model)
             source, output = folder / record.source, folder / RESULTS[record.kind]
             report(0, 0)
-            translate_file(model.patient, source, output, record.kind, (model.name, model.sha256), report)
+            translate_file(
+                model.patient,
+                source,
+                output,
+                record.kind,
+                (model.name, model.sha256),
+                report,
+                gsd=record.gsd,
+            )
             source.unlink()
             size = _size(folder)
             if self._store.total_bytes() - record.bytes + size > self._limits.result_mib * MIB:

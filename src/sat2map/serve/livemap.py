@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sat2map.errors import ImageError
+from sat2map.png import encode_png
 from sat2map.serve.errors import NotFoundError
 from sat2map.serve.metrics import Metrics
 from sat2map.serve.models import ServedModel
@@ -103,7 +103,7 @@ class LiveMaps:
             if not _meet(area, raster.pixels(zoom)):
                 return _EMPTY
             piece = await self._read(raster, zoom, area)
-            return await anyio.to_thread.run_sync(_png, np.dstack(piece))
+            return await anyio.to_thread.run_sync(encode_png, np.dstack(piece))
 
         return await self._once(key, draw)  # type: ignore[no-any-return]
 
@@ -115,7 +115,7 @@ class LiveMaps:
             pixels = await self._enlarged(layer, zoom - layer.zoom, area)
         else:
             pixels = await self._reduced(layer, layer.zoom - zoom, x, y)
-        return await anyio.to_thread.run_sync(_png, pixels)
+        return await anyio.to_thread.run_sync(encode_png, pixels)
 
     async def _enlarged(self, layer: Layer, steps: int, area: Area) -> Rgba:
         """Return a tile of a zoom above the layer's, from the few pixels below it."""
@@ -254,12 +254,6 @@ def _mean(pixels: Rgba, factor: int) -> Rgba:
     return mean
 
 
-def _png(pixels: Rgba) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", compress_level=1)
-    return out.getvalue()
-
-
 def _meet(one: Area, other: Area) -> bool:
     rows = min(one.bottom, other.bottom) > max(one.top, other.top)
     return rows and min(one.right, other.right) > max(one.left, other.left)
@@ -271,4 +265,4 @@ def _size(value: Any) -> int:
     return len(value) if isinstance(value, bytes) else 64
 
 
-_EMPTY = _png(np.zeros((TILE, TILE, 4), np.uint8))
+_EMPTY = encode_png(np.zeros((TILE, TILE, 4), np.uint8))

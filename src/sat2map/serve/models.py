@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sat2map.engines import Engine, EngineName, open_engine
+from sat2map.engines import Engine, EngineName, EngineOptions, open_engine
+from sat2map.engines.machine import default_threads
 from sat2map.errors import SettingsError, nearest
 from sat2map.model_file import ModelHeader
 from sat2map.serve.batching import Gate, GatedEngine, Image, Lane, Progress, Work
@@ -116,9 +117,15 @@ class Models(Mapping[str, ServedModel]):
             SettingsError: The device is not there.
             MissingExtraError: Nothing that could run them is installed.
         """
-        gate = Gate()
-        engines = {name: open_engine(path, engine=engine, device=device) for name, path in files.items()}
-        return cls({name: _serve(name, files[name], engines[name], gate, limits, metrics) for name in files})
+        options = EngineOptions(engine=engine, device=device, pictures=True)
+        streams = min(limits.batch, default_threads())
+        gate = Gate(streams)
+        served = {}
+        for name, path in files.items():
+            shared = open_engine(path, options, streams=streams)
+            whole = shared if shared.streams == 1 else open_engine(path, options)
+            served[name] = _serve(name, path, whole, shared, gate, limits, metrics)
+        return cls(served)
 
     def __getitem__(self, name: str) -> ServedModel:
         return self._models[name]
@@ -164,15 +171,17 @@ def parse_models(words: list[str]) -> dict[str, Path]:
 
 
 def _serve(
-    name: str, path: Path, engine: Engine, gate: Gate, limits: Limits, metrics: Metrics
+    name: str, path: Path, whole: Engine, shared: Engine, gate: Gate, limits: Limits, metrics: Metrics
 ) -> ServedModel:
-    urgent = Translator(GatedEngine(engine, gate, urgent=True))
-    patient = Translator(GatedEngine(engine, gate, urgent=False))
-    # In `paper` mode images of a batch change each other.
-    together = limits.batch if engine.header.inference_mode == "eval" else 1
+    one_of_many = Translator(GatedEngine(shared, gate, urgent=True))
+    the_only_one = Translator(GatedEngine(whole, gate, urgent=True))
+    patient = Translator(GatedEngine(whole, gate, urgent=False))
+    # Streams do what batches are for, better; and in `paper` mode images of a batch change each other.
+    alone = shared.streams > 1 or shared.header.inference_mode == "paper"
 
     def run_small(batch: list[Work[Image, Image]]) -> list[Image]:
-        return urgent.batch([work.source for work in batch])
+        translator = one_of_many if small.crowded else the_only_one
+        return translator.batch([work.source for work in batch])
 
     def run_large(batch: list[Work[Image, Image]]) -> list[Image]:
         return [patient(work.source, work.progress) for work in batch]
@@ -182,22 +191,25 @@ def _serve(
             translate_file(patient, *work.source, (name, sha256), work.progress)
         return [None] * len(batch)
 
-    spec, side = engine.header.generator, engine.header.image_size
-    urgent(np.zeros((side, side, spec.source_bands), np.uint8))
+    spec, side = whole.header.generator, whole.header.image_size
+    for translator in (one_of_many, the_only_one):
+        translator(np.zeros((side, side, spec.source_bands), np.uint8))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    small = Lane(
+        run_small,
+        length=limits.queue,
+        threads=shared.streams,
+        batch=1 if alone else limits.batch,
+        alike=lambda source: source.shape,
+        observe=metrics.batch.labels(name).observe,
+    )
     return ServedModel(
         name,
-        engine.header,
-        engine.name,
+        whole.header,
+        whole.name,
         sha256,
         patient,
-        Lane(
-            run_small,
-            length=limits.queue,
-            batch=together,
-            alike=lambda source: source.shape,
-            observe=metrics.batch.labels(name).observe,
-        ),
+        small,
         Lane(run_large, length=limits.large_queue),
         Lane(run_files, length=limits.large_queue),
     )

@@ -29,11 +29,13 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # uvicorn's own raises the signal again at the end, as if the process had been killed. Ours stay until
-        # it is gone: a second SIGTERM on its way out must not kill it either.
+        # uvicorn's own raises the signal again at the end, as if the process had been killed.
         for sig in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sig, self.handle_exit)
         yield
+        # A second SIGTERM on the way out must not kill it either: Python takes back all handlers but this.
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sig, signal.SIG_IGN)
 
 
 def run(service: Service, listener: socket.socket) -> None:

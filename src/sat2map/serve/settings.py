@@ -21,7 +21,11 @@ class Limits(BaseModel):
         64, ge=1, description="Images that may wait for the network; the next is told to retry."
     )
     large_queue: int = Field(8, ge=1, description="The same for images that are cut into tiles.")
-    batch: int = Field(4, ge=1, description="Most images of one size that run together.")
+    batch: int = Field(
+        4,
+        ge=1,
+        description="Most small images that run together: side by side on a CPU, as one batch on a GPU.",
+    )
     request_seconds: float = Field(
         60, gt=0, description="Longest time for one translation, waiting included (seconds)."
     )

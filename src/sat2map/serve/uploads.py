@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 from typing import Literal, cast
 
@@ -101,7 +102,8 @@ async def read_body(request: Request, *, limit: int, seconds: float) -> bytes:
         UploadTooSlowError: It has not arrived after `seconds`.
         BadRequestError: It is empty, or a form without exactly one file.
     """
-    body = b"".join([part async for part in stream_body(request, limit=limit, seconds=seconds)])
+    with upload_deadline(seconds):
+        body = b"".join([part async for part in stream_body(request, limit=limit)])
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         body = await _only_file(request.headers, body)
     if not body:
@@ -109,12 +111,27 @@ async def read_body(request: Request, *, limit: int, seconds: float) -> bytes:
     return body
 
 
-async def stream_body(request: Request, *, limit: int, seconds: float) -> AsyncIterator[bytes]:
+@contextlib.contextmanager
+def upload_deadline(seconds: float) -> Iterator[None]:
+    """Bound the time that reading a body takes.
+
+    Raises:
+        UploadTooSlowError: It has not arrived after `seconds`.
+    """
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError:
+        raise UploadTooSlowError(
+            f"the upload had not arrived after {seconds:g} s: try a smaller one"
+        ) from None
+
+
+async def stream_body(request: Request, *, limit: int) -> AsyncIterator[bytes]:
     """Yield a body's parts as they arrive.
 
     Raises:
         BodyTooLargeError: It has more than `limit` bytes.
-        UploadTooSlowError: It has not arrived after `seconds`.
     """
     declared = request.headers.get("content-length", "0")
     too_large = BodyTooLargeError(
@@ -123,18 +140,7 @@ async def stream_body(request: Request, *, limit: int, seconds: float) -> AsyncI
     if declared.isdecimal() and int(declared) > limit:
         raise too_large
     size = 0
-    deadline = anyio.current_time() + seconds
-    parts = request.stream()
-    while True:
-        try:
-            with anyio.fail_after(max(0.0, deadline - anyio.current_time())):
-                part = await anext(parts, b"")
-        except TimeoutError:
-            raise UploadTooSlowError(
-                f"the upload had not arrived after {seconds:g} s: try a smaller one"
-            ) from None
-        if not part:
-            return
+    async for part in request.stream():
         size += len(part)
         if size > limit:
             raise too_large

@@ -15,6 +15,17 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ModelName = Annotated[
     str | None, Query(description="Name of a model of `/v1/models`; none: the first one.", max_length=64)
 ]
+GroundSize = Annotated[
+    float | None,
+    Query(
+        description="Ground size of a pixel of a picture (metres), where it is known: the picture is brought "
+        "to the model's scale, and its map back. A GeoTIFF's own is used instead.",
+        gt=0,
+        le=1000,
+        allow_inf_nan=False,
+        examples=[0.5],
+    ),
+]
 
 
 def check_key(keys: ApiKeys | None) -> Callable[..., Coroutine[Any, Any, None]]:

@@ -30,9 +30,10 @@ from sat2map.serve.errors import (
 from sat2map.serve.files import Kind, inspect_file
 from sat2map.serve.job_store import ENDED, Record, State
 from sat2map.serve.problems import Problem, documented
-from sat2map.serve.routes.access import ModelName, check_key, owner_of
+from sat2map.serve.routes.access import GroundSize, ModelName, check_key, owner_of
+from sat2map.serve.scaling import size_for_model
 from sat2map.serve.service import ClientGone, Service
-from sat2map.serve.uploads import stream_body
+from sat2map.serve.uploads import stream_body, upload_deadline
 
 LOOK_AGAIN = 0.2  # s, between looks at a job that somebody watches
 HEARTBEAT = 15.0  # s, after which a word is sent though nothing has changed
@@ -101,7 +102,7 @@ def job_routes(service: Service) -> APIRouter:
             ),
         },
     )
-    async def create_job(request: Request, model: ModelName = None) -> Response:
+    async def create_job(request: Request, model: ModelName = None, gsd: GroundSize = None) -> Response:
         """Send an image or GeoTIFF to be translated in the background."""
         served = service.models.find(model)
         declared = request.headers.get("content-length", "")
@@ -109,10 +110,9 @@ def job_routes(service: Service) -> APIRouter:
         folder = jobs.new_folder(min(size, limits.job_body_bytes))
         try:
             async with await anyio.open_file(folder / "upload", "wb") as file:
-                async for part in stream_body(
-                    request, limit=limits.job_body_bytes, seconds=limits.job_upload_seconds
-                ):
-                    await file.write(part)
+                with upload_deadline(limits.job_upload_seconds):
+                    async for part in stream_body(request, limit=limits.job_body_bytes):
+                        await file.write(part)
                 if not await file.tell():
                     raise BadRequestError("the request has no body: send the bytes of an image")
             upload = await anyio.to_thread.run_sync(
@@ -122,7 +122,10 @@ def job_routes(service: Service) -> APIRouter:
                     raster_pixels=limits.job_pixels,
                 )
             )
-            record = jobs.add(folder, upload, owner=owner_of(request), model=served.name)
+            if upload.kind == "picture":
+                shape = upload.height, upload.width
+                size_for_model(served.header, shape, gsd, pixels=limits.job_picture_pixels)
+            record = jobs.add(folder, upload, owner=owner_of(request), model=served.name, gsd=gsd)
         except ClientDisconnect:
             jobs.drop(folder)
             raise ClientGone from None

@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from numpy.typing import NDArray
 
 from sat2map.errors import ImageError
-from sat2map.pixels import with_bands
+from sat2map.pixels import Picture, resize, with_bands
 from sat2map.serve.answers import MEDIA_TYPES, MediaType, encode, negotiate
 from sat2map.serve.errors import (
     BodyTooLargeError,
@@ -30,7 +30,8 @@ from sat2map.serve.errors import (
 from sat2map.serve.files import RESULTS, Inspected, inspect_file, read_file
 from sat2map.serve.models import ServedModel
 from sat2map.serve.problems import documented
-from sat2map.serve.routes.access import ModelName, check_key
+from sat2map.serve.routes.access import GroundSize, ModelName, check_key
+from sat2map.serve.scaling import size_for_model
 from sat2map.serve.service import Service, while_wanted
 from sat2map.serve.uploads import decode, read_body, recognise
 
@@ -83,7 +84,7 @@ def translate_routes(service: Service) -> APIRouter:
         openapi_extra=_REQUEST,
         responses={200: _ANSWER, **documented(NotFoundError, NotAcceptableError), **_FAILURES},
     )
-    async def translate(request: Request, model: ModelName = None) -> Response:
+    async def translate(request: Request, model: ModelName = None, gsd: GroundSize = None) -> Response:
         """Translate an image into a map.
 
         Send PNG, JPEG, WebP or TIFF of 8 bits a band, or any GeoTIFF; `Accept` chooses the format of the map.
@@ -93,28 +94,33 @@ def translate_routes(service: Service) -> APIRouter:
         body = await read_body(request, limit=limits.body_bytes, seconds=limits.upload_seconds)
         accept = request.headers.get("accept", "")
         if recognise(body[:16]) == "tiff":
-            work = _tiff(served, body, accept)
+            work = _tiff(served, body, accept, gsd)
         else:
-            work = _picture(served, body, accept)
+            work = _picture(served, body, accept, gsd)
         return await while_wanted(request, work, limits.request_seconds)
 
-    async def _picture(served: ServedModel, body: bytes, accept: str) -> Response:
+    async def _picture(served: ServedModel, body: bytes, accept: str, gsd: float | None) -> Response:
         media_type = negotiate(accept, MEDIA_TYPES)
 
-        def read() -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        def read() -> tuple[Picture, NDArray[np.uint8]]:
             picture = decode(body, pixels=limits.pixels)
             path = cast("Path", "the image")
-            return with_bands(picture.pixels, served.header.generator.source_bands, path), picture.alpha
+            source = with_bands(picture.pixels, served.header.generator.source_bands, path)
+            size = size_for_model(served.header, source.shape[:2], gsd, pixels=limits.pixels)
+            return picture, resize(source, *size)
 
-        source, alpha = await _thread(read)
+        def write() -> bytes:
+            return encode(resize(fake, *picture.pixels.shape[:2]), picture.alpha, media_type)
+
+        picture, source = await _thread(read)
         fake, done = await served.translate(source)
-        content = await _thread(encode, fake, alpha, media_type)
+        content = await _thread(write)
         return _answer(served, content, media_type, done.waited, done.ran)
 
-    async def _tiff(served: ServedModel, body: bytes, accept: str) -> Response:
+    async def _tiff(served: ServedModel, body: bytes, accept: str, gsd: float | None) -> Response:
         async with _put_down(body) as upload:
             if upload.kind == "picture":
-                return await _picture(served, body, accept)
+                return await _picture(served, body, accept, gsd)
             media_type = negotiate(accept, ("image/tiff", "image/png", "image/webp"))
             output = upload.path.with_name(RESULTS[upload.kind])
             done = await served.translate_file(upload.path, output, upload.kind)

@@ -35,6 +35,8 @@ function showCard(model, service) {
         return group;
       }),
   );
+  element("gsd-box").hidden = !metres;
+  element("gsd").placeholder = metres ?? "";
   element("legend-box").hidden = !model.classes.length;
   element("legend").replaceChildren(...model.classes.map(legendEntry));
   const million = (pixels) => `${Math.round(pixels / 1e6)} million pixels`;

@@ -18,7 +18,12 @@ function say(words) {
   element("status").textContent = words;
 }
 
-async function start(file, name = file.name || "pasted image") {
+async function start(file, name = file.name || "pasted image", field = element("gsd")) {
+  if (field?.validity.valid === false) {
+    home(); // where the field can be seen
+    field.reportValidity();
+    return;
+  }
   running?.abort();
   running = new AbortController();
   const { signal } = running;
@@ -31,13 +36,16 @@ async function start(file, name = file.name || "pasted image") {
   try {
     const looked = await look(file, urls, signal);
     const model = service.models.find((one) => one.name === element("model").value) ?? service.models[0];
-    const large = looked.tiff ? looked.large : !looked.size || Math.max(...looked.size) > (model?.whole_limit ?? 1024);
+    const gsd = model?.metres_per_pixel && field?.value;
+    const factor = gsd ? gsd / model.metres_per_pixel : 1;
+    const large = looked.tiff ? looked.large : !looked.size || factor * Math.max(...looked.size) > (model?.whole_limit ?? 1024);
     tell("Translating");
-    const query = element("model").value ? `?model=${encodeURIComponent(element("model").value)}` : "";
+    const fields = Object.entries({ model: element("model").value, gsd }).filter(([, value]) => value);
+    const query = fields.length ? `?${new URLSearchParams(fields)}` : "";
     const made = large ? await asJob(file, query, signal) : await atOnce(file, query, looked, signal);
     const map = URL.createObjectURL(made.blob);
     urls.push(map);
-    current = { file, name, query, urls, tiff: looked.tiff && !large };
+    current = { file, name, query, urls, gsd: looked.tiff ? "" : gsd, tiff: looked.tiff && !large };
     await display(looked.url, map, made, name, (performance.now() - started) / 1000);
   } catch (error) {
     urls.forEach((url) => URL.revokeObjectURL(url));
@@ -137,7 +145,7 @@ async function display(before, after, made, name, seconds) {
   show("result");
   const size = made.type === "png" ? await viewer.show(before, after) : viewer.showNothing();
   const time = seconds < 10 ? seconds.toFixed(1) : Math.round(seconds);
-  element("told").textContent = [`Translated in ${time} s`, size && `${size[0]} × ${size[1]} px`, `model\u00a0${made.model}`].filter(Boolean).join(" · ");
+  element("told").textContent = [`Translated in ${time} s`, size && `${size[0]} × ${size[1]} px`, current.gsd && `${current.gsd} m a pixel`, `model\u00a0${made.model}`].filter(Boolean).join(" · ");
   say(`The map is ready, after ${time} seconds.`);
   (size ? element("slider") : element("download")).focus({ preventScroll: true });
 }
@@ -182,7 +190,7 @@ for (const button of document.querySelectorAll("[data-example]")) {
   button.addEventListener("click", async () => {
     try {
       const answer = await ask(`examples/${button.dataset.example}.png`);
-      await start(await answer.blob(), `drawn town ${button.dataset.example}`);
+      await start(await answer.blob(), `drawn town ${button.dataset.example}`, null); // at the model's scale already
     } catch (error) {
       complain(error);
     }
