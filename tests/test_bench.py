@@ -40,11 +40,18 @@ def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_rounds_interleave_and_turn() -> None:
+def test_rounds_interleave_in_changing_order() -> None:
     called: list[str] = []
-    seconds = interleave({name: lambda name=name: called.append(name) for name in "abc"}, rounds=3)
-    assert "".join(called) == "abc" + "abc" + "bca" + "cab"
-    assert {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3, "c": 3}
+    seconds = interleave(
+        {name: lambda name=name: called.append(name) for name in "abc"}, rounds=8, warm_up=1, pause=0
+    )
+    assert called[:3] == ["a", "b", "c"]
+    rounds = ["".join(called[i : i + 6]) for i in range(3, len(called), 6)]
+    assert len(rounds) == 8
+    assert {"".join(sorted(order)) for order in rounds} == {"aabbcc"}
+    assert all(order[0] == order[1] and order[2] == order[3] for order in rounds)
+    assert len({order[order.index("a") - 1] for order in rounds if order[0] != "a"}) == 2  # a's neighbours
+    assert {name: len(times) for name, times in seconds.items()} == {"a": 8, "b": 8, "c": 8}
 
 
 def test_the_papers_network_takes_6_05_gmac() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from sat2map.engines import auto, open_engine
+from sat2map.engines import EngineOptions, PictureEngine, auto, open_engine
 from sat2map.engines.onnx import OnnxEngine
 from sat2map.engines.torch import TorchEngine
 from sat2map.errors import MissingExtraError, ModelFileError, SettingsError
 from sat2map.export import export_model
 from sat2map.model_file import ModelHeader, read_header, save_model
 from sat2map.nets import build_generator
+from sat2map.pixels import from_unit, to_unit
 from sat2map.settings import GeneratorSpec
 from sat2map.translate import Translator
 
@@ -115,10 +117,84 @@ def test_paper_mode_is_run_by_pytorch_alone(model: Path) -> None:
         open_engine(model, engine="onnx", mode="paper")
 
 
+@pytest.mark.parametrize("pictures", [False, True])
+@pytest.mark.parametrize("name", ["torch", "onnx", "openvino"])
+def test_a_picture_is_drawn_as_from_floating_point_numbers(model: Path, name: Any, pictures: bool) -> None:
+    pytest.importorskip("openvino" if name == "openvino" else "onnxruntime")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3), dtype=np.uint8)
+    pixels.setflags(write=False)  # as Pillow's are
+    exact = open_engine(model, engine="torch", device="cpu")
+    expected = from_unit(exact(to_unit(pixels))[:, :3])
+    engine = open_engine(model, engine=name, device="cpu", precision="fp32", pictures=pictures)
+    assert isinstance(engine, PictureEngine)
+    drawn = engine.draw(pixels)
+    assert drawn.dtype == np.uint8
+    assert np.abs(drawn.astype(int) - expected).max() <= 1
+    assert (drawn != expected).mean() < 0.01
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_what_is_opened_for_pictures_gives_them_without_the_class_head(model: Path, name: Any) -> None:
+    pytest.importorskip("openvino" if name == "openvino" else "onnxruntime")
+    source = picture(1, 3, 16, 24)
+    plain = open_engine(model, engine=name, precision="fp32")(source)
+    pictures = open_engine(model, engine=name, precision="fp32", pictures=True)(source)
+    assert plain.shape[1] == 3 + SPEC.classes
+    assert pictures.shape[1] == 3
+    assert np.abs(pictures - plain[:, :3]).max() <= 1 / 127.5 + 1e-6  # a rounded grey level
+
+
+def test_an_exported_model_opened_for_pictures_in_openvino_leaves_the_class_head_out(
+    exports: dict[str, Path],
+) -> None:
+    pytest.importorskip("openvino")
+    source = picture(1, 3, 16, 24)
+    both = (open_engine(exports["openvino"], precision="fp32", pictures=only) for only in (False, True))
+    plain, pictures = (engine(source) for engine in both)
+    assert plain.shape[1] == 3 + SPEC.classes
+    np.testing.assert_array_equal(pictures, plain[:, :3])
+
+
+def test_classes_of_what_is_opened_for_pictures_are_refused(model: Path) -> None:
+    translator = Translator.open(model, device="cpu", pictures=True)
+    with pytest.raises(SettingsError, match="opened for pictures only"):
+        translator.classes(np.zeros((32, 32, 3), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_streams_change_no_pixel_and_run_at_the_same_time(model: Path, name: Any) -> None:
+    pytest.importorskip("openvino" if name == "openvino" else "onnxruntime")
+    sources = [picture(1, 3, 16, 8 * i) for i in range(1, 9)]
+    alone = open_engine(model, engine=name, precision="fp32", threads=2)
+    shared = open_engine(model, engine=name, precision="fp32", threads=2, streams=2)
+    assert (alone.streams, shared.streams) == (1, 2)
+    with ThreadPoolExecutor(4) as pool:
+        for source, found in zip(sources, pool.map(shared, sources), strict=True):
+            np.testing.assert_allclose(found, alone(source), atol=1e-5)
+
+
+def test_pytorch_searches_for_kernels_only_when_a_shape_comes_again(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = TorchEngine.open(model, EngineOptions(device="cpu"))
+    searched: list[bool] = []
+
+    def forward(source: torch.Tensor) -> torch.Tensor:
+        searched.append(torch.backends.cudnn.benchmark)
+        return source
+
+    monkeypatch.setattr(engine._generator, "forward", forward)
+    for shape in ((1, 3, 16, 16), (1, 3, 16, 24), (1, 3, 16, 16)):
+        engine(picture(*shape))
+    engine.draw(np.zeros((1, 16, 24, 3), np.uint8))
+    assert searched == [False, False, True, True]
+    assert not torch.backends.cudnn.benchmark
+
+
 def test_bf16_in_pytorch_is_said_and_near(model: Path) -> None:
-    engine = TorchEngine.open(model, device="cpu", precision="bf16")
+    engine = TorchEngine.open(model, EngineOptions(device="cpu", precision="bf16"))
     assert engine.name == "PyTorch on cpu, bf16"
-    expected = TorchEngine.open(model, device="cpu")(picture(1, 3, 16, 16))
+    expected = TorchEngine.open(model, EngineOptions(device="cpu"))(picture(1, 3, 16, 16))
     assert np.abs(engine(picture(1, 3, 16, 16)) - expected).mean() < 0.01
 
 

@@ -67,7 +67,7 @@ def files(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("to", EXACT)
-def test_an_export_in_floating_point_is_the_model_and_says_so(model: Path, tmp_path: Path, to: Any) -> None:
+def test_an_export_kept_is_the_model_and_says_so(model: Path, tmp_path: Path, to: Any) -> None:
     needs(to)
     result = export_model(model, to, tmp_path / f"x{SUFFIXES[to]}")
     assert result.output.exists()
@@ -91,6 +91,48 @@ def test_an_int8_export_is_small_and_near(model: Path, towns: Path, tmp_path: Pa
     source = to_unit(np.random.default_rng(0).integers(0, 256, (2, 24, 40, 3), dtype=np.uint8))
     expected = open_engine(model, engine="torch", device="cpu")(source)
     assert np.abs(engine(source) - expected).mean() * 127.5 < 3  # noise is not what it was calibrated on
+
+
+def quantized_layers(xml: Path) -> tuple[int, int]:
+    """Return how many convolutions have int8 weights, and how many there are."""
+    import openvino
+
+    model = openvino.Core().read_model(xml)
+    convolutions = [op for op in model.get_ops() if op.get_type_name() == "Convolution"]
+    count = sum(op.input_value(1).get_node().get_type_name() != "Constant" for op in convolutions)
+    return count, len(convolutions)
+
+
+@pytest.mark.parametrize(("much", "kept"), [(255, 3), (-1, 4)])
+def test_int8_keeps_the_layers_next_to_the_pixels_and_one_more_where_it_is_far_off(
+    model: Path,
+    towns: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    much: float,
+    kept: int,
+) -> None:
+    needs("openvino-int8")
+    from sat2map.export import openvino as module
+
+    monkeypatch.setattr(module, "MUCH", much)
+    export_model(model, "openvino-int8", tmp_path / "x.xml", images=[towns / "train" / "source"])
+    quantized, layers = quantized_layers(tmp_path / "x.xml")
+    assert layers - quantized == kept  # the first, those of image and class head, perhaps the third
+
+
+def test_an_encoder_layer_is_quantized_once_for_both_its_readers(
+    model: Path, towns: Path, tmp_path: Path
+) -> None:
+    needs("openvino-int8")
+    import openvino
+
+    export_model(model, "openvino-int8", tmp_path / "x.xml", images=[towns / "train" / "source"])
+    ops = openvino.Core().read_model(tmp_path / "x.xml").get_ops()
+    for op in ops:
+        if op.get_type_name() == "FakeQuantize":
+            readers = [reader.get_node().get_type_name() for reader in op.input_value(0).get_target_inputs()]
+            assert "Relu" not in readers
 
 
 def test_int8_costs_what_the_pairs_say(model: Path, towns: Path, tmp_path: Path) -> None:

@@ -165,9 +165,10 @@ def test_the_scores_of_a_kept_model_are_those_of_its_validation(finished: Path) 
 
 
 def test_the_scores_of_a_kept_model_are_those_that_its_user_will_see(finished: Path, pairs: Path) -> None:
+    from sat2map.engines import EngineOptions
     from sat2map.engines.torch import TorchEngine
 
-    translator = Translator(TorchEngine.open(finished / "last.safetensors", device="cpu"))
+    translator = Translator(TorchEngine.open(finished / "last.safetensors", EngineOptions(device="cpu")))
     val = open_cache(find_pairs(pairs)["val"], 32)
     mean = np.mean([l1(translator(np.array(s)), t) for s, t in zip(val.sources, val.targets, strict=True)])
     assert mean == pytest.approx(translator.header.scores["l1"], rel=1e-4)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sat2map.losses import soft_iou_loss
+from sat2map.nets import build_generator
 from sat2map.palette import Palette
-from sat2map.settings import TrainSettings
+from sat2map.settings import GeneratorSpec, TrainSettings
 from sat2map.training.soft_palette import SoftPalette
 from sat2map.training.step import (
     Batch,
@@ -253,6 +254,23 @@ def test_the_average_of_one_number_over_three_steps() -> None:
         network.weight.data.fill_(value)
         update_average(average, network, 0.5)
     assert float(average.weight.detach()) == 0.5 * (0.5 * 0.5 + 0.5) + 0.5 * 2  # 1.375
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.25, 0.9, 0.999])
+def test_the_average_of_all_tensors_at_once_is_that_of_one_after_the_other(decay: float) -> None:
+    spec = GeneratorSpec(width=4, depth=3, classes=2)
+    torch.manual_seed(0)
+    network, average = build_generator(spec), build_generator(spec)
+    network(torch.randn(2, 3, 16, 16))
+    expected = {
+        name: theirs if not theirs.is_floating_point() else mine.lerp(theirs, 1 - decay)
+        for (name, mine), theirs in zip(
+            copy.deepcopy(average.state_dict()).items(), network.state_dict().values(), strict=True
+        )
+    }
+    update_average(average, network, decay)
+    for name, value in average.state_dict().items():
+        assert torch.equal(value, expected[name]), name
 
 
 def test_the_average_is_validated_where_there_is_one() -> None:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from sat2map import pixels as pixels_module
+from sat2map.engines import EngineOptions
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.model_file import ModelHeader
+from sat2map.pixels import Picture, read_image
 from sat2map.settings import GeneratorSpec
 from sat2map.translate import Translator
-from sat2map.translate.images import Job, plan_jobs, translate_image, translate_images
+from sat2map.translate import images as images_module
+from sat2map.translate.images import (
+    MANY,
+    MAX_STREAMS,
+    Job,
+    for_pictures,
+    plan_jobs,
+    translate_image,
+    translate_images,
+)
 
 
 class Inverting:
@@ -21,10 +38,20 @@ class Inverting:
 
     name = "a negative"
 
-    def __init__(self, bands: int = 3) -> None:
+    def __init__(self, bands: int = 3, streams: int = 1) -> None:
         self.header = ModelHeader(generator=GeneratorSpec(depth=2, source_bands=bands, target_bands=bands))
+        self.streams = streams
+        self.busy = self.busiest = 0
+        self.before: Callable[[], object] = lambda: None
+        self._lock = threading.Lock()
 
     def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
+        with self._lock:
+            self.busy += 1
+            self.busiest = max(self.busiest, self.busy)
+        self.before()
+        with self._lock:
+            self.busy -= 1
         return -source
 
 
@@ -196,16 +223,152 @@ def test_sixteen_bits_are_refused_and_the_other_images_are_translated(
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["a.png", "c.png"]
 
 
-def test_a_disk_that_fails_stops_the_rest(
-    tmp_path: Path, translator: Translator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    draw(tmp_path / "in" / "a.png")
-    draw(tmp_path / "in" / "b.png")
+@pytest.fixture
+def twenty(tmp_path: Path) -> list[Job]:
+    for i in range(20):
+        draw(tmp_path / "in" / f"{i:02d}.png")
+    return plan_jobs([tmp_path / "in"], tmp_path / "maps")
 
-    def full(*_: object, **__: object) -> None:
+
+def test_a_disk_that_fails_stops_the_rest(
+    tmp_path: Path, twenty: list[Job], translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(pixels: NDArray[np.uint8]) -> Iterator[bytes]:
+        yield b"\x89PNG"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr(pixels_module, "png_parts", full)
     with pytest.raises(OutputError, match="the disk is full"):
-        translate_all(translator, plan_jobs([tmp_path / "in"], tmp_path / "maps"))
+        translate_all(translator, twenty)
     assert list((tmp_path / "maps").iterdir()) == []
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_the_end_of_each_is_told_in_the_order_of_the_jobs(twenty: list[Job], streams: int) -> None:
+    engine = Inverting(streams=streams)
+    some = iter([0.02, 0.0, 0.01, 0.0, 0.0] * 4)
+    engine.before = lambda: time.sleep(next(some))
+    told: list[Job] = []
+    assert translate_images(Translator(engine), twenty, lambda job, error: told.append(job)) == 0
+    assert told == twenty
+    for job in twenty:
+        np.testing.assert_array_equal(pixels_of(job.output), 255 - pixels_of(job.source))
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_no_more_are_in_the_network_than_the_engine_has_streams(twenty: list[Job], streams: int) -> None:
+    engine = Inverting(streams=streams)
+    engine.before = lambda: time.sleep(0.005)
+    translate_images(Translator(engine), twenty, lambda job, error: None)
+    assert engine.busiest == streams
+
+
+def test_others_are_read_and_written_while_one_is_in_the_network(tmp_path: Path, twenty: list[Job]) -> None:
+    engine, calls = Inverting(), iter(range(len(twenty)))
+
+    def wait_for_a_file() -> None:
+        if next(calls) == 1:
+            until = time.monotonic() + 60
+            while not list((tmp_path / "maps").glob("[0-9]*.png")):
+                assert time.monotonic() < until, "nothing was written while the second was in the network"
+                time.sleep(0.001)
+
+    engine.before = wait_for_a_file
+    assert translate_images(Translator(engine), twenty, lambda job, error: None) == 0
+
+
+def test_only_a_few_pictures_are_in_memory_at_a_time(
+    twenty: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most = 0
+
+    def read(path: Path) -> Picture:
+        nonlocal most
+        picture = read_image(path)
+        pixels = picture.pixels.view(Watched)
+        alive.add(pixels)
+        most = max(most, len(alive))
+        return picture._replace(pixels=pixels)
+
+    monkeypatch.setattr(images_module, "read_image", read)
+    assert translate_images(Translator(Inverting(streams=2)), twenty, lambda job, error: None) == 0
+    assert 1 <= most <= 4
+
+
+class Watched(np.ndarray):  # type: ignore[type-arg]
+    """An array that can be weakly referenced and hashed."""
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:  # type: ignore[override]
+        return self is other
+
+
+def test_a_broken_file_in_the_middle_spoils_no_other(twenty: list[Job], translator: Translator) -> None:
+    twenty[9].source.write_bytes(twenty[9].source.read_bytes()[:-200])
+    told = translate_all(translator, twenty)
+    assert list(told) == [job.source.name for job in twenty]
+    assert [name for name, error in told.items() if error] == ["09.png"]
+    assert "09.png cannot be decoded" in str(told["09.png"])
+    assert [job for job in twenty if not job.output.exists()] == [twenty[9]]
+
+
+def test_ctrl_c_leaves_whole_files_and_begins_nothing_more(
+    tmp_path: Path, twenty: list[Job], translator: Translator
+) -> None:
+    told: list[Job] = []
+
+    def interrupt(job: Job, error: Sat2MapError | None) -> None:
+        told.append(job)
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        translate_images(translator, twenty, interrupt)
+    written = sorted((tmp_path / "maps").iterdir())
+    assert written[:3] == [job.output for job in told]
+    assert len(written) < len(twenty)
+    for job in twenty[: len(written)]:
+        np.testing.assert_array_equal(pixels_of(job.output), 255 - pixels_of(job.source))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("translate")]
+
+
+def test_ctrl_c_ends_a_large_picture_at_its_next_tile(tmp_path: Path) -> None:
+    engine = Inverting()
+    engine.header = engine.header.model_copy(update={"whole_limit": 32})
+    large, small = draw(tmp_path / "b.png", size=(400, 400)), draw(tmp_path / "a.png")
+    jobs = plan_jobs([small, large], tmp_path / "maps")
+    tiles = 0
+
+    def count() -> None:
+        nonlocal tiles
+        tiles += 1
+        time.sleep(0.002)
+
+    engine.before = count
+
+    def interrupt(job: Job, error: Sat2MapError | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        translate_images(Translator(engine), jobs, interrupt)
+    assert tiles < 300  # of 576
+    assert not jobs[1].output.exists()
+
+
+# how many at the same time
+
+
+def test_a_few_pictures_have_all_cores_for_each_and_many_share_them() -> None:
+    options = EngineOptions(threads=6)
+    assert for_pictures(options, MANY - 1).streams == 1
+    assert for_pictures(options, MANY).streams == MAX_STREAMS
+    assert for_pictures(EngineOptions(threads=2), 1000).streams == 2
+    assert for_pictures(EngineOptions(threads=6, low_memory=True), 1000).streams == 1
+
+
+def test_what_is_averaged_is_not_rounded_before() -> None:
+    assert for_pictures(EngineOptions(), 1).pictures
+    assert not for_pictures(EngineOptions(), 1, tta=True).pictures

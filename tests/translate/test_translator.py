@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from sat2map.engines import EngineOptions
 from sat2map.engines.torch import TorchEngine
 from sat2map.errors import ImageError, ModelFileError
 from sat2map.model_file import InferenceMode, ModelHeader, save_model
@@ -216,7 +217,7 @@ def test_a_model_file_translates_as_the_network_in_memory(tmp_path: Path) -> Non
     path = tmp_path / "model.safetensors"
     save_model(path, make_network(spec).state_dict(), ModelHeader(generator=spec, whole_limit=128))
     source = aerial(70, 90)
-    opened = Translator(TorchEngine.open(path, device="cpu"))
+    opened = Translator(TorchEngine.open(path, EngineOptions(device="cpu")))
     assert np.abs(opened(source).astype(int) - make_translator(spec)(source)).max() == 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sat2map.bench.table import Row
 from sat2map.bench.timing import interleave
 from sat2map.data.synthetic import draw_town
-from sat2map.engines import Engine, EngineName, open_engine
+from sat2map.engines import EngineName, EngineOptions, PictureEngine, open_engine
 from sat2map.engines.torch import TorchEngine
 from sat2map.evaluation.scores import ScoreSheet
 from sat2map.export import Format, export_model
@@ -45,19 +45,22 @@ class Candidate:
         name: In the table.
         engine: Ready to run.
         arithmetic: fp32, bf16 or int8: whose peak it is measured by.
+        classes: Whether it computes the class head, where there is one.
     """
 
     name: str
-    engine: Engine
+    engine: PictureEngine
     arithmetic: str
+    classes: bool
 
 
 def open_candidates(
     model: Path, label: str, folder: Path, threads: int, pairs: Path | None, skip: Callable[[str], None]
 ) -> list[Candidate]:
     """Open a model in every engine that is installed, PyTorch first; exports go to the folder."""
-    plain = TorchEngine.open(model, device="cpu", mode="eval", precision="fp32", threads=threads)
-    found = [Candidate(f"{label}: {BASELINE}", plain, "fp32")]
+    exact = EngineOptions(device="cpu", mode="eval", precision="fp32", threads=threads)
+    plain = TorchEngine.open(model, exact)
+    found = [Candidate(f"{label}: {BASELINE}", plain, "fp32", classes=True)]
     for engine, precision, to in WAYS:
         name = f"{label}: {'ONNX Runtime' if engine == 'onnx' else 'OpenVINO'}, {precision}"
         needed = (
@@ -74,34 +77,32 @@ def open_candidates(
         if to:  # the bench shows the error, whatever it is
             output = folder / f"{label}-{engine}{'.xml' if engine == 'openvino' else '.onnx'}"
             path = export_model(model, to, output, pairs=pairs, score=False, mode="eval", limit=255).output
-        opened = open_engine(
-            path,
-            engine=engine,
-            mode="eval",
-            precision="auto" if precision == "int8" else precision,
-            threads=threads,
+        how = replace(
+            exact, engine=engine, pictures=True, precision="auto" if precision == "int8" else precision
         )
-        found.append(Candidate(name, opened, precision))
+        opened = open_engine(path, how)
+        assert isinstance(opened, PictureEngine)
+        found.append(Candidate(name, opened, precision, classes=to == "onnx-int8"))
     return found
 
 
 def inference_rows(
     candidates: list[Candidate],
     baseline: Candidate,
-    peaks: dict[str, list[float]],
+    peaks: list[Row],
     sizes: dict[int, int],
     notes: dict[str, str],
 ) -> list[Row]:
-    """Time all candidates on one picture, at sizes {side: rounds}."""
+    """Time all candidates on one picture, from bytes to bytes, at sizes {side: rounds}."""
     rows = []
     for side, rounds in sizes.items():
-        source = np.random.default_rng(0).uniform(-1, 1, (1, 3, side, side)).astype(np.float32)
-        calls = {c.name: partial(c.engine, source) for c in candidates}
+        pixels = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
+        calls = {c.name: partial(c.engine.draw, pixels) for c in candidates}
         seconds = interleave(calls, rounds=rounds, warm_up=2)
         for c in candidates:
-            amount = gmac(c.engine.header, side)
+            amount = gmac(c.engine.header, side, classes=c.classes)
             each = [1000 * second for second in seconds[c.name]]
-            peak = max(peaks[c.arithmetic])
+            peak = next(row.high for row in peaks if row.name == c.arithmetic)
             rows.append(
                 Row.of(
                     f"Inference, one picture of {side} x {side} px",
@@ -110,7 +111,7 @@ def inference_rows(
                     "ms",
                     ratio=None if c is baseline else _ratio(seconds[baseline.name], seconds[c.name]),
                     gmac=amount,
-                    share=amount / float(np.median(seconds[c.name])) / peak,
+                    share=2 * amount / float(np.median(seconds[c.name])) / peak,
                     note=notes.get(c.name, ""),
                 )
             )
@@ -122,35 +123,41 @@ def _ratio(theirs: list[float], mine: list[float]) -> float:
     return float(np.median(np.array(theirs) / np.array(mine)))
 
 
-def gmac(header: ModelHeader, side: int) -> float:
+def gmac(header: ModelHeader, side: int, *, classes: bool = True) -> float:
     """Count the multiply-adds (1e9) of the network as the paper writes it, whatever rewrites do to it."""
+    spec = header.generator if classes else header.generator.model_copy(update={"classes": 0})
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        build_generator(header.generator).eval()(torch.empty(1, header.generator.source_bands, side, side))
+        build_generator(spec).eval()(torch.empty(1, spec.source_bands, side, side))
     return float(counter.get_total_flops()) / 2e9
 
 
 def quality_notes(candidates: list[Candidate], pairs: Path | None) -> dict[str, str]:
-    """Return each candidate's mean error against the first, and its mean class IoU where there are pairs."""
-    reference = candidates[0]
-    sources, targets = _pictures(reference.engine.header, pairs)
-    expected = [_draw(reference.engine, source) for source in sources]
-    palette = reference.engine.header.palette
-    notes = {}
+    """Return each candidate's mean error against the first, and its cost in mean class IoU.
+
+    That takes pairs, and a network that has been trained.
+    """
+    header = candidates[0].engine.header
+    sources, targets = _pictures(header, pairs)
+    palette = header.palette if header.steps else None
+    expected = [_draw(candidates[0], source) for source in sources]
+    notes, before = {}, 0.0
     for c in candidates:
-        fakes = [_draw(c.engine, source) for source in sources]
+        fakes = [_draw(c, source) for source in sources]
         differences = [np.abs(a.astype(int) - b).mean() for a, b in zip(fakes, expected, strict=True)]
-        parts = [] if c is reference else [f"error {np.mean(differences):.3f} grey levels"]
+        parts = [] if c is candidates[0] else [f"error {np.mean(differences):.3f} grey levels"]
         if targets and palette is not None:
             sheet = ScoreSheet(palette)
             for i, (fake, target) in enumerate(zip(fakes, targets, strict=True)):
                 sheet.add(fake, target, str(i))
-            parts.append(f"mean class IoU {sheet.scores()['mean_iou']:.4f}")
+            score = sheet.scores()["mean_iou"]
+            before = score if c is candidates[0] else before
+            parts.append(f"mean class IoU {score:.4f}" + (f" ({score - before:+.4f})" if len(parts) else ""))
         notes[c.name] = ", ".join(parts)
     return notes
 
 
-def _draw(engine: Engine, source: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return Translator(engine)(source)
+def _draw(candidate: Candidate, source: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return Translator(candidate.engine)(source)
 
 
 def _pictures(

@@ -11,8 +11,10 @@ from pathlib import Path
 import torch
 
 from sat2map.bench import inference, service, training
-from sat2map.bench.machine import describe_machine, measure_peaks
+from sat2map.bench.machine import describe_machine
+from sat2map.bench.peak import peak_rows
 from sat2map.bench.table import Bench, Row
+from sat2map.bundled import bundled_model
 from sat2map.engines import EngineName
 from sat2map.engines.machine import default_threads
 from sat2map.errors import SettingsError
@@ -39,7 +41,7 @@ def run_bench(
     Args:
         model: Model file of the paper's network, the baseline of inference; None for random weights, whose
             speed is the same and whose errors mean nothing.
-        compact: A second model, such as the bundled one, that races in the same tables.
+        compact: A second model that races in the same tables; None for the one that comes with the package.
         pairs: Folder or CSV of pairs: int8 is calibrated on its training split, and mean class IoU taken on
             its validation split.
         only: Groups to run.
@@ -64,18 +66,18 @@ def run_bench(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paper = model or _untrained(folder / "paper.safetensors", quick=quick)
+        compact = compact or (paper if quick else bundled_model())
         if model is None:
             skipped.append("errors of the paper's network: no trained one was given (--model)")
-        engines: list[EngineName] = ["onnx", *(["openvino"] if find_spec("openvino") else []), "torch"]  # type: ignore[list-item]
+        openvino: list[EngineName] = ["openvino"] if find_spec("openvino") else []
+        engines: list[EngineName] = ["onnx", *openvino, "torch"]
         if "inference" in only:
             say("peak of matrix products")
-            peaks = measure_peaks(threads, rounds=2 if quick else 8)
-            rows += [
-                Row.of("Matrix product, 2048 x 2048", kind, [2 * rate for rate in rates], "GOP/s")
-                for kind, rates in peaks.items()
-            ]
+            peaks = peak_rows(threads, rounds=2, sides=(64,)) if quick else peak_rows(threads, rounds=10)
+            rows += peaks
             say("inference: exports")
-            rows += _inference(paper, compact, pairs, folder, threads, peaks, skipped, quick=quick)
+            models = {"U-Net-256": paper} if quick else {"U-Net-256": paper, "bundled": compact}
+            rows += _inference(models, pairs, folder, threads, peaks, skipped, say, quick=quick)
         if "training" in only:
             say("training")
             baseline = BASELINE if BASELINE.exists() and not quick else None
@@ -89,16 +91,16 @@ def run_bench(
                 width=8 if quick else 64,
                 size=64 if quick else 256,
             )
-        for path in [compact or paper] if quick else dict.fromkeys([compact or paper, paper]):
-            if "folder" in only:
+        if "folder" in only:
+            for path in [paper] if quick else [compact, paper]:
                 say(f"folder of images, {path.name}")
-                count = 2 if quick else 200 if path == compact else 50
+                count = 2 if quick else 200
                 rows.append(service.folder_row(path, folder / f"f-{path.stem}", count=count, threads=threads))
         if quick:
             engines = engines[:1]
         if "start" in only:
             say("start")
-            rows += service.start_rows(compact or paper, engines, rounds=1 if quick else 5)
+            rows += service.start_rows(compact, ["auto", *engines], folder, rounds=1 if quick else 5)
         if "memory" in only:
             say("memory")
             rows += service.memory_rows(paper, engines, side=64 if quick else 1024)
@@ -111,24 +113,24 @@ def run_bench(
 
 
 def _inference(
-    paper: Path,
-    compact: Path | None,
+    models: dict[str, Path],
     pairs: Path | None,
     folder: Path,
     threads: int,
-    peaks: dict[str, list[float]],
+    peaks: list[Row],
     skipped: list[str],
+    say: Callable[[str], None],
     *,
     quick: bool,
 ) -> list[Row]:
     candidates: list[inference.Candidate] = []
     notes: dict[str, str] = {}
-    for path, label in ((paper, "U-Net-256"), (compact, "compact")):
-        if path is None:
-            continue
+    for label, path in models.items():
         opened = inference.open_candidates(path, label, folder, threads, pairs, skipped.append)
+        say(f"inference: errors of {path.name}")
         notes |= inference.quality_notes(opened, pairs)
         candidates += opened
+    say("inference: times")
     sizes = {64: 2} if quick else {256: 15, 512: 7, 1024: 3}
     return inference.inference_rows(candidates, candidates[0], peaks, sizes, notes)
 

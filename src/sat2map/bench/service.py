@@ -5,25 +5,29 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from sat2map.bench.table import Row
 from sat2map.data.synthetic import draw_town
-from sat2map.engines import Engine, EngineName, open_engine
+from sat2map.engines import EngineName, EngineOptions, PictureEngine, open_engine
 from sat2map.model_file import ModelHeader
 from sat2map.pixels import write_image
 from sat2map.translate import Translator
-from sat2map.translate.images import plan_jobs, translate_images
+from sat2map.translate.images import for_pictures, plan_jobs, translate_images
 
 SIDE = 600
+T = TypeVar("T", bound=np.generic)
 
 _FIRST_IMAGE = """
 import numpy as np
 from sat2map.translate import Translator
-translator = Translator.open({model!r}, engine={engine!r}, device="cpu", low_memory={low})
+translator = Translator.open({model!r}, engine={engine!r}, device="cpu", low_memory={low}, pictures=True)
 translator(np.zeros(({side}, {side}, 3), np.uint8))
 """
 # Where the system tells it, the peak since the program began: ru_maxrss counts the parent's before it too.
@@ -37,51 +41,76 @@ print(peak[0] if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 class _Timed:
-    """An engine that adds up the time spent in it."""
+    """An engine that adds up the time spent in it (see `sat2map.engines.PictureEngine`)."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: PictureEngine) -> None:
         self.header: ModelHeader = engine.header
         self.name = engine.name
+        self.streams = engine.streams
         self.seconds = 0.0
         self._engine = engine
 
     def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._timed(self._engine, source)
+
+    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return self._timed(self._engine.draw, pixels)
+
+    def _timed(self, call: Callable[[NDArray[T]], NDArray[T]], given: NDArray[T]) -> NDArray[T]:
         began = time.perf_counter()
-        output = self._engine(source)
+        found = call(given)
         self.seconds += time.perf_counter() - began
-        return output
+        return found
 
 
 def folder_row(model: Path, folder: Path, *, count: int, threads: int) -> Row:
-    """Translate a folder of JPEGs of 600 px, and compare with the time in the network alone."""
+    """Translate a folder of JPEGs of 600 px as the command does, and compare with the network alone.
+
+    Alone means that nothing else runs: one picture after the other, already decoded, some before the folder
+    and some after it.
+    """
     inputs = folder / "inputs"
     towns = [draw_town(8_100_000 + i, size=SIDE).source for i in range(min(8, count))]
-    for i in range(count):
-        write_image(inputs / f"{i:04d}.jpg", towns[i % len(towns)])
-    engine = _Timed(open_engine(model, device="cpu", threads=threads))
-    translator = Translator(engine)
-    translator(towns[0])
-    engine.seconds = 0.0
-    jobs = plan_jobs([inputs], folder / "maps")
+    inputs.mkdir(parents=True)
+    for i in range(count):  # at the quality of the maps data set
+        Image.fromarray(towns[i % len(towns)]).save(inputs / f"{i:04d}.jpg", quality=75)
+    options = EngineOptions(device="cpu", threads=threads)
+    alone, many = (open_engine(model, for_pictures(options, n)) for n in (1, count))
+    assert isinstance(alone, PictureEngine)
+    network, translator = _Timed(alone), Translator(many)
+    _translate_each(Translator(network), towns[:2])
+    _translate_each(translator, towns[:2])
+    network.seconds = 0.0
+    _translate_each(Translator(network), towns + towns)
     began = time.perf_counter()
-    failed = translate_images(translator, jobs, lambda job, error: None)
+    failed = translate_images(translator, plan_jobs([inputs], folder / "maps"), lambda job, error: None)
     seconds = time.perf_counter() - began
     assert not failed
-    note = f"{seconds / engine.seconds:.2f} of the time in the network alone; {engine.name}"
+    _translate_each(Translator(network), towns + towns)
+    needed = network.seconds / (4 * len(towns)) * count
+    note = f"{seconds / needed:.2f} of the time in the network alone; {alone.name}"
     return Row.of(f"A folder of {count} JPEGs of {SIDE} x {SIDE} px", model.name, [seconds], "s", note=note)
 
 
-def start_rows(model: Path, engines: list[EngineName], *, rounds: int) -> list[Row]:
-    """Start Python, open the model and translate one image of 256 px, in a process of its own each time."""
+def _translate_each(translator: Translator, pictures: list[NDArray[np.uint8]]) -> None:
+    for picture in pictures:
+        translator(picture)
+
+
+def start_rows(model: Path, engines: list[EngineName], folder: Path, *, rounds: int) -> list[Row]:
+    """Run the command on one image of 256 px: from its start to its end, with the map on the disk."""
+    photo = folder / "photo.png"
+    write_image(photo, draw_town(8_100_000, size=256).source)
     seconds: dict[EngineName, list[float]] = {engine: [] for engine in engines}
     for i in range(rounds + 1):
         for engine in engines:
+            words = [str(photo), "--model", str(model), "--engine", engine, "--device", "cpu", "--overwrite"]
             began = time.perf_counter()
-            _run(_FIRST_IMAGE.format(model=str(model), engine=engine, low=False, side=256))
+            _run("-m", "sat2map", "translate", *words, "--output", str(folder / "map.png"))
             if i:  # the first reads the files from disk
                 seconds[engine].append(time.perf_counter() - began)
     return [
-        Row.of("Start of the process to the first image", engine, times, "s")
+        Row.of("Start of the command to the first image on the disk", f"--engine {engine}", times, "s")
         for engine, times in seconds.items()
     ]
 
@@ -92,14 +121,14 @@ def memory_rows(model: Path, engines: list[EngineName], *, side: int) -> list[Ro
     for engine in engines:
         for low in (False, True) if engine != "torch" else (False,):
             code = _FIRST_IMAGE.format(model=str(model), engine=engine, low=low, side=side) + _PEAK
-            kilobytes = int(_run(code)) / (1024 if sys.platform == "darwin" else 1)
+            kilobytes = int(_run("-c", code)) / (1024 if sys.platform == "darwin" else 1)
             name = engine + (", low memory" if low else "")
             group = f"Peak memory, one image of {side} x {side} px"
             rows.append(Row.of(group, name, [kilobytes / 1024], "MiB"))
     return rows
 
 
-def _run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def _run(*words: str) -> str:
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -92,7 +92,9 @@ def _draw_pairs(folder: Path, count: int) -> None:
 
 
 def _epoch(setup: Setup, steps: int) -> tuple[float, list[float]]:
-    step = make_step(setup.settings, setup.networks, setup.device, setup.dtype, setup.class_weights, setup.palette)
+    step = make_step(
+        setup.settings, setup.networks, setup.device, setup.dtype, setup.class_weights, setup.palette
+    )
     seconds = []
     began = time.perf_counter()
     for i in range(steps):

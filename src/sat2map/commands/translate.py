@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from sat2map.engines import EngineName
+from sat2map.engines import EngineName, EngineOptions
 from sat2map.errors import Sat2MapError, SettingsError
 from sat2map.geo.commands import RasterWords, translate_rasters
 from sat2map.geo.recognise import split_inputs
@@ -59,7 +59,7 @@ def translate(
     """
     from sat2map.hub import find_model
     from sat2map.translate import Translator
-    from sat2map.translate.images import plan_jobs
+    from sat2map.translate.images import for_pictures, plan_jobs
 
     rasters, pictures = split_inputs(inputs)
     if raster.any_given() and pictures:
@@ -72,16 +72,17 @@ def translate(
         )
     jobs = plan_jobs(pictures, output, overwrite=overwrite) if pictures or not rasters else []
     model = find_model(model)
-    translator = Translator.open(
-        model,
+    options = EngineOptions(
         engine=engine,
         device=device,
         mode=mode,
         precision=precision,
         threads=threads,
         low_memory=low_memory,
-        tta=tta,
     )
+    if not rasters:
+        options = for_pictures(options, len(jobs), tta=tta)
+    translator = Translator.open(model, options, tta=tta)
     if rasters:
         translate_rasters(translator, model, rasters, output, raster, overwrite=overwrite)
     if jobs and _translate_pictures(translator, jobs, output, gsd):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.engines.machine import may_have_gpu
+from sat2map.engines.options import DEFAULTS, EngineName, EngineOptions
 from sat2map.errors import MissingExtraError, SettingsError, nearest
 from sat2map.hub import find_model
-from sat2map.model_file import InferenceMode, ModelHeader, is_exported, read_header
-from sat2map.settings import Device, Precision
+from sat2map.model_file import ModelHeader, is_exported, read_header
+from sat2map.settings import Device
 
-EngineName = Literal["auto", "torch", "onnx", "openvino"]
+__all__ = ["Engine", "EngineName", "EngineOptions", "PictureEngine", "open_engine", "require"]
 
 
 class Engine(Protocol):
@@ -24,10 +26,12 @@ class Engine(Protocol):
     Attributes:
         header: What the model says of itself.
         name: What runs it, in words.
+        streams: How many calls run at the same time; more wait for their turn.
     """
 
     header: ModelHeader
     name: str
+    streams: int
 
     def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run a batch.
@@ -37,21 +41,29 @@ class Engine(Protocol):
                 `header.generator.multiple`.
 
         Returns:
-            float32 (n, target_bands + classes, h, w): the image in [-1, 1], then class logits.
+            float32 (n, target_bands + classes, h, w): the image in [-1, 1], then class logits; opened for
+            `pictures`, the image alone, in whole grey levels.
         """
         ...
 
 
-def open_engine(
-    model: Path,
-    *,
-    engine: EngineName = "auto",
-    device: Device = "auto",
-    mode: InferenceMode | None = None,
-    precision: Precision = "auto",
-    threads: int = 0,
-    low_memory: bool = False,
-) -> Engine:
+@runtime_checkable
+class PictureEngine(Engine, Protocol):
+    """An engine that takes pictures as they are, and need not be given them as floating-point numbers."""
+
+    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Translate a batch.
+
+        Args:
+            pixels: uint8 (n, h, w, source_bands); h and w are multiples of `header.generator.multiple`.
+
+        Returns:
+            uint8 (n, h, w, target_bands), rounded to the nearest grey level.
+        """
+        ...
+
+
+def open_engine(model: Path, options: EngineOptions = DEFAULTS, **words: Any) -> Engine:
     """Open a model file, or an exported model, with the engine asked for or the fastest that runs it right.
 
     `auto` takes PyTorch on a GPU; on a CPU OpenVINO where it is installed and draws a test pattern as ONNX
@@ -60,24 +72,22 @@ def open_engine(
 
     Args:
         model: A model file (*.safetensors), an exported one (*.onnx, *.xml), or one of the hub (hf://user/repo).
-        engine: What runs it.
-        device: Where; only PyTorch runs on a GPU.
-        mode: `eval` or `paper`; None for what the model file says.
-        precision: Arithmetic; `auto` is bf16 where the hardware multiplies it and the engine can, else fp32.
-        threads: CPU threads; 0 for one a physical core that this process may use.
-        low_memory: Give up some speed for a smaller peak of memory (ONNX Runtime and OpenVINO).
+        options: How.
+        **words: Fields of `EngineOptions` that differ from these.
 
     Raises:
         ModelFileError: The file cannot be used, or not by this engine.
         MissingExtraError: The engine is not installed.
         SettingsError: There is no such engine, or the device is not on this machine or not for this engine.
     """
+    options = replace(options, **words)
+    engine = options.engine
     model = find_model(model)
     header = read_header(model)
-    paper = (mode or header.inference_mode) == "paper"
+    paper = (options.mode or header.inference_mode) == "paper"
     if engine not in get_args(EngineName):
         raise SettingsError(f"no engine is called '{engine}', {nearest(engine, get_args(EngineName))}")
-    if engine in ("onnx", "openvino") and device not in ("auto", "cpu"):
+    if engine in ("onnx", "openvino") and options.device not in ("auto", "cpu"):
         raise SettingsError(
             f"the {engine} engine runs on the CPU: leave --device at auto, or use --engine torch"
         )
@@ -86,21 +96,19 @@ def open_engine(
         require("openvino", "the OpenVINO engine", "openvino")
         from sat2map.engines.openvino import OpenVinoEngine
 
-        return OpenVinoEngine.open(
-            model, mode=mode, precision=precision, threads=threads, low_memory=low_memory
-        )
+        return OpenVinoEngine.open(model, options)
     if engine == "onnx" or (engine == "auto" and is_exported(model)):
         from sat2map.engines.onnx import OnnxEngine
 
-        return OnnxEngine.open(model, mode=mode, threads=threads, low_memory=low_memory)
-    if engine == "torch" or paper or _wants_gpu(device):
+        return OnnxEngine.open(model, options)
+    if engine == "torch" or paper or _wants_gpu(options.device):
         require("torch", "paper mode" if paper else "the PyTorch engine", "train")
         from sat2map.engines.torch import TorchEngine
 
-        return TorchEngine.open(model, device=device, mode=mode, precision=precision, threads=threads)
+        return TorchEngine.open(model, options)
     from sat2map.engines.auto import open_fastest_on_cpu
 
-    return open_fastest_on_cpu(model, precision=precision, threads=threads, low_memory=low_memory)
+    return open_fastest_on_cpu(model, options)
 
 
 def require(module: str, what: str, extra: str) -> None:

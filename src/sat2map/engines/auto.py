@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,26 +12,24 @@ from numpy.typing import NDArray
 from sat2map.engines import Engine
 from sat2map.engines.graphs import make_graph
 from sat2map.engines.onnx import OnnxEngine
+from sat2map.engines.options import EngineOptions
 from sat2map.errors import ModelFileError
 from sat2map.model_file import ModelHeader, read_header
-from sat2map.settings import Precision
 
 MAX_ERROR = 0.5  # grey levels, mean over the pattern; bf16 has about 0.1 on trained models
 PATTERN_SIDE = 64  # px, or the network's multiple where that is more
 
 
-def open_fastest_on_cpu(
-    model: Path, *, precision: Precision = "auto", threads: int = 0, low_memory: bool = False
-) -> Engine:
+def open_fastest_on_cpu(model: Path, options: EngineOptions) -> Engine:
     """Open a model file in eval mode with the fastest engine that passes (see `sat2map.engines.open_engine`).
 
     OpenVINO computes in bf16 where the CPU does, so it has to draw a test pattern as ONNX Runtime draws it in
     fp32, within half a grey level; where bf16 does not, fp32 is tried.
     """
     header = read_header(model).model_copy(update={"inference_mode": "eval"})
-    graph = make_graph(model, header)
+    graph = make_graph(model, header, pictures=options.pictures)
     try:
-        reference = OnnxEngine(graph, header, threads=threads, low_memory=low_memory)
+        reference = OnnxEngine(graph, header, options)
     except Exception as error:  # its own exceptions share no base class
         raise ModelFileError(f"{model} cannot be run by ONNX Runtime: {str(error).strip()}") from None
     if find_spec("openvino") is None:
@@ -39,10 +38,10 @@ def open_fastest_on_cpu(
 
     source = pattern(header)
     expected = reference(source)
-    tried: list[Precision] = [precision] if precision == "fp32" else [precision, "fp32"]
-    for kind in tried:
+    tried = [options] if options.precision == "fp32" else [options, replace(options, precision="fp32")]
+    for how in tried:
         try:
-            engine = OpenVinoEngine(graph, header, precision=kind, threads=threads, low_memory=low_memory)
+            engine = OpenVinoEngine(graph, header, how)
             found = engine(source)
         except RuntimeError:  # whatever an accelerator does not like about this machine, the reference runs
             continue

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
+from sat2map.engines.options import DEFAULTS, EngineOptions
 from sat2map.errors import ModelFileError, SettingsError
-from sat2map.model_file import InferenceMode, ModelHeader, is_exported, read_header, read_weights
+from sat2map.model_file import ModelHeader, is_exported, read_header, read_weights
 from sat2map.nets import build_generator
+from sat2map.pixels import tensor_from_unit, tensor_to_unit
 from sat2map.runtime import autocast, pick_device, pick_precision
-from sat2map.settings import Device, Precision
+from sat2map.settings import Precision
+
+_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
 class TorchEngine:
-    """A generator in PyTorch, on any device (see `sat2map.engines.Engine`)."""
+    """A generator in PyTorch, on any device (see `sat2map.engines.PictureEngine`); callers take turns."""
+
+    streams = 1
 
     def __init__(
         self,
@@ -27,33 +36,26 @@ class TorchEngine:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.header = header
-        self.name = f"PyTorch on {device.type}, {'fp32' if dtype == torch.float32 else 'bf16'}"
+        self.name = f"PyTorch on {device.type}, {_NAMES[dtype]}"
         self._generator = generator
         self._device = device
         self._dtype = dtype
+        self._seen: set[tuple[int, ...]] = set()
 
     @classmethod
-    def open(
-        cls,
-        model: Path,
-        *,
-        device: Device = "auto",
-        mode: InferenceMode | None = None,
-        precision: Precision = "auto",
-        threads: int = 0,
-    ) -> TorchEngine:
+    def open(cls, model: Path, options: EngineOptions = DEFAULTS) -> TorchEngine:
         """Open a model file (see `sat2map.engines.open_engine`).
 
-        Precision `auto` is bf16 on a GPU that multiplies it, and fp32 on a CPU, where this is the engine that
-        the others are compared with. `threads` counts for all of PyTorch in this process.
+        Precision `auto` is bf16 on a GPU that multiplies it, else fp16, and fp32 on a CPU, where this is the
+        engine that the others are compared with. `threads` counts for all of PyTorch in this process.
         """
         if is_exported(model):
             raise ModelFileError(
                 f"{model} is an exported model, which PyTorch cannot run: leave --engine at auto"
             )
         header = read_header(model)
-        if mode is not None:
-            header = header.model_copy(update={"inference_mode": mode})
+        if options.mode is not None:
+            header = header.model_copy(update={"inference_mode": options.mode})
         with torch.device("meta"):  # the weights come from the file: drawing random ones would cost more
             generator = build_generator(header.generator)
         try:
@@ -63,38 +65,79 @@ class TorchEngine:
             raise ModelFileError(
                 f"{model}: its weights do not fit the network of its header: {reason}"
             ) from None
-        if threads:
-            torch.set_num_threads(threads)
-        where = pick_device(device)
-        dtype = torch.float32
-        if precision == "bf16" or where.type != "cpu":
-            dtype = pick_precision(precision, where)
-        if where.type == "cuda":  # the layout that tensor cores read; on a CPU in fp32 it costs time instead
-            generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        where = pick_device(options.device)
+        if where.type == "cuda":
+            generator.to(memory_format=_layout(where))  # type: ignore[call-overload]
+        dtype = _pick_dtype(options.precision, where)
         return cls(generator.requires_grad_(False).to(where), header, where, dtype)
 
     def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run a batch (see `sat2map.engines.Engine`)."""
+        with self._ready(source.shape):
+            result: NDArray[np.float32] = self._generator(self._send(source)).float().cpu().numpy()
+            return result
+
+    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Translate a batch of pictures (see `sat2map.engines.PictureEngine`); only bytes are moved."""
+        count, height, width, bands = pixels.shape
+        with self._ready((count, bands, height, width)):
+            source = self._send(pixels).permute(0, 3, 1, 2).contiguous(memory_format=_layout(self._device))
+            output = self._generator(tensor_to_unit(source))[:, : self.header.generator.target_bands]
+            result: NDArray[np.uint8] = tensor_from_unit(output).permute(0, 2, 3, 1).cpu().numpy()
+            return result
+
+    def _send(self, array: NDArray[Any]) -> Tensor:
+        """Move an array to the device; from pinned memory the host need not wait for it."""
+        tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
+        if self._device.type != "cuda":
+            return tensor.to(self._device)
+        return tensor.pin_memory().to(self._device, non_blocking=True)
+
+    @contextlib.contextmanager
+    def _ready(self, shape: tuple[int, ...]) -> Iterator[None]:
+        """Put the generator into the header's mode, and PyTorch into that of inference, for one batch.
+
+        Raises:
+            SettingsError: The GPU's memory is too small for it.
+        """
         # Set here and not once: a generator in training is switched to and fro by its owner.
         was_training = self._generator.training
         self._generator.train(self.header.inference_mode == "paper")
+        # What comes again, such as tiles, is worth a search for the fastest kernels.
+        searched, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, shape in self._seen
+        self._seen.add(shape)
         try:
             with (
                 torch.inference_mode(),
                 _frozen_statistics(self._generator),
                 autocast(self._device, self._dtype),
             ):
-                out = self._generator(torch.from_numpy(source).to(self._device))
-            result: NDArray[np.float32] = out.float().cpu().numpy()
-            return result
+                yield
         except torch.OutOfMemoryError:
-            count, _, height, width = source.shape
+            count, _, height, width = shape
             less = f"at most {count // 2} at a time" if count > 1 else "a smaller model, or --device cpu"
             raise SettingsError(
                 f"the GPU ran out of memory on {count} pictures of {width}×{height} px: use {less}"
             ) from None
         finally:
+            torch.backends.cudnn.benchmark = searched
             self._generator.train(was_training)
+
+
+def _layout(device: torch.device) -> torch.memory_format:
+    """Return the layout that tensor cores read; on a CPU in fp32 it costs time instead."""
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
+def _pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    if device.type == "cpu":
+        return torch.bfloat16 if precision == "bf16" else torch.float32
+    dtype = pick_precision(precision, device)
+    # Before Ampere, tensor cores multiply fp16 only. It is wide enough for what training has normalised.
+    halves = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+    return torch.float16 if precision == "auto" and dtype == torch.float32 and halves else dtype
 
 
 class _frozen_statistics:  # noqa: N801 - reads as a verb at the `with`

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from sat2map.engines import Engine
+from sat2map.engines import Engine, EngineOptions
 from sat2map.errors import ModelFileError
 from sat2map.model_file import ModelHeader
 from sat2map.pixels import from_unit, to_unit
@@ -57,10 +57,10 @@ def open_reference(model: Path) -> Engine:
     if find_spec("torch") is None:
         from sat2map.engines.onnx import OnnxEngine
 
-        return OnnxEngine.open(model, mode="eval")
+        return OnnxEngine.open(model, EngineOptions(mode="eval"))
     from sat2map.engines.torch import TorchEngine
 
-    return TorchEngine.open(model, device="cpu", mode="eval", precision="fp32")
+    return TorchEngine.open(model, EngineOptions(device="cpu", mode="eval", precision="fp32"))
 
 
 def check_parity(

@@ -72,11 +72,12 @@ class _ProgramEngine:
     def __init__(self, program: torch.export.ExportedProgram, header: ModelHeader) -> None:
         self.header = header
         self.name = "the exported program in PyTorch on cpu, fp32"
+        self.streams = 1
         self._network = program.module()
 
     def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
         return run_on_pixels(self._run, source)
 
-    def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.float32]]:
+    def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.generic]]:
         with torch.inference_mode():
             return [output.numpy() for output in self._network(torch.from_numpy(source))]

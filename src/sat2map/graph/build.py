@@ -25,7 +25,11 @@ GROUP_CHANNELS: Final = 16  # as in sat2map.nets.blocks, which cannot be importe
 
 
 def build_graph(
-    spec: GeneratorSpec, arrays: Mapping[str, NDArray[Any]], *, pixels: bool = False
+    spec: GeneratorSpec,
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    pixels: bool = False,
+    classes: bool = True,
 ) -> onnx.ModelProto:
     """Build a generator's graph in eval mode: running statistics, no dropout.
 
@@ -37,6 +41,7 @@ def build_graph(
             classes, h, w), the image in [-1, 1] and then class logits.
             True: `source` uint8 (n, h, w, source_bands) in 0..255 → `fake` uint8 (n, h, w, target_bands) and,
             with a class head, `class_logits` float32 (n, classes, h, w).
+        classes: Whether to compute the class head, where there is one.
 
     Raises:
         ModelFileError: The weights do not fit the network.
@@ -54,7 +59,7 @@ def build_graph(
     image = graph.layer(
         x, last.part(0, bands), finish=partial(_finish_image, graph, pixels=pixels, tutorial=tutorial)
     )
-    logits = graph.layer(x, last.part(bands, bands + spec.classes)) if spec.classes else None
+    logits = graph.layer(x, last.part(bands, bands + spec.classes)) if spec.classes and classes else None
     outputs = (_outputs_as_pixels if pixels else _outputs_as_one)(graph, image, logits)
     source = _bytes(SOURCE, spec.source_bands) if pixels else _floats(SOURCE, spec.source_bands)
     proto = helper.make_graph(graph.nodes, "generator", [source], outputs, graph.constants)
@@ -219,7 +224,7 @@ def _resnet(graph: _Graph, x: str) -> tuple[str, Convolution]:
 
 def _outputs_as_one(graph: _Graph, image: str, logits: str | None) -> list[onnx.ValueInfoProto]:
     graph.node("Concat", image, *([logits] if logits else []), axis=1, output=FAKE)
-    return [_floats(FAKE, graph.spec.target_bands + graph.spec.classes)]
+    return [_floats(FAKE, graph.spec.target_bands + (graph.spec.classes if logits else 0))]
 
 
 def _source_from_pixels(graph: _Graph) -> str:

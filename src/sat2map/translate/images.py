@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import glob
-from collections import Counter
+import threading
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
+from sat2map.engines import EngineOptions
+from sat2map.engines.machine import default_threads
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.pixels import IMAGE_SUFFIXES, read_image, with_bands, write_image
 from sat2map.translate.scale import ScaledTranslator
 from sat2map.translate.translator import Translator
+
+MANY: Final = 8  # pictures; with fewer, one stream or more of them would soon have nothing left to do
+MAX_STREAMS: Final = 4  # each has a picture in memory
 
 
 @dataclass(frozen=True)
@@ -63,10 +73,33 @@ def plan_jobs(inputs: Iterable[str | Path], output: Path, *, overwrite: bool = F
     return jobs
 
 
+def for_pictures(options: EngineOptions, count: int, *, tta: bool = False) -> EngineOptions:
+    """Return the options with which so many pictures are translated fastest.
+
+    Args:
+        options: What was asked for.
+        count: How many pictures there are.
+        tta: Whether each is the mean over the eight symmetries, which needs more than whole grey levels.
+    """
+    threads = options.threads or default_threads()
+    streams = min(MAX_STREAMS, threads) if count >= MANY and not options.low_memory else 1
+    return replace(options, streams=streams, pictures=not tta)
+
+
 def translate_image(
-    translator: Translator | ScaledTranslator, job: Job, progress: Callable[[int, int], None] | None = None
+    translator: Translator | ScaledTranslator,
+    job: Job,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    turn: AbstractContextManager[object] | None = None,
 ) -> None:
     """Translate one file; an alpha channel is carried over.
+
+    Args:
+        translator: The model.
+        job: What, and where to.
+        progress: Called with tiles done and tiles in all.
+        turn: Held while the network runs, and not while files are read and written.
 
     Raises:
         ImageError: The input cannot be read without damage, or the output's format cannot hold its alpha.
@@ -75,7 +108,8 @@ def translate_image(
     picture = read_image(job.source)
     source = with_bands(picture.pixels, translator.header.generator.source_bands, job.source)
     try:
-        fake = translator(source, progress) if progress else translator(source)
+        with turn or nullcontext():
+            fake = translator(source, progress) if progress else translator(source)
     except ImageError as error:
         raise ImageError(f"{job.source}: {error}") from None
     write_image(job.output, fake, picture.alpha)
@@ -86,12 +120,15 @@ def translate_images(
     jobs: Sequence[Job],
     done: Callable[[Job, Sat2MapError | None], None],
 ) -> int:
-    """Translate all jobs; a bad image does not stop the rest.
+    """Translate all jobs, some of them at the same time; a bad image does not stop the rest.
+
+    As many as the engine has streams are in the network, and two more are read or written meanwhile. Each is
+    in memory only while it is worked on.
 
     Args:
         translator: The model.
         jobs: From `plan_jobs`.
-        done: Called after each job with its error, or None.
+        done: Called after each job, in their order, with its error, or None.
 
     Returns:
         How many failed.
@@ -99,15 +136,41 @@ def translate_images(
     Raises:
         OutputError: An output cannot be written; the next ones could not either.
     """
-    failed = 0
-    for job in jobs:
-        error: Sat2MapError | None = None
+    streams = translator.engine.streams
+    turn, stopped = threading.Semaphore(streams), threading.Event()
+
+    def progress(done: int, total: int) -> None:
+        if stopped.is_set():
+            raise _Stopped
+
+    def work(job: Job) -> ImageError | None:
         try:
-            translate_image(translator, job)
-        except ImageError as caught:
-            error, failed = caught, failed + 1
-        done(job, error)
+            translate_image(translator, job, progress, turn=turn)
+        except ImageError as error:
+            return error
+        return None
+
+    failed = 0
+    workers = streams + 2
+    with ThreadPoolExecutor(workers, thread_name_prefix="translate") as pool:
+        upcoming = iter(jobs)
+        begun = deque((job, pool.submit(work, job)) for job in islice(upcoming, 2 * workers))
+        try:
+            while begun:
+                job, result = begun.popleft()
+                error = result.result()
+                begun.extend((job, pool.submit(work, job)) for job in islice(upcoming, 1))
+                failed += error is not None
+                done(job, error)
+        except BaseException:  # Ctrl-C too: what has begun ends at its next tile, nothing more begins
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return failed
+
+
+class _Stopped(Exception):  # noqa: N818 - no mistake of anybody's
+    """Nobody waits for this image any more."""
 
 
 def _expand(text: str) -> list[Path]:

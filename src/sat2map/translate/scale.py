@@ -35,6 +35,7 @@ class ScaledTranslator:
         self._translator = translator
         self.factor = ground_sample_distance / model
         self.header = translator.header
+        self.engine = translator.engine
 
     @property
     def warning(self) -> str | None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.engines import Engine, EngineName, open_engine
-from sat2map.errors import ImageError, ModelFileError
-from sat2map.model_file import InferenceMode, ModelHeader
+from sat2map.engines import Engine, EngineOptions, PictureEngine, open_engine
+from sat2map.engines.options import DEFAULTS
+from sat2map.errors import ImageError, ModelFileError, SettingsError
+from sat2map.model_file import ModelHeader
 from sat2map.pixels import from_unit, to_unit
-from sat2map.settings import Device, Precision
 from sat2map.translate.symmetries import averaged
-from sat2map.translate.tiling import Grid, Run, pad_to, tiles, translate_tiled
+from sat2map.translate.tiling import Grid, Run, tiles, translate_tiled
 
 MIN_SIDE = 16  # px; below this there is nothing in a picture that a map could show
 
@@ -46,44 +47,22 @@ class Translator:
 
     @classmethod
     def open(
-        cls,
-        model: str | Path,
-        *,
-        engine: EngineName = "auto",
-        device: Device = "auto",
-        mode: InferenceMode | None = None,
-        precision: Precision = "auto",
-        threads: int = 0,
-        low_memory: bool = False,
-        tta: bool = False,
+        cls, model: str | Path, options: EngineOptions = DEFAULTS, *, tta: bool = False, **words: Any
     ) -> Translator:
         """Open a model file, or a model exported to ONNX or OpenVINO.
 
         Args:
             model: Path of a model file (*.safetensors), or of an exported one (*.onnx, *.xml).
-            engine: What runs it; `auto` is the fastest that is installed and right.
-            device: Where to run it.
-            mode: `eval` or `paper`; None for what the file says.
-            precision: Arithmetic; `auto` is bf16 where the hardware multiplies it, else fp32.
-            threads: CPU threads; 0 for one a core.
-            low_memory: Give up some speed for a smaller peak of memory.
+            options: How it runs.
             tta: Average over the eight right-angle symmetries: a little better, and eight times slower.
+            **words: Fields of `EngineOptions` that differ from these, such as `engine="onnx"`, `threads=2`.
 
         Raises:
             ModelFileError: The file is missing, truncated or of another program.
             SettingsError: The device is not on this machine, or not for this engine.
             MissingExtraError: The engine is not installed.
         """
-        opened = open_engine(
-            Path(model),
-            engine=engine,
-            device=device,
-            mode=mode,
-            precision=precision,
-            threads=threads,
-            low_memory=low_memory,
-        )
-        return cls(opened, tta=tta)
+        return cls(open_engine(Path(model), options, **words), tta=tta)
 
     def __call__(
         self, source: NDArray[np.uint8], progress: Callable[[int, int], None] = _no_progress
@@ -103,6 +82,10 @@ class Translator:
         Raises:
             ImageError: The array has another type, number of bands, or fewer than 16 px a side.
         """
+        if max(source.shape, default=0) <= self.header.whole_limit and not self.tta:
+            (fake,) = self.batch([source])
+            progress(1, 1)
+            return fake
         return from_unit(self.run(source, progress)[: self.header.generator.target_bands])
 
     def batch(self, sources: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
@@ -123,11 +106,12 @@ class Translator:
         height, width = sources[0].shape[:2]
         assert all(source.shape == sources[0].shape for source in sources)
         assert max(height, width) <= self.header.whole_limit
-        multiple = self.header.generator.multiple
-        size = -(-height // multiple) * multiple, -(-width // multiple) * multiple
-        padded = np.stack([pad_to(to_unit(source), *size) for source in sources])
-        bands = self.header.generator.target_bands
-        return [from_unit(out) for out in self.network(padded)[:, :bands, :height, :width]]
+        padded = np.stack([self._padded(source) for source in sources])
+        if isinstance(self.network, PictureEngine):
+            fakes = self.network.draw(padded)
+        else:
+            fakes = from_unit(self.network(to_unit(padded))[:, : self.header.generator.target_bands])
+        return list(fakes[:, :height, :width])
 
     def classes(self, source: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the class head's probabilities, float32 (classes, h, w), for an image as in `__call__`.
@@ -135,10 +119,13 @@ class Translator:
         Raises:
             ImageError: As in `__call__`.
             ModelFileError: The model has no class head.
+            SettingsError: It was opened for pictures only.
         """
         if not self.header.generator.classes:
             raise ModelFileError("this model has no class head: train one with --class-weight 10")
         logits = self.run(source)[self.header.generator.target_bands :]
+        if not len(logits):
+            raise SettingsError("the model was opened for pictures only: leave pictures=True out")
         odds = np.exp(logits - logits.max(axis=0))
         probabilities: NDArray[np.float32] = odds / odds.sum(axis=0)
         return probabilities
@@ -149,16 +136,19 @@ class Translator:
         """Return all outputs of the network for an image, float32 (target_bands + classes, h, w)."""
         self._check(source)
         height, width = source.shape[:2]
-        unit = to_unit(source)
         if max(height, width) <= self.header.whole_limit:
-            multiple = self.header.generator.multiple
-            padded = pad_to(unit, -(-height // multiple) * multiple, -(-width // multiple) * multiple)
-            out = self.network(padded[None])[0, :, :height, :width]
+            out = self.network(to_unit(self._padded(source)[None]))[0, :, :height, :width]
             progress(1, 1)
             return out
         total = sum(1 for _ in tiles(self.grid, height, width))
         done = iter(range(1, total + 1))
-        return translate_tiled(unit, self.grid, self.network, lambda: progress(next(done), total))
+        return translate_tiled(to_unit(source), self.grid, self.network, lambda: progress(next(done), total))
+
+    def _padded(self, source: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Fill an image up by reflection to sides that the network takes."""
+        multiple = self.header.generator.multiple
+        down, across = (-side % multiple for side in source.shape[:2])
+        return np.pad(source, ((0, down), (0, across), (0, 0)), mode="reflect")
 
     def _check(self, source: NDArray[np.uint8]) -> None:
         bands = self.header.generator.source_bands
