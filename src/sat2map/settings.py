@@ -20,9 +20,10 @@ else:
     import tomli as tomllib
 
 Direction = Literal["source-to-target", "target-to-source"]
-Architecture = Literal["unet", "resnet6", "resnet9", "global", "tutorial"]
+Architecture = Literal["unet", "resunet", "resnet6", "resnet9", "global", "tutorial"]
 Norm = Literal["batch", "instance", "group", "none"]
 Upsample = Literal["transpose", "resize", "shuffle"]
+Augment = Literal["none", "flip", "symmetries", "scales"]
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -100,8 +101,8 @@ class TrainSettings(BaseModel):
         286, ge=16, description="Side to which training images are resized before the crop (px)."
     )
     crop_size: int = Field(256, ge=16, description="Side of the random crop that a training step sees (px).")
-    augment: Literal["none", "flip", "symmetries"] = Field(
-        "flip", description="Random mirror, or one of the eight right-angle symmetries."
+    augment: Augment = Field(
+        "flip", description="Random mirror, one of the eight right-angle symmetries, or those and a scale."
     )
     color_jitter: float = Field(
         0.0, ge=0, le=0.5, description="Random gain and offset of the source's bands (share of the range)."
@@ -142,7 +143,9 @@ class TrainSettings(BaseModel):
     # losses
     adversarial: Literal["bce", "lsgan", "hinge"] = Field("bce", description="Adversarial loss.")
     adversarial_weight: float = Field(
-        1.0, ge=0, description="Weight of the adversarial loss of the generator."
+        1.0,
+        ge=0,
+        description="Weight of the adversarial loss of the generator; 0: no discriminator is trained.",
     )
     l1_weight: float = Field(100.0, ge=0, description="Weight of the L1 loss (the paper's lambda).")
     l1_balance: float = Field(
@@ -201,7 +204,7 @@ class TrainSettings(BaseModel):
                 f"crop_size {self.crop_size} leaves the discriminator no patch with discriminator_layers "
                 f"{self.discriminator_layers}: raise crop_size to {least} or lower discriminator_layers"
             )
-        is_unet = self.generator in ("unet", "tutorial")
+        is_unet = self.generator in ("unet", "resunet", "tutorial")
         if self.depth is None and is_unet and self.crop_size >= 64 and multiple < 32:
             near = round(self.crop_size / 32) * 32
             raise ValueError(

@@ -149,6 +149,15 @@ def test_without_the_adversarial_loss_the_discriminator_does_not_move_the_genera
     assert_same_state(one.generator, other.generator)
 
 
+def test_without_the_adversarial_loss_the_discriminator_is_not_trained() -> None:
+    settings = small(adversarial_weight=0.0)
+    networks = networks_for(settings)
+    before = copy.deepcopy(networks.discriminator)
+    losses = make_step(settings, networks, CPU, torch.float32, None)(a_batch(), 0)
+    assert_same_state(networks.discriminator, before)
+    assert sorted(losses) == ["g", "l1"]
+
+
 def test_balanced_l1_weighs_each_pixel_by_its_class() -> None:
     settings = small(l1_balance=0.5, adversarial_weight=0.0, l1_weight=1.0)
     networks, batch = networks_for(settings), a_batch(classes=3)

@@ -142,16 +142,13 @@ def make_step(
         return {"d_real": d_real, "d_fake": d_fake, "d": loss}
 
     def update_generator(batch: Batch, fake: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        discriminator.requires_grad_(False)  # its gradients here would be thrown away
-        with autocast(device, dtype):
-            on_fake = discriminator(batch.source, fake)
-        discriminator.requires_grad_(True)
-        adversarial = generator_loss(kind, on_fake)
         balanced = settings.l1_balance and class_weights is not None and batch.classes is not None
         weights = class_weights[batch.classes] if balanced else None  # type: ignore[index]
         l1 = l1_loss(fake, batch.target, weights)
-        loss = settings.adversarial_weight * adversarial + settings.l1_weight * l1
-        losses = {"g_adversarial": adversarial, "l1": l1}
+        loss, losses = settings.l1_weight * l1, {"l1": l1}
+        if settings.adversarial_weight:
+            losses["g_adversarial"] = judge(batch, fake)
+            loss = loss + settings.adversarial_weight * losses["g_adversarial"]
         if logits.shape[1]:
             assert batch.classes is not None
             cross_entropy = F.cross_entropy(logits.float(), batch.classes, class_weights)
@@ -168,6 +165,13 @@ def make_step(
         networks.generator_optimizer.step()
         return {**losses, "g": loss}
 
+    def judge(batch: Batch, fake: Tensor) -> Tensor:
+        discriminator.requires_grad_(False)  # its gradients here would be thrown away
+        with autocast(device, dtype):
+            on_fake = discriminator(batch.source, fake)
+        discriminator.requires_grad_(True)
+        return generator_loss(kind, on_fake)
+
     def relative_weight(batch: Batch) -> Tensor | float:
         """Return what a pixel here weighs among all: the cross-entropy divides by the weights it sees."""
         if team.size == 1 or class_weights is None or batch.classes is None:
@@ -180,7 +184,9 @@ def make_step(
             output = shared_generator(batch.source)
         bands = batch.target.shape[1]
         fake, logits = output[:, :bands], output[:, bands:]
-        losses = update_discriminator(batch, fake) | update_generator(batch, fake, logits)
+        # Where nobody heeds the discriminator it is not trained either: half of the work.
+        losses = update_discriminator(batch, fake) if settings.adversarial_weight else {}
+        losses |= update_generator(batch, fake, logits)
         if networks.average is not None:
             # At first the average would be mostly the random start: let it follow closely, then more slowly.
             update_average(networks.average, generator, min(settings.ema, (1 + number) / (10 + number)))
