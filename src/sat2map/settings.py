@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 Direction = Literal["source-to-target", "target-to-source"]
-Architecture = Literal["unet", "resunet", "resnet6", "resnet9", "global", "tutorial"]
+Architecture = Literal["unet", "resnet6", "resnet9", "global", "tutorial"]
 Norm = Literal["batch", "instance", "group", "none"]
 Upsample = Literal["transpose", "resize", "shuffle"]
 Augment = Literal["none", "flip", "symmetries", "scales"]
@@ -204,7 +204,7 @@ class TrainSettings(BaseModel):
                 f"crop_size {self.crop_size} leaves the discriminator no patch with discriminator_layers "
                 f"{self.discriminator_layers}: raise crop_size to {least} or lower discriminator_layers"
             )
-        is_unet = self.generator in ("unet", "resunet", "tutorial")
+        is_unet = self.generator in ("unet", "tutorial")
         if self.depth is None and is_unet and self.crop_size >= 64 and multiple < 32:
             near = round(self.crop_size / 32) * 32
             raise ValueError(

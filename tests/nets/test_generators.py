@@ -55,25 +55,6 @@ def test_the_resnet_of_cyclegan_has_11_378_179_parameters() -> None:
     assert count_parameters(build_generator(spec)) == by_hand == 11_378_179
 
 
-def test_the_residual_u_net_has_a_3x3_convolution_more_for_each_of_six_layers_and_two_at_full_size() -> None:
-    values = {"width": 32, "depth": 6, "classes": 6}
-    refinements = 2 * sum(9 * c * c + 2 * c for c in (32, 64, 128))
-    at_full_size = (9 * (3 + 9) * 16 + 2 * 16) + (9 * 16 * 9 + 9)
-    before, after = (
-        count_parameters(build_generator(GeneratorSpec(architecture=name, **values)))
-        for name in ("unet", "resunet")
-    )
-    assert after - before == refinements + at_full_size
-
-
-@pytest.mark.parametrize("norm", NORMS)
-def test_a_residual_u_net_starts_as_the_u_net_within_it(norm: str) -> None:
-    plain, residual = (tiny(name, norm=norm, classes=2, dropout=0.0) for name in ("unet", "resunet"))
-    residual.load_state_dict(plain.state_dict(), strict=False)
-    x = picture(2, 3, 16, 16)
-    torch.testing.assert_close(residual(x), plain(x), atol=1e-6, rtol=0)
-
-
 @pytest.mark.parametrize(("architecture", "norm", "upsample"), VARIANTS)
 def test_every_variant_gives_an_image_of_the_same_size_in_range(
     architecture: str, norm: str, upsample: str

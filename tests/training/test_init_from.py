@@ -150,37 +150,6 @@ def test_a_class_head_is_added_and_the_picture_stays(
     torch.testing.assert_close(now[:, :3], drawn(old_network(old), picture(3)), atol=1e-5, rtol=0)
 
 
-def test_a_u_net_grows_into_a_residual_one_and_draws_what_it_drew(settings: Make, model: Path) -> None:
-    setup = set_up(settings(generator="resunet", ema=0.9, palette="none"), read_start(model))
-    assert setup.header.generator.architecture == "resunet"
-    assert "its unet was grown into a resunet" in setup.header.notes
-    expected = drawn(old_network(model), picture(3))
-    for network in (setup.networks.generator, setup.networks.average):
-        assert network is not None
-        torch.testing.assert_close(drawn(network, picture(3)), expected, atol=1e-5, rtol=0)
-
-
-def test_a_residual_u_net_is_tuned_as_one_whatever_the_settings_say(settings: Make, tmp_path: Path) -> None:
-    old = model_of(tmp_path / "old.safetensors", architecture="resunet")
-    setup = set_up(settings(generator="unet", palette="none"), read_start(old))
-    expected = drawn(old_network(old), picture(3))
-    torch.testing.assert_close(drawn(setup.networks.generator, picture(3)), expected, atol=1e-5, rtol=0)
-
-
-def test_with_a_new_class_head_what_a_residual_u_net_adds_at_full_size_starts_anew(
-    settings: Make, tmp_path: Path
-) -> None:
-    old = model_of(tmp_path / "old.safetensors", architecture="resunet")
-    without = {**read_weights(old)}
-    without["finish.outer.weight"] = torch.zeros_like(without["finish.outer.weight"])
-    without["finish.outer.bias"] = torch.zeros_like(without["finish.outer.bias"])
-    plain = build_generator(read_header(old).generator)
-    plain.load_state_dict(without)
-    setup = set_up(settings(class_weight=1.0), read_start(old))
-    now = drawn(setup.networks.generator, picture(3))
-    torch.testing.assert_close(now[:, :3], drawn(plain, picture(3)), atol=1e-5, rtol=0)
-
-
 def test_a_class_head_of_as_many_classes_is_kept(settings: Make, tmp_path: Path) -> None:
     old = model_of(tmp_path / "old.safetensors", classes=CLASSES)
     setup = set_up(settings(class_weight=1.0), read_start(old))
@@ -252,13 +221,6 @@ def test_a_fine_tuning_is_resumed_exactly(
     assert weights_of(resumed.last) == weights_of(straight.last)
     assert read_header(resumed.last).generator.bias == "last"
     assert read_header(resumed.last).notes.startswith("fine-tuned from old.safetensors")
-
-
-def test_the_growth_of_a_u_net_is_resumed_as_such(settings: Make, model: Path, tmp_path: Path) -> None:
-    train(settings(generator="resunet", epochs=1), init_from=model, console=quiet())
-    model.unlink()
-    resumed = resume(tmp_path / "run", console=quiet())
-    assert read_header(resumed.last).generator.architecture == "resunet"
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_from_the_file_again(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -22,10 +21,7 @@ from sat2map.settings import GeneratorSpec
 OPSET: Final = 17
 IR_VERSION: Final = 8
 
-# As in sat2map.nets.blocks and sat2map.nets.resunet, which cannot be imported without PyTorch.
-GROUP_CHANNELS: Final = 16
-REFINED_LEVELS: Final = 3
-U_NETS: Final = ("unet", "resunet", "tutorial")
+GROUP_CHANNELS: Final = 16  # as in sat2map.nets.blocks, which cannot be imported without PyTorch
 
 
 def build_graph(
@@ -54,7 +50,9 @@ def build_graph(
     graph = _Graph(spec, weights)
     x = _source_from_pixels(graph) if pixels else SOURCE
     tutorial = spec.architecture == "tutorial"
-    x, last = (_unet if spec.architecture in U_NETS else _resnet)(graph, x)
+    x, last = (
+        _unet(graph, x, tutorial=tutorial) if tutorial or spec.architecture == "unet" else _resnet(graph, x)
+    )
     weights.check_all_taken()
     # Image and class logits from two convolutions: taking the pixels of one apart costs more than that.
     bands = spec.target_bands
@@ -158,16 +156,13 @@ class _Graph:
         return self.node("Add", scaled, self.constant(shift[:, None, None]))
 
 
-def _unet(graph: _Graph, x: str) -> tuple[str, Convolution]:
+def _unet(graph: _Graph, x: str, *, tutorial: bool) -> tuple[str, Convolution]:
     """Add the layers of `sat2map.nets.unet.UNet` but the last; return its input and itself.
 
     There a decoder layer starts with the ReLU of what comes from below and the skip; here each is rectified
     before they are joined. ReLU(LeakyReLU(y)) is ReLU(y), so both uses of an encoder layer share one.
-    The differences of `sat2map.nets.tutorial.TutorialUNet` are its range, its padding and its skips; those of
-    `sat2map.nets.resunet.ResUNet` are the layers that it adds.
+    The differences of `sat2map.nets.tutorial.TutorialUNet` are its range, its padding and its skips.
     """
-    source, tutorial = x, graph.spec.architecture == "tutorial"
-    refined = min(REFINED_LEVELS, graph.spec.depth - 1) if graph.spec.architecture == "resunet" else 0
     if tutorial:
         one, half = (graph.constant(np.array(value, np.float32)) for value in (1, 0.5))
         x = graph.node("Mul", graph.node("Add", x, one), half)
@@ -187,41 +182,16 @@ def _unet(graph: _Graph, x: str) -> tuple[str, Convolution]:
             None if i in (0, inner) else f"down.{i}.norm",
             finish=graph.relu if i == inner else None,
         )
-        if i < refined:
-            x = _refine(graph, x, f"refine_down.{i}", channels[i])
         if i < inner:
             x = graph.node("LeakyRelu", x, alpha=0.2)
             skips.append(x if tutorial else graph.node("Relu", x))
     for i in range(inner, -1, -1):
         outputs = spec.target_bands + spec.classes if i == 0 else channels[i - 1]
         convolution = weights.upsampling(f"up.{i}.conv", channels[i] * (1 if i == inner else 2), outputs)
-        if i > refined:
-            x = graph.layer(x, convolution, f"up.{i}.norm", finish=graph.relu)
-        elif i:
-            x = graph.layer(x, convolution, f"up.{i}.norm")
-            x = graph.relu(_refine(graph, x, f"refine_up.{i - 1}", outputs))
         if i:
+            x = graph.layer(x, convolution, f"up.{i}.norm", finish=graph.relu)
             x = graph.node("Concat", x, skips[i - 1], axis=1)
-    return _finish_unet(graph, source, graph.layer(x, convolution)) if refined else (x, convolution)
-
-
-def _refine(graph: _Graph, x: str, name: str, channels: int) -> str:
-    """Add a `sat2map.nets.resunet.Refinement`."""
-    convolution = graph.weights.convolution(f"{name}.conv", channels, channels, 3, padding=1)
-    return graph.node("Add", x, graph.layer(graph.relu(x), convolution, f"{name}.norm"))
-
-
-def _finish_unet(graph: _Graph, source: str, y: str) -> tuple[str, Convolution]:
-    """Add a `sat2map.nets.resunet.Finish` but its last layer, with y's way around it as that layer's own."""
-    spec, weights = graph.spec, graph.weights
-    outputs, hidden = spec.target_bands + spec.classes, max(1, spec.width // 2)
-    inner = weights.convolution("finish.inner", spec.source_bands + outputs, hidden, 3, padding=1)
-    x = graph.layer(graph.node("Concat", source, y, axis=1), inner, "finish.norm", finish=graph.relu)
-    last = weights.convolution("finish.outer", hidden, outputs, 3, padding=1)
-    as_it_is = np.zeros((outputs, outputs, 3, 3), np.float32)
-    as_it_is[np.arange(outputs), np.arange(outputs), 1, 1] = 1
-    weight = np.concatenate([last.weight, as_it_is], axis=1)
-    return graph.node("Concat", x, y, axis=1), replace(last, weight=weight)
+    return x, convolution
 
 
 def _resnet(graph: _Graph, x: str) -> tuple[str, Convolution]:

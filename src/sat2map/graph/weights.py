@@ -42,7 +42,7 @@ class Weights:
         if self._spec.upsample == "shuffle":
             weight = self._take(f"{name}.0.weight", 4 * outputs, inputs, 3, 3)
             return rewrites.from_shuffle(weight, self._bias(f"{name}.0", 4 * outputs))
-        if self._spec.architecture not in ("unet", "resunet", "tutorial"):
+        if self._spec.architecture not in ("unet", "tutorial"):
             weight = self._take(f"{name}.weight", inputs, outputs, 3, 3)
             return rewrites.from_transpose_3(weight, self._bias(name, outputs))
         weight = self._take(f"{name}.weight", inputs, outputs, 4, 4)

@@ -63,9 +63,7 @@ def model_card(header: ModelHeader, repo: str) -> str:
     """
     spec = header.generator
     draws_map = header.direction == "source-to-target"
-    kind = {"unet": "U-Net", "resunet": "residual U-Net", "tutorial": "U-Net"}.get(
-        spec.architecture, "ResNet"
-    )
+    kind = {"unet": "U-Net", "tutorial": "U-Net"}.get(spec.architecture, "ResNet")
     way = "source images into their targets" if draws_map else "target images back into their sources"
     what = f"A pix2pix generator ({kind}, width {spec.width}) that turns {way}"
     if header.palette is not None:

@@ -9,7 +9,6 @@ from torch import nn
 from sat2map.nets.blocks import init_weights
 from sat2map.nets.patchgan import PatchGAN
 from sat2map.nets.resnet import ResNet
-from sat2map.nets.resunet import ResUNet
 from sat2map.nets.tutorial import TutorialUNet
 from sat2map.nets.unet import UNet
 from sat2map.settings import GeneratorSpec
@@ -18,7 +17,6 @@ __all__ = [
     "GENERATORS",
     "PatchGAN",
     "ResNet",
-    "ResUNet",
     "TutorialUNet",
     "UNet",
     "build_generator",
@@ -30,7 +28,6 @@ GENERATORS: dict[str, Callable[[GeneratorSpec], nn.Module]] = {
     "global": ResNet,
     "resnet6": ResNet,
     "resnet9": ResNet,
-    "resunet": ResUNet,
     "tutorial": TutorialUNet,
     "unet": UNet,
 }

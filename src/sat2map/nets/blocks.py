@@ -60,6 +60,3 @@ def init_weights(network: nn.Module) -> None:
             continue
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    for module in network.modules():
-        if callable(start := getattr(module, "start_as_identity", None)):
-            start()

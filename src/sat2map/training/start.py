@@ -40,13 +40,8 @@ class Start:
             SettingsError: The other settings do not fit that network.
         """
         taken = {name: getattr(self.spec, name) for name in TAKEN}
-        generator = "resunet" if self.grows(settings) else self.spec.architecture
-        values = {**settings.model_dump(), **taken, "generator": generator}
+        values = {**settings.model_dump(), **taken, "generator": self.spec.architecture}
         return make_settings(values, where=f"the network of {self.file} with these settings")
-
-    def grows(self, settings: TrainSettings) -> bool:
-        """Say whether a U-Net is to become a residual one: what is new in that starts as the identity."""
-        return self.spec.architecture == "unet" and settings.generator == "resunet"
 
     def fit_spec(self, spec: GeneratorSpec) -> GeneratorSpec:
         """Return the specification of the run with what no setting says of the file's network."""
@@ -71,8 +66,6 @@ class Start:
     def describe(self, spec: GeneratorSpec) -> str:
         """Say in words what a run of `spec` starts from, and what had to be fitted."""
         said = [f"fine-tuned from {self.file.name}"]
-        if spec.architecture != self.spec.architecture:
-            said.append(f"its {self.spec.architecture} was grown into a {spec.architecture}")
         if spec.source_bands != self.spec.source_bands:
             said.append(
                 f"its first layer, made for {self.spec.source_bands} bands, was fitted to {spec.source_bands}"
@@ -133,12 +126,10 @@ def _fitted(
     """Return a state dict of the shapes of `fresh`."""
     first = "down.0.conv.weight" if "down.0.conv.weight" in fresh else "body.1.weight"
     fitted = dict(weights)
-    if old.architecture != new.architecture:  # it grows: the layers that it lacks start as they were made
-        fitted = {**fresh, **fitted}
     if weights[first].shape != fresh[first].shape:
         fitted[first] = _fit_inputs(weights[first], new.source_bands)
     if (old.target_bands, old.classes) != (new.target_bands, new.classes):
-        for name in [name for name in fresh if fitted[name].shape != fresh[name].shape and name != first]:
+        for name in [name for name in fresh if weights[name].shape != fresh[name].shape and name != first]:
             fitted[name] = _fit_outputs(name, weights[name], fresh[name], old, new)
     return fitted
 
@@ -162,8 +153,6 @@ def _fit_inputs(weight: Tensor, bands: int) -> Tensor:
 
 def _fit_outputs(name: str, weight: Tensor, fresh: Tensor, old: GeneratorSpec, new: GeneratorSpec) -> Tensor:
     """Fit an entry of the last layer to other bands and classes; what is new keeps its random start."""
-    if name.startswith("finish."):  # it starts anew, as the identity, behind a last layer that was fitted
-        return fresh
     # Of the U-Net's transposed convolution the outputs are the second dimension; a shuffle has four of each.
     transposed = name.startswith("up.0.") and new.upsample == "transpose" and weight.dim() == 4
     phases = 4 if name.startswith("up.0.") and new.upsample == "shuffle" else 1
