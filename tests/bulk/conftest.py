@@ -19,6 +19,7 @@ from sat2map.bulk.run import run_bulk
 from sat2map.bulk.tasks import Plan, plan_tasks
 from sat2map.bulk.work import WorkOptions
 from sat2map.data.synthetic import draw_town
+from sat2map.engines import EngineOptions
 from sat2map.files import sha256_of
 from sat2map.model_file import ModelHeader, save_model
 from sat2map.nets import build_generator
@@ -78,7 +79,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def options(model: Path, tmp_path: Path) -> WorkOptions:
     """How the jobs of these tests are done, into the folder `maps`."""
     return WorkOptions(
-        tmp_path / "maps", model, sha256_of(model), engine="torch", device="cpu", precision="fp32", threads=1
+        tmp_path / "maps",
+        model,
+        sha256_of(model),
+        how=EngineOptions("torch", "cpu", precision="fp32", threads=1),
     )
 
 
@@ -93,7 +97,7 @@ def plainly(plan: Plan, model: Path, tmp_path_factory: pytest.TempPathFactory) -
     """Every output of an undisturbed run in this process, by name."""
     folder = tmp_path_factory.mktemp("plainly") / "maps"
     options = WorkOptions(
-        folder, model, sha256_of(model), engine="torch", device="cpu", precision="fp32", threads=1
+        folder, model, sha256_of(model), how=EngineOptions("torch", "cpu", precision="fp32", threads=1)
     )
     run_bulk(plan, options)
     return _outputs(folder)

@@ -243,11 +243,12 @@ from pathlib import Path
 from sat2map.bulk.run import run_bulk
 from sat2map.bulk.tasks import plan_tasks
 from sat2map.bulk.work import WorkOptions
+from sat2map.engines import EngineOptions
 torch.set_num_threads(1)
 photos, folder, model, sha256 = sys.argv[1:]
 plan = plan_tasks([str(path) for path in sorted(Path(photos).glob("*.tif"))], cut=640)
 options = WorkOptions(
-    Path(folder), Path(model), sha256, engine="torch", device="cpu", precision="fp32", threads=1
+    Path(folder), Path(model), sha256, how=EngineOptions("torch", "cpu", precision="fp32", threads=1)
 )
 run_bulk(plan, options, shard=(0, 1), progress=lambda record, done, total: print(done, flush=True))
 """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from sat2map.engines import EngineName
+from sat2map.engines import EngineName, EngineOptions
 from sat2map.errors import SettingsError
 from sat2map.settings import Device, Precision
 
@@ -68,11 +68,7 @@ class BulkWords:
             folder=folder,
             model=model,
             model_sha256=sha256_of(model),
-            engine=self.engine,
-            device=self.device,
-            mode=self.mode,
-            precision=self.precision,
-            threads=self.threads,
+            how=EngineOptions(self.engine, self.device, self.mode, self.precision, self.threads),
             tta=self.tta,
             bands=rasters.bands,
             scale=rasters.scale,

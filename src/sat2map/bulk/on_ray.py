@@ -59,11 +59,11 @@ class RayBackend:
             options,
             folder=options.folder.absolute(),
             model=options.model.absolute(),
-            threads=options.threads or 1,
+            how=replace(options.how, threads=options.how.threads or 1),
         )
         started = not ray.is_initialized()
         if started:
-            self._join(options.threads)
+            self._join(options.how.threads)
         try:
             yield from self._stream(options, tasks)
         finally:
@@ -94,9 +94,9 @@ class RayBackend:
         from ray.exceptions import RayError
 
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        gpus = 1 if options.device == "cuda" else 0
+        gpus = 1 if options.how.device == "cuda" else 0
         there = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        most = int(there.get("GPU", 0)) if gpus else int(there.get("CPU", 1)) // options.threads
+        most = int(there.get("GPU", 0)) if gpus else int(there.get("CPU", 1)) // options.how.threads
         if gpus and not most:
             raise SettingsError(f"--ray {self._address}: the cluster has no GPU for --device cuda")
         workers = max(1, min(self._workers or most, len(tasks)))
@@ -109,7 +109,7 @@ class RayBackend:
                 RayWorker,  # type: ignore[arg-type] # a class makes actors
                 fn_constructor_args=(options,),
                 compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
-                num_cpus=options.threads,
+                num_cpus=options.how.threads,
                 num_gpus=gpus or None,
             )
             try:

@@ -11,12 +11,10 @@ from typing import Any, Literal
 
 from sat2map.bulk.manifest import MAX_ATTEMPTS, Attempts, Record, stamp_of
 from sat2map.bulk.tasks import Task
-from sat2map.engines import EngineName
+from sat2map.engines.options import DEFAULTS, EngineOptions
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.files import sha256_of
 from sat2map.geo.recognise import is_raster
-from sat2map.model_file import InferenceMode
-from sat2map.settings import Device, Precision
 from sat2map.translate import Translator
 from sat2map.translate.images import Job, translate_image
 
@@ -31,11 +29,7 @@ class WorkOptions:
         folder: Where outputs go.
         model: The model file.
         model_sha256: Its checksum.
-        engine: What runs it.
-        device: Where.
-        mode: `eval` or `paper`; None: what the model file says.
-        precision: Arithmetic.
-        threads: CPU threads; 0: one a core.
+        how: How it runs.
         tta: Average over the eight symmetries.
         bands: Bands of rasters to read.
         scale: Limits of the bands.
@@ -46,11 +40,7 @@ class WorkOptions:
     folder: Path
     model: Path
     model_sha256: str = ""
-    engine: EngineName = "auto"
-    device: Device = "auto"
-    mode: InferenceMode | None = None
-    precision: Precision = "auto"
-    threads: int = 0
+    how: EngineOptions = DEFAULTS
     tta: bool = False
     bands: tuple[int, ...] | None = None
     scale: tuple[float, ...] | None = None
@@ -61,9 +51,9 @@ class WorkOptions:
         """Return what decides the outputs: with anything else, a job in the same folder is another job."""
         return {
             "model": self.model_sha256,
-            "engine": self.engine,
-            "mode": self.mode,
-            "precision": self.precision,
+            "engine": self.how.engine,
+            "mode": self.how.mode,
+            "precision": self.how.precision,
             "tta": self.tta,
             "bands": self.bands and list(self.bands),
             "scale": self.scale and list(self.scale),
@@ -82,15 +72,7 @@ class Worker:
             Sat2MapError: It cannot be used here.
         """
         self._options = options
-        self._translator = Translator.open(
-            options.model,
-            engine=options.engine,
-            device=options.device,
-            mode=options.mode,
-            precision=options.precision,
-            threads=options.threads,
-            tta=options.tta,
-        )
+        self._translator = Translator.open(options.model, options.how, tta=options.tta)
         self._process = socket.gethostname(), os.getpid()
 
     def __call__(self, task: Task) -> Record:
