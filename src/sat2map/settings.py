@@ -23,7 +23,6 @@ Direction = Literal["source-to-target", "target-to-source"]
 Architecture = Literal["unet", "resnet6", "resnet9", "global", "tutorial"]
 Norm = Literal["batch", "instance", "group", "none"]
 Upsample = Literal["transpose", "resize", "shuffle"]
-Augment = Literal["none", "flip", "symmetries", "scales"]
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -101,8 +100,8 @@ class TrainSettings(BaseModel):
         286, ge=16, description="Side to which training images are resized before the crop (px)."
     )
     crop_size: int = Field(256, ge=16, description="Side of the random crop that a training step sees (px).")
-    augment: Augment = Field(
-        "flip", description="Random mirror, one of the eight right-angle symmetries, or those and a scale."
+    augment: Literal["none", "flip", "symmetries"] = Field(
+        "flip", description="Random mirror, or one of the eight right-angle symmetries."
     )
     color_jitter: float = Field(
         0.0, ge=0, le=0.5, description="Random gain and offset of the source's bands (share of the range)."

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sat2map.data.augment import Augment, augment, jitter_colors
 
-KINDS: tuple[Augment, ...] = ("none", "flip", "symmetries", "scales")
+KINDS: tuple[Augment, ...] = ("none", "flip", "symmetries")
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -67,8 +67,7 @@ def test_a_result_is_one_of_the_eight_symmetries_of_a_crop(kind: Augment, crop: 
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"),
-    [("none", {0}), ("flip", {0, 4}), ("symmetries", set(range(8))), ("scales", set(range(8)))],
+    ("kind", "expected"), [("none", {0}), ("flip", {0, 4}), ("symmetries", set(range(8)))]
 )
 def test_each_kind_draws_all_of_its_symmetries(kind: Augment, expected: set[int]) -> None:
     results = augment(positions(200, 9, 11), 4, kind, seeded()).numpy()

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,14 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from sat2map.data.augment import augment
 from sat2map.data.cache import open_cache
 from sat2map.data.pairs import find_pairs, read_pair
-from sat2map.data.shards import pack
 from sat2map.data.synthetic import write_towns
 from sat2map.errors import DataError, RunError, SettingsError, TrainingError
 from sat2map.metrics import l1
 from sat2map.model_file import read_header, read_weights
 from sat2map.settings import TrainSettings, load_settings
-from sat2map.training import batches, loop, setup
+from sat2map.training import loop, setup
 from sat2map.training.batches import Batches
 from sat2map.training.journal import read_metrics
 from sat2map.training.loop import resume, train
@@ -250,34 +247,6 @@ def test_epochs_differ_in_their_order(settings: Make) -> None:
     ready = setup.set_up(settings(load_size=32, augment="none", color_jitter=0))
     first, second = (torch.cat([ready.batches(step).target for step in range(i, i + 5)]) for i in (0, 5))
     assert not torch.equal(first, second)
-
-
-def test_scales_draw_the_pairs_at_five_sizes_of_which_load_size_is_the_commonest(
-    settings: Make, pairs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[np.ndarray[Any, Any]] = []
-
-    def spy(drawn: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
-        seen.extend(drawn.numpy())
-        return augment(drawn, *rest, **more)
-
-    monkeypatch.setattr(batches, "augment", spy)
-    ready = setup.set_up(settings(load_size=40, augment="scales"))
-    for step in range(70):
-        assert ready.batches(step).source.shape == (2, 3, 32, 32)
-    count = Counter(len(one) for one in seen)
-    assert sorted(count) == [32, 36, 40, 44, 50]
-    assert count.most_common(1)[0][0] == 40
-    train_pairs = find_pairs(pairs)["train"]
-    for size in count:
-        there = {one.tobytes() for one in np.array(open_cache(train_pairs, size).pixels)}
-        assert {one.tobytes() for one in seen if len(one) == size} <= there
-
-
-def test_scales_of_shards_are_refused(settings: Make, pairs: Path, tmp_path: Path) -> None:
-    pack(pairs, tmp_path / "shards")
-    with pytest.raises(SettingsError, match="augment 'scales' needs image files"):
-        setup.set_up(settings(data=tmp_path / "shards", augment="scales"))
 
 
 def test_target_to_source_trains_the_other_way_round(settings: Make, pairs: Path) -> None:

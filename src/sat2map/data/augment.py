@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from sat2map.settings import Augment
+Augment = Literal["none", "flip", "symmetries"]
 
-# Of load size, as `scales` draws them. Real maps are drawn at one scale, so that is the commonest.
-SCALES = (0.8, 0.9, 1.0, 1.0, 1.0, 1.1, 1.25)
 
 ALL = slice(None)
 
@@ -31,7 +31,7 @@ def augment(
         pairs: uint8 (n, h, w, bands); the bands of both images.
         crop: Side of the crop (px), at most h and w.
         kind: `none` only crops, `flip` mirrors half of them left to right (the paper's), `symmetries` draws
-            one of the eight symmetries of the square, and so does `scales`: its scale is in `pairs` already.
+            one of the eight symmetries of the square.
         generator: Source of randomness, on the CPU.
         batch: How many pairs are drawn for; None: as many as are given.
         rows: Which of them are given.
@@ -47,9 +47,7 @@ def augment(
 
     top, left = draw(height - crop + 1), draw(width - crop + 1)
     mirror = draw(2) if kind != "none" else torch.zeros(n, 1, 1, dtype=torch.long, device=device)
-    upend, transpose = (
-        (draw(2), draw(2)) if kind in ("symmetries", "scales") else (torch.zeros_like(mirror),) * 2
-    )
+    upend, transpose = (draw(2), draw(2)) if kind == "symmetries" else (torch.zeros_like(mirror),) * 2
 
     side = torch.arange(crop, device=device)
     i, j = side.view(1, -1, 1), side.view(1, 1, -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -45,11 +45,10 @@ class Batches:
         palette: Palette | None,
         device: torch.device,
         team: Team = ALONE,
-        scaled: Sequence[PairCache | ShardStream] = (),
     ) -> None:
         self._settings = settings
         self._source_bands = pairs.source_bands
-        self._choosers = [_chooser(one, settings.seed, device) for one in scaled or [pairs]]
+        self._choose = _chooser(pairs, settings.seed, device)
         self._lookup = None if palette is None else torch.from_numpy(palette.lookup()).to(device)
         self._device = device
         self.size = min(settings.batch_size, len(pairs))
@@ -65,10 +64,7 @@ class Batches:
         """Return the batch of a step, or this process's rows of it, on the device."""
         settings = self._settings
         epoch, i = divmod(step, self.per_epoch)
-        scale = torch.randint(
-            len(self._choosers), (), generator=generator_for(settings.seed, "scale", step)
-        ).item()
-        chosen = self._choosers[int(scale)](epoch, range(i * self.size, (i + 1) * self.size)[self._rows])
+        chosen = self._choose(epoch, range(i * self.size, (i + 1) * self.size)[self._rows])
         generator = generator_for(settings.seed, "augment", step)
         part: dict[str, Any] = {"batch": self.size, "rows": self._rows}
         pairs = augment(chosen, settings.crop_size, settings.augment, generator, **part)

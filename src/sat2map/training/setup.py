@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from sat2map.data.augment import SCALES
 from sat2map.data.cache import PairCache, open_cache
 from sat2map.data.pairs import find_pairs, first_strays
 from sat2map.data.shards import find_index
@@ -70,7 +69,7 @@ def set_up(settings: TrainSettings, start: Start | None = None, team: Team = ALO
             f"palette '{palette.name}' needs 3 target bands, not {spec.target_bands}: set palette to 'none'"
         )
     with team.first_on_machine():
-        train, val, scaled = _open_data(settings)
+        train, val = _open_data(settings)
     networks = make_networks(settings, spec, device)
     if start:
         start.put_into(networks, spec)
@@ -101,24 +100,19 @@ def set_up(settings: TrainSettings, start: Start | None = None, team: Team = ALO
         device=device,
         dtype=pick_precision(settings.precision, device),
         networks=networks,
-        batches=Batches(train, settings, palette, device, team, scaled),
+        batches=Batches(train, settings, palette, device, team),
         team=team,
         class_weights=weights,
         header=header,
     )
 
 
-def _open_data(settings: TrainSettings) -> tuple[PairCache | ShardStream, PairCache, list[PairCache]]:
-    """Return the pairs to train on, those to validate on, and the former at each scale that is drawn."""
+def _open_data(settings: TrainSettings) -> tuple[PairCache | ShardStream, PairCache]:
+    """Return the pairs to train on and those to validate on."""
     bands = (settings.source_bands, settings.target_bands)
     index = find_index(settings.data)
     if index is not None:
-        if settings.augment == "scales":
-            raise SettingsError(
-                f"augment 'scales' needs image files, but {settings.data} holds shards of one size: "
-                "use 'symmetries'"
-            )
-        shards, val = open_shards(
+        return open_shards(
             index,
             (settings.load_size, settings.image_size),
             direction=settings.direction,
@@ -126,7 +120,6 @@ def _open_data(settings: TrainSettings) -> tuple[PairCache | ShardStream, PairCa
             seed=settings.seed,
             workers=settings.workers,
         )
-        return shards, val, []
     splits = find_pairs(
         settings.data,
         group_column=settings.group_column,
@@ -144,14 +137,7 @@ def _open_data(settings: TrainSettings) -> tuple[PairCache | ShardStream, PairCa
             splits[split], size, direction=settings.direction, bands=bands, workers=settings.workers
         )
 
-    scales = SCALES if settings.augment == "scales" else ()
-    sizes = [max(settings.crop_size, round(settings.load_size * scale)) for scale in scales]
-    scaled = {size: cache("train", size) for size in sorted(set(sizes))}
-    return (
-        cache("train", settings.load_size),
-        cache("val", settings.image_size),
-        [scaled[size] for size in sizes],
-    )
+    return cache("train", settings.load_size), cache("val", settings.image_size)
 
 
 @dataclass(frozen=True)
