@@ -9,14 +9,15 @@ import argparse
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from sat2map.evaluation import draw_examples, evaluate, print_evaluation
 from sat2map.model_file import read_header, read_weights, save_model
-from sat2map.pixels import write_image
-from sat2map.training.samples import draw_grid
+from sat2map.training.samples import HEADINGS, draw_grid
 
 ROOT = Path(__file__).parents[1]
 BUNDLED = ROOT / "src" / "sat2map" / "weights" / "maps.safetensors"
+FIGURE = ROOT / "docs" / "figures" / "samples.jpg"
 SCORES = ROOT / "docs" / "figures" / "release.json"
 NOTES = (
     "Trained on the maps data set of the pix2pix paper: photos and maps of New York, 2.1 m a pixel. "
@@ -25,12 +26,11 @@ NOTES = (
 
 
 def main() -> None:
-    """Halve the weights, score them, and put both in their places."""
+    """Halve the weights, score and draw them, and put all of it in its place."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--group-column", help="CSV column of places.")
-    parser.add_argument("--examples", type=Path, help="Folder for pictures of the best and worst.")
     args = parser.parse_args()
 
     header, weights = read_header(args.model), read_weights(args.model)
@@ -45,10 +45,10 @@ def main() -> None:
     from rich.console import Console
 
     print_evaluation(evaluation, Console())
-    if args.examples:
-        for example in draw_examples(evaluation, BUNDLED, args.data):
-            grid = draw_grid([(example.source, example.fake, example.target)])
-            write_image(args.examples / f"{example.kind}.png".replace(" ", "-"), grid)
+    drawn = [(e.source, e.fake, e.target) for e in draw_examples(evaluation, BUNDLED, args.data)]
+    # Best, median and worst, two of each: a row a kind.
+    rows = [[*left, *right] for left, right in zip(drawn[::2], drawn[1::2], strict=True)]
+    Image.fromarray(draw_grid(rows, HEADINGS * 2)).save(FIGURE, quality=85, subsampling=0)
 
 
 if __name__ == "__main__":
