@@ -9,7 +9,8 @@ from torch import Tensor
 
 Augment = Literal["none", "flip", "symmetries"]
 
-
+# How many values mirror, upend and transpose each can take.
+TURNS: dict[Augment, tuple[int, int, int]] = {"none": (1, 1, 1), "flip": (2, 1, 1), "symmetries": (2, 2, 2)}
 ALL = slice(None)
 
 
@@ -42,12 +43,11 @@ def augment(
     n, height, width, _ = pairs.shape
     device = pairs.device
 
-    def draw(high: int) -> Tensor:
-        return torch.randint(high, (batch or n, 1, 1), generator=generator)[rows].to(device)
-
-    top, left = draw(height - crop + 1), draw(width - crop + 1)
-    mirror = draw(2) if kind != "none" else torch.zeros(n, 1, 1, dtype=torch.long, device=device)
-    upend, transpose = (draw(2), draw(2)) if kind == "symmetries" else (torch.zeros_like(mirror),) * 2
+    # Top, left, mirror, upend, transpose: how many values each can take.
+    choices = [height - crop + 1, width - crop + 1, *TURNS[kind]]
+    drawn = [torch.randint(high, (batch or n, 1, 1), generator=generator)[rows] for high in choices]
+    # To a GPU in one copy, not five.
+    top, left, mirror, upend, transpose = torch.stack(drawn).to(device, non_blocking=True)
 
     side = torch.arange(crop, device=device)
     i, j = side.view(1, -1, 1), side.view(1, 1, -1)
@@ -81,11 +81,9 @@ def jitter_colors(
         return source
     n, bands = source.shape[:2]
 
-    def draw(bands: int) -> Tensor:
-        drawn = torch.rand(batch or n, bands, 1, 1, generator=generator)[rows]
-        return ((2 * drawn - 1) * strength).to(source.device)
-
+    sizes = [1, bands, 1, bands]
+    drawn = [torch.rand(batch or n, size, 1, 1, generator=generator)[rows] for size in sizes]
+    moved = ((2 * torch.cat(drawn, dim=1) - 1) * strength).to(source.device, non_blocking=True)
+    all_gain, gain, all_offset, offset = torch.split(moved, sizes, dim=1)
     # The whole image varies more than one band against another, as light does.
-    gain = 1 + 0.75 * draw(1) + 0.25 * draw(bands)
-    offset = 0.75 * draw(1) + 0.25 * draw(bands)
-    return (source * gain + offset).clamp(-1, 1)
+    return (source * (1 + 0.75 * all_gain + 0.25 * gain) + 0.75 * all_offset + 0.25 * offset).clamp(-1, 1)
