@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def refuse_paper_mode(model: Path, header: ModelHeader) -> None:
         )
 
 
-class GraphEngine:
+class GraphEngine(ABC):
     """What engines that run graphs have in common: a graph takes numbers, or pixels as they are.
 
     Attributes:
@@ -92,8 +93,9 @@ class GraphEngine:
             return self._run(pixels)[0].astype(np.uint8, copy=False)
         return from_unit(self(to_unit(pixels))[:, : self.header.generator.target_bands])
 
+    @abstractmethod
     def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.generic]]:
-        raise NotImplementedError
+        """Give the graph its input and return its outputs."""
 
 
 def run_on_pixels(run: Run, source: NDArray[np.float32]) -> NDArray[np.float32]:
