@@ -1,6 +1,7 @@
 """Makes the generator that ships in the package from a trained one: fp16 weights, scored as they ship.
 
-Run it as `python tools/bundle.py runs/release/best.safetensors --data DIR --group-column group`.
+Run it as `python tools/bundle.py runs/release/best.safetensors --data DIR --group-column group`. Of several
+generators of one training the weights are averaged (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima").
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from sat2map.evaluation import draw_examples, evaluate, print_evaluation
 from sat2map.model_file import read_header, read_weights, save_model
@@ -25,16 +27,26 @@ NOTES = (
 )
 
 
+def average(models: list[Path]) -> dict[str, Tensor]:
+    """Return the mean of each weight and running statistic, and of what only counts the last."""
+    every = [read_weights(model) for model in models]
+    return {
+        name: torch.stack([weights[name] for weights in every]).mean(0) if t.is_floating_point() else t
+        for name, t in every[-1].items()
+    }
+
+
 def main() -> None:
     """Halve the weights, score and draw them, and put all of it in its place."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("models", type=Path, nargs="+", help="From the first to the last of one training.")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--group-column", help="CSV column of places.")
     args = parser.parse_args()
 
-    header, weights = read_header(args.model), read_weights(args.model)
-    halves = {name: t.half() if t.is_floating_point() else t for name, t in weights.items()}
+    header = read_header(args.models[-1])
+    assert all(read_header(model).generator == header.generator for model in args.models), "unlike networks"
+    halves = {name: t.half() if t.is_floating_point() else t for name, t in average(args.models).items()}
     assert all(torch.isfinite(half).all() for half in halves.values()), "a weight does not fit into fp16"
     save_model(BUNDLED, halves, header.model_copy(update={"notes": NOTES, "scores": {}}))
 
