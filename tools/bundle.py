@@ -1,7 +1,8 @@
 """Makes the generator that ships in the package from a trained one: fp16 weights, scored as they ship.
 
 Run it as `python tools/bundle.py runs/release/best.safetensors --data DIR --group-column group`. Of several
-generators of one training the weights are averaged (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima").
+generators with a common start the weights are averaged: Izmailov et al. 2018, "Averaging Weights Leads to Wider
+Optima"; Wortsman et al. 2022, "Model soups".
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def average(models: list[Path]) -> dict[str, Tensor]:
 def main() -> None:
     """Halve the weights, score and draw them, and put all of it in its place."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", type=Path, nargs="+", help="From the first to the last of one training.")
+    parser.add_argument("models", type=Path, nargs="+", help="Several are averaged; the last has the header.")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--group-column", help="CSV column of places.")
     args = parser.parse_args()
