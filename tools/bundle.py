@@ -1,8 +1,8 @@
 """Makes the generator that ships in the package from a trained one: fp16 weights, scored as they ship.
 
 Run it as `python tools/bundle.py runs/release/best.safetensors --data DIR --group-column group`. Of several
-generators with a common start the weights are averaged: Izmailov et al. 2018, "Averaging Weights Leads to Wider
-Optima"; Wortsman et al. 2022, "Model soups".
+generators with a common start the weights are averaged: Izmailov et al. 2018, "Averaging Weights Leads to
+Wider Optima"; Wortsman et al. 2022, "Model soups".
 """
 
 from __future__ import annotations
