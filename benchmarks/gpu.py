@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 
-from sat2map.bench.table import Bench, Row
+from benchmarks.table import Bench, Row
 from sat2map.data.pairs import find_pairs
 from sat2map.evaluation import evaluate
-from sat2map.model_file import read_header, read_weights
-from sat2map.nets import build_generator
+from sat2map.models.architectures.generators import build_generator
+from sat2map.models.model_file import read_header, read_weights
 from sat2map.runtime import autocast, pick_device, pick_precision
 from sat2map.settings import load_settings
 from sat2map.training.loop import train

@@ -28,10 +28,10 @@ from service_process import png_of_town, run_clients, running_service, translate
 
 def engine_rate(model: Path, seconds: float, batch: int) -> float:
     """Return images/s of the engine alone, on uint8 arrays: the best of one by one, batches, and streams."""
-    from sat2map.data.synthetic import draw_town
-    from sat2map.engines import open_engine
-    from sat2map.engines.machine import default_threads
-    from sat2map.translate import Translator
+    from sat2map.inference import Translator
+    from sat2map.inference.backends import open_engine
+    from sat2map.inference.backends.machine import default_threads
+    from sat2map.synthetic.towns import draw_town
 
     town = draw_town(1, size=256).source
     whole = Translator(open_engine(model, pictures=True))
@@ -87,9 +87,9 @@ def _cpu(process: int) -> float:
 
 def stages(model: Path, body: bytes) -> dict[str, float]:
     """Return the milliseconds of CPU that each step takes by itself, with nothing else under way."""
-    from sat2map.serve.answers import encode
+    from sat2map.inference import Translator
+    from sat2map.serve.responses import encode
     from sat2map.serve.uploads import decode
-    from sat2map.translate import Translator
 
     translator = Translator.open(model, threads=1, pictures=True)
     source = decode(body, pixels=10**7).pixels

@@ -62,7 +62,7 @@ def draw(path: Path, side: int) -> None:
     import rasterio
     from rasterio.windows import Window
 
-    from sat2map.data.synthetic import draw_town
+    from sat2map.synthetic.towns import draw_town
 
     town = np.moveaxis(draw_town(7, size=PIECE).source, -1, 0)
     transform = rasterio.Affine(2.1, 0, 400_000, 0, -2.1, 5_800_000)
@@ -78,8 +78,8 @@ def draw(path: Path, side: int) -> None:
 
 def measure(model: Path, raster: Path, output: Path) -> dict[str, float]:
     """Translate, and return what it cost."""
-    from sat2map.geo.translate import RasterOptions, translate_raster
-    from sat2map.translate import Translator
+    from sat2map.geo.translate_raster import RasterOptions, translate_raster
+    from sat2map.inference import Translator
 
     result = translate_raster(Translator.open(model), raster, output, RasterOptions(resolution="source"))
     return {

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-COMMAND = "import sys, tyro; from sat2map.serve.commands import serve; tyro.cli(serve, args=sys.argv[1:])"
+COMMAND = "import sys, tyro; from sat2map.cli.serve import serve; tyro.cli(serve, args=sys.argv[1:])"
 
 
 @contextlib.contextmanager
@@ -69,7 +69,7 @@ def run_clients(url: str, count: int, client: Callable[[HTTPConnection], None]) 
 
 def png_of_town(side: int) -> bytes:
     """Return a drawn town as a PNG."""
-    from sat2map.data.synthetic import draw_town
+    from sat2map.synthetic.towns import draw_town
 
     out = io.BytesIO()
     Image.fromarray(draw_town(1, size=side).source).save(out, "PNG")

@@ -62,7 +62,7 @@ def test_what_translating_needs_imports_no_torch(module: str) -> None:
 
 
 def test_the_check_of_imports_would_see_one() -> None:
-    assert "numpy" in modules_after("import sat2map.pixels")
+    assert "numpy" in modules_after("import sat2map.images.pixels")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

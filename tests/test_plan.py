@@ -8,15 +8,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sat2map.engines.torch import TorchEngine
 from sat2map.errors import SettingsError
-from sat2map.model_file import ModelHeader
-from sat2map.nets import build_generator
+from sat2map.inference import Translator
+from sat2map.inference.backends.torch import TorchEngine
+from sat2map.inference.speeds import Speeds, measure, pick_machine
+from sat2map.inference.tiling import Grid
+from sat2map.models.architectures.generators import build_generator
+from sat2map.models.model_file import ModelHeader
 from sat2map.plan import JobPlan, describe_plan, plan_job
 from sat2map.settings import GeneratorSpec
-from sat2map.speeds import Speeds, measure, pick_machine
-from sat2map.translate import Translator
-from sat2map.translate.tiling import Grid
 
 GRID = Grid(512, 384)
 # In pixels a second; half a byte a pixel of source.

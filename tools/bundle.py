@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from sat2map.evaluation import draw_examples, evaluate, print_evaluation
-from sat2map.model_file import read_header, read_weights, save_model
+from sat2map.models.model_file import read_header, read_weights, save_model
 from sat2map.training.samples import HEADINGS, draw_grid
 
 ROOT = Path(__file__).parents[1]

@@ -1,5 +1,5 @@
 """Owns `python -m sat2map`."""
 
-from sat2map.cli import main
+from sat2map.cli.main import main
 
 main()

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sat2map.errors import SettingsError
-from sat2map.speeds import Speeds, measure, pick_machine
-from sat2map.translate import Translator
-from sat2map.translate.tiling import Grid
+from sat2map.inference import Translator
+from sat2map.inference.speeds import Speeds, measure, pick_machine
+from sat2map.inference.tiling import Grid
 
 STRIPS_IN_MEMORY = 3  # rows of tiles: one read ahead, one at work, one being written
 CUT = 8192  # px; side of the windows that large rasters are cut into
@@ -141,7 +141,7 @@ def plan(
         mbit: Speed at which each machine gets the source (Mbit/s).
         price_hour: Price of a machine for an hour, in any currency.
     """
-    from sat2map.bundled import bundled_model
+    from sat2map.models.bundled import bundled_model
 
     translator = Translator.open(model or bundled_model())
     here = measure(translator)

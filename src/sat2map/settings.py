@@ -34,7 +34,7 @@ class GeneratorSpec(BaseModel):
     The last two fields are there for networks that come from other projects.
 
     Attributes:
-        architecture: A name of `sat2map.nets.GENERATORS`.
+        architecture: A name of `sat2map.models.architectures.generators.GENERATORS`.
         source_bands: Bands of the input.
         target_bands: Bands of the output.
         classes: Logits of map classes behind them; 0 for no such head.

@@ -15,15 +15,15 @@ pytest.importorskip("rasterio", reason="the geo extra is not installed")
 import rasterio
 from affine import Affine
 
-from sat2map.bulk.run import run_bulk
+from sat2map.bulk.pipeline import run_bulk
 from sat2map.bulk.tasks import Plan, plan_tasks
-from sat2map.bulk.work import WorkOptions
-from sat2map.data.synthetic import draw_town
-from sat2map.engines import EngineOptions
+from sat2map.bulk.worker import WorkOptions
 from sat2map.files import sha256_of
-from sat2map.model_file import ModelHeader, save_model
-from sat2map.nets import build_generator
+from sat2map.inference.backends import EngineOptions
+from sat2map.models.architectures.generators import build_generator
+from sat2map.models.model_file import ModelHeader, save_model
 from sat2map.settings import GeneratorSpec
+from sat2map.synthetic.towns import draw_town
 
 CUT = 640  # px; the largest raster below is cut into 2×2 windows
 

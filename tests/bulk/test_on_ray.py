@@ -12,9 +12,9 @@ import pytest
 
 from sat2map.bulk.manifest import Manifest, Record
 from sat2map.bulk.on_ray import RayBackend
-from sat2map.bulk.run import run_bulk
+from sat2map.bulk.pipeline import run_bulk
 from sat2map.bulk.tasks import Plan
-from sat2map.bulk.work import WorkOptions
+from sat2map.bulk.worker import WorkOptions
 from sat2map.errors import ModelFileError, SettingsError
 
 pytest.importorskip("ray", reason="the ray extra is not installed")

@@ -16,7 +16,7 @@ from sat2map.data import cache
 from sat2map.data.cache import cache_folder, open_cache
 from sat2map.data.pairs import Pair, find_pairs, read_pair
 from sat2map.errors import DataError, ImageError, OutputError
-from sat2map.pixels import resize
+from sat2map.images.pixels import resize
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from sat2map.data.cache import open_cache
 from sat2map.data.pairs import find_pairs
 from sat2map.data.shards import ShardIndex, ShardReader, find_index, pack, read_index
 from sat2map.data.stream import ShardStream, open_shards
-from sat2map.data.synthetic import write_towns
 from sat2map.errors import DataError, OutputError
 from sat2map.settings import TrainSettings, load_settings
+from sat2map.synthetic.towns import write_towns
 from sat2map.training import loop
 from sat2map.training.checkpoint import CHECKPOINT
 
@@ -194,7 +194,7 @@ def tiny(data: Path, run: Path) -> TrainSettings:
 def test_training_on_shards_is_resumed_at_the_sample(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sat2map.report.write_run_report", lambda run: run)
+    monkeypatch.setattr("sat2map.evaluation.report.write_run_report", lambda run: run)
     quiet = Console(file=io.StringIO())
     straight = tiny(packed, tmp_path / "straight")
     assert loop.train(straight, console=quiet).finished

@@ -18,12 +18,14 @@ import pytest
 import torch
 from PIL import Image
 
-from sat2map import cli, commands
-from sat2map.data.synthetic import write_towns
-from sat2map.model_file import ModelHeader, save_model
-from sat2map.nets import build_generator, init_weights
-from sat2map.palette import Palette
+from sat2map.cli import dispatch as commands
+from sat2map.cli import main as cli
+from sat2map.images.palette import Palette
+from sat2map.models.architectures.blocks import init_weights
+from sat2map.models.architectures.generators import build_generator
+from sat2map.models.model_file import ModelHeader, save_model
 from sat2map.settings import GeneratorSpec, TrainSettings
+from sat2map.synthetic.towns import write_towns
 from sat2map.training import loop, setup
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +41,7 @@ NOT_RUN = {
     r"sat2map serve\b": "runs until it is stopped; tests/serve runs it",
     r"(curl|docker|qgis|tensorboard|torchrun|kubectl|uvicorn|locust) ": "another program",
     r"(gdal\w*|ogr\w*|rio|ray|sbatch|srun) ": "another program",
-    r"sat2map bench\b": "measures for minutes; tests/test_bench.py",
+    r"sat2map bench\b": "measures for minutes; tests/benchmarks/test_benchmarks.py",
     r"sat2map export .*int8": "calibrates for a minute; tests/export runs it",
     r"sat2map (bulk|tiles|data rasters|data osm|data from-rasters)\b": "needs rasters; its own tests run it",
     r"python -m (build|zipfile)|\.ci/": "builds; test_wheel does",
@@ -108,7 +110,7 @@ def write_picture(path: Path) -> None:
 
 def write_checkpoint(path: Path) -> None:
     """Write a checkpoint as pytorch-CycleGAN-and-pix2pix does."""
-    from sat2map.export.cyclegan import export_cyclegan
+    from sat2map.export.pytorch_cyclegan import export_cyclegan
 
     spec = GeneratorSpec(architecture="resnet6", width=4, norm="instance")
     save_model(path.with_suffix(".tmp"), build_generator(spec).state_dict(), ModelHeader(generator=spec))
@@ -138,8 +140,8 @@ def desk(tmp_path: Path, towns: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(loop, "train", train)
     monkeypatch.setattr(setup, "dry_run", lambda settings, **o: real_dry_run(shortened(settings), **o))
-    monkeypatch.setattr("sat2map.report.write_run_report", lambda run: run / "report.html")
-    for module in ("sat2map.bundled", "sat2map.hub.fetch"):
+    monkeypatch.setattr("sat2map.evaluation.report.write_run_report", lambda run: run / "report.html")
+    for module in ("sat2map.models.bundled", "sat2map.models.hub.fetch"):
         monkeypatch.setattr(f"{module}.bundled_model", lambda: tmp_path / "model.safetensors")
     monkeypatch.chdir(tmp_path)
     shutil.copytree(towns, tmp_path / "pairs")
@@ -151,7 +153,7 @@ def desk(tmp_path: Path, towns: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _weights(model: Path) -> dict[str, torch.Tensor]:
-    from sat2map.model_file import read_weights
+    from sat2map.models.model_file import read_weights
 
     return read_weights(model)
 

@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sat2map.model_file import ModelHeader
-from sat2map.palette import Palette
-from sat2map.pixels import from_unit, to_unit
+from sat2map.images.palette import Palette
+from sat2map.images.pixels import from_unit, to_unit
+from sat2map.inference import Translator
+from sat2map.models.model_file import ModelHeader
 from sat2map.settings import GeneratorSpec
-from sat2map.translate import Translator
 
 Pixels = NDArray[np.uint8]
 SIZE = 32

@@ -11,11 +11,11 @@ from rich.console import Console
 from sat2map.data.pairs import find_pairs
 from sat2map.errors import ModelFileError, SettingsError
 from sat2map.evaluation import column_names, evaluate, print_evaluation
-from sat2map.evaluation.words import caveats, verdict
-from sat2map.model_file import ModelHeader
-from sat2map.palette import Palette
+from sat2map.evaluation.formatting import caveats, verdict
+from sat2map.images.palette import Palette
+from sat2map.inference import Translator
+from sat2map.models.model_file import ModelHeader
 from sat2map.settings import GeneratorSpec
-from sat2map.translate import Translator
 
 MAPS = Palette.load("maps")
 HEAD = "class head"

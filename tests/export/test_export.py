@@ -11,9 +11,6 @@ import onnxruntime
 import pytest
 import torch
 
-from sat2map.data.synthetic import write_towns
-from sat2map.engines import open_engine
-from sat2map.engines.onnx import OnnxEngine
 from sat2map.errors import (
     DataError,
     ImageError,
@@ -23,12 +20,15 @@ from sat2map.errors import (
     SettingsError,
 )
 from sat2map.export import SUFFIXES, Format, default_output, export_model
-from sat2map.graph.metadata import read_metadata
-from sat2map.model_file import HEADER_KEY, ModelHeader, read_header, save_model
-from sat2map.nets import build_generator
-from sat2map.palette import Palette
-from sat2map.pixels import from_unit, to_unit
+from sat2map.images.palette import Palette
+from sat2map.images.pixels import from_unit, to_unit
+from sat2map.inference.backends import open_engine
+from sat2map.inference.backends.onnx_runtime import OnnxEngine
+from sat2map.models.architectures.generators import build_generator
+from sat2map.models.model_file import HEADER_KEY, ModelHeader, read_header, save_model
+from sat2map.models.onnx.metadata import read_metadata
 from sat2map.settings import GeneratorSpec
+from sat2map.synthetic.towns import write_towns
 
 SPEC = GeneratorSpec(width=8, depth=3, classes=4)
 EXACT = ("onnx", "openvino", "pt2")
@@ -228,7 +228,7 @@ def test_a_model_that_has_diverged_is_not_exported(tmp_path: Path) -> None:
 def test_an_existing_file_is_refused_before_any_work(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: Any
 ) -> None:
-    monkeypatch.setattr("sat2map.export.export.find_pictures", None)
+    monkeypatch.setattr("sat2map.export.formats.find_pictures", None)
     output = tmp_path / f"x{SUFFIXES[to]}"
     output.write_text("mine")
     with pytest.raises(OutputError, match=r"exists: give --output another name, or add --overwrite"):
@@ -280,7 +280,9 @@ def test_what_makes_a_format_is_named_where_it_is_not_installed(
     import importlib.util
 
     real = importlib.util.find_spec
-    monkeypatch.setattr("sat2map.engines.find_spec", lambda name: None if name == hidden else real(name))
+    monkeypatch.setattr(
+        "sat2map.inference.backends.find_spec", lambda name: None if name == hidden else real(name)
+    )
     with pytest.raises(MissingExtraError, match="pip install 'sat2map"):
         export_model(model, to, tmp_path / "x.xml")
 

@@ -16,14 +16,14 @@ import rasterio
 from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
-from sat2map.data.synthetic import draw_town
-from sat2map.engines.torch import TorchEngine
-from sat2map.model_file import ModelHeader
-from sat2map.nets import build_generator
-from sat2map.palette import Palette
+from sat2map.images.palette import Palette
+from sat2map.inference import Translator
+from sat2map.inference.backends.torch import TorchEngine
+from sat2map.inference.tiling import Grid
+from sat2map.models.architectures.generators import build_generator
+from sat2map.models.model_file import ModelHeader
 from sat2map.settings import GeneratorSpec
-from sat2map.translate import Translator
-from sat2map.translate.tiling import Grid
+from sat2map.synthetic.towns import draw_town
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 UTM = "EPSG:32633"

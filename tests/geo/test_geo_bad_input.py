@@ -18,7 +18,7 @@ import rasterio
 from sat2map.errors import ImageError, ModelFileError, OutputError, SettingsError
 from sat2map.geo import gdal
 from sat2map.geo import read as reading
-from sat2map.geo.translate import RasterOptions, translate_raster
+from sat2map.geo.translate_raster import RasterOptions, translate_raster
 
 
 def refused(kind, words, translator, source, output, **options):
@@ -171,10 +171,10 @@ FULL_DISK = """
     import resource, sys
     import numpy as np
     from sat2map.errors import OutputError
-    from sat2map.geo.translate import RasterOptions, translate_raster
-    from sat2map.model_file import ModelHeader
+    from sat2map.geo.translate_raster import RasterOptions, translate_raster
+    from sat2map.models.model_file import ModelHeader
     from sat2map.settings import GeneratorSpec
-    from sat2map.translate import Translator
+    from sat2map.inference import Translator
 
     class Same:
         name = "same"

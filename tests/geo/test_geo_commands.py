@@ -9,9 +9,9 @@ import pytest
 import rasterio
 from PIL import Image
 
+from sat2map.cli import geo as commands
 from sat2map.errors import SettingsError
-from sat2map.geo import commands
-from sat2map.geo.recognise import is_raster, split_inputs
+from sat2map.geo.detect import is_raster, split_inputs
 
 
 def test_a_plain_photo_is_a_picture_whatever_its_suffix(tmp_path):

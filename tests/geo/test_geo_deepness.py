@@ -10,15 +10,15 @@ import onnxruntime
 import pytest
 import torch
 
-from sat2map.data.synthetic import draw_town
-from sat2map.engines.torch import TorchEngine
 from sat2map.errors import ModelFileError, OutputError
-from sat2map.geo.deepness import export_deepness
-from sat2map.model_file import ModelHeader, save_model
-from sat2map.nets import build_generator
-from sat2map.palette import Palette
+from sat2map.export.deepness import export_deepness
+from sat2map.images.palette import Palette
+from sat2map.inference import Translator
+from sat2map.inference.backends.torch import TorchEngine
+from sat2map.models.architectures.generators import build_generator
+from sat2map.models.model_file import ModelHeader, save_model
 from sat2map.settings import GeneratorSpec
-from sat2map.translate import Translator
+from sat2map.synthetic.towns import draw_town
 
 
 def model(path, classes, palette="maps"):

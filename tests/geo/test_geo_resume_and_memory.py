@@ -14,16 +14,16 @@ import pytest
 import rasterio
 
 from sat2map.errors import OutputError
-from sat2map.geo.translate import RasterOptions, translate_raster
+from sat2map.geo.translate_raster import RasterOptions, translate_raster
 
 WORK = textwrap.dedent("""
     import resource, sys, time
     from pathlib import Path
     import numpy as np
-    from sat2map.geo.translate import RasterOptions, translate_raster
-    from sat2map.model_file import ModelHeader
+    from sat2map.geo.translate_raster import RasterOptions, translate_raster
+    from sat2map.models.model_file import ModelHeader
     from sat2map.settings import GeneratorSpec
-    from sat2map.translate import Translator
+    from sat2map.inference import Translator
 
     class Slow:
         name = "slow"

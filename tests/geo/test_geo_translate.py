@@ -12,9 +12,9 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.transform import from_origin
 from rio_cogeo.cogeo import cog_validate
 
-from sat2map.geo.translate import RasterOptions, translate_raster
-from sat2map.translate.tiling import Grid
-from sat2map.translate.translator import Translator
+from sat2map.geo.translate_raster import RasterOptions, translate_raster
+from sat2map.inference.tiling import Grid
+from sat2map.inference.translator import Translator
 
 HERE = Affine(2.1, 0, 400_000, 0, -2.1, 5_000_000)
 

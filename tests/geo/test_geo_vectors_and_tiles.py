@@ -16,9 +16,9 @@ from pmtiles.reader import MmapSource, Reader
 
 from sat2map.errors import ImageError, OutputError, SettingsError
 from sat2map.geo.tiles import write_tiles
-from sat2map.geo.translate import RasterOptions, translate_raster
+from sat2map.geo.translate_raster import RasterOptions, translate_raster
 from sat2map.geo.vectorize import vectorize_raster
-from sat2map.palette import Palette
+from sat2map.images.palette import Palette
 
 LAND, BUILDING, ROAD, WATER = (232, 229, 223), (243, 241, 235), (254, 254, 254), (177, 208, 254)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 pytest.importorskip("fastapi")
 pytest.importorskip("rio_tiler")
 
-COMMAND = "import sys, tyro; from sat2map.serve.commands import serve; tyro.cli(serve, args=sys.argv[1:])"
+COMMAND = "import sys, tyro; from sat2map.cli.serve import serve; tyro.cli(serve, args=sys.argv[1:])"
 
 
 @dataclass
@@ -76,9 +76,9 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A U-Net with random weights; above 256 px it works in tiles."""
     import torch
 
-    from sat2map.model_file import ModelHeader, save_model
-    from sat2map.nets import build_generator
-    from sat2map.palette import Palette
+    from sat2map.images.palette import Palette
+    from sat2map.models.architectures.generators import build_generator
+    from sat2map.models.model_file import ModelHeader, save_model
     from sat2map.settings import GeneratorSpec
 
     torch.manual_seed(0)
@@ -98,7 +98,7 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def town() -> NDArray[np.uint8]:
     """A picture from above, uint8 (256, 256, 3)."""
-    from sat2map.data.synthetic import draw_town
+    from sat2map.synthetic.towns import draw_town
 
     return draw_town(7, size=256).source
 
@@ -109,7 +109,7 @@ def raster_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import rasterio
     from affine import Affine
 
-    from sat2map.data.synthetic import draw_town
+    from sat2map.synthetic.towns import draw_town
 
     outside = tmp_path_factory.mktemp("outside")
     folder = tmp_path_factory.mktemp("rasters")

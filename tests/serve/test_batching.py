@@ -9,7 +9,7 @@ import time
 import pytest
 
 from sat2map.serve.batching import Cancelled, Gate, Lane, Work
-from sat2map.serve.errors import BusyError
+from sat2map.serve.http_errors import BusyError
 
 
 class _Machine:

@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from sat2map.inference import Translator
+from sat2map.inference.tiling import Area
 from sat2map.serve.livemap import _mean
-from sat2map.serve.rasters import Piece, RasterFile, RasterFolder, fill
-from sat2map.translate import Translator
-from sat2map.translate.tiling import Area
+from sat2map.serve.raster_folder import Piece, RasterFile, RasterFolder, fill
 
 TOWN = "north--town"
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sat2map.commands import run
+from sat2map.cli.dispatch import run
+from sat2map.cli.serve import serve
 from sat2map.errors import SettingsError
-from sat2map.serve.commands import serve
-from sat2map.serve.models import parse_models
-from sat2map.serve.settings import Limits
-from sat2map.translate import Translator
+from sat2map.inference import Translator
+from sat2map.serve.serve_settings import Limits
+from sat2map.serve.served_models import parse_models
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_served_is_one_sentence(model_file: Path, tmp_path: Path)
     with pytest.raises(SettingsError, match="no folder"):
         serve(model=(str(model_file),), rasters=tmp_path / "nothing")
     with pytest.raises(SettingsError, match="queue = 0: input should be greater than or equal to 1"):
-        run("serve", "sat2map.serve.commands", ["--model", str(model_file), "--queue", "0"])
+        run("serve", "sat2map.cli.serve", ["--model", str(model_file), "--queue", "0"])
     with pytest.raises(SettingsError, match="--api-keys"):
         serve(new_key="ann")
     with pytest.raises(SettingsError, match="--port 99999"):

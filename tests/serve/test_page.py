@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sat2map.translate import Translator
-from sat2map.translate.scale import ScaledTranslator
+from sat2map.inference import Translator
+from sat2map.inference.scale import ScaledTranslator
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

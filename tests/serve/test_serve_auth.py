@@ -9,7 +9,7 @@ import pytest
 
 from sat2map.errors import SettingsError
 from sat2map.serve.auth import ApiKeys, new_key
-from sat2map.serve.errors import UnauthorizedError
+from sat2map.serve.http_errors import UnauthorizedError
 
 
 def test_a_key_is_known_by_its_hash_only(tmp_path: Path) -> None:

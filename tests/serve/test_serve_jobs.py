@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from sat2map.errors import SettingsError
+from sat2map.inference import Translator
+from sat2map.inference.scale import ScaledTranslator
 from sat2map.serve.job_store import JobStore, Record
-from sat2map.translate import Translator
-from sat2map.translate.scale import ScaledTranslator
 
 
 def _wait(client: httpx.Client, address: str, *states: str) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from rio_cogeo.cogeo import cog_validate
 
-from sat2map.translate import Translator
-from sat2map.translate.scale import ScaledTranslator
+from sat2map.inference import Translator
+from sat2map.inference.scale import ScaledTranslator
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

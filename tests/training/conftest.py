@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sat2map.data.synthetic import write_towns
 from sat2map.settings import TrainSettings, load_settings
+from sat2map.synthetic.towns import write_towns
 
 TINY: dict[str, Any] = {
     "image_size": 32,
@@ -47,7 +47,7 @@ def tiny() -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the report out: its curves cost more than the training. Fixtures of a module still write it."""
-    monkeypatch.setattr("sat2map.report.write_run_report", lambda run: run / "report.html")
+    monkeypatch.setattr("sat2map.evaluation.report.write_run_report", lambda run: run / "report.html")
 
 
 @pytest.fixture

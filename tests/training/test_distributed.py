@@ -21,12 +21,12 @@ from sat2map.data.augment import augment, jitter_colors
 from sat2map.data.cache import open_cache
 from sat2map.data.pairs import find_pairs
 from sat2map.errors import SettingsError
+from sat2map.run_folder import read_metrics
 from sat2map.runtime import generator_for
 from sat2map.settings import TrainSettings, load_settings
-from sat2map.team import Team
 from sat2map.training.batches import Batches
 from sat2map.training.checkpoint import CHECKPOINT
-from sat2map.training.journal import read_metrics
+from sat2map.training.distributed import Team
 from sat2map.training.loop import resume, train
 
 Make = Callable[..., TrainSettings]
@@ -34,7 +34,7 @@ Make = Callable[..., TrainSettings]
 TRAIN = """
 import os, sys, torch
 from pathlib import Path
-from sat2map import report
+from sat2map.evaluation import report
 from sat2map.errors import Sat2MapError
 from sat2map.settings import TrainSettings
 from sat2map.training import loop
@@ -131,7 +131,7 @@ def runs(pairs: Path, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFac
         return load_settings("tiny", data=pairs, run=folder / f"{kind}-{name}", **values)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sat2map.report.write_run_report", lambda run: run)
+        patch.setattr("sat2map.evaluation.report.write_run_report", lambda run: run)
         for name in RECIPES:
             train(recipe(name, "alone"))
         asked: list[object] = []

@@ -15,15 +15,16 @@ from rich.console import Console
 from torch import Tensor
 
 from sat2map.errors import ModelFileError, RunError, SettingsError
-from sat2map.model_file import ModelHeader, read_header, read_weights, save_model
-from sat2map.nets import build_generator, init_weights
-from sat2map.palette import Palette
+from sat2map.images.palette import Palette
+from sat2map.models.architectures.blocks import init_weights
+from sat2map.models.architectures.generators import build_generator
+from sat2map.models.model_file import ModelHeader, read_header, read_weights, save_model
 from sat2map.settings import GeneratorSpec, TrainSettings
 from sat2map.training import loop
 from sat2map.training.checkpoint import CHECKPOINT
+from sat2map.training.init import START, read_start
 from sat2map.training.loop import resume, train
 from sat2map.training.setup import dry_run, set_up
-from sat2map.training.start import START, read_start
 
 Make = Callable[..., TrainSettings]
 CLASSES = len(Palette.load("maps").classes)

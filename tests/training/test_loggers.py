@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sat2map.training.run_writer import Journal
 
+from sat2map.run_folder import read_metrics, start_run
 from sat2map.settings import TrainSettings
-from sat2map.training.journal import Journal, read_metrics, start_run
 from sat2map.training.loggers import Loggers, open_loggers
 from sat2map.training.loop import train
 
@@ -113,7 +114,7 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sat2map.training.board", None)
+    monkeypatch.setitem(sys.modules, "sat2map.training.tensorboard", None)
     for name in ("MLFLOW_TRACKING_URI", "WANDB_PROJECT", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
@@ -182,7 +183,7 @@ def test_what_is_asked_for_and_not_installed_is_left_out(run: Path, monkeypatch:
 
 def test_tensorboard_is_told_where_it_is_installed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
-    monkeypatch.delitem(sys.modules, "sat2map.training.board")
+    monkeypatch.delitem(sys.modules, "sat2map.training.tensorboard")
     assert open_loggers(run, first_step=0).names == ["TensorBoard"]
 
 

@@ -18,16 +18,16 @@ from rich.console import Console
 
 from sat2map.data.cache import open_cache
 from sat2map.data.pairs import find_pairs, read_pair
-from sat2map.data.synthetic import write_towns
 from sat2map.errors import DataError, RunError, SettingsError, TrainingError
-from sat2map.metrics import l1
-from sat2map.model_file import read_header, read_weights
+from sat2map.evaluation.metrics import l1
+from sat2map.inference import Translator
+from sat2map.models.model_file import read_header, read_weights
+from sat2map.run_folder import read_metrics
 from sat2map.settings import TrainSettings, load_settings
+from sat2map.synthetic.towns import write_towns
 from sat2map.training import loop, setup
 from sat2map.training.batches import Batches
-from sat2map.training.journal import read_metrics
 from sat2map.training.loop import resume, train
-from sat2map.translate import Translator
 
 Make = Callable[..., TrainSettings]
 LOSSES = {"d_real", "d_fake", "d", "g_adversarial", "l1", "g"}
@@ -165,8 +165,8 @@ def test_the_scores_of_a_kept_model_are_those_of_its_validation(finished: Path) 
 
 
 def test_the_scores_of_a_kept_model_are_those_that_its_user_will_see(finished: Path, pairs: Path) -> None:
-    from sat2map.engines import EngineOptions
-    from sat2map.engines.torch import TorchEngine
+    from sat2map.inference.backends import EngineOptions
+    from sat2map.inference.backends.torch import TorchEngine
 
     translator = Translator(TorchEngine.open(finished / "last.safetensors", EngineOptions(device="cpu")))
     val = open_cache(find_pairs(pairs)["val"], 32)

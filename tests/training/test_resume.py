@@ -17,10 +17,10 @@ import torch
 from rich.console import Console
 from safetensors import safe_open
 
+from sat2map.run_folder import read_metrics
 from sat2map.settings import TrainSettings, load_settings
 from sat2map.training import loop
 from sat2map.training.checkpoint import CHECKPOINT
-from sat2map.training.journal import read_metrics
 from sat2map.training.loop import resume, train
 
 Make = Callable[..., TrainSettings]

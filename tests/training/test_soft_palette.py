@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sat2map.palette import Palette
-from sat2map.palette.lab import srgb_to_lab
+from sat2map.images.palette import Palette
+from sat2map.images.palette.lab import srgb_to_lab
 from sat2map.training.soft_palette import SoftPalette
 
 PALETTE = Palette.load("maps")

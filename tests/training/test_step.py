@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sat2map.losses import soft_iou_loss
-from sat2map.nets import build_generator
-from sat2map.palette import Palette
+from sat2map.images.palette import Palette
+from sat2map.models.architectures.generators import build_generator
 from sat2map.settings import GeneratorSpec, TrainSettings
+from sat2map.training.losses import soft_iou_loss
 from sat2map.training.soft_palette import SoftPalette
 from sat2map.training.step import (
     Batch,

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urljoin
 
 from sat2map.errors import DataError, MissingExtraError, nearest
-from sat2map.geo.recognise import is_raster
-from sat2map.pixels import IMAGE_SUFFIXES
+from sat2map.geo.detect import is_raster
+from sat2map.images.pixels import IMAGE_SUFFIXES
 
 PATH_COLUMNS = ("path", "source", "file", "location", "href", "url")
 """Columns that hold paths, in the order in which they are looked for; GDAL's tile indexes say `location`."""

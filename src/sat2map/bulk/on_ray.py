@@ -18,17 +18,17 @@ from urllib.parse import urlsplit
 
 from sat2map.bulk.manifest import Record
 from sat2map.bulk.tasks import Task
-from sat2map.bulk.work import Worker, WorkOptions
-from sat2map.engines import require
+from sat2map.bulk.worker import Worker, WorkOptions
 from sat2map.errors import SettingsError
-from sat2map.model_file import read_header
+from sat2map.extras import require
+from sat2map.models.model_file import read_header
 
 KNOCK_SECONDS = 10.0
 MAX_BLOCKS = 10_000  # tasks are handed out one by one up to here, and several at a time beyond
 
 
 class RayBackend:
-    """A `sat2map.bulk.run.Backend`: tasks go to the actors of a Ray cluster."""
+    """A `sat2map.bulk.pipeline.Backend`: tasks go to the actors of a Ray cluster."""
 
     def __init__(self, address: str, *, workers: int = 0) -> None:
         """Name the cluster.

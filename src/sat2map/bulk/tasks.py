@@ -12,7 +12,8 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from sat2map.errors import SettingsError
-from sat2map.geo.recognise import is_raster, require_geo
+from sat2map.extras import require_geo
+from sat2map.geo.detect import is_raster
 
 OPENERS = 16  # threads that look into rasters for their sizes: it is mostly waiting
 

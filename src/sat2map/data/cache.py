@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sat2map.data.pairs import Pair, read_pair
 from sat2map.errors import DataError, ImageError
 from sat2map.files import atomic_path
-from sat2map.pixels import resize
+from sat2map.images.pixels import resize
 from sat2map.settings import Direction
 
 MIN_SIDE = 4  # px; enlarged to load size, less would be one flat colour

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError, ImageError, nearest
-from sat2map.pixels import IMAGE_SUFFIXES, read_image, with_bands
+from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, with_bands
 from sat2map.settings import Direction
 
 SPLITS = ("train", "val", "test")

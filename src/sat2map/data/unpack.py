@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from sat2map.errors import DataError
-from sat2map.pixels import IMAGE_SUFFIXES
+from sat2map.images.pixels import IMAGE_SUFFIXES
 
 LIMIT: Final = 20 << 30  # bytes unpacked; the largest of the data sets has a hundredth
 

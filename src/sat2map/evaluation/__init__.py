@@ -1,11 +1,11 @@
 """How good a model is, on pairs, next to what nothing at all would score."""
 
+from sat2map.evaluation.comparison import column_names
 from sat2map.evaluation.evaluate import evaluate
 from sat2map.evaluation.examples import Example, draw_examples, load_examples, save_examples
-from sat2map.evaluation.others import column_names
 from sat2map.evaluation.result import Evaluation, ImageScores, JudgeFile, OtherModel, Protocol, Row
+from sat2map.evaluation.score_table import print_evaluation
 from sat2map.evaluation.scores import ScoreSheet
-from sat2map.evaluation.table import print_evaluation
 
 __all__ = [
     "Evaluation",

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sat2map.data.cache import PairCache
 from sat2map.evaluation.result import CONSTANT, JPEG, NEAREST
-from sat2map.pixels import resize
+from sat2map.images.pixels import resize
 
 Pixels = NDArray[np.uint8]
 

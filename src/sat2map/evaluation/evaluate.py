@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sat2map.engines import EngineName
 from sat2map.evaluation.baselines import baselines_of, median_colour
-from sat2map.evaluation.held_out import MIN_SIZE, HeldOut, open_held_out
-from sat2map.evaluation.judges import open_judges
-from sat2map.evaluation.others import refuse_another_job
+from sat2map.evaluation.comparison import refuse_another_job
+from sat2map.evaluation.evaluation_set import MIN_SIZE, HeldOut, open_held_out
+from sat2map.evaluation.perceptual_metrics import open_judges
 from sat2map.evaluation.result import (
     AS_IT_IS,
     CLASS_HEAD,
@@ -25,10 +24,11 @@ from sat2map.evaluation.result import (
 from sat2map.evaluation.robustness import DAMAGES, SCORES, translate_damaged
 from sat2map.evaluation.rows import Draw, Pixels, Scorer
 from sat2map.files import sha256_of
-from sat2map.model_file import InferenceMode, ModelHeader, read_header
-from sat2map.palette import Palette
+from sat2map.images.palette import Palette
+from sat2map.inference import Translator
+from sat2map.inference.backends import EngineName
+from sat2map.models.model_file import InferenceMode, ModelHeader, read_header
 from sat2map.settings import Device
-from sat2map.translate import Translator
 
 Model = str | Path | Translator
 

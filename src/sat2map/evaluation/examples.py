@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError
-from sat2map.evaluation.held_out import open_held_out
+from sat2map.evaluation.evaluation_set import open_held_out
 from sat2map.evaluation.result import Evaluation, ImageScores
-from sat2map.pixels import read_image, write_image
+from sat2map.images.pixels import read_image, write_image
+from sat2map.inference import Translator
 from sat2map.settings import Device
-from sat2map.translate import Translator
 
 EACH = 2  # examples of a kind, where there are images enough
 _SIDES = ("source", "fake", "target")

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sat2map.errors import DataError
 from sat2map.files import atomic_write_text
-from sat2map.model_file import InferenceMode
-from sat2map.palette import Palette
+from sat2map.images.palette import Palette
+from sat2map.models.model_file import InferenceMode
 from sat2map.settings import Direction, explain
 
 MODEL: Final = "model"

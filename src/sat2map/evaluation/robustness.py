@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sat2map.evaluation.baselines import as_jpeg
-from sat2map.pixels import resize
+from sat2map.images.pixels import resize
 
 Pixels = NDArray[np.uint8]
 Translate = Callable[[Pixels], Pixels]

@@ -11,11 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.data.cache import PairCache
-from sat2map.evaluation.judges import Judges, Onlooker
+from sat2map.evaluation.metrics import (
+    frechet_distance,
+    kernel_distance,
+    kernel_subset_size,
+    sliced_wasserstein,
+)
+from sat2map.evaluation.perceptual_metrics import Judges, Onlooker
 from sat2map.evaluation.result import ImageScores, Row
 from sat2map.evaluation.scores import ScoreSheet
-from sat2map.metrics import frechet_distance, kernel_distance, kernel_subset_size, sliced_wasserstein
-from sat2map.palette import Palette
+from sat2map.images.palette import Palette
 
 Pixels = NDArray[np.uint8]
 Draw = Callable[[int], Pixels]  # number of an image -> its map

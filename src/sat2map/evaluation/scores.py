@@ -10,8 +10,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map import metrics
-from sat2map.palette import Palette
+from sat2map.evaluation import metrics
+from sat2map.images.palette import Palette
 
 # Means over images, in the order in which the sums hold them, before those of the judges.
 IMAGE_SCORES = ("l1", "rmse", "rmse_gcgan", "psnr", "ssim", "accuracy_5", "accuracy_10")

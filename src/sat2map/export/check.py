@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from sat2map.engines import Engine, EngineOptions
 from sat2map.errors import ModelFileError
-from sat2map.model_file import ModelHeader
-from sat2map.pixels import from_unit, to_unit
+from sat2map.images.pixels import from_unit, to_unit
+from sat2map.inference.backends import Engine, EngineOptions
+from sat2map.models.model_file import ModelHeader
 
 # Largest mean error in grey levels. In fp32 a level flips only where rounding was a close call.
 LIMITS: Final = {"fp32": 0.05, "bf16": 0.5, "int8": 1.0}
@@ -55,10 +55,10 @@ class Check(BaseModel):
 def open_reference(model: Path) -> Engine:
     """Open a model file in eval mode with what exports are compared with: PyTorch in fp32, if installed."""
     if find_spec("torch") is None:
-        from sat2map.engines.onnx import OnnxEngine
+        from sat2map.inference.backends.onnx_runtime import OnnxEngine
 
         return OnnxEngine.open(model, EngineOptions(mode="eval"))
-    from sat2map.engines.torch import TorchEngine
+    from sat2map.inference.backends.torch import TorchEngine
 
     return TorchEngine.open(model, EngineOptions(device="cpu", mode="eval", precision="fp32"))
 

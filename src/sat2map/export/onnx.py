@@ -11,12 +11,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from sat2map.engines import Engine
-from sat2map.engines.graphs import make_graph
-from sat2map.engines.onnx import OnnxEngine
 from sat2map.files import atomic_write_bytes
-from sat2map.graph.metadata import PRECISION_KEY, SOURCE, write_metadata
-from sat2map.model_file import ModelHeader
+from sat2map.inference.backends import Engine
+from sat2map.inference.backends.graphs import make_graph
+from sat2map.inference.backends.onnx_runtime import OnnxEngine
+from sat2map.models.model_file import ModelHeader
+from sat2map.models.onnx.metadata import PRECISION_KEY, SOURCE, write_metadata
 
 Pixels = NDArray[np.uint8]
 

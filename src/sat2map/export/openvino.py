@@ -17,12 +17,12 @@ import openvino
 from numpy.typing import NDArray
 from openvino.passes import ConstantFolding, Manager
 
-from sat2map.engines import Engine, EngineOptions
-from sat2map.engines.graphs import make_graph
-from sat2map.engines.openvino import OpenVinoEngine
 from sat2map.files import output_error
-from sat2map.graph.metadata import write_metadata
-from sat2map.model_file import ModelHeader
+from sat2map.inference.backends import Engine, EngineOptions
+from sat2map.inference.backends.graphs import make_graph
+from sat2map.inference.backends.openvino import OpenVinoEngine
+from sat2map.models.model_file import ModelHeader
+from sat2map.models.onnx.metadata import write_metadata
 
 Pixels = NDArray[np.uint8]
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.data.pairs import find_pairs, read_pair
-from sat2map.data.synthetic import draw_town
 from sat2map.errors import DataError, ImageError
-from sat2map.model_file import ModelHeader
-from sat2map.pixels import IMAGE_SUFFIXES, read_image, resize, with_bands
+from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, resize, with_bands
+from sat2map.models.model_file import ModelHeader
+from sat2map.synthetic.towns import draw_town
 
 Pixels = NDArray[np.uint8]
 T = TypeVar("T")

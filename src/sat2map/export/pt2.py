@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx.experimental import _config
 
-from sat2map.engines import Engine
-from sat2map.engines.graphs import run_on_pixels
 from sat2map.files import atomic_write_bytes
-from sat2map.model_file import ModelHeader, read_weights
-from sat2map.nets import build_generator
-from sat2map.pixels import tensor_from_unit, tensor_to_unit
+from sat2map.images.pixels import tensor_from_unit, tensor_to_unit
+from sat2map.inference.backends import Engine
+from sat2map.inference.backends.graphs import run_on_pixels
+from sat2map.models.architectures.generators import build_generator
+from sat2map.models.model_file import ModelHeader, read_weights
 
 
 class Pt2:

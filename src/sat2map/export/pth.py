@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sat2map.errors import OutputError
 from sat2map.files import atomic_write_bytes
-from sat2map.model_file import read_header, read_weights
+from sat2map.models.model_file import read_header, read_weights
 
 
 def export_pth(model: Path, output: Path, *, overwrite: bool = False) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.model_file import ModelHeader
-from sat2map.palette import Palette
-from sat2map.pixels import from_unit
-from sat2map.translate.symmetries import SYMMETRIES, each_way
-from sat2map.translate.tiling import Run
+from sat2map.images.palette import Palette
+from sat2map.images.pixels import from_unit
+from sat2map.inference.tiling import Run
+from sat2map.inference.tta import SYMMETRIES, each_way
+from sat2map.models.model_file import ModelHeader
 
 Votes = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # outputs → (classes, h, w), 1 in all at a pixel
 

@@ -17,7 +17,7 @@ from rasterio.crs import CRS
 from rasterio.features import rasterize
 
 from sat2map.errors import DataError
-from sat2map.geo.ground import GroundGrid
+from sat2map.geo.grid import GroundGrid
 from sat2map.geo.style import Style, StyleLayer, parse_colour
 
 FINER = 4  # pixels are drawn this many times finer and averaged, so that edges are smooth

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.geo.read import Carried
-from sat2map.palette import Palette
+from sat2map.images.palette import Palette
 
 NOTHING = 255  # in layers of our own making: class numbers and percents stay below it
 

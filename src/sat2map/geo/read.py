@@ -18,8 +18,8 @@ from rasterio.windows import Window
 
 from sat2map.errors import ImageError, SettingsError
 from sat2map.geo.gdal import FAILURES, is_remote, reason, shown
-from sat2map.geo.ground import GroundGrid
-from sat2map.translate.tiling import Area
+from sat2map.geo.grid import GroundGrid
+from sat2map.inference.tiling import Area
 
 T = TypeVar("T")
 Carried = Literal["nothing", "nodata", "alpha", "mask"]

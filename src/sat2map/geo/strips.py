@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from sat2map.geo.gdal import thread_env
 from sat2map.geo.read import Raster
-from sat2map.pixels import to_unit
-from sat2map.translate.tiling import Area, Grid, pad_to
+from sat2map.images.pixels import to_unit
+from sat2map.inference.tiling import Area, Grid, pad_to
 
 Strip = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 

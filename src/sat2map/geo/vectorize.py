@@ -21,10 +21,10 @@ from sat2map.errors import ImageError, OutputError, SettingsError, nearest
 from sat2map.files import atomic_path
 from sat2map.geo.centre_lines import centre_lines as trace
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
-from sat2map.geo.ground import GroundGrid
+from sat2map.geo.grid import GroundGrid
 from sat2map.geo.layers import NOTHING
 from sat2map.geo.write import tags_of
-from sat2map.palette import Palette
+from sat2map.images.palette import Palette
 
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".json": "GeoJSON", ".fgb": "FlatGeobuf"}
 _EARTH = pyproj.Geod(ellps="WGS84")

@@ -11,9 +11,9 @@ from rasterio.shutil import copy
 
 from sat2map.errors import OutputError
 from sat2map.geo.gdal import FAILURES, write_error
-from sat2map.geo.ground import GroundGrid
+from sat2map.geo.grid import GroundGrid
 from sat2map.geo.layers import Layer
-from sat2map.geo.parts import Parts
+from sat2map.geo.resume import Parts
 
 BLOCK = 512  # px
 

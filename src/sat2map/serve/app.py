@@ -17,18 +17,18 @@ from fastapi.responses import Response
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
-from sat2map.engines import EngineName
+from sat2map.inference.backends import EngineName
 from sat2map.serve import problems
 from sat2map.serve.auth import ApiKeys
-from sat2map.serve.jobs import Jobs
-from sat2map.serve.metrics import Metrics
+from sat2map.serve.job_runner import Jobs
 from sat2map.serve.middleware import Admission, Measure, SecurityHeaders
-from sat2map.serve.models import Models
+from sat2map.serve.prometheus import Metrics
 from sat2map.serve.routes.about import about_routes, add_page
 from sat2map.serve.routes.jobs import job_routes
-from sat2map.serve.routes.translate import translate_routes
+from sat2map.serve.routes.translations import translate_routes
+from sat2map.serve.serve_settings import MIB, ServeSettings
+from sat2map.serve.served_models import Models
 from sat2map.serve.service import ClientGone, Service
-from sat2map.serve.settings import MIB, ServeSettings
 from sat2map.settings import Device
 
 EXPIRE_EVERY = 60  # s
@@ -52,7 +52,7 @@ def create_service(
     rasters = maps = None
     if settings.rasters is not None:  # rio-tiler takes a while to import, and not everybody needs it
         from sat2map.serve.livemap import LiveMaps
-        from sat2map.serve.rasters import RasterFolder
+        from sat2map.serve.raster_folder import RasterFolder
 
         rasters, maps = RasterFolder(settings.rasters), LiveMaps(limits.cache_mib * MIB, metrics)
         metrics.watch("map_cache_bytes", "Memory of live maps", lambda: maps.cached_bytes)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sat2map.errors import SettingsError
 from sat2map.files import atomic_write_text
-from sat2map.serve.errors import UnauthorizedError
+from sat2map.serve.http_errors import UnauthorizedError
 
 _LINE = re.compile(r"(?P<name>[^\s#:]+) +sha256:(?P<hash>[0-9a-f]{64})")
 

@@ -17,9 +17,9 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.engines import Engine, PictureEngine
-from sat2map.pixels import from_unit, to_unit
-from sat2map.serve.errors import BusyError
+from sat2map.images.pixels import from_unit, to_unit
+from sat2map.inference.backends import Engine, PictureEngine
+from sat2map.serve.http_errors import BusyError
 
 Image = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
@@ -70,7 +70,7 @@ class Gate:
 
 
 class GatedEngine:
-    """An engine that waits for its turn (see `sat2map.engines.PictureEngine`)."""
+    """An engine that waits for its turn (see `sat2map.inference.backends.PictureEngine`)."""
 
     def __init__(self, engine: Engine, gate: Gate, *, urgent: bool) -> None:
         self.header = engine.header

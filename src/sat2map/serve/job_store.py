@@ -12,7 +12,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from sat2map.errors import OutputError, SettingsError
-from sat2map.serve.files import Kind
+from sat2map.serve.input_files import Kind
 from sat2map.serve.problems import Problem
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sat2map.errors import ImageError
-from sat2map.png import encode_png
-from sat2map.serve.errors import NotFoundError
-from sat2map.serve.metrics import Metrics
-from sat2map.serve.models import ServedModel
-from sat2map.serve.rasters import TILE, Piece, RasterFile, fill
-from sat2map.translate.tiling import Area, ramp
+from sat2map.images.png import encode_png
+from sat2map.inference.tiling import Area, ramp
+from sat2map.serve.http_errors import NotFoundError
+from sat2map.serve.prometheus import Metrics
+from sat2map.serve.raster_folder import TILE, Piece, RasterFile, fill
+from sat2map.serve.served_models import ServedModel
 
 OVERVIEWS = 3  # zooms below the model's own that are averaged from it; each takes four times the work
 _MARGIN = 2  # px around a part that is enlarged, which its neighbours then share

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sat2map.serve.errors import BusyError
-from sat2map.serve.metrics import Metrics
+from sat2map.serve.http_errors import BusyError
 from sat2map.serve.problems import answer
+from sat2map.serve.prometheus import Metrics
 
 _log = logging.getLogger("sat2map.serve.access")
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from sat2map.errors import DataError, ImageError, OutputError, Sat2MapError
-from sat2map.serve import errors
+from sat2map.serve import http_errors as errors
 
 MEDIA_TYPE = "application/problem+json"
 _log = logging.getLogger("sat2map.serve")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sat2map.errors import ImageError, SettingsError
-from sat2map.model_file import ModelHeader
-from sat2map.serve.errors import TooManyPixelsError
-from sat2map.translate.translator import MIN_SIDE
+from sat2map.inference.translator import MIN_SIDE
+from sat2map.models.model_file import ModelHeader
+from sat2map.serve.http_errors import TooManyPixelsError
 
 Size = tuple[int, int]
 

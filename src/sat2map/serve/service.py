@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fastapi import Request
 
 from sat2map.serve.auth import ApiKeys
-from sat2map.serve.errors import BusyError
-from sat2map.serve.jobs import Jobs
-from sat2map.serve.metrics import Metrics
-from sat2map.serve.models import Models
-from sat2map.serve.settings import ServeSettings
+from sat2map.serve.http_errors import BusyError
+from sat2map.serve.job_runner import Jobs
+from sat2map.serve.prometheus import Metrics
+from sat2map.serve.serve_settings import ServeSettings
+from sat2map.serve.served_models import Models
 
 if TYPE_CHECKING:  # both need the `geo` extra, which a service without rasters does not
     from sat2map.serve.livemap import LiveMaps
-    from sat2map.serve.rasters import RasterFolder
+    from sat2map.serve.raster_folder import RasterFolder
 
 T = TypeVar("T")
 

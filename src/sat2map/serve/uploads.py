@@ -13,8 +13,8 @@ from fastapi import Request
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from sat2map.pixels import Picture, read_image, read_size
-from sat2map.serve.errors import (
+from sat2map.images.pixels import Picture, read_image, read_size
+from sat2map.serve.http_errors import (
     BadRequestError,
     BodyTooLargeError,
     TooManyPixelsError,

@@ -14,11 +14,11 @@ from sat2map.data.augment import augment, jitter_colors
 from sat2map.data.cache import PairCache
 from sat2map.data.stream import ShardStream
 from sat2map.errors import SettingsError
-from sat2map.palette import Palette
-from sat2map.pixels import tensor_to_unit
+from sat2map.images.palette import Palette
+from sat2map.images.pixels import tensor_to_unit
 from sat2map.runtime import generator_for
 from sat2map.settings import TrainSettings
-from sat2map.team import ALONE, Team
+from sat2map.training.distributed import ALONE, Team
 from sat2map.training.step import Batch
 
 FREQUENCY_SAMPLE = 256  # pairs whose pixels are counted for the class frequencies

@@ -164,7 +164,7 @@ class WeightsAndBiases:
 
 def _open_tensorboard(folder: Path, first_step: int) -> Logger | None:
     try:
-        from sat2map.training.board import Board
+        from sat2map.training.tensorboard import Board
     except ModuleNotFoundError:  # TensorBoard is not installed
         return None
     return Board(folder, first_step=first_step)

@@ -15,30 +15,23 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from sat2map import report
-from sat2map.engines.torch import TorchEngine
 from sat2map.errors import DataError, TrainingError
+from sat2map.evaluation import report
 from sat2map.evaluation.scores import ScoreSheet
-from sat2map.model_file import save_model
+from sat2map.inference import Translator
+from sat2map.inference.backends.torch import TorchEngine
+from sat2map.models.model_file import save_model
+from sat2map.run_folder import BEST, LAST, SETTINGS, read_run_settings, refuse_used_folder, start_run
 from sat2map.runtime import out_of_memory_told, step_seed
 from sat2map.settings import TrainSettings
-from sat2map.team import Team, restarted, team_up
 from sat2map.training.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
-from sat2map.training.journal import (
-    BEST,
-    LAST,
-    SETTINGS,
-    Journal,
-    read_run_settings,
-    refuse_used_folder,
-    start_run,
-)
+from sat2map.training.distributed import Team, restarted, team_up
+from sat2map.training.init import START, read_run_start, read_start
 from sat2map.training.progress import Display
+from sat2map.training.run_writer import Journal
 from sat2map.training.samples import draw_grid
 from sat2map.training.setup import Setup, set_up
-from sat2map.training.start import START, read_run_start, read_start
 from sat2map.training.step import learning_rate_factor, make_step
-from sat2map.translate import Translator
 
 LINES_AN_EPOCH = 5  # how often losses are averaged into metrics.jsonl; the only waits for the device
 SAMPLES_A_RUN = 50

@@ -14,16 +14,16 @@ from sat2map.data.pairs import find_pairs, first_strays
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
-from sat2map.losses import class_weights
-from sat2map.model_file import ModelHeader
-from sat2map.nets import count_parameters
-from sat2map.palette import Palette
+from sat2map.images.palette import Palette
+from sat2map.models.architectures.generators import count_parameters
+from sat2map.models.model_file import ModelHeader
+from sat2map.run_folder import refuse_used_folder
 from sat2map.runtime import out_of_memory_told, pick_device, pick_precision
 from sat2map.settings import TrainSettings
-from sat2map.team import ALONE, Team
 from sat2map.training.batches import Batches, class_frequencies
-from sat2map.training.journal import refuse_used_folder
-from sat2map.training.start import Start, read_start
+from sat2map.training.distributed import ALONE, Team
+from sat2map.training.init import Start, read_start
+from sat2map.training.losses import class_weights
 from sat2map.training.step import Networks, make_networks, make_step
 
 WHOLE_LIMIT = 1024  # px; a fully convolutional generator translates up to this in one piece

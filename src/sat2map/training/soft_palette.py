@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sat2map.palette import Palette
-from sat2map.palette.lab import TO_XYZ, srgb_to_lab
+from sat2map.images.palette import Palette
+from sat2map.images.palette.lab import TO_XYZ, srgb_to_lab
 
 SHARPNESS = 1.0  # per unit of CIELAB distance; land, building and road of the *maps* palette lie 4 to 5 apart
 

@@ -13,14 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from sat2map.losses import discriminator_loss, generator_loss, l1_loss, soft_iou_loss
-from sat2map.nets import PatchGAN, build_generator, init_weights
-from sat2map.palette import Palette
+from sat2map.images.palette import Palette
+from sat2map.models.architectures.blocks import init_weights
+from sat2map.models.architectures.generators import build_generator
+from sat2map.models.discriminator import PatchGAN
 from sat2map.runtime import autocast, step_seed
 from sat2map.settings import GeneratorSpec, TrainSettings
-from sat2map.team import ALONE, Team
+from sat2map.training.ddp import share, sum_over
+from sat2map.training.distributed import ALONE, Team
+from sat2map.training.losses import discriminator_loss, generator_loss, l1_loss, soft_iou_loss
 from sat2map.training.soft_palette import SoftPalette
-from sat2map.training.together import share, sum_over
 
 LOSS_NAMES = ("d_real", "d_fake", "d", "g_adversarial", "l1", "g")
 

@@ -16,12 +16,12 @@ from PIL import Image
 from pydantic import BaseModel, Field
 from starlette.staticfiles import StaticFiles
 
-from sat2map.data.synthetic import draw_town
-from sat2map.serve.errors import BusyError, NotFoundError, UnauthorizedError
-from sat2map.serve.models import ServedModel
+from sat2map.serve.http_errors import BusyError, NotFoundError, UnauthorizedError
 from sat2map.serve.problems import documented, kinds
 from sat2map.serve.routes.access import check_key
+from sat2map.serve.served_models import ServedModel
 from sat2map.serve.service import Service
+from sat2map.synthetic.towns import draw_town
 
 PAGE = Path(str(resources.files("sat2map.serve") / "page"))
 EXAMPLES = (7, 19, 14, 1)  # seeds of drawn towns that show much

@@ -16,8 +16,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
 from sat2map.errors import ImageError
-from sat2map.serve.answers import MEDIA_TYPES
-from sat2map.serve.errors import (
+from sat2map.serve.http_errors import (
     BadRequestError,
     BodyTooLargeError,
     NotFoundError,
@@ -27,9 +26,10 @@ from sat2map.serve.errors import (
     UnsupportedFormatError,
     UploadTooSlowError,
 )
-from sat2map.serve.files import Kind, inspect_file
+from sat2map.serve.input_files import Kind, inspect_file
 from sat2map.serve.job_store import ENDED, Record, State
 from sat2map.serve.problems import Problem, documented
+from sat2map.serve.responses import MEDIA_TYPES
 from sat2map.serve.routes.access import GroundSize, ModelName, check_key, owner_of
 from sat2map.serve.scaling import size_for_model
 from sat2map.serve.service import ClientGone, Service

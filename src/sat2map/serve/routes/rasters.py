@@ -12,10 +12,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from sat2map.errors import ImageError
-from sat2map.serve.errors import NotFoundError, UnauthorizedError
+from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
 from sat2map.serve.livemap import Layer, LiveMaps
 from sat2map.serve.problems import documented
-from sat2map.serve.rasters import MAX_ZOOM, RasterFile, RasterFolder
+from sat2map.serve.raster_folder import MAX_ZOOM, RasterFile, RasterFolder
 from sat2map.serve.routes.access import ModelName, check_key
 from sat2map.serve.service import Service, while_wanted
 

@@ -1,0 +1,167 @@
+"""Owns a bulk job from its start to its report; what does the work is one of three backends."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sat2map.bulk.manifest import Manifest, Record
+from sat2map.bulk.tasks import Mosaic, Plan, Task
+from sat2map.bulk.worker import Worker, WorkOptions
+from sat2map.errors import OutputError, SettingsError
+from sat2map.files import atomic_write_text
+
+JOB = "job.json"
+
+Assemble = Literal["vrt", "cog", "none"]
+Backend = Callable[[WorkOptions, Sequence[Task]], Iterator[Record]]
+"""Does tasks in any order and yields a record of each; may be given up at any time."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did, and where the whole job stands.
+
+    Attributes:
+        done: Outputs that this run wrote.
+        skipped: Those that were there already.
+        failed: Records of this run's tasks that failed.
+        left: Tasks of the whole job without an output, the failed ones among them.
+        assembled: Mosaics and COGs that were put together.
+        report: The table of what failed, if something did.
+    """
+
+    done: int
+    skipped: int
+    failed: tuple[Record, ...]
+    left: int
+    assembled: tuple[Path, ...]
+    report: Path | None
+
+
+def in_process(options: WorkOptions, tasks: Sequence[Task]) -> Iterator[Record]:
+    """Do the tasks here, one after the other (a `Backend`).
+
+    Raises:
+        Sat2MapError: The model cannot be used.
+    """
+    worker = Worker(options)
+    for task in tasks:
+        yield worker(task)
+
+
+def run_bulk(
+    plan: Plan,
+    options: WorkOptions,
+    *,
+    shard: tuple[int, int] | None = None,
+    backend: Backend = in_process,
+    resume: bool = False,
+    assemble: Assemble = "vrt",
+    progress: Callable[[Record | None, int, int], None] = lambda record, done, total: None,
+) -> Summary:
+    """Do all tasks of a plan, or a shard of them, that are not done yet.
+
+    Outputs are written whole or not at all, and written down with their checksums; so a run may be killed
+    and started again at any time. One bad file stops no other. Whoever finishes the last task assembles what
+    was cut.
+
+    Args:
+        plan: From `plan_tasks`; every shard's must be made of the same inputs.
+        options: How each task is done.
+        shard: Its number, from 0, and how many there are; None: all tasks.
+        backend: What does the work.
+        resume: Go on in a folder that an earlier run has begun; a shard always does.
+        assemble: What windows become: a VRT that lists them, one COG, or nothing more.
+        progress: Called with the record of a task, and how many of this run's tasks are done.
+
+    Raises:
+        SettingsError: The folder holds another job, or one that is not to be resumed; there is no such shard.
+        OutputError: An output cannot be written, and neither could the next ones.
+    """
+    _claim(options, resume=resume or shard is not None)
+    manifest = Manifest(options.folder)
+    records = manifest.read()
+    mine = plan.tasks if shard is None else plan.shard(*shard)
+    todo = [task for task in mine if not manifest.is_done(task, records)]
+    done, total = len(mine) - len(todo), len(mine)
+    progress(None, done, total)
+    failed: list[Record] = []
+    for record in backend(options, todo) if todo else ():
+        manifest.add(record)
+        done += 1
+        progress(record, done, total)
+        if record.state == "failed":
+            failed.append(record)
+        if record.fatal:
+            raise OutputError(f"{record.error}; --resume goes on where this run ends")
+    records = manifest.read()
+    left = [task for task in plan.tasks if not manifest.is_done(task, records)]
+    assembled: list[Path] = []
+    if not left:
+        manifest.write_checksums(records[task.output] for task in plan.tasks)
+    if assemble != "none":
+        assembled = [_assemble(mosaic, options.folder, assemble) for mosaic in _whole(plan.mosaics, left)]
+    return Summary(
+        done=len(todo) - len(failed),
+        skipped=len(mine) - len(todo),
+        failed=tuple(failed),
+        left=len(left),
+        assembled=tuple(assembled),
+        report=_write_report(options.folder, shard, failed),
+    )
+
+
+def _claim(options: WorkOptions, *, resume: bool) -> None:
+    """Write down what the folder's job is, or check that it is this one."""
+    folder, job = options.folder, options.deciding()
+    path = folder / JOB
+    if not path.exists():
+        if folder.exists() and not folder.is_dir():
+            raise SettingsError(f"--output {folder} is a file: give it a folder")
+        if not resume and folder.exists() and any(folder.iterdir()):
+            raise SettingsError(f"--output {folder} is not empty: give it a new folder")
+        atomic_write_text(path, json.dumps(job, indent=1))
+        return
+    if not resume:
+        raise SettingsError(f"{folder} holds a job: go on with it by --resume, or give --output a new folder")
+    try:
+        before = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise SettingsError(f"{path} cannot be read: give --output a new folder") from None
+    other = [name for name in {**before, **job} if before.get(name) != job.get(name)]
+    if other:
+        raise SettingsError(
+            f"{folder} was begun with another {' and '.join(other)}: give the same options, or a new folder"
+        )
+
+
+def _whole(mosaics: Iterable[Mosaic], left: Sequence[Task]) -> list[Mosaic]:
+    missing = {task.output for task in left}
+    return [mosaic for mosaic in mosaics if not missing & {task.output for task in mosaic.tasks}]
+
+
+def _assemble(mosaic: Mosaic, folder: Path, kind: Assemble) -> Path:
+    from sat2map.bulk.mosaic import write_cog, write_vrt
+
+    vrt = write_vrt(mosaic, folder)
+    return write_cog(vrt) if kind == "cog" else vrt
+
+
+def _write_report(folder: Path, shard: tuple[int, int] | None, failed: Sequence[Record]) -> Path | None:
+    """Write the table of what failed; that of an earlier run goes."""
+    path = folder / ("failures.csv" if shard is None else f"failures.{shard[0]}-of-{shard[1]}.csv")
+    if not failed:
+        path.unlink(missing_ok=True)
+        return None
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["source", "output", "error"])
+    writer.writerows([record.source, record.output, record.error] for record in failed)
+    atomic_write_text(path, table.getvalue())
+    return path

@@ -1,0 +1,160 @@
+"""Owns doing one task after the other: a worker holds the model, and says what became of each."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from sat2map.bulk.manifest import MAX_ATTEMPTS, Attempts, Record, stamp_of
+from sat2map.bulk.tasks import Task
+from sat2map.errors import ImageError, OutputError, Sat2MapError
+from sat2map.files import sha256_of
+from sat2map.geo.detect import is_raster
+from sat2map.inference import Translator
+from sat2map.inference.backends.options import DEFAULTS, EngineOptions
+from sat2map.inference.image_files import Job, translate_image
+
+STRIP = 512  # rows of a mask that are looked at together
+
+
+@dataclass(frozen=True)
+class WorkOptions:
+    """How every task of a job is done.
+
+    Attributes:
+        folder: Where outputs go.
+        model: The model file.
+        model_sha256: Its checksum.
+        how: How it runs.
+        tta: Average over the eight symmetries.
+        bands: Bands of rasters to read.
+        scale: Limits of the bands.
+        resolution: As in `sat2map.geo.raster_job.RasterOptions`.
+        cut: Side of the windows that large rasters are cut into (px).
+    """
+
+    folder: Path
+    model: Path
+    model_sha256: str = ""
+    how: EngineOptions = DEFAULTS
+    tta: bool = False
+    bands: tuple[int, ...] | None = None
+    scale: tuple[float, ...] | None = None
+    resolution: float | Literal["auto", "source"] = "auto"
+    cut: int = 0
+
+    def deciding(self) -> dict[str, Any]:
+        """Return what decides the outputs: with anything else, a job in the same folder is another job."""
+        return {
+            "model": self.model_sha256,
+            "engine": self.how.engine,
+            "mode": self.how.mode,
+            "precision": self.how.precision,
+            "tta": self.tta,
+            "bands": self.bands and list(self.bands),
+            "scale": self.scale and list(self.scale),
+            "resolution": self.resolution,
+            "cut": self.cut,
+        }
+
+
+class Worker:
+    """A model, ready for tasks."""
+
+    def __init__(self, options: WorkOptions) -> None:
+        """Open the model.
+
+        Raises:
+            Sat2MapError: It cannot be used here.
+        """
+        self._options = options
+        self._translator = Translator.open(options.model, options.how, tta=options.tta)
+        self._process = socket.gethostname(), os.getpid()
+
+    def __call__(self, task: Task) -> Record:
+        """Do a task; whatever goes wrong with it is in its record."""
+        record = Record(
+            task.output,
+            task.source,
+            "failed",
+            stamp=stamp_of(task.source),
+            engine=self._translator.engine.name,
+            process=self._process,
+        )
+        attempts = Attempts(self._options.folder, task)
+        start = time.perf_counter()
+        try:
+            if attempts.begin() >= MAX_ATTEMPTS:
+                raise ImageError(
+                    f"{task.source} took {MAX_ATTEMPTS} processes down with it: it crashes its decoder, or "
+                    "needs more memory than there is; --resume tries it again"
+                )
+            record = self._translate(task, record)
+        except OutputError as error:
+            record = replace(record, error=str(error), fatal=True)
+        except Sat2MapError as error:
+            record = replace(record, error=str(error))
+        except Exception as error:  # a fault of ours or of a library: this file's, not the job's
+            record = replace(record, error=f"unexpected {type(error).__name__}: {error}")
+        attempts.end()
+        return replace(record, seconds=time.perf_counter() - start, at=time.time())
+
+    def _translate(self, task: Task, record: Record) -> Record:
+        path = self._options.folder / task.output
+        if is_raster(task.source):
+            record = self._translate_raster(task, path, record)
+            if record.state == "empty":
+                return record
+        else:
+            translate_image(self._translator, Job(Path(task.source), path))
+        return replace(record, state="done", size=path.stat().st_size, sha256=sha256_of(path))
+
+    def _translate_raster(self, task: Task, path: Path, record: Record) -> Record:
+        from sat2map.geo.raster_job import RasterOptions
+        from sat2map.geo.translate_raster import translate_raster
+
+        given = self._options
+        options = RasterOptions(
+            bands=given.bands,
+            scale=task.scale or given.scale,
+            window=task.window,
+            resolution=given.resolution,
+            overwrite=True,
+            resume=True,
+        )
+        about = given.model.name, given.model_sha256
+        try:
+            try:
+                result = translate_raster(self._translator, task.source, path, options, model=about)
+            except OutputError:  # finished rows of another source, engine or version lie there
+                options = replace(options, resume=False)
+                result = translate_raster(self._translator, task.source, path, options, model=about)
+        except ImageError:
+            if task.window is not None and self._is_empty(task):
+                return replace(record, state="empty")
+            raise
+        return replace(record, tiles=result.tiles, notes=tuple(result.notes))
+
+    def _is_empty(self, task: Task) -> bool:
+        """Whether a window holds only nodata: at the edges of a large raster that is how it should be."""
+        from sat2map.geo.gdal import gdal_env
+        from sat2map.geo.grid import window_area
+        from sat2map.geo.read import open_raster
+
+        assert task.window is not None
+        given, count = self._options, self._translator.header.generator.source_bands
+        scale = task.scale or given.scale
+        try:
+            with gdal_env(), open_raster(task.source, bands=given.bands, count=count, scale=scale) as raster:
+                area = window_area(task.window, raster.grid, raster.name)
+                strips = range(area.top, area.bottom, STRIP)
+                return not any(
+                    raster.valid(replace(area, top=top, bottom=min(top + STRIP, area.bottom))).any()
+                    for top in strips
+                )
+        except Sat2MapError:
+            return False

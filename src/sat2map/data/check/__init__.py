@@ -1,0 +1,1 @@
+"""Data validation: what is wrong with a data set, and where."""

@@ -1,0 +1,154 @@
+"""Owns the faults that show when the pairs of a data set are held against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from sat2map.data.check.inspection import Finding, Inspection, in_pixels
+from sat2map.data.check.overlap import describe, find_overlaps
+from sat2map.data.pairs import Splits
+
+CLEAR_LEAN = 0.7  # log-odds: 99 of 100 pairs of photo and map lean more than that
+COPY = 0.95  # share of common ground from which two pairs are called copies
+
+
+class Seen(NamedTuple):
+    """A pair that could be read, its split, and its name for people."""
+
+    split: str
+    where: str
+    marks: Inspection
+
+
+def find_swapped(seen: list[Seen], data: str) -> tuple[bool, list[Finding]]:
+    """Return whether the sources are the maps, and what is to be said about sides.
+
+    Pairs are measured against the rest: where most do not clearly lean one way, as with photos on both sides,
+    nothing is said of any.
+    """
+    if not seen:
+        return False, []
+    leans = np.array([pair.marks.lean for pair in seen])
+    quarter, three_quarters = np.quantile(leans, (0.25, 0.75))
+    if quarter < CLEAR_LEAN and three_quarters > -CLEAR_LEAN:
+        return False, []
+    swapped = bool(three_quarters <= -CLEAR_LEAN)
+    findings = []
+    if swapped:
+        message = (
+            "has maps as sources and photos as targets, by their flat colours: if photos are to become maps, "
+            "train with --direction target-to-source"
+        )
+        findings.append(Finding("swapped", "warning", data, message))
+    for pair in seen:
+        if (pair.marks.lean if swapped else -pair.marks.lean) > CLEAR_LEAN and not any(pair.marks.constant):
+            message = "has photo and map the other way round from most pairs: swap its sides"
+            findings.append(Finding("swapped", "error", pair.where, message))
+    return swapped, findings
+
+
+def find_constant(seen: list[Seen], photo: int) -> list[Finding]:
+    """Find images of one colour: an error on the photos' side (0 or 1), as a map may well be all water."""
+    findings = []
+    for pair in seen:
+        for side, name in enumerate(("source", "target")):
+            if not pair.marks.constant[side]:
+                continue
+            message = f"has a {name} of one colour all over: leave the pair out"
+            if side == photo:
+                findings.append(Finding("constant", "error", pair.where, message))
+            else:
+                findings.append(
+                    Finding("constant", "warning", pair.where, f"{message}, unless the place is so")
+                )
+    return findings
+
+
+def find_mixed_sizes(seen: list[Seen], usual: tuple[int, int]) -> list[Finding]:
+    """Find pairs of another size than the usual one."""
+    message = f"a side, where most pairs are {in_pixels(usual)}: crop or resize it to that"
+    return [
+        Finding("mixed-sizes", "error", pair.where, f"is {in_pixels(pair.marks.size)} {message}")
+        for pair in seen
+        if pair.marks.size != usual
+    ]
+
+
+def find_duplicates(seen: list[Seen], splits: Splits) -> list[Finding]:
+    """Find pairs of the same pixels, within a split and across."""
+    firsts: dict[bytes, Seen] = {}
+    findings = []
+    for pair in seen:
+        first = firsts.setdefault(pair.marks.digest, pair)
+        if first is pair:
+            continue
+        if first.split == pair.split:
+            message = "have the same pixels: remove one, or it counts twice"
+            findings.append(Finding("duplicate", "warning", f"{first.where} and {pair.where}", message))
+        else:
+            findings.append(_leak("duplicate", "have the same pixels", first, pair, splits))
+    return findings
+
+
+def find_split_groups(splits: Splits) -> list[Finding]:
+    """Find groups that the data set's own splits cut apart."""
+    homes: dict[str, set[str]] = {}
+    for split, pairs in splits.pairs.items():
+        for pair in pairs:
+            homes.setdefault(pair.group or "", set()).add(split)
+    findings = []
+    for group, home in homes.items():
+        if group and len(home) > 1:
+            message = f"is in {' and '.join(sorted(home))}: move it to one split"
+            findings.append(Finding("split-group", "error", f"group {group}", message))
+    return findings
+
+
+def find_shared_ground(
+    seen: list[Seen], splits: Splits, photo: int, step: Callable[[], None]
+) -> list[Finding]:
+    """Compare the photos of each two splits, since maps of two places may well be alike.
+
+    Args:
+        seen: Pairs of one size.
+        splits: Where they come from.
+        photo: Which side the photos are on (0: source, 1: target).
+        step: Is called for each pair of the smaller split.
+
+    Returns:
+        Those that share most first.
+    """
+    members: dict[str, list[Seen]] = {}
+    for pair in seen:
+        if pair.marks.thumbnails is not None:
+            members.setdefault(pair.split, []).append(pair)
+    described = {
+        split: describe([pair.marks.thumbnails[photo] for pair in pairs if pair.marks.thumbnails])
+        for split, pairs in members.items()
+    }
+    found: list[tuple[float, Finding]] = []
+    for few, many in combinations(sorted(members, key=lambda split: len(members[split])), 2):
+        for overlaps in find_overlaps(described[few], described[many]):
+            step()
+            for overlap in overlaps:
+                first, second = members[few][overlap.first], members[many][overlap.second]
+                if first.marks.digest == second.marks.digest:
+                    continue
+                kind = "near-duplicate" if overlap.share >= COPY else "overlap"
+                message = f"share {overlap.share:.0%} of their ground"
+                found.append((overlap.share, _leak(kind, message, first, second, splits)))
+    return [finding for _, finding in sorted(found, key=lambda entry: -entry[0])]
+
+
+def _leak(kind: str, what: str, first: Seen, second: Seen, splits: Splits) -> Finding:
+    """Report what two splits share: an error, or a warning where the split is ours and not the data set's."""
+    where = f"{first.where} and {second.where}"
+    if splits.made and {first.split, second.split} == {"train", "val"}:
+        fix = "and training would hold out one of them: make train/ and val/ of different places"
+        return Finding(kind, "warning", where, f"{what}, {fix}")
+    fix = f"one in {first.split} and one in {second.split}: put both in one split"
+    return Finding(kind, "error", where, f"{what}, {fix}")

@@ -1,0 +1,104 @@
+"""Owns the networks that judge maps, where the user gives their weights: FID's Inception, and LPIPS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sat2map.errors import SettingsError
+from sat2map.evaluation.result import JudgeFile
+from sat2map.extras import require
+from sat2map.files import sha256_of
+from sat2map.settings import Device
+
+if TYPE_CHECKING:
+    from sat2map.evaluation.perceptual import FidInception, Lpips, Published
+
+
+_BATCH = 8  # images that the Inception sees at once
+
+
+class Judges(NamedTuple):
+    """Networks that judge maps; those that nobody gave are None."""
+
+    inception: FidInception | None = None
+    lpips: Lpips | None = None
+    files: tuple[JudgeFile, ...] = ()
+
+
+def open_judges(
+    inception: Path | None, lpips: tuple[Path, Path] | None, *, bands: int, size: int, device: Device
+) -> Judges:
+    """Open the networks whose weights are given, once it is clear that they can judge these maps.
+
+    Args:
+        inception: Weights of FID's Inception.
+        lpips: Weights of AlexNet, and of LPIPS's heads for it.
+        bands: Bands of the maps.
+        size: Their side (px).
+        device: Where to run.
+
+    Raises:
+        SettingsError: The maps are no RGB pictures, or are too small.
+        ModelFileError: A file is missing, damaged, or of another network.
+        MissingExtraError: PyTorch is not installed.
+    """
+    if inception is None and lpips is None:
+        return Judges()
+    if bands != 3:
+        flag = "--inception" if inception else "--lpips"
+        raise SettingsError(f"{flag} judges RGB pictures, and this model draws {bands} bands: leave it out")
+    require("torch", "FID, KID and LPIPS", "train")
+    from sat2map.evaluation.perceptual import (
+        BACKBONE,
+        HEADS,
+        INCEPTION,
+        LEAST_SIDE,
+        open_inception,
+        open_lpips,
+    )
+
+    if lpips and size < LEAST_SIDE:
+        raise SettingsError(
+            f"--lpips needs images of {LEAST_SIDE} px or more, not {size}: set a larger --size"
+        )
+    judges = Judges(
+        open_inception(inception, device) if inception else None,
+        open_lpips(*lpips, device) if lpips else None,
+    )
+    files = [_told(INCEPTION, inception)] if inception else []
+    files += [_told(BACKBONE, lpips[0]), _told(HEADS, lpips[1])] if lpips else []
+    return judges._replace(files=tuple(files))
+
+
+def _told(weights: Published, path: Path) -> JudgeFile:
+    sha256 = sha256_of(path)
+    return JudgeFile(network=weights.what, file=path.name, sha256=sha256, published=sha256 == weights.sha256)
+
+
+class Onlooker:
+    """Shows images to the Inception, a batch at a time, and keeps what it makes of them."""
+
+    def __init__(self, inception: FidInception) -> None:
+        self._inception = inception
+        self._waiting: list[NDArray[np.uint8]] = []
+        self._seen: list[NDArray[np.float32]] = []
+
+    def see(self, image: NDArray[np.uint8]) -> None:
+        """Take in an image, uint8 (h, w, 3)."""
+        self._waiting.append(image)
+        if len(self._waiting) == _BATCH:
+            self._look()
+
+    def features(self) -> NDArray[np.float32]:
+        """Return the features of all images so far, float32 (n, 2048)."""
+        if self._waiting:
+            self._look()
+        return np.concatenate(self._seen)
+
+    def _look(self) -> None:
+        self._seen.append(self._inception.features(np.stack(self._waiting)))
+        self._waiting.clear()

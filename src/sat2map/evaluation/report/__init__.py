@@ -1,0 +1,20 @@
+"""Reports of a run, of an evaluation, of a demo: one HTML file each, which needs nothing else."""
+
+from sat2map.evaluation.report.page import Section, write_page
+from sat2map.evaluation.report.reports import (
+    EVALUATION,
+    EXAMPLES,
+    write_demo_report,
+    write_evaluation_report,
+    write_run_report,
+)
+
+__all__ = [
+    "EVALUATION",
+    "EXAMPLES",
+    "Section",
+    "write_demo_report",
+    "write_evaluation_report",
+    "write_page",
+    "write_run_report",
+]

@@ -1,0 +1,119 @@
+"""Owns the form of a model that QGIS's Deepness plugin runs: a picture in, probabilities of classes out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from sat2map.errors import ModelFileError, OutputError
+from sat2map.files import atomic_write_bytes
+from sat2map.images.palette import Palette
+from sat2map.inference.backends.graphs import make_graph
+from sat2map.models.model_file import ModelHeader, read_header
+from sat2map.models.onnx.metadata import FAKE, SOURCE, write_metadata
+
+TILE = 512  # px
+OVERLAP = 25  # percent of a tile
+_SHARPNESS = 200.0  # of the softmax over squared distances of colours in [-1, 1]
+
+
+def export_deepness(model: Path, output: Path, *, overwrite: bool = False) -> None:
+    """Write a model as an ONNX segmentation with the metadata that Deepness reads.
+
+    The plugin gives float32 (1, source_bands, 512, 512) in [0, 1] and takes (1, classes, 512, 512) that add
+    up to 1: the class head's probabilities, or for a model without one a soft choice of the nearest colour.
+    See https://qgis-plugin-deepness.readthedocs.io, "Model classes and requirements".
+
+    Args:
+        model: A model file.
+        output: Where to, *.onnx.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        ModelFileError: The model file cannot be used, or knows no map classes.
+        OutputError: The output exists or cannot be written.
+    """
+    if output.exists() and not overwrite:
+        raise OutputError(f"{output} exists: give --output another name, or add --overwrite")
+    header = read_header(model)
+    proto = onnx.load_model_from_string(make_graph(model, header, pixels=False))
+    _change_ends(proto.graph, header)
+    write_metadata(proto, deepness_metadata(header))
+    onnx.checker.check_model(proto)
+    atomic_write_bytes(output, proto.SerializeToString())
+
+
+def deepness_metadata(header: ModelHeader) -> dict[str, str]:
+    """Return what Deepness reads from an ONNX file's metadata, each value as JSON.
+
+    Raises:
+        ModelFileError: The model knows no map classes.
+    """
+    palette = _palette(header)
+    values = {
+        "model_type": "Segmentor",
+        "class_names": dict(enumerate(palette.names)),
+        "tiles_size": TILE,
+        "tiles_overlap": OVERLAP,
+        "seg_thresh": 0.0,
+        "seg_small_segment": 5,
+    }
+    if header.ground_sample_distance is not None:
+        values["resolution"] = round(100 * header.ground_sample_distance, 2)  # cm
+    return {key: json.dumps(value) for key, value in values.items()}
+
+
+def _palette(header: ModelHeader) -> Palette:
+    if header.palette is None or (not header.generator.classes and header.generator.target_bands != 3):
+        raise ModelFileError(
+            "this model draws no map classes, which Deepness needs: train one with a palette"
+        )
+    return header.palette
+
+
+def _change_ends(graph: onnx.GraphProto, header: ModelHeader) -> None:
+    """Put [0, 1] → [-1, 1] before the generator, and its outputs → probabilities behind it."""
+    bands, classes = header.generator.target_bands, header.generator.classes
+    palette = _palette(header)
+
+    def constant(name: str, array: object) -> str:
+        graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    two, one = constant("two", np.float32(2)), constant("one", np.float32(1))
+    before = [
+        helper.make_node("Mul", ["pixels", two], ["doubled"]),
+        helper.make_node("Sub", ["doubled", one], [SOURCE]),
+    ]
+    if classes:
+        cut = [constant("cut_" + n, np.array([v], np.int64)) for n, v in
+               (("from", bands), ("to", bands + classes), ("axis", 1))]  # fmt: skip
+        behind = [
+            helper.make_node("Slice", [FAKE, *cut], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        ]
+    else:
+        # -|x - c|² is 2x·c - |c|² and a term that all colours share, which a softmax does not see.
+        colours = np.array([c for m in palette.classes for c in m.colours], np.float32) / 127.5 - 1
+        weight = constant("colours", 2 * _SHARPNESS * colours[:, :, None, None])
+        bias = constant("colours_bias", -_SHARPNESS * (colours**2).sum(axis=1))
+        owner = np.repeat(np.arange(len(palette.classes)), [len(m.colours) for m in palette.classes])
+        share = (owner == np.arange(len(palette.classes))[:, None]).astype(np.float32)
+        behind = [
+            helper.make_node("Conv", [FAKE, weight, bias], ["nearness"]),
+            helper.make_node("Softmax", ["nearness"], ["of_colours"], axis=1),
+            helper.make_node(
+                "Conv", ["of_colours", constant("owners", share[:, :, None, None])], ["probabilities"]
+            ),
+        ]
+    nodes = [*before, *graph.node, *behind]
+    del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    shape = [1, header.generator.source_bands, TILE, TILE]
+    graph.input.append(helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape))
+    shape = [1, len(palette.names), TILE, TILE]
+    graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape))

@@ -1,0 +1,303 @@
+"""Owns cutting pairs to train on from an orthophoto and a map of the same ground."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from sat2map.errors import DataError, OutputError, SettingsError
+from sat2map.files import atomic_write_text
+from sat2map.geo.block_split import BlockSplit
+from sat2map.geo.draw import VectorMap
+from sat2map.geo.gdal import FAILURES, gdal_env, reason
+from sat2map.geo.grid import GroundGrid
+from sat2map.geo.read import Raster, open_raster
+from sat2map.geo.style import load_style
+from sat2map.images.pixels import write_image
+from sat2map.inference.tiling import Area
+
+Target = Callable[
+    [Area], tuple[NDArray[np.uint8], bool]
+]  # → its pixels (bands, h, w), and whether all are there
+
+EMPTY = 0.99  # share of one colour from which on a map shows nothing
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """How to cut.
+
+    Attributes:
+        size: Side of a tile (px).
+        stride: From one tile to the next (px).
+        resolution: Metres a pixel; None: the orthophoto's.
+        bands: Bands of the orthophoto; None: red, green, blue.
+        scale: Limits of other than 8-bit bands.
+        val_fraction: Share of the blocks that go to val, 0 for none.
+        block: Side of the blocks of ground that are never split (px).
+        buffer: Least distance between a train and a val tile (px).
+        seed: Seed of the choice of blocks.
+    """
+
+    size: int = 256
+    stride: int = 256
+    resolution: float | None = None
+    bands: tuple[int, ...] | None = None
+    scale: tuple[float, ...] | None = None
+    val_fraction: float = 0.15
+    block: int = 1024
+    buffer: int = 64
+    seed: int = 0
+
+
+@dataclass
+class PairsResult:
+    """What was cut: pairs of each split, tiles left out and why, and what a person should know."""
+
+    train: int = 0
+    val: int = 0
+    nodata: int = 0
+    empty: int = 0
+    border: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def write_pairs(
+    source: str | Path,
+    output: Path,
+    options: PairOptions,
+    *,
+    target: str | Path | None = None,
+    vectors: Path | None = None,
+    style: Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> PairsResult:
+    """Cut aligned tiles into `output/{train,val}/{source,target}`, and list them in `output/pairs.csv`.
+
+    The ground is divided into blocks, each of which is for train or for val as a whole; tiles nearer than
+    half the buffer to ground of the other split are left out. So no validation tile shows ground that was
+    trained on.
+
+    Args:
+        source: The orthophoto.
+        output: A new folder.
+        options: How to cut.
+        target: The map as a raster, on any grid and in any CRS.
+        vectors: The map as vectors, in its place.
+        style: TOML file that says how to draw them; None: the web style.
+        progress: Called with tiles done and tiles in all.
+
+    Raises:
+        SettingsError: An option does not fit.
+        DataError: A file cannot be used, or no pair could be cut.
+        OutputError: The folder exists, or cannot be written.
+    """
+    _check(options, target, vectors)
+    if output.exists() and any(output.iterdir() if output.is_dir() else [output]):
+        raise OutputError(f"{output} exists and is not empty: give --output a new folder")
+    unfinished = output.with_name(f".{output.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        with gdal_env(), open_raster(source, bands=options.bands, count=3, scale=options.scale) as whole:
+            factors = _factors(whole, options.resolution)
+            with whole.resampled(*factors) if factors else nullcontext(whole) as raster:
+                result = PairsResult(notes=whole.notes)
+                with _open_target(raster.grid, target, vectors, style) as read_target:
+                    _cut(raster, read_target, unfinished, options, result, progress)
+        if output.exists():
+            output.rmdir()
+        unfinished.rename(output)
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return result
+
+
+def _check(options: PairOptions, target: str | Path | None, vectors: Path | None) -> None:
+    if (target is None) == (vectors is None):
+        raise SettingsError(
+            "give --target with a map raster, or --vectors with lines and polygons: one of them"
+        )
+    if options.size < 16 or options.stride < 1:
+        raise SettingsError(
+            f"size {options.size} and stride {options.stride}: a tile has 16 px or more, a stride 1"
+        )
+    if not 0 <= options.val_fraction < 1:
+        raise SettingsError(
+            f"val_fraction is {options.val_fraction}, but must be from 0 to below 1, such as 0.15"
+        )
+    if options.buffer < 0 or options.block < options.size + options.buffer:
+        raise SettingsError(
+            f"block {options.block} leaves no room for a tile of {options.size} px and a buffer of "
+            f"{options.buffer} px: raise --block to {4 * options.size} or more"
+        )
+
+
+def _factors(raster: Raster, resolution: float | None) -> tuple[float, float] | None:
+    if resolution is None:
+        return None
+    metres = raster.grid.metres()
+    if metres is None:
+        raise SettingsError(f"--resolution {resolution:g} needs to know metres, but {raster.name} has no CRS")
+    return resolution / metres[0], resolution / metres[1]
+
+
+@contextmanager
+def _open_target(
+    grid: GroundGrid, target: str | Path | None, vectors: Path | None, style: Path | None
+) -> Iterator[Target]:
+    """Yield a function that gives the map in a rectangle of the orthophoto's grid."""
+    if vectors is not None:
+        drawn = VectorMap(vectors, load_style(style), grid)
+        yield lambda area: (drawn.draw(grid.part(area)), True)
+        return
+    assert target is not None
+    try:
+        with rasterio.open(target) as dataset:
+            if grid.crs is None or dataset.crs is None:
+                which = "the orthophoto" if grid.crs is None else target
+                raise DataError(
+                    f"{which} has no CRS, so the two cannot be laid over each other: give it one first"
+                )
+            coarser = abs(grid.transform.determinant) > abs(dataset.transform.determinant)
+            numbers = dataset.count == 1
+            with WarpedVRT(
+                dataset,
+                crs=grid.crs,
+                transform=grid.transform,
+                height=grid.height,
+                width=grid.width,
+                add_alpha=dataset.count in (1, 3),  # so that what lies outside the map is known
+                resampling=Resampling.nearest
+                if numbers
+                else Resampling.average
+                if coarser
+                else Resampling.bilinear,
+            ) as warped:
+                bands = [1] if numbers else [1, 2, 3]
+                colours = _colour_table(dataset) if numbers else None
+
+                def read(area: Area) -> tuple[NDArray[np.uint8], bool]:
+                    window = Window(area.left, area.top, area.width, area.height)
+                    there = bool((warped.dataset_mask(window=window) == 255).all())
+                    pixels = warped.read(bands, window=window)
+                    return (pixels if colours is None else np.moveaxis(colours[pixels[0]], -1, 0)), there
+
+                yield read
+    except FAILURES as error:
+        raise DataError(f"{target} cannot be read as a map raster ({reason(error)})") from None
+
+
+def _colour_table(dataset: rasterio.DatasetReader) -> NDArray[np.uint8] | None:
+    try:
+        table = dataset.colormap(1)
+    except ValueError:
+        return None
+    return np.array([table.get(number, (0, 0, 0, 0))[:3] for number in range(256)], np.uint8)
+
+
+def _cut(
+    raster: Raster,
+    read_target: Target,
+    folder: Path,
+    options: PairOptions,
+    result: PairsResult,
+    progress: Callable[[int, int], None],
+) -> None:
+    size, grid = options.size, raster.grid
+    places = [
+        Area(top, left, top + size, left + size)
+        for top in range(0, grid.height - size + 1, options.stride)
+        for left in range(0, grid.width - size + 1, options.stride)
+    ]
+    if not places:
+        raise DataError(
+            f"{raster.name} is {grid.width}×{grid.height} px at this resolution: smaller than one tile"
+        )
+    split = BlockSplit(options.block, options.buffer, options.val_fraction, options.seed)
+    split.check(grid.height, grid.width)
+    usable: list[Area] = []
+    for number, area in enumerate(places):
+        progress(number, len(places))
+        drawn, there = read_target(area) if raster.valid(area).all() else (None, False)
+        if drawn is None or not there:
+            result.nodata += 1
+        elif _is_empty(drawn):
+            result.empty += 1
+        else:
+            usable.append(area)
+            for side, pixels in (("source", raster.read(area)), ("target", drawn)):
+                write_image(folder / side / _name(area), np.moveaxis(pixels, 0, -1))
+    progress(len(places), len(places))
+    _sort_into_splits(usable, split, grid, folder, result)
+    if not result.train:
+        raise DataError(
+            f"no pair could be cut: of {len(places)} tiles, {result.nodata} have nodata, {result.empty} are "
+            f"empty and {result.border} lie between train and val; try a smaller --size, --block or --buffer"
+        )
+    if options.val_fraction and not result.val:
+        result.notes.append("no tile lies in the blocks for val: lower --block, or try another --seed")
+
+
+def _sort_into_splits(
+    tiles: list[Area], split: BlockSplit, grid: GroundGrid, folder: Path, result: PairsResult
+) -> None:
+    """Move the tiles into train and val, remove those between, and list the others."""
+    rows: list[dict[str, str]] = []
+    for area, chosen in zip(tiles, split.splits(tiles), strict=True):
+        for side in ("source", "target"):
+            file = folder / side / _name(area)
+            if chosen is None:
+                file.unlink()
+            else:
+                (folder / chosen / side).mkdir(parents=True, exist_ok=True)
+                file.rename(folder / chosen / side / file.name)
+        if chosen is None:
+            result.border += 1
+        else:
+            rows.append(_row(chosen, area, split.block_of(area), grid))
+    result.train, result.val = (sum(row["split"] == name for row in rows) for name in ("train", "val"))
+    if rows:
+        for side in ("source", "target"):
+            (folder / side).rmdir()
+        text = io.StringIO()
+        writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        atomic_write_text(folder / "pairs.csv", text.getvalue())
+
+
+def _name(area: Area) -> str:
+    return f"{area.top:06d}_{area.left:06d}.png"
+
+
+def _row(split: str, area: Area, block: tuple[int, int], grid: GroundGrid) -> dict[str, str]:
+    bounds = grid.part(area).bounds()
+    edges = zip(("left", "bottom", "right", "top"), bounds, strict=True)
+    return {
+        "source": f"{split}/source/{_name(area)}",
+        "target": f"{split}/target/{_name(area)}",
+        "split": split,
+        "block": f"{block[0]}-{block[1]}",
+        **{edge: f"{value:.10g}" for edge, value in edges},
+        "crs": grid.crs.to_string() if grid.crs else "",
+    }
+
+
+def _is_empty(drawn: NDArray[np.uint8]) -> bool:
+    packed = sum(band.astype(np.int32) << 8 * number for number, band in enumerate(drawn))
+    _, counts = np.unique(packed, return_counts=True)
+    return bool(counts.max() >= EMPTY * drawn[0].size)

@@ -1,0 +1,1 @@
+"""What a sample and a colour mean: pixels, PNG files, palettes."""

@@ -1,0 +1,131 @@
+"""Owns running a generator on a batch: one small protocol, and the choice among the engines that keep it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol, get_args, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sat2map.errors import MissingExtraError, SettingsError, nearest
+from sat2map.inference.backends.machine import may_have_gpu
+from sat2map.inference.backends.options import DEFAULTS, EngineName, EngineOptions
+from sat2map.models.hub import find_model
+from sat2map.models.model_file import ModelHeader, is_exported, read_header
+from sat2map.settings import Device
+
+__all__ = ["Engine", "EngineName", "EngineOptions", "PictureEngine", "open_engine", "require"]
+
+
+class Engine(Protocol):
+    """A generator that is ready to run.
+
+    Attributes:
+        header: What the model says of itself.
+        name: What runs it, in words.
+        streams: How many calls run at the same time; more wait for their turn.
+    """
+
+    header: ModelHeader
+    name: str
+    streams: int
+
+    def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run a batch.
+
+        Args:
+            source: float32 (n, source_bands, h, w) in [-1, 1]; h and w are multiples of
+                `header.generator.multiple`.
+
+        Returns:
+            float32 (n, target_bands + classes, h, w): the image in [-1, 1], then class logits; opened for
+            `pictures`, the image alone, in whole grey levels.
+        """
+        ...
+
+
+@runtime_checkable
+class PictureEngine(Engine, Protocol):
+    """An engine that takes pictures as they are, and need not be given them as floating-point numbers."""
+
+    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Translate a batch.
+
+        Args:
+            pixels: uint8 (n, h, w, source_bands); h and w are multiples of `header.generator.multiple`.
+
+        Returns:
+            uint8 (n, h, w, target_bands), rounded to the nearest grey level.
+        """
+        ...
+
+
+def open_engine(model: Path, options: EngineOptions = DEFAULTS, **words: Any) -> Engine:
+    """Open a model file, or an exported model, with the engine asked for or the fastest that runs it right.
+
+    `auto` takes PyTorch on a GPU; on a CPU OpenVINO where it is installed and draws a test pattern as ONNX
+    Runtime does, else ONNX Runtime; PyTorch for what only it can do. An exported file is run by the runtime
+    of its format. The engine's `name` tells.
+
+    Args:
+        model: A model file (*.safetensors), an exported one (*.onnx, *.xml), or one of the hub (hf://user/repo).
+        options: How.
+        **words: Fields of `EngineOptions` that differ from these.
+
+    Raises:
+        ModelFileError: The file cannot be used, or not by this engine.
+        MissingExtraError: The engine is not installed.
+        SettingsError: There is no such engine, or the device is not on this machine or not for this engine.
+    """
+    options = replace(options, **words)
+    engine = options.engine
+    model = find_model(model)
+    header = read_header(model)
+    paper = (options.mode or header.inference_mode) == "paper"
+    if engine not in get_args(EngineName):
+        raise SettingsError(f"no engine is called '{engine}', {nearest(engine, get_args(EngineName))}")
+    if engine in ("onnx", "openvino") and options.device not in ("auto", "cpu"):
+        raise SettingsError(
+            f"the {engine} engine runs on the CPU: leave --device at auto, or use --engine torch"
+        )
+
+    if engine == "openvino" or (engine == "auto" and model.suffix.lower() == ".xml"):
+        require("openvino", "the OpenVINO engine", "openvino")
+        from sat2map.inference.backends.openvino import OpenVinoEngine
+
+        return OpenVinoEngine.open(model, options)
+    if engine == "onnx" or (engine == "auto" and is_exported(model)):
+        from sat2map.inference.backends.onnx_runtime import OnnxEngine
+
+        return OnnxEngine.open(model, options)
+    if engine == "torch" or paper or _wants_gpu(options.device):
+        require("torch", "paper mode" if paper else "the PyTorch engine", "train")
+        from sat2map.inference.backends.torch import TorchEngine
+
+        return TorchEngine.open(model, options)
+    from sat2map.inference.backends.auto import open_fastest_on_cpu
+
+    return open_fastest_on_cpu(model, options)
+
+
+def require(module: str, what: str, extra: str) -> None:
+    """Complain where `what` needs a module that only an extra brings.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    if find_spec(module) is None:
+        raise MissingExtraError(what, extra)
+
+
+def _wants_gpu(device: Device) -> bool:
+    if device != "auto":
+        return device != "cpu"
+    if not may_have_gpu() or find_spec("torch") is None:
+        return False
+    from sat2map.runtime import pick_device
+
+    return pick_device("auto").type != "cpu"

@@ -1,0 +1,113 @@
+"""Owns what the engines that run graphs share: where a graph comes from, and how pixels go in and out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sat2map.errors import ModelFileError
+from sat2map.images.pixels import from_unit, to_unit
+from sat2map.inference.backends.options import EngineOptions
+from sat2map.models.model_file import ModelHeader, is_exported, read_arrays, read_header
+
+Run = Callable[[NDArray[np.generic]], list[NDArray[np.generic]]]
+
+
+def make_graph(model: Path, header: ModelHeader, *, pixels: bool = False, pictures: bool = False) -> bytes:
+    """Return a model file's network as a serialized ONNX graph (see `sat2map.models.onnx.generator_graph.build_graph`).
+
+    Args:
+        model: The model file.
+        header: Its header.
+        pixels: Take and give uint8.
+        pictures: The same, and leave the class head out.
+
+    Raises:
+        ModelFileError: The weights do not fit the header, or the model runs in `paper` mode only.
+    """
+    from sat2map.models.onnx.generator_graph import build_graph
+
+    refuse_paper_mode(model, header)
+    try:
+        proto = build_graph(
+            header.generator, read_arrays(model), pixels=pixels or pictures, classes=not pictures
+        )
+    except ModelFileError as error:
+        raise ModelFileError(f"{model}: {error}") from None
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def read_graph(model: Path, options: EngineOptions) -> tuple[bytes | Path, ModelHeader]:
+    """Return what a runtime opens, the graph of a model file or an exported file itself, and the header.
+
+    Raises:
+        ModelFileError: The model cannot be used, or runs in `paper` mode only.
+    """
+    header = read_header(model)
+    if options.mode is not None:
+        header = header.model_copy(update={"inference_mode": options.mode})
+    refuse_paper_mode(model, header)
+    return model if is_exported(model) else make_graph(model, header, pictures=options.pictures), header
+
+
+def refuse_paper_mode(model: Path, header: ModelHeader) -> None:
+    """Complain of a model whose pictures depend on the batch and on chance."""
+    if header.inference_mode == "paper":
+        what = "was exported in eval mode" if is_exported(model) else "is used in paper mode"
+        raise ModelFileError(
+            f"{model} {what}, and only PyTorch runs the statistics of the batch and dropout: "
+            "give --mode eval, or --engine torch with the *.safetensors file"
+        )
+
+
+class GraphEngine(ABC):
+    """What engines that run graphs have in common: a graph takes numbers, or pixels as they are.
+
+    Attributes:
+        header: What the model says of itself.
+        name: What runs it, in words.
+        streams: How many calls run at the same time.
+        takes_pixels: Whether the graph goes from uint8 (n, h, w, bands) to `fake` uint8 (n, h, w, bands) and,
+            with a class head, the logits; else from float32 (n, bands, h, w) in [-1, 1] to all outputs so.
+    """
+
+    header: ModelHeader
+    name: str
+    streams: int
+    takes_pixels: bool
+
+    def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run a batch (see `sat2map.inference.backends.Engine`)."""
+        if self.takes_pixels:
+            return run_on_pixels(self._run, source)
+        return self._run(source)[0].astype(np.float32, copy=False)
+
+    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Translate a batch of pictures (see `sat2map.inference.backends.PictureEngine`)."""
+        if self.takes_pixels:
+            return self._run(pixels)[0].astype(np.uint8, copy=False)
+        return from_unit(self(to_unit(pixels))[:, : self.header.generator.target_bands])
+
+    @abstractmethod
+    def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+        """Give the graph its input and return its outputs."""
+
+
+def run_on_pixels(run: Run, source: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run a graph of pixels as an engine does.
+
+    Args:
+        run: From uint8 (n, h, w, bands) to `fake` uint8 (n, h, w, bands) and, with a class head, the logits.
+        source: float32 (n, bands, h, w) in [-1, 1].
+
+    Returns:
+        float32 (n, target_bands + classes, h, w), the image rounded to whole grey levels.
+    """
+    fake, *logits = run(from_unit(source))
+    unit = to_unit(fake.astype(np.uint8, copy=False))
+    return np.concatenate([unit, *logits], axis=1) if logits else unit

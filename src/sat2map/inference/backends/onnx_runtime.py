@@ -1,0 +1,63 @@
+"""Owns running a generator with ONNX Runtime, which the base install brings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from sat2map.errors import ModelFileError
+from sat2map.inference.backends.graphs import GraphEngine, read_graph
+from sat2map.inference.backends.machine import default_threads
+from sat2map.inference.backends.options import DEFAULTS, EngineOptions
+from sat2map.models.model_file import ModelHeader
+from sat2map.models.onnx.metadata import PRECISION_KEY, SOURCE
+
+# Where ONNX Runtime reports its use to its maker (on Windows), ours is nobody's business.
+onnxruntime.disable_telemetry_events()
+
+
+class OnnxEngine(GraphEngine):
+    """A generator in ONNX Runtime, on the CPU (see `sat2map.inference.backends.Engine`); threads may share one."""
+
+    def __init__(self, graph: bytes | Path, header: ModelHeader, options: EngineOptions = DEFAULTS) -> None:
+        """Prepare a graph, as of `sat2map.models.onnx.generator_graph.build_graph` or an exported .onnx file."""
+        how = onnxruntime.SessionOptions()
+        how.intra_op_num_threads = max(1, (options.threads or default_threads()) // options.streams)
+        how.inter_op_num_threads = 1
+        how.log_severity_level = 3
+        if options.low_memory:  # give memory back after each picture, and keep the weights in one layout only
+            how.enable_cpu_mem_arena = how.enable_mem_pattern = False
+            how.add_session_config_entry("session.disable_prepacking", "1")
+        content = str(graph) if isinstance(graph, Path) else graph
+        self._session = onnxruntime.InferenceSession(content, how, providers=["CPUExecutionProvider"])
+        self.takes_pixels = self._session.get_inputs()[0].type == "tensor(uint8)"
+        self.header = header
+        self.streams = options.streams
+        precision = self._session.get_modelmeta().custom_metadata_map.get(PRECISION_KEY, "fp32")
+        self.name = f"ONNX Runtime on cpu, {precision}, {_count(how.intra_op_num_threads)}"
+
+    @classmethod
+    def open(cls, model: Path, options: EngineOptions = DEFAULTS) -> OnnxEngine:
+        """Open a model file or an exported .onnx file (see `sat2map.inference.backends.open_engine`)."""
+        if model.suffix.lower() == ".xml":
+            raise ModelFileError(f"{model} is an OpenVINO model: leave --engine at auto, or use openvino")
+        graph, header = read_graph(model, options)
+        try:
+            return cls(graph, header, options)
+        except Exception as error:  # its own exceptions share no base class
+            raise ModelFileError(f"{model} cannot be run by ONNX Runtime: {_first_line(error)}") from None
+
+    def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+        outputs: list[NDArray[np.generic]] = self._session.run(None, {SOURCE: source})
+        return outputs
+
+
+def _count(threads: int) -> str:
+    return f"{threads} thread{'s' if threads > 1 else ''}"
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

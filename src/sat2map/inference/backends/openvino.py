@@ -1,0 +1,80 @@
+"""Owns running a generator with OpenVINO."""
+
+from __future__ import annotations
+
+import queue
+from pathlib import Path
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from sat2map.errors import ModelFileError
+from sat2map.inference.backends.graphs import GraphEngine, read_graph
+from sat2map.inference.backends.machine import default_threads
+from sat2map.inference.backends.options import DEFAULTS, EngineOptions
+from sat2map.models.model_file import ModelHeader
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+
+class OpenVinoEngine(GraphEngine):
+    """A generator in OpenVINO, on the CPU (see `sat2map.inference.backends.Engine`); callers take turns."""
+
+    def __init__(
+        self,
+        graph: bytes | Path | openvino.Model,
+        header: ModelHeader,
+        options: EngineOptions = DEFAULTS,
+    ) -> None:
+        """Compile a graph: ONNX as bytes, an exported .onnx or .xml file, or a model in memory."""
+        core = openvino.Core()
+        model = graph if isinstance(graph, openvino.Model) else core.read_model(graph)
+        if options.pictures:  # of an exported model: a class head that nobody asks for
+            for result in model.get_results()[1:]:
+                model.remove_result(result)
+        threads = options.threads or default_threads()
+        config: dict[str, object] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": options.streams,
+            "INFERENCE_NUM_THREADS": threads,
+            # A thread bound to a core waits there for whatever else runs on it, and the others wait for it.
+            "ENABLE_CPU_PINNING": False,
+        }
+        if options.precision != "auto":  # OpenVINO's own choice is bf16 where the CPU multiplies it
+            config["INFERENCE_PRECISION_HINT"] = _HINTS[options.precision]
+        if options.low_memory:  # keep no kernels for shapes that are gone
+            config["CPU_RUNTIME_CACHE_CAPACITY"] = 0
+        compiled = core.compile_model(model, "CPU", config)
+        self.takes_pixels = compiled.input(0).element_type == openvino.Type.u8
+        self._requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
+        for _ in range(options.streams):
+            self._requests.put(compiled.create_infer_request())
+        self.header = header
+        self.streams = options.streams
+        kind = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name().replace("f32", "fp32")
+        if any(op.get_type_name() == "FakeQuantize" for op in model.get_ops()):
+            kind = f"int8 and {kind}"
+        self.name = f"OpenVINO on cpu, {kind}, {threads} thread{'s' if threads > 1 else ''}"
+
+    @classmethod
+    def open(cls, model: Path, options: EngineOptions = DEFAULTS) -> OpenVinoEngine:
+        """Open a model file or an exported one (see `sat2map.inference.backends.open_engine`)."""
+        graph, header = read_graph(model, options)
+        if model.suffix.lower() == ".xml" and not model.with_suffix(".bin").exists():
+            raise ModelFileError(
+                f"{model} lacks its weights: copy {model.with_suffix('.bin').name} beside it"
+            )
+        try:
+            return cls(graph, header, options)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ModelFileError(f"{model} cannot be run by OpenVINO: {reason}") from None
+
+    def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+        request = self._requests.get()
+        try:
+            found = request.infer([source], share_inputs=True)
+            return [found[i] for i in range(len(found))]
+        finally:
+            self._requests.put(request)

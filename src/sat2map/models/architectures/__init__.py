@@ -1,0 +1,1 @@
+"""The generators: a folder for each architecture."""

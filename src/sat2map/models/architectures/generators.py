@@ -1,0 +1,43 @@
+"""Owns the networks by name: `build_generator` turns a specification into a module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from sat2map.models.architectures.blocks import init_weights
+from sat2map.models.architectures.resnet.network import ResNet
+from sat2map.models.architectures.tutorial.network import TutorialUNet
+from sat2map.models.architectures.unet.network import UNet
+from sat2map.models.discriminator import PatchGAN
+from sat2map.settings import GeneratorSpec
+
+__all__ = [
+    "GENERATORS",
+    "PatchGAN",
+    "ResNet",
+    "TutorialUNet",
+    "UNet",
+    "build_generator",
+    "count_parameters",
+    "init_weights",
+]
+
+GENERATORS: dict[str, Callable[[GeneratorSpec], nn.Module]] = {
+    "global": ResNet,
+    "resnet6": ResNet,
+    "resnet9": ResNet,
+    "tutorial": TutorialUNet,
+    "unet": UNet,
+}
+
+
+def build_generator(spec: GeneratorSpec) -> nn.Module:
+    """Build the generator that `spec` describes, with PyTorch's own initial weights."""
+    return GENERATORS[spec.architecture](spec)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Return the number of trainable numbers in a network."""
+    return sum(parameter.numel() for parameter in network.parameters())

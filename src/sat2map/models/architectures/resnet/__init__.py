@@ -1,0 +1,1 @@
+"""The ResNet generators of CycleGAN and pix2pixHD."""

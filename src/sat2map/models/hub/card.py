@@ -1,0 +1,120 @@
+"""Owns the model card: what a model file's header says, as the hub's page for the model."""
+
+from __future__ import annotations
+
+import json
+
+from sat2map.models.model_file import ModelHeader
+
+_CARD = """---
+library_name: sat2map
+pipeline_tag: image-to-image
+tags:
+- pix2pix
+- image-to-image
+- sat2map
+{map_tags}---
+
+# {title}
+
+{what}
+
+## Use
+
+```sh
+pip install 'sat2map[hub]'
+sat2map translate photo.png --model hf://{repo} --output maps
+```
+
+```python
+import numpy as np
+from PIL import Image
+from sat2map.models.hub import find_model
+from sat2map.inference import Translator
+
+translator = Translator.open(find_model("hf://{repo}"))
+fake = translator(np.asarray(Image.open("photo.png").convert("RGB")))  # uint8 (height, width, bands)
+```
+
+## What it takes and gives
+
+{facts}
+
+## Scores
+
+{scores}
+
+## Limits
+
+{limits}
+
+## Training
+
+{training}
+"""
+
+
+def model_card(header: ModelHeader, repo: str) -> str:
+    """Write a model card; it says nothing that the header does not.
+
+    Args:
+        header: Of the model file.
+        repo: `user/repo`.
+    """
+    spec = header.generator
+    draws_map = header.direction == "source-to-target"
+    kind = {"unet": "U-Net", "tutorial": "U-Net"}.get(spec.architecture, "ResNet")
+    way = "source images into their targets" if draws_map else "target images back into their sources"
+    what = f"A pix2pix generator ({kind}, width {spec.width}) that turns {way}"
+    if header.palette is not None:
+        what += f": a map with the classes {', '.join(header.palette.names)}"
+    return _CARD.format(
+        repo=repo,
+        title=repo.partition("/")[2],
+        what=what + ".",
+        map_tags="- satellite\n- map\n" if header.palette is not None else "",
+        facts=_table(_facts(header)),
+        scores=_table({name: f"{score:.4g}" for name, score in header.scores.items()})
+        if header.scores
+        else "None are in the model file: measure it with `sat2map evaluate --data PAIRS`.",
+        limits=_limits(header),
+        training=_training(header),
+    )
+
+
+def _facts(header: ModelHeader) -> dict[str, str]:
+    spec, metres = header.generator, header.ground_sample_distance
+    low, high = header.source_range
+    return {
+        "input": f"{spec.source_bands} bands, {header.source_dtype} from {low:g} to {high:g}, any size",
+        "output": f"{spec.target_bands} bands, uint8, the same size"
+        + (f"; logits of {spec.classes} classes" if spec.classes else ""),
+        "trained at": f"{header.image_size} px" + (f", {metres:g} m a pixel" if metres else ""),
+        "inference mode": f"`{header.inference_mode}`",
+        "network": f"{spec.architecture}, width {spec.width}, {spec.norm} norm, {spec.upsample} upsampling",
+    }
+
+
+def _limits(header: ModelHeader) -> str:
+    metres = header.ground_sample_distance
+    scale = f"about {metres:g} m a pixel" if metres else "the ground size of a pixel that it was trained at"
+    scored = " The scores were taken on validation pairs during the training." if header.scores else ""
+    return (
+        "It draws what is likely, not what is there: a drawn road is no proof of a road. Give it images of "
+        f"{scale}, of places like those it was trained on; on others it is as sure, and wrong more often."
+        + scored
+    )
+
+
+def _training(header: ModelHeader) -> str:
+    lines = [f"{header.steps} steps, sat2map {header.created_with or 'unknown'}, data fingerprint "]
+    lines[0] += f"`{header.data_fingerprint or 'unknown'}`."
+    if header.notes:
+        lines.append(f"Notes: {header.notes}.")
+    if header.settings:
+        lines.append(f"```json\n{json.dumps(header.settings, indent=2)}\n```")
+    return "\n\n".join(lines)
+
+
+def _table(rows: dict[str, str]) -> str:
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items())])

@@ -1,0 +1,134 @@
+"""Owns the generators of pytorch-CycleGAN-and-pix2pix: what their layers are called there, and both ways.
+
+https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix, `unet_*` and `resnet_*blocks` of models/networks.py.
+"""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from torch import Tensor
+
+from sat2map.errors import ModelFileError
+from sat2map.models.importers.found import Found, StateDict, fit, norm_of, rename, shape_of
+from sat2map.settings import Architecture, GeneratorSpec
+
+UNET, RESNET = "a U-Net of pytorch-CycleGAN-and-pix2pix", "a ResNet of pytorch-CycleGAN-and-pix2pix"
+
+
+def read(weights: StateDict) -> Found | None:
+    """Read a generator; None where the keys are those of something else.
+
+    Raises:
+        ModelFileError: They look like one, and do not fit.
+    """
+    if "model.model.0.weight" in weights:
+        return _read_unet(weights)
+    if count_blocks(weights) and count_halvings(weights) == 2 and count_blocks(weights) in (6, 9):
+        return read_resnet(weights, RESNET)
+    return None
+
+
+def unet_layers(depth: int) -> dict[str, str]:
+    """Name the layers of a U-Net: there each block holds the next smaller one, a sequence in a sequence."""
+    layers, block, inner = {}, "model.model", depth - 1
+    for i in range(depth):
+        # down: activation, convolution, norm; the block within; up: activation, convolution, norm. The first
+        # has no activation, and the first and the innermost no norm on their way down.
+        layers[f"down.{i}.conv"] = f"{block}.{1 if i else 0}"
+        layers[f"up.{i}.conv"] = f"{block}.{5 if 0 < i < inner else 3}"
+        if 0 < i < inner:
+            layers[f"down.{i}.norm"] = f"{block}.2"
+        if i:
+            layers[f"up.{i}.norm"] = f"{block}.{6 if i < inner else 4}"
+        block += ".3.model" if i else ".1.model"
+    return layers
+
+
+def resnet_layers(spec: GeneratorSpec, *, dropout: bool) -> dict[str, str]:
+    """Name the layers of a ResNet: two flat sequences that differ in their names and in the dropout."""
+    first_block = 4 + 3 * spec.halvings
+    first_up = first_block + spec.residual_blocks
+    last = first_up + 3 * spec.halvings + 1
+    plain = [1, *range(4, first_block, 3), *range(first_up, last - 1, 3)]
+    layers = {f"body.{i}": f"model.{i}" for at in plain for i in (at, at + 1)}
+    layers[f"body.{last}"] = f"model.{last}"
+    second = 6 if dropout else 5
+    for i in range(first_block, first_up):
+        for ours, theirs in ((1, 1), (2, 2), (6, second), (7, second + 1)):
+            layers[f"body.{i}.body.{ours}"] = f"model.{i}.conv_block.{theirs}"
+    return layers
+
+
+def swap_skips(weights: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
+    """Exchange the two halves of what a decoder layer reads: there the skip comes first, here it is last."""
+    swapped = dict(weights)
+    for i in range(depth - 1):
+        name = f"up.{i}.conv.weight"
+        if name in weights:
+            below, skip = weights[name].chunk(2)
+            swapped[name] = torch.cat([skip, below])
+    return swapped
+
+
+def count_halvings(weights: StateDict) -> int:
+    """Return how many layers of stride 2 stand before the first residual block; -1 for none that fits."""
+    found = [int(match[1]) for name in weights if (match := re.match(r"model\.(\d+)\.conv_block\.", name))]
+    halvings, rest = divmod(min(found) - 4, 3) if found else (-1, 0)
+    return halvings if rest == 0 else -1
+
+
+def count_blocks(weights: StateDict) -> int:
+    """Return how many residual blocks there are."""
+    return len({match[1] for name in weights if (match := re.match(r"model\.(\d+)\.conv_block\.", name))})
+
+
+def read_resnet(weights: StateDict, kind: str) -> Found:
+    """Read a ResNet of any number of halvings and blocks (see `read`)."""
+    halvings, blocks = count_halvings(weights), count_blocks(weights)
+    first_block = 4 + 3 * halvings
+    block = f"model.{first_block}.conv_block"
+    if f"{block}.1.weight" not in weights:
+        raise ModelFileError(
+            f"its residual blocks pad by zeros; of {kind}, only those padded by reflection run"
+        )
+    architecture: Architecture = "global"
+    if halvings == 2 and blocks in (6, 9):
+        architecture = "resnet6" if blocks == 6 else "resnet9"
+    width, source_bands = shape_of(weights, "model.1.weight", kind)
+    last = f"model.{first_block + blocks + 3 * halvings + 1}"
+    target_bands, _ = shape_of(weights, f"{last}.weight", kind)
+    dropout = f"{block}.6.weight" in weights and weights[f"{block}.6.weight"].dim() == 4
+    spec = GeneratorSpec(
+        architecture=architecture,
+        source_bands=source_bands,
+        target_bands=target_bands,
+        width=width,
+        depth=halvings,
+        blocks=blocks,
+        norm=norm_of(weights, "model.2", "model.1"),
+        dropout=0.5 if dropout else 0,
+    )
+    layers = resnet_layers(spec, dropout=dropout)
+    spec, mine = fit(spec, rename(weights, layers, spec.norm), layers, kind)
+    return Found(kind, spec, mine, 256, 1024)
+
+
+def _read_unet(weights: StateDict) -> Found:
+    block, depth = "model.model.1.model", 1
+    while f"{block}.1.weight" in weights:
+        block, depth = f"{block}.3.model", depth + 1
+    width, source_bands = shape_of(weights, "model.model.0.weight", UNET)
+    _, target_bands = shape_of(weights, "model.model.3.weight", UNET)
+    spec = GeneratorSpec(
+        source_bands=source_bands,
+        target_bands=target_bands,
+        width=width,
+        depth=depth,
+        norm=norm_of(weights, "model.model.1.model.2", "model.model.1.model.1"),
+    )
+    layers = unet_layers(depth)
+    spec, mine = fit(spec, rename(weights, layers, spec.norm), layers, UNET)
+    # It is trained at the size whose bottleneck is one pixel, and has never seen more.
+    return Found(UNET, spec, swap_skips(mine, depth), 2**depth, 2**depth)

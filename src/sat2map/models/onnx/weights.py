@@ -1,0 +1,78 @@
+"""Owns handing out a state dict's arrays by layer, and the complaint when they do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sat2map.errors import ModelFileError
+from sat2map.models.onnx import rewrites
+from sat2map.models.onnx.rewrites import Array, Convolution
+from sat2map.settings import GeneratorSpec
+
+EPSILON = 1e-5  # PyTorch's default in every norm
+
+_MISFIT = "its weights do not fit the network of its header"
+
+
+class Weights:
+    """The arrays of a generator's state dict, each to be taken once."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], spec: GeneratorSpec) -> None:
+        self._left = {
+            name: array for name, array in arrays.items() if not name.endswith("num_batches_tracked")
+        }
+        self._spec = spec
+
+    def convolution(
+        self, name: str, inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: int = 0
+    ) -> Convolution:
+        """Take a Conv2d; a missing bias is zeros."""
+        weight = self._take(f"{name}.weight", outputs, inputs, kernel, kernel)
+        return Convolution(weight, self._bias(name, outputs), (padding,) * 4, stride)
+
+    def upsampling(self, name: str, inputs: int, outputs: int) -> Convolution:
+        """Take an upsampling layer, whatever its kind (see `sat2map.models.architectures.blocks.make_upsampling`)."""
+        if self._spec.upsample == "resize":
+            weight = self._take(f"{name}.1.weight", outputs, inputs, 3, 3)
+            return rewrites.from_resize(weight, self._bias(f"{name}.1", outputs))
+        if self._spec.upsample == "shuffle":
+            weight = self._take(f"{name}.0.weight", 4 * outputs, inputs, 3, 3)
+            return rewrites.from_shuffle(weight, self._bias(f"{name}.0", 4 * outputs))
+        if self._spec.architecture not in ("unet", "tutorial"):
+            weight = self._take(f"{name}.weight", inputs, outputs, 3, 3)
+            return rewrites.from_transpose_3(weight, self._bias(name, outputs))
+        weight = self._take(f"{name}.weight", inputs, outputs, 4, 4)
+        return rewrites.from_transpose_4(weight, self._bias(name, outputs))
+
+    def batch_norm(self, name: str, channels: int) -> tuple[Array, Array]:
+        """Take a BatchNorm2d as (scale, shift) of its running statistics."""
+        scale, shift = self.scale_and_shift(name, channels)
+        mean = self._take(f"{name}.running_mean", channels)
+        variance = self._take(f"{name}.running_var", channels)
+        factor = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + EPSILON)
+        return factor.astype(np.float32), (shift - mean * factor).astype(np.float32)
+
+    def scale_and_shift(self, name: str, channels: int) -> tuple[Array, Array]:
+        """Take a norm's own weights."""
+        return self._take(f"{name}.weight", channels), self._take(f"{name}.bias", channels)
+
+    def check_all_taken(self) -> None:
+        """Complain of arrays that no layer asked for."""
+        if self._left:
+            raise ModelFileError(f"{_MISFIT}: {min(self._left)} is in no layer")
+
+    def _bias(self, name: str, channels: int) -> Array:
+        if f"{name}.bias" not in self._left:
+            return np.zeros(channels, np.float32)
+        return self._take(f"{name}.bias", channels)
+
+    def _take(self, name: str, *shape: int) -> Array:
+        array = self._left.pop(name, None)
+        if array is None or array.shape != shape:
+            found = "missing" if array is None else f"of shape {array.shape} where {shape} is needed"
+            raise ModelFileError(f"{_MISFIT}: {name} is {found}")
+        return array.astype(np.float32, copy=False)

@@ -1,7 +1,0 @@
-"""Map colours to map classes and back."""
-
-from sat2map.palette.lab import srgb_to_lab
-from sat2map.palette.learn import learn_palette
-from sat2map.palette.palette import MapClass, Palette
-
-__all__ = ["MapClass", "Palette", "learn_palette", "srgb_to_lab"]

@@ -1,0 +1,172 @@
+"""Owns where a training starts from, other than chance: the generator of a model file, fitted to the data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from sat2map.errors import ModelFileError, RunError
+from sat2map.models.model_file import read_header, read_weights
+from sat2map.settings import GeneratorSpec, TrainSettings, explain, make_settings
+from sat2map.training.step import Networks
+
+START = "start.json"
+TAKEN = ("width", "depth", "norm", "upsample")  # settings that are the file's, whatever the recipe says
+
+
+@dataclass(frozen=True)
+class Start:
+    """A generator to start from.
+
+    Attributes:
+        file: The model file.
+        spec: Its network.
+        weights: Its weights; None where a checkpoint has newer ones.
+    """
+
+    file: Path
+    spec: GeneratorSpec
+    weights: Mapping[str, Tensor] | None
+
+    def fit_settings(self, settings: TrainSettings) -> TrainSettings:
+        """Return the settings with the network of the file.
+
+        Raises:
+            SettingsError: The other settings do not fit that network.
+        """
+        taken = {name: getattr(self.spec, name) for name in TAKEN}
+        values = {**settings.model_dump(), **taken, "generator": self.spec.architecture}
+        return make_settings(values, where=f"the network of {self.file} with these settings")
+
+    def fit_spec(self, spec: GeneratorSpec) -> GeneratorSpec:
+        """Return the specification of the run with what no setting says of the file's network."""
+        return spec.model_copy(update={"bias": self.spec.bias, "blocks": self.spec.blocks})
+
+    def put_into(self, networks: Networks, spec: GeneratorSpec) -> None:
+        """Copy the weights into the generator and its average, both of `spec`.
+
+        Raises:
+            ModelFileError: The weights do not fit the header of their file.
+        """
+        if self.weights is None:
+            return
+        try:
+            weights = _fitted(self.weights, networks.generator.state_dict(), self.spec, spec)
+            networks.generator.load_state_dict(weights)
+        except (RuntimeError, KeyError):
+            raise ModelFileError(f"{self.file}: its weights do not fit the network of its header") from None
+        if networks.average is not None:
+            networks.average.load_state_dict(weights)
+
+    def describe(self, spec: GeneratorSpec) -> str:
+        """Say in words what a run of `spec` starts from, and what had to be fitted."""
+        said = [f"fine-tuned from {self.file.name}"]
+        if spec.source_bands != self.spec.source_bands:
+            said.append(
+                f"its first layer, made for {self.spec.source_bands} bands, was fitted to {spec.source_bands}"
+            )
+        before, after = ((it.target_bands, it.classes) for it in (self.spec, spec))
+        if before != after:
+            said.append(
+                f"its last layer, made for {before[0]} bands and {before[1]} classes, was fitted to "
+                f"{after[0]} and {after[1]}"
+            )
+        return "; ".join(said)
+
+    def note(self) -> str:
+        """Return what the run folder keeps of it, for a resume (see `read_run_start`)."""
+        values = {"file": str(self.file.absolute()), "generator": self.spec.model_dump(mode="json")}
+        return json.dumps(values, indent=2) + "\n"
+
+
+def read_start(file: Path) -> Start:
+    """Read the generator of a model file.
+
+    Raises:
+        ModelFileError: The file cannot be used.
+    """
+    return Start(Path(file), read_header(Path(file)).generator, read_weights(Path(file)))
+
+
+def read_run_start(run: Path, *, with_weights: bool) -> Start | None:
+    """Read what a run started from; None where that was chance.
+
+    Args:
+        run: The run folder.
+        with_weights: Whether the weights are needed, as where the run has no checkpoint yet.
+
+    Raises:
+        RunError: The note is damaged.
+        ModelFileError: The file that it started from is needed and cannot be used.
+    """
+    path = run / START
+    if not path.exists():
+        return None
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        file, spec = Path(values["file"]), GeneratorSpec(**values["generator"])
+    except ValidationError as error:
+        raise RunError(f"{path} does not fit this version: {explain(error)}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} cannot be read ({error}): it is damaged, start a new run") from None
+    return read_start(file) if with_weights else Start(file, spec, None)
+
+
+def _fitted(
+    weights: Mapping[str, Tensor],
+    fresh: Mapping[str, Tensor],
+    old: GeneratorSpec,
+    new: GeneratorSpec,
+) -> dict[str, Tensor]:
+    """Return a state dict of the shapes of `fresh`."""
+    first = "down.0.conv.weight" if "down.0.conv.weight" in fresh else "body.1.weight"
+    fitted = dict(weights)
+    if weights[first].shape != fresh[first].shape:
+        fitted[first] = _fit_inputs(weights[first], new.source_bands)
+    if (old.target_bands, old.classes) != (new.target_bands, new.classes):
+        for name in [name for name in fresh if weights[name].shape != fresh[name].shape and name != first]:
+            fitted[name] = _fit_outputs(name, weights[name], fresh[name], old, new)
+    return fitted
+
+
+def _fit_inputs(weight: Tensor, bands: int) -> Tensor:
+    """Fit a convolution (outputs, inputs, k, k) to other bands.
+
+    What was grey draws the same as RGB, and the other way round. Of other numbers, the bands that both have
+    stay as they are, and new ones have no say at first.
+    """
+    inputs = weight.shape[1]
+    if bands == 1:
+        return weight.sum(dim=1, keepdim=True)
+    if inputs == 1:
+        return weight.repeat(1, bands, 1, 1) / bands
+    fitted = weight.new_zeros(weight.shape[0], bands, *weight.shape[2:])
+    shared = min(bands, inputs)
+    fitted[:, :shared] = weight[:, :shared]
+    return fitted
+
+
+def _fit_outputs(name: str, weight: Tensor, fresh: Tensor, old: GeneratorSpec, new: GeneratorSpec) -> Tensor:
+    """Fit an entry of the last layer to other bands and classes; what is new keeps its random start."""
+    # Of the U-Net's transposed convolution the outputs are the second dimension; a shuffle has four of each.
+    transposed = name.startswith("up.0.") and new.upsample == "transpose" and weight.dim() == 4
+    phases = 4 if name.startswith("up.0.") and new.upsample == "shuffle" else 1
+    fitted = fresh.clone()
+    theirs, mine = (tensor.transpose(0, 1) if transposed else tensor for tensor in (weight, fitted))
+    theirs, mine = (tensor.view(-1, phases, *tensor.shape[1:]) for tensor in (theirs, mine))
+    bands, wanted = old.target_bands, new.target_bands
+    if wanted == 1:
+        mine[:1] = theirs[:bands].mean(dim=0, keepdim=True)
+    elif bands == 1:
+        mine[:wanted] = theirs[:1].expand(wanted, *theirs.shape[1:])
+    else:
+        shared = min(bands, wanted)
+        mine[:shared] = theirs[:shared]
+    if new.classes == old.classes:
+        mine[wanted:] = theirs[bands:]
+    return fitted

@@ -1,7 +1,0 @@
-"""Owns the public way to use a model: `Translator`."""
-
-from __future__ import annotations
-
-from sat2map.translate.translator import Translator
-
-__all__ = ["Translator"]

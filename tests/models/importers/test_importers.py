@@ -1,0 +1,323 @@
+"""Tests of sat2map.models.importers: each network draws here what it drew where it comes from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import stand_ins as them
+import torch
+from torch import Tensor, nn
+
+from sat2map.errors import ModelFileError, OutputError, SettingsError
+from sat2map.inference import Translator
+from sat2map.inference.backends import open_engine
+from sat2map.models.architectures.generators import build_generator
+from sat2map.models.discriminator import PatchGAN
+from sat2map.models.importers import import_checkpoint, recognise
+from sat2map.models.model_file import ModelHeader, read_header, save_model
+from sat2map.settings import GeneratorSpec
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "unet_128, batch": (lambda: them.NestedUNet(7), 128),
+    "unet_256, batch": (lambda: them.NestedUNet(8), 256),
+    "unet_256, instance": (lambda: them.NestedUNet(8, norm="instance"), 256),
+    "unet_128, no norm": (lambda: them.NestedUNet(7, norm="none"), 128),
+    "unet_128, 4 bands to 1": (lambda: them.NestedUNet(7, bands=(4, 1)), 128),
+    "resnet_9blocks, instance": (lambda: them.FlatResNet(9), 32),
+    "resnet_9blocks, batch, dropout": (lambda: them.FlatResNet(9, norm="batch", dropout=True), 32),
+    "resnet_6blocks, instance, dropout": (lambda: them.FlatResNet(6, dropout=True), 32),
+    "resnet_6blocks, no norm": (lambda: them.FlatResNet(6, norm="none"), 32),
+    "pix2pixHD, instance": (lambda: them.FlatResNet(9, 4, biased=True, bands=(5, 3)), 64),
+    "pix2pixHD, batch": (lambda: them.FlatResNet(3, 3, norm="batch", biased=True), 64),
+}
+
+
+def picture(*shape: int) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def saved(network: nn.Module, path: Path, **beside: Any) -> Path:
+    torch.save({"state_dict": network.state_dict(), **beside} if beside else network.state_dict(), path)
+    return path
+
+
+def drawn(model: Path, source: Tensor, engine: Any = "torch") -> Tensor:
+    return torch.from_numpy(open_engine(model, engine=engine, device="cpu")(source.numpy()))
+
+
+def refused(checkpoint: Path, why: str) -> str:
+    """Check that a checkpoint is refused in one sentence that names it, and that nothing is written."""
+    output = checkpoint.with_name("out.safetensors")
+    with pytest.raises(ModelFileError, match=why) as caught:
+        import_checkpoint(checkpoint, output)
+    told = str(caught.value)
+    assert str(checkpoint) in told
+    assert "\n" not in told
+    assert not output.exists()
+    return told
+
+
+# parity
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("engine", "tolerance"), [("torch", 1e-5), ("onnx", 1e-4)])
+def test_an_imported_generator_draws_what_it_drew(
+    name: str, engine: str, tolerance: float, tmp_path: Path
+) -> None:
+    make, side = NETWORKS[name]
+    theirs = them.well_used(make())
+    found = import_checkpoint(saved(theirs, tmp_path / "net_G.pth"), tmp_path / "m.safetensors")
+    source = picture(2, found.spec.source_bands, side, 2 * side)
+    with torch.no_grad():
+        expected = theirs(source)
+    assert expected.std() > 0.05  # not all black or white, where anything would agree
+    found_there = drawn(tmp_path / "m.safetensors", source, engine)
+    torch.testing.assert_close(found_there, expected, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("engine", ["torch", "onnx"])
+def test_the_tutorials_generator_draws_the_picture_that_the_tutorial_saves(
+    engine: str, tmp_path: Path
+) -> None:
+    theirs = them.well_used(them.TutorialGenerator())
+    import_checkpoint(saved(theirs, tmp_path / "gen.pth"), tmp_path / "m.safetensors")
+    source = picture(1, 3, 512, 512)
+    with torch.no_grad():
+        picture_saved = theirs((source + 1) / 2).clamp(0, 1)
+    assert 0.05 < float((picture_saved > 0).float().mean()) < 0.95  # some of it is cut off, and some is not
+    ours = (drawn(tmp_path / "m.safetensors", source, engine) + 1) / 2
+    torch.testing.assert_close(ours, picture_saved, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_imported_network_is_recognised_by_name(name: str) -> None:
+    found = recognise(them.well_used(NETWORKS[name][0]()).state_dict())
+    kind, _, rest = name.partition(", ")
+    if kind.startswith("unet"):
+        assert (found.spec.architecture, 2**found.spec.depth) == ("unet", int(kind[5:]))
+    elif kind.startswith("resnet"):
+        assert found.spec.architecture == f"resnet{kind[7]}"
+        assert found.spec.dropout == (0.5 if "dropout" in rest else 0)
+    else:
+        assert "pix2pixHD" in found.kind
+    assert found.spec.norm == ("none" if "no norm" in rest else "instance" if "instance" in rest else "batch")
+
+
+def test_an_imported_model_translates_an_image_of_any_size(tmp_path: Path) -> None:
+    import_checkpoint(
+        saved(them.well_used(them.NestedUNet(7)), tmp_path / "g.pth"), tmp_path / "m.safetensors"
+    )
+    translator = Translator.open(tmp_path / "m.safetensors", engine="onnx")
+    source = np.random.default_rng(0).integers(0, 256, (150, 201, 3), dtype=np.uint8)
+    assert translator(source).shape == (150, 201, 3)
+
+
+# forms of the same checkpoint
+
+
+def test_instance_norm_statistics_of_old_files_are_left_out(tmp_path: Path) -> None:
+    theirs = them.well_used(them.FlatResNet(6))
+    weights = theirs.state_dict()
+    for name, module in theirs.named_modules():
+        if isinstance(module, nn.InstanceNorm2d):
+            weights[f"{name}.running_mean"] = torch.ones(module.num_features)
+            weights[f"{name}.running_var"] = torch.full((module.num_features,), 9.0)
+            weights[f"{name}.num_batches_tracked"] = torch.tensor(7)
+    torch.save(weights, tmp_path / "old.pth")
+    import_checkpoint(tmp_path / "old.pth", tmp_path / "m.safetensors")
+    source = picture(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            drawn(tmp_path / "m.safetensors", source), theirs(source), atol=1e-5, rtol=0
+        )
+
+
+def test_batch_norm_without_counters_as_in_old_files_is_read() -> None:
+    weights = them.well_used(them.NestedUNet(7)).state_dict()
+    found = recognise({name: w for name, w in weights.items() if not name.endswith("num_batches_tracked")})
+    build_generator(found.spec).load_state_dict(found.weights)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_prefixes_of_wrappers_are_taken_off(prefix: str, tmp_path: Path) -> None:
+    weights = them.FlatResNet(6).state_dict()
+    torch.save({f"{prefix}{name}": w for name, w in weights.items()}, tmp_path / "g.pth")
+    assert import_checkpoint(tmp_path / "g.pth", tmp_path / "m.safetensors").spec.architecture == "resnet6"
+
+
+def test_the_generator_is_found_in_a_checkpoint_of_a_whole_training(tmp_path: Path) -> None:
+    network, other = them.TutorialGenerator(), PatchGAN(6, width=4)
+    adam = torch.optim.Adam(network.parameters())
+    path = tmp_path / "checkpoint.pth.tar"
+    torch.save(
+        {"epoch": 3, "disc": other.state_dict(), "gen": network.state_dict(), "o": adam.state_dict()}, path
+    )
+    assert import_checkpoint(path, tmp_path / "m.safetensors").spec.architecture == "tutorial"
+
+
+def test_half_precision_becomes_full(tmp_path: Path) -> None:
+    import_checkpoint(saved(them.FlatResNet(6).half(), tmp_path / "g.pth"), tmp_path / "m.safetensors")
+    Translator.open(tmp_path / "m.safetensors", engine="torch", device="cpu")
+
+
+def test_the_header_says_where_it_comes_from_and_what_was_told(tmp_path: Path) -> None:
+    import_checkpoint(
+        saved(them.NestedUNet(8), tmp_path / "latest_net_G.pth"),
+        tmp_path / "m.safetensors",
+        direction="target-to-source",
+        mode="paper",
+        palette="maps",
+        ground_sample_distance=0.9,
+    )
+    header = read_header(tmp_path / "m.safetensors")
+    assert header.notes == "imported from latest_net_G.pth, a U-Net of pytorch-CycleGAN-and-pix2pix"
+    assert (header.direction, header.inference_mode) == ("target-to-source", "paper")
+    assert (header.ground_sample_distance, header.image_size, header.whole_limit) == (0.9, 256, 256)
+    assert header.palette is not None
+    assert header.palette.name == "maps"
+
+
+# refusals
+
+
+class Runs:
+    """What a pickle can hold: something that runs when it is opened."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.mark),)
+
+
+def test_a_pickle_that_wants_to_run_code_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    torch.save({"weights": torch.ones(1), "extra": Runs(tmp_path / "ran")}, tmp_path / "evil.pth")
+    told = refused(tmp_path / "evil.pth", "wants to run code")
+    assert "mkdir" in told
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
+    torch.save(nn.Sequential(nn.Conv2d(3, 3, 3)), tmp_path / "g.pth")
+    refused(tmp_path / "g.pth", r"wants to run code .*torch\.save\(model\.state_dict\(\)")
+
+
+@pytest.mark.parametrize("kept", [0, 10, 0.3, 0.95])
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path, kept: float) -> None:
+    path = saved(them.FlatResNet(6), tmp_path / "g.pth")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content)) if kept < 1 else int(kept)])
+    refused(path, "is truncated, or no checkpoint")
+
+
+def test_a_text_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "g.pth").write_text("<!DOCTYPE html><html>not found</html>")
+    refused(tmp_path / "g.pth", "is truncated, or no checkpoint")
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    refused(tmp_path / "no.pth", "does not exist")
+    (tmp_path / "folder").mkdir()
+    refused(tmp_path / "folder", "is a folder: name the checkpoint in it")
+
+
+def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "losses": [1.0, 2.0]}, tmp_path / "g.pth")
+    refused(tmp_path / "g.pth", "holds no state dict")
+
+
+def test_an_unknown_network_is_told_which_keys_were_expected_and_found(tmp_path: Path) -> None:
+    torch.save({"encoder.stem.weight": torch.ones(2, 3, 3, 3)}, tmp_path / "g.pth")
+    told = refused(tmp_path / "g.pth", "unknown network")
+    for word in ("model.model.0.weight", "DownConvLayer1.0.weight", "found encoder.stem.weight"):
+        assert word in told
+
+
+def test_a_discriminator_is_refused(tmp_path: Path) -> None:
+    layers = nn.Sequential(nn.Conv2d(6, 8, 4, 2, 1), nn.LeakyReLU(), nn.Conv2d(8, 1, 4, 1, 1))
+    for i, prefix in enumerate(("model.", "net.", "scale0_layer0.", "Conv")):
+        names = {"Conv": "ConvLayer1.0.weight"}.get(prefix, f"{prefix}0.weight")
+        torch.save({names: layers[0].weight.detach()}, tmp_path / f"{i}.pth")
+        refused(tmp_path / f"{i}.pth", "is a discriminator, which draws nothing: name the generator")
+
+
+def test_a_missing_key_is_named_as_it_is_called_there(tmp_path: Path) -> None:
+    weights = them.NestedUNet(7).state_dict()
+    del weights["model.model.1.model.3.model.2.running_mean"]
+    torch.save(weights, tmp_path / "g.pth")
+    refused(
+        tmp_path / "g.pth", r"a U-Net .*, but model\.model\.1\.model\.3\.model\.2\.running_mean is missing"
+    )
+
+
+def test_a_key_of_no_layer_is_named(tmp_path: Path) -> None:
+    weights = them.FlatResNet(9).state_dict() | {"model.99.filt": torch.ones(3)}
+    torch.save(weights, tmp_path / "g.pth")
+    refused(tmp_path / "g.pth", r"model\.99\.filt belongs to no layer")
+
+
+def test_a_wrong_shape_is_named(tmp_path: Path) -> None:
+    weights = them.TutorialGenerator().state_dict()
+    weights["BottleNeck.0.bias"] = torch.ones(5)
+    torch.save(weights, tmp_path / "g.pth")
+    refused(tmp_path / "g.pth", r"BottleNeck\.0\.bias has shape \(5,\), not \(16,\)")
+
+
+def test_norms_with_weights_but_no_statistics_are_refused(tmp_path: Path) -> None:
+    weights = them.NestedUNet(7).state_dict()
+    weights = {name: w for name, w in weights.items() if "running" not in name}
+    torch.save(weights, tmp_path / "g.pth")
+    refused(tmp_path / "g.pth", "weights but no running statistics")
+
+
+def test_blocks_padded_by_zeros_are_refused(tmp_path: Path) -> None:
+    weights = {
+        name.replace("conv_block.1.", "conv_block.0."): w
+        for name, w in them.FlatResNet(9).state_dict().items()
+    }
+    torch.save(weights, tmp_path / "g.pth")
+    refused(tmp_path / "g.pth", "pad by zeros")
+
+
+def test_the_local_enhancer_of_pix2pixhd_is_refused(tmp_path: Path) -> None:
+    weights = them.FlatResNet(9, 3, biased=True).state_dict() | {"model1_1.1.weight": torch.ones(2, 3, 7, 7)}
+    torch.save(weights, tmp_path / "g.pth")
+    refused(tmp_path / "g.pth", "local enhancer")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    weights = them.FlatResNet(6).state_dict()
+    weights["model.1.bias"][0] = torch.nan
+    torch.save(weights, tmp_path / "g.pth")
+    refused(tmp_path / "g.pth", "not finite")
+
+
+def test_a_model_file_of_ours_is_told_apart(tmp_path: Path) -> None:
+    spec = GeneratorSpec(width=4, depth=2)
+    save_model(tmp_path / "m.safetensors", build_generator(spec).state_dict(), ModelHeader(generator=spec))
+    refused(tmp_path / "m.safetensors", "is a model file of sat2map already")
+
+
+def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
+    path = saved(them.FlatResNet(6), tmp_path / "g.pth")
+    (tmp_path / "m.safetensors").write_text("mine")
+    with pytest.raises(OutputError, match="exists: give --to another name, or add --overwrite"):
+        import_checkpoint(path, tmp_path / "m.safetensors")
+    assert (tmp_path / "m.safetensors").read_text() == "mine"
+    import_checkpoint(path, tmp_path / "m.safetensors", overwrite=True)
+    assert read_header(tmp_path / "m.safetensors").generator.architecture == "resnet6"
+
+
+def test_an_output_of_another_suffix_and_an_unknown_palette_are_refused(tmp_path: Path) -> None:
+    path = saved(them.FlatResNet(6), tmp_path / "g.pth")
+    with pytest.raises(OutputError, match=r"does not end in \.safetensors"):
+        import_checkpoint(path, tmp_path / "m.pth")
+    with pytest.raises(SettingsError, match="palette"):
+        import_checkpoint(path, tmp_path / "m.safetensors", palette="mapz")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["g.pth"]

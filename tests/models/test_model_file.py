@@ -1,0 +1,260 @@
+"""Tests of sat2map.models.model_file."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from safetensors.torch import load_file
+
+from sat2map.errors import ModelFileError, OutputError
+from sat2map.images.palette import Palette
+from sat2map.models.architectures.generators import build_generator
+from sat2map.models.model_file import (
+    FORMAT_VERSION,
+    HEADER_KEY,
+    ModelHeader,
+    read_header,
+    read_weights,
+    save_model,
+)
+from sat2map.settings import GeneratorSpec, TrainSettings
+
+SPEC = GeneratorSpec(width=4, depth=3, classes=6)
+
+
+def full_header(**values: Any) -> ModelHeader:
+    """Return a header in which no field has its default."""
+    given: dict[str, Any] = {
+        "created_with": "0.1.0",
+        "generator": SPEC,
+        "direction": "target-to-source",
+        "source_range": (0, 200),
+        "image_size": 128,
+        "whole_limit": 512,
+        "ground_sample_distance": 0.9,
+        "inference_mode": "paper",
+        "palette": Palette.load("maps"),
+        "settings": TrainSettings().model_dump(mode="json", exclude={"data", "run"}),
+        "data_fingerprint": "abc",
+        "steps": 1234,
+        "scores": {"mean_iou": 0.1 + 0.2},
+        "notes": "naïve",
+    }
+    return ModelHeader(**{**given, **values})
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    network = build_generator(SPEC).to(memory_format=torch.channels_last)
+    network(torch.rand(2, 3, 16, 16))
+    return network.state_dict()
+
+
+@pytest.fixture
+def model(tmp_path: Path, weights: dict[str, torch.Tensor]) -> Path:
+    save_model(tmp_path / "model.safetensors", weights, full_header())
+    return tmp_path / "model.safetensors"
+
+
+def refused(path: Path, why: str) -> None:
+    """Check that reading the header is refused in one sentence that names the file."""
+    with pytest.raises(ModelFileError, match=why) as caught:
+        read_header(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300 + len(str(path))
+
+
+def write_header(path: Path, text: str) -> Path:
+    save_file({"a": np.zeros(1)}, path, metadata={HEADER_KEY: text})
+    return path
+
+
+def changed_header(**values: Any) -> str:
+    return json.dumps({**json.loads(full_header().model_dump_json()), **values})
+
+
+# round trip
+
+
+def test_weights_come_back_bit_for_bit(model: Path, weights: dict[str, torch.Tensor]) -> None:
+    back = read_weights(model)
+    assert list(back) == sorted(weights) or set(back) == set(weights)
+    for name, tensor in weights.items():
+        assert back[name].dtype == tensor.dtype
+        assert torch.equal(back[name], tensor), name
+
+
+def test_weights_fit_the_generator_that_the_header_describes(model: Path) -> None:
+    build_generator(read_header(model).generator).load_state_dict(read_weights(model))
+
+
+def test_half_precision_weights_are_read_in_full_precision(tmp_path: Path) -> None:
+    half = {"a": torch.tensor([1 / 3]).bfloat16()}
+    save_model(tmp_path / "half.safetensors", half, full_header())
+    assert read_weights(tmp_path / "half.safetensors")["a"].dtype == torch.float32
+
+
+def test_the_header_comes_back_equal(model: Path) -> None:
+    header = full_header()
+    defaults = ModelHeader(generator=GeneratorSpec())
+    same = [name for name in ModelHeader.model_fields if getattr(header, name) == getattr(defaults, name)]
+    assert same == ["format_version", "source_dtype"]  # there is but one value for these
+    assert read_header(model) == header
+
+
+def test_scores_that_are_infinite_or_missing_come_back(
+    tmp_path: Path, weights: dict[str, torch.Tensor]
+) -> None:
+    scores = {"psnr": math.inf, "road_f1": math.nan}
+    save_model(tmp_path / "m.safetensors", weights, full_header(scores=scores))
+    back = read_header(tmp_path / "m.safetensors").scores
+    assert back["psnr"] == math.inf
+    assert math.isnan(back["road_f1"])
+
+
+def test_any_program_can_read_the_file(model: Path, weights: dict[str, torch.Tensor]) -> None:
+    content = model.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    assert json.loads(metadata[HEADER_KEY])["generator"]["width"] == 4
+    assert set(load_file(model)) == set(weights)
+
+
+def test_the_header_is_read_without_torch(model: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from sat2map.models.model_file import read_header\n"
+        "print(read_header(Path(sys.argv[1])).steps, 'torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(model)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "1234 False\n"
+
+
+def test_other_users_may_read_the_file_as_the_umask_says(model: Path) -> None:
+    (model.parent / "plain").write_text("")
+    assert model.stat().st_mode == (model.parent / "plain").stat().st_mode
+
+
+# refusals
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path / "no.safetensors", "does not exist: train a model first")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path, "is a folder: name the model file in it")
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, -1])
+def test_a_truncated_file_is_refused(model: Path, kept: int) -> None:
+    model.write_bytes(model.read_bytes()[:kept])
+    refused(model, "truncated")
+    with pytest.raises(ModelFileError, match="truncated"):
+        read_weights(model)
+
+
+def test_another_programs_safetensors_is_refused(tmp_path: Path) -> None:
+    save_file({"a": np.zeros(1)}, tmp_path / "other.safetensors")
+    refused(tmp_path / "other.safetensors", "of another program")
+
+
+@pytest.mark.parametrize("name", ["latest_net_G.pth", "epoch=3.ckpt", "generator.pt"])
+def test_a_pickled_checkpoint_is_refused_by_its_suffix(tmp_path: Path, name: str) -> None:
+    torch.save({"a": torch.zeros(1)}, tmp_path / name)
+    refused(tmp_path / name, "is a pickled checkpoint")
+
+
+def test_a_pickle_is_refused_under_any_name(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+    refused(tmp_path / "model.safetensors", "is no model file")
+
+
+def test_a_text_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    refused(tmp_path / "model.safetensors", "is no model file")
+
+
+def test_a_newer_version_asks_for_an_upgrade(tmp_path: Path) -> None:
+    newer = changed_header(format_version=FORMAT_VERSION + 1, invented_later=True)
+    refused(write_header(tmp_path / "m.safetensors", newer), "newer than this sat2map knows: upgrade sat2map")
+
+
+@pytest.mark.parametrize("version", [0, -3])
+def test_a_version_that_never_was_is_refused(tmp_path: Path, version: int) -> None:
+    old = changed_header(format_version=version)
+    refused(write_header(tmp_path / "m.safetensors", old), "which nothing ever wrote")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '"x"', "null"])
+def test_a_damaged_header_is_refused(tmp_path: Path, text: str) -> None:
+    refused(write_header(tmp_path / "m.safetensors", text), "damaged header")
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"generator": {"architecture": "vit"}}, "generator.architecture = 'vit'"),
+        ({"surprise": 1}, "surprise"),
+        ({"image_size": 0}, "image_size = 0"),
+    ],
+)
+def test_a_header_with_values_that_do_not_fit_is_refused(
+    tmp_path: Path, values: dict[str, Any], why: str
+) -> None:
+    path = write_header(tmp_path / "m.safetensors", changed_header(**values))
+    refused(path, f"has a header that does not fit: {why}")
+
+
+def test_a_header_without_a_generator_is_refused(tmp_path: Path) -> None:
+    values = json.loads(full_header().model_dump_json())
+    del values["generator"]
+    path = write_header(tmp_path / "m.safetensors", json.dumps(values))
+    refused(path, "does not fit: generator is missing")
+
+
+# writing
+
+
+def test_a_failure_keeps_the_old_file(
+    model: Path, weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_bytes(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(28, os.strerror(28))
+
+    before = model.read_bytes()
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    with pytest.raises(OutputError, match="the disk is full"):
+        save_model(model, weights, full_header(steps=1))
+    assert model.read_bytes() == before
+    assert list(model.parent.iterdir()) == [model]
+
+
+def test_a_write_past_the_systems_limit_is_one_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("resource", reason="file size limits are POSIX")
+    program = (
+        "import resource, sys, torch; from pathlib import Path\n"
+        "from sat2map.errors import OutputError; from sat2map.settings import GeneratorSpec\n"
+        "from sat2map.models.model_file import ModelHeader, save_model\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "header = ModelHeader(generator=GeneratorSpec())\n"
+        "try: save_model(Path(sys.argv[1]), {'a': torch.zeros(100_000)}, header)\n"
+        "except OutputError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "m.safetensors")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "m.safetensors cannot be written: File too large" in said
+    assert list(tmp_path.iterdir()) == []
