@@ -28,16 +28,16 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_settings.py
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/sat2map bench --json runs/bench.json --markdown
+	$(BIN)/python -m benchmarks --json runs/bench.json --markdown
 
 # 200 epochs of the paper's training on the pairs in DATA, on a GPU, and what comes of it.
 bench-gpu: $(VENV)/.installed
-	$(BIN)/python benchmarks/gpu.py --data $(DATA)
+	$(BIN)/python -m benchmarks.gpu --data $(DATA)
 
 # A service under load, and over many requests.
 soak: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/load.py --model $(MODEL) --clients 8
-	$(BIN)/python benchmarks/soak.py --model $(MODEL) --requests 20000
+	$(BIN)/python -m benchmarks.load --model $(MODEL) --clients 8
+	$(BIN)/python -m benchmarks.soak --model $(MODEL) --requests 20000
 
 # pip 25.1 is the first with --group.
 $(VENV)/.installed: pyproject.toml

@@ -1,10 +1,15 @@
-"""Owns the command `bench`."""
+"""Measures this machine: training and every engine against plain PyTorch, as ratios within one run.
+
+python -m benchmarks --json bench.json --markdown
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 from typing import Literal
+
+import tyro
 
 from sat2map.extras import require
 
@@ -53,3 +58,7 @@ def bench(
         print(result.to_markdown())
     else:
         print_bench(result)
+
+
+if __name__ == "__main__":
+    tyro.cli(bench)

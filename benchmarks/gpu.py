@@ -1,6 +1,6 @@
 """The paper's maps training on a GPU: 200 epochs, scores, inference, next to the plain loop on the same GPU.
 
-    python benchmarks/gpu.py --data MAPS_FOLDER --output runs/gpu
+    python -m benchmarks.gpu --data MAPS_FOLDER --output runs/gpu
 
 writes runs/gpu/gpu.json and runs/gpu/gpu.md. `make bench-gpu DATA=MAPS_FOLDER` is the same.
 """

@@ -1,6 +1,6 @@
 """Measures a service under load: what it keeps of the engine's own throughput, and how long clients wait.
 
-    python benchmarks/load.py --model FILE [--clients 8] [--seconds 20] [--rounds 5]
+    python -m benchmarks.load --model FILE [--clients 8] [--seconds 20] [--rounds 5]
 
 Engine alone and service under load take turns, so that a machine that slows down slows both; the share is
 the median of the rounds. The clients are on the same machine, in a process of their own, and what they use
@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 import psutil
-from service_process import png_of_town, run_clients, running_service, translate
+
+from benchmarks.service_process import png_of_town, run_clients, running_service, translate
 
 
 def engine_rate(model: Path, seconds: float, batch: int) -> float:

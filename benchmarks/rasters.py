@@ -1,7 +1,7 @@
 """Measures the translation of large rasters: tiles a second, the network's share of the time, peak memory.
 
-    python benchmarks/rasters.py --model best.safetensors            # 4,096² and 16,384² px
-    python benchmarks/rasters.py --model best.safetensors --sides 1024 2048 --json rasters.json
+    python -m benchmarks.rasters --model best.safetensors            # 4,096² and 16,384² px
+    python -m benchmarks.rasters --model best.safetensors --sides 1024 2048 --json rasters.json
 
 Run it on a machine that has nothing else to do. Each size is a process of its own, since memory is measured.
 """

@@ -3,7 +3,7 @@
 Each worker has one core's worth of threads, so that two of them can be compared with one on a machine of two
 cores that does nothing else. It prints a Markdown table:
 
-    python benchmarks/scale.py --folder /tmp/scale --model runs/train/best.safetensors
+    python -m benchmarks.scale --folder /tmp/scale --model runs/train/best.safetensors
 """
 
 from __future__ import annotations

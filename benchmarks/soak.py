@@ -1,6 +1,6 @@
 """Keeps a service busy for long: is its memory flat, and does nobody get an error?
 
-    python benchmarks/soak.py --model FILE [--requests 20000] [--clients 8]
+    python -m benchmarks.soak --model FILE [--requests 20000] [--clients 8]
 
 Sizes, formats and damaged images are mixed. Memory is read from the end of the first tenth on, when caches
 are warm; the figure is its largest distance from there. Exits 1 where memory moves by more than 5 %, and
@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 import psutil
-from service_process import png_of_town, run_clients, running_service, translate
+
+from benchmarks.service_process import png_of_town, run_clients, running_service, translate
 
 SIDES = (256, 256, 256, 256, 200, 333, 512)
 FORMATS = ("image/png", "image/png", "image/webp", "image/jpeg")

@@ -51,12 +51,21 @@ def test_nothing_unpickles() -> None:
     assert [path.name for path in FILES if loading.search(path.read_text("utf-8"))] == []
 
 
-@pytest.mark.parametrize("module", ["settings", "errors", "files", "cli"])
+@pytest.mark.parametrize("module", ["settings", "errors", "files", "extras", "cli.main", "cli.parsing"])
 def test_what_help_needs_imports_neither_numpy_nor_torch(module: str) -> None:
     assert modules_after(f"import sat2map.{module}").isdisjoint({"numpy", "torch", "PIL"})
 
 
-@pytest.mark.parametrize("module", ["model_file", "pixels", "palette", "translate", "engines"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "models.model_file",
+        "images.pixels",
+        "images.palette",
+        "inference",
+        "inference.backends",
+    ],
+)
 def test_what_translating_needs_imports_no_torch(module: str) -> None:
     assert "torch" not in modules_after(f"import sat2map.{module}")
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 from sat2map.errors import SettingsError
-from sat2map.inference import Translator
-from sat2map.inference.speeds import Speeds, measure, pick_machine
+from sat2map.inference.speeds import Speeds
 from sat2map.inference.tiling import Grid
 
 STRIPS_IN_MEMORY = 3  # rows of tiles: one read ahead, one at work, one being written
@@ -118,49 +116,6 @@ def plan_job(
     )
 
 
-def plan(
-    *,
-    area_km2: float,
-    gsd: float,
-    machine: str = "this",
-    machines: int = 1,
-    model: Path | None = None,
-    mbit: float = LINK_MBIT,
-    price_hour: float | None = None,
-) -> None:
-    """Say what translating an area takes: tiles, hours, memory, storage, and what decides them.
-
-    This machine is measured for some seconds; the rest is arithmetic, and says so.
-
-    Args:
-        area_km2: Area (km²).
-        gsd: Ground sample distance of the source (metres a pixel).
-        machine: this, or 4-cores, 16-cores, 64-cores: this one's speed in proportion to the cores.
-        machines: How many of them.
-        model: Model file; none: the one that comes with the package.
-        mbit: Speed at which each machine gets the source (Mbit/s).
-        price_hour: Price of a machine for an hour, in any currency.
-    """
-    from sat2map.models.bundled import bundled_model
-
-    translator = Translator.open(model or bundled_model())
-    here = measure(translator)
-    speeds = pick_machine(machine, here)
-    job = plan_job(
-        area_km2,
-        gsd,
-        speeds,
-        translator.grid,
-        machines=machines,
-        link_mbit=mbit,
-        price_hour=price_hour,
-    )
-    print(f"measured:    {here.engine}, {here.cores} cores: {_stages_of(here)} million px/s")
-    if machine != "this":
-        print(f"arithmetic:  {machine}: {_stages_of(speeds)} million px/s, in proportion to its cores")
-    print(describe_plan(job, machines))
-
-
 def describe_plan(job: JobPlan, machines: int = 1) -> str:
     """Say in words what a job takes, a line a fact."""
     first, second = job.stages[:2]
@@ -177,10 +132,6 @@ def describe_plan(job: JobPlan, machines: int = 1) -> str:
         "drivers": "area / gsd²; the model's width and depth; machines, while inference is the bottleneck",
     }
     return "\n".join(f"{name + ':':<12} {fact}" for name, fact in facts.items() if fact)
-
-
-def _stages_of(speeds: Speeds) -> str:
-    return ", ".join(f"{name} {getattr(speeds, name) / 1e6:.2f}" for name in ("decode", "inference", "write"))
 
 
 def _hours(hours: float) -> str:

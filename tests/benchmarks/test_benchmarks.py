@@ -1,20 +1,18 @@
-"""Tests of benchmarks and of the scripts in benchmarks: that they run and count right, never how fast."""
+"""Tests of the package benchmarks and of its scripts: that they run and count right, never how fast."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 from benchmarks.inference import gmac
 from benchmarks.timing import interleave
 
-from benchmarks import Bench, Row, run_bench
+from benchmarks import Bench, Row, baseline, gpu, run_bench
 from sat2map.errors import SettingsError
 from sat2map.models.architectures.generators import build_generator, count_parameters
 from sat2map.models.discriminator import PatchGAN
@@ -22,16 +20,7 @@ from sat2map.models.model_file import ModelHeader
 from sat2map.settings import GeneratorSpec
 from sat2map.synthetic.towns import write_towns
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
@@ -94,13 +83,11 @@ def test_an_unknown_group_is_refused() -> None:
 
 
 def test_the_plain_networks_are_the_papers() -> None:
-    baseline = script("baseline")
     assert count_parameters(baseline.Generator()) == count_parameters(build_generator(GeneratorSpec()))
     assert count_parameters(baseline.make_discriminator()) == count_parameters(PatchGAN(6))
 
 
 def test_the_plain_generator_computes_what_ours_does() -> None:
-    baseline = script("baseline")
     torch.manual_seed(0)
     plain, ours = baseline.Generator(4), build_generator(GeneratorSpec(width=4))
     shapes = [value.shape for value in plain.state_dict().values()]
@@ -144,7 +131,7 @@ def test_the_gpu_script_runs_on_a_cpu_at_a_tiny_scale(
         "2",
     ]
     words += ["--width", "4", "--size", "64", "--inference-batch", "2", "--plain-steps", "1"]
-    script("gpu").main(words)
+    gpu.main(words)
     bench = Bench.model_validate_json((tmp_path / "gpu.json").read_text())
     assert [row.name for row in bench.rows[:3]] == ["plain loop, batch 1, fp32", "sat2map", "sat2map"]
     assert bench.rows[1].ratio is not None

@@ -1,4 +1,4 @@
-"""Tests of sat2map.cli.main and sat2map.cli.dispatch: every command, and every bad input, through the real command."""
+"""Tests of sat2map.cli: every command, and every bad input, through the real command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from sat2map.cli import dispatch as commands
+from sat2map.cli import parsing
 from sat2map.cli.main import COMMANDS, main
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.model_file import ModelHeader, save_model
@@ -591,7 +591,7 @@ def test_an_interruption_ends_with_130_and_no_traceback(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "run", interrupt)
+    monkeypatch.setattr(parsing, "run", interrupt)
     result = sat2map("info")
     assert (result.code, result.err) == (130, "")
 
@@ -604,5 +604,5 @@ def test_a_sentence_of_several_lines_is_told_in_one(
     def fail(*_: object, **__: object) -> None:
         raise DataError("first line\n   and second")
 
-    monkeypatch.setattr(commands, "run", fail)
+    monkeypatch.setattr(parsing, "run", fail)
     assert refused("info") == "sat2map: first line and second"

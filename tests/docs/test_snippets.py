@@ -18,8 +18,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sat2map.cli import dispatch as commands
-from sat2map.cli import main as cli
+from sat2map.cli import parsing
+from sat2map.cli.main import COMMANDS, main
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.blocks import init_weights
 from sat2map.models.architectures.generators import build_generator
@@ -35,17 +35,16 @@ NOT_RUN = {
     r"(python -m )?pip ": "installs",
     r"make ": "is the suite itself, the demo or a benchmark",
     r"sat2map demo": "trains for minutes; test_wheel runs it",
-    r"sat2map (data download|push)\b": "needs a network; tests/data and tests/hub run it against a stand-in",
-    r"sat2map .*hf://": "needs a network; tests/hub runs it against a stand-in",
+    r"sat2map (data download|push)\b": "needs a network; tests/data and tests/models/hub run it",
+    r"sat2map .*hf://": "needs a network; tests/models/hub runs it against a stand-in",
     r"hf ": "asks for a password",
     r"sat2map serve\b": "runs until it is stopped; tests/serve runs it",
     r"(curl|docker|qgis|tensorboard|torchrun|kubectl|uvicorn|locust) ": "another program",
     r"(gdal\w*|ogr\w*|rio|ray|sbatch|srun) ": "another program",
-    r"sat2map bench\b": "measures for minutes; tests/benchmarks/test_benchmarks.py",
     r"sat2map export .*int8": "calibrates for a minute; tests/export runs it",
     r"sat2map (bulk|tiles|data rasters|data osm|data from-rasters)\b": "needs rasters; its own tests run it",
     r"python -m (build|zipfile)|\.ci/": "builds; test_wheel does",
-    r"python benchmarks/": "measures for minutes",
+    r"python -m benchmarks": "measures for minutes",
     r"\w+='?\$": "the shell's own",
     r"(cd|git|mkdir|export|ls|cat|for|done|do|wait|#) ?": "the shell's own",
 }
@@ -203,25 +202,25 @@ def run_command(words: list[str], towns: Path, monkeypatch: pytest.MonkeyPatch) 
             if words[1] == "translate":  # a page may show it in several ways
                 shutil.rmtree(output, ignore_errors=True)
                 Path(output).unlink(missing_ok=True)
-        cli.main(words[1:])
+        main(words[1:])
     elif words[0] == "sat2map":
         read_only(words[1:], monkeypatch)
 
 
 def read_only(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Read the words of a command as it would, and leave it at that."""
-    real = commands.parse_words
+    real = parsing.parse_words
 
     def parse(*args: Any, **options: Any) -> Any:
         real(*args, **options)
         return lambda: None
 
-    name = " ".join(words[:2]) if " ".join(words[:2]) in cli.COMMANDS else words[0]
-    assert name in cli.COMMANDS, f"no command is called {name}"
+    name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
+    assert name in COMMANDS, f"no command is called {name}"
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "parse_words", parse)
+        patch.setattr(parsing, "parse_words", parse)
         if name not in ("train", "serve"):  # these read their words themselves
-            cli.main(words)
+            main(words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

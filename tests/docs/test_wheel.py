@@ -68,7 +68,7 @@ def test_the_wheel_has_what_the_package_reads_and_nothing_else(wheel: Path) -> N
         "presets/default.toml",
         "presets/facades.toml",
         "palettes/maps.json",
-        "cli.py",
+        "cli/main.py",
     ):
         assert f"sat2map/{needed}" in names, needed
     here = {

@@ -13,8 +13,7 @@ import pytest
 from rich.console import Console
 
 from sat2map.errors import SettingsError
-from sat2map.evaluation import Evaluation, JudgeFile, evaluate, print_evaluation
-from sat2map.evaluation import perceptual_metrics as judges
+from sat2map.evaluation import Evaluation, JudgeFile, evaluate, perceptual_metrics, print_evaluation
 from sat2map.evaluation.formatting import caveats
 from sat2map.evaluation.metrics import frechet_distance, kernel_distance
 from sat2map.evaluation.perceptual_metrics import Judges, open_judges
@@ -143,7 +142,7 @@ def test_the_table_shows_the_deviation_of_kid_beside_it_and_not_as_a_score(town,
 
 
 def test_without_weights_nothing_is_opened_and_torch_is_not_asked_for(monkeypatch):
-    monkeypatch.setattr(judges, "require", lambda *words: pytest.fail("torch was asked for"))
+    monkeypatch.setattr(perceptual_metrics, "require", lambda *words: pytest.fail("torch was asked for"))
 
     assert open_judges(None, None, bands=1, size=16, device="auto") == Judges()
 

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 from PIL import Image
 
-from sat2map.cli import geo as commands
+from sat2map.cli import data, geo
 from sat2map.errors import SettingsError
 from sat2map.geo.detect import is_raster, split_inputs
 
@@ -55,14 +55,14 @@ def test_a_folder_is_taken_apart_where_it_holds_rasters(write, tmp_path):
 
 
 def test_flags_are_read():
-    words = commands.RasterWords(bands="3,2,1", scale="0,3000", window="1,2,3,4", resolution="0.5")
+    words = geo.RasterWords(bands="3,2,1", scale="0,3000", window="1,2,3,4", resolution="0.5")
     options = words.options(overwrite=True)
     assert options.bands == (3, 2, 1)
     assert options.scale == (0.0, 3000.0)
     assert options.window == (1, 2, 3, 4)
     assert options.resolution == 0.5
     assert words.any_given()
-    assert not commands.RasterWords().any_given()
+    assert not geo.RasterWords().any_given()
 
 
 @pytest.mark.parametrize(
@@ -77,35 +77,33 @@ def test_flags_are_read():
 )
 def test_flags_that_cannot_be_read_are_refused_with_an_example(flags, example):
     with pytest.raises(SettingsError, match=example):
-        commands.RasterWords(**flags).options(overwrite=False)
+        geo.RasterWords(**flags).options(overwrite=False)
 
 
 def test_several_rasters_go_into_a_folder(write, town, tmp_path, straight, capsys):
     sources = [str(write(town[0][:, :64, :64], name)) for name in ("a.tif", "b.tif")]
     model = tmp_path / "model.safetensors"
     model.write_bytes(b"not read here")
-    commands.translate_rasters(
-        straight(), model, sources, tmp_path / "out", commands.RasterWords(), overwrite=False
-    )
+    geo.translate_rasters(straight(), model, sources, tmp_path / "out", geo.RasterWords(), overwrite=False)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.tif", "b.tif"]
     assert "1 tiles" in capsys.readouterr().out
     with rasterio.open(tmp_path / "out" / "a.tif") as file:
         assert len(file.tags()["SAT2MAP_MODEL_SHA256"]) == 64
     with pytest.raises(SettingsError, match="is one file, but there are 2 inputs"):
-        commands.translate_rasters(
-            straight(), model, sources, tmp_path / "x.tif", commands.RasterWords(), overwrite=False
+        geo.translate_rasters(
+            straight(), model, sources, tmp_path / "x.tif", geo.RasterWords(), overwrite=False
         )
 
 
 def test_the_other_commands_run_as_words_say(tmp_path, capsys):
     scenes = tmp_path / "scenes"
-    commands.synth_georeferenced(scenes, count=1, size=128, seed=1)
+    data._draw_scenes(scenes, count=1, size=128, seed=1)
     ortho, drawn = str(scenes / "00000-ortho.tif"), scenes / "00000-map.tif"
-    commands.data_from_rasters(
+    data.data_from_rasters(
         source=ortho, target=str(drawn), output=tmp_path / "p", size=32, block=64, buffer=0
     )
-    commands.vectorize(drawn, output=tmp_path / "m.gpkg")
-    commands.tiles(drawn, output=tmp_path / "m.mbtiles", zooms="12-14")
+    geo.vectorize(drawn, output=tmp_path / "m.gpkg")
+    geo.tiles(drawn, output=tmp_path / "m.mbtiles", zooms="12-14")
     said = capsys.readouterr().out
     assert "pairs to train on" in said
     assert "road_centre" in said

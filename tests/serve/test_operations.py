@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sat2map.cli.dispatch import run
+from sat2map.cli.parsing import run
 from sat2map.cli.serve import serve
 from sat2map.errors import SettingsError
 from sat2map.inference import Translator

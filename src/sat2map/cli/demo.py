@@ -1,25 +1,31 @@
-"""Owns the demo: the whole main job on drawn towns, in minutes on a CPU."""
+"""The command `demo`: the whole main job on drawn towns, in minutes on a CPU."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from sat2map.cli.terminal import open_console
 from sat2map.errors import RunError
-from sat2map.evaluation import draw_examples, evaluate, print_evaluation
-from sat2map.evaluation.report import write_demo_report
 from sat2map.files import atomic_write_text
-from sat2map.images.pixels import write_image
-from sat2map.inference import Translator
-from sat2map.settings import load_settings
-from sat2map.synthetic.towns import draw_town, write_towns
-from sat2map.training.loop import train
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PAIRS, SIZE = 150, 256
 SCENE_SEED, SCENE_SIZE = 7_000_000, 768  # a town that is in neither split, larger than any training image
 MARKER = "demo.txt"
+
+
+def demo(*, folder: Path = Path("runs/demo"), seed: int = 0) -> None:
+    """Draw pairs, train a small model on them, score it and translate a scene: minutes on a CPU.
+
+    Args:
+        folder: Where to.
+        seed: Seed of all of it.
+    """
+    run_demo(folder, seed=seed, console=open_console())
 
 
 def run_demo(folder: Path, *, seed: int, console: Console) -> Path:
@@ -37,6 +43,14 @@ def run_demo(folder: Path, *, seed: int, console: Console) -> Path:
         RunError: The folder holds something else.
         OutputError: It cannot be written.
     """
+    from sat2map.evaluation import draw_examples, evaluate, print_evaluation
+    from sat2map.evaluation.report import write_demo_report
+    from sat2map.images.pixels import write_image
+    from sat2map.inference import Translator
+    from sat2map.settings import load_settings
+    from sat2map.synthetic.towns import draw_town, write_towns
+    from sat2map.training.loop import train
+
     if folder.exists():
         if not (folder / MARKER).exists() and any(folder.iterdir()):
             raise RunError(f"{folder} exists and is not an earlier demo: give --folder another place")

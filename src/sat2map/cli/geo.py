@@ -1,16 +1,16 @@
-"""Owns the commands for rasters: words become options, and what a person should know is told."""
+"""The commands for rasters: vectorize, tiles, and what `translate` does with georeferenced input."""
 
 from __future__ import annotations
 
 import hashlib
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from sat2map.cli.terminal import numbers, print_notes, unit_bar
 from sat2map.errors import SettingsError
 from sat2map.extras import require_geo
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from sat2map.geo.raster_job import RasterOptions
     from sat2map.inference import Translator
-
-Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def translate_rasters(
     about = (model.name, hashlib.sha256(model.read_bytes()).hexdigest())
     for source in sources:
         path = output if one_file else output / f"{Path(source.split('?')[0]).stem}.tif"
-        with _bar("tiles") as bar:
+        with unit_bar("tiles") as bar:
             task = bar.add_task(Path(source).name)
 
             def progress(done: int, total: int, bar: Progress = bar, task: object = task) -> None:
@@ -125,7 +123,7 @@ def translate_rasters(
             except KeyboardInterrupt:
                 bar.console.print("interrupted: the finished rows are kept, and --resume goes on from them")
                 raise
-        _tell(result.notes)
+        print_notes(result.notes)
         speed = result.tiles / result.seconds if result.seconds else 0
         share = result.network_seconds / result.seconds if result.seconds else 0
         print(
@@ -167,7 +165,7 @@ def vectorize(
         min_area=min_area,
         overwrite=overwrite,
     )
-    _tell(result.notes)
+    print_notes(result.notes)
     for layer, count in result.features.items():
         print(f"{layer + ':':<24} {count}")
     print(f"written to {output}")
@@ -192,7 +190,7 @@ def tiles(
     from sat2map.geo.tiles import write_tiles
 
     levels = numbers(zooms.replace("-", ",") if zooms else None, int, "--zooms", "12-18", 2)
-    with _bar("tiles") as bar:
+    with unit_bar("tiles") as bar:
         task = bar.add_task(raster.name)
         result = write_tiles(
             raster,
@@ -202,111 +200,6 @@ def tiles(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     print(f"written to {output} ({result.count} tiles, zoom {result.zooms[0]} to {result.zooms[1]})")
-
-
-def data_from_rasters(
-    *,
-    source: str,
-    output: Path,
-    target: str | None = None,
-    vectors: Path | None = None,
-    style: Path | None = None,
-    size: int = 256,
-    stride: int | None = None,
-    resolution: float | None = None,
-    bands: str | None = None,
-    scale: str | None = None,
-    val_fraction: float = 0.15,
-    block: int | None = None,
-    buffer: int | None = None,
-    seed: int = 0,
-) -> None:
-    """Cut pairs to train on from an orthophoto and a map, or vectors drawn in a style.
-
-    Args:
-        source: The orthophoto: whatever GDAL reads.
-        output: A new folder for the pairs.
-        target: The map of the same ground, in any CRS.
-        vectors: Vectors of it instead: .gpkg, .geojson, .osm.pbf, .osm, .shp.
-        style: TOML file that says how vectors are drawn; none: the web style that comes with the package.
-        size: Side of a tile (px).
-        stride: From one tile to the next (px); none: the size.
-        resolution: Metres a pixel of the tiles; none: those of the orthophoto.
-        bands: Bands of the orthophoto, such as 1,2,3.
-        scale: Lowest and highest value of other than 8-bit bands.
-        val_fraction: Share of the ground that goes to val/.
-        block: Side of the blocks of ground that go to train or val as a whole (px); none: four tiles.
-        buffer: Least distance of train and val tiles (px); none: a quarter of a tile.
-        seed: Seed of the choice of blocks.
-    """
-    require_geo("data from-rasters")
-    from sat2map.geo.dataset import PairOptions, write_pairs
-
-    options = PairOptions(
-        size=size,
-        stride=size if stride is None else stride,
-        resolution=resolution,
-        bands=numbers(bands, int, "--bands", "1,2,3"),
-        scale=numbers(scale, float, "--scale", "0,3000"),
-        val_fraction=val_fraction,
-        block=4 * size if block is None else block,
-        buffer=size // 4 if buffer is None else buffer,
-        seed=seed,
-    )
-    with _bar("tiles") as bar:
-        task = bar.add_task(Path(source).name)
-        result = write_pairs(
-            source,
-            output,
-            options,
-            target=target,
-            vectors=vectors,
-            style=style,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    _tell(result.notes)
-    print(f"{result.train} pairs to train on and {result.val} to validate on, in {output}")
-    print(
-        f"left out: {result.nodata} with nodata, {result.empty} empty, {result.border} between train and val"
-    )
-    print(f"next: sat2map data check {output}")
-
-
-def synth_georeferenced(folder: Path, *, count: int, size: int, seed: int) -> None:
-    """Draw towns that lie somewhere: NAME-ortho.tif and NAME-map.tif, on the same UTM grid.
-
-    Args:
-        folder: Where to.
-        count: How many.
-        size: Side of each (px).
-        seed: Seed of the drawing.
-    """
-    require_geo("data synth --georeferenced")
-    from sat2map.geo.scenes import write_scenes
-
-    written = write_scenes(folder, count=count, size=size, seed=seed)
-    print(f"{count} scenes ({len(written)} files) drawn in {folder}")
-
-
-def numbers(
-    text: str | None, kind: Callable[[str], Number], flag: str, example: str, count: int | None = None
-) -> tuple[Number, ...] | None:
-    """Read numbers with commas between them.
-
-    Raises:
-        SettingsError: They are no numbers, or another count of them.
-    """
-    if text is None:
-        return None
-    try:
-        values = tuple(kind(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    if not values or (count is not None and len(values) != count):
-        raise SettingsError(
-            f"{flag} '{text}' cannot be read: give {count or ''} numbers such as {example}".replace("  ", " ")
-        )
-    return values
 
 
 def _resolution(text: str) -> float | Literal["auto", "source"]:
@@ -321,22 +214,3 @@ def _resolution(text: str) -> float | Literal["auto", "source"]:
     if not 0 < metres < float("inf"):
         raise SettingsError(f"--resolution '{text}': give metres a pixel such as 0.5, or auto, or source")
     return metres
-
-
-def _bar(unit: str) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-    from rich.text import Text
-
-    class Speed(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.completed:.0f} of {task.total or 0:.0f} {unit}, {task.speed or 0:.1f}/s")
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), Speed(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=120)
-
-
-def _tell(notes: Sequence[str]) -> None:
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)

@@ -27,20 +27,19 @@ class Command(NamedTuple):
     module: str
 
 
-_DATA, _USE, _GEO = "sat2map.cli.data", "sat2map.cli.evaluate", "sat2map.cli.geo"
-
-_EXCHANGE = "sat2map.cli.models"
+_DATA, _GEO, _MODELS = "sat2map.cli.data", "sat2map.cli.geo", "sat2map.cli.models"
 
 COMMANDS = {
     "demo": Command(
-        "Draw pairs, train a small model on them, score it and translate a scene: minutes on a CPU.", _USE
+        "Draw pairs, train a small model on them, score it and translate a scene: minutes on a CPU.",
+        "sat2map.cli.demo",
     ),
     "data check": Command(
         "Look for what is wrong with a data set; changes nothing, exits 1 when something is.", _DATA
     ),
     "data download": Command(
         "Fetch a paired data set of the pix2pix paper; a download that broke off goes on where it was.",
-        _EXCHANGE,
+        _DATA,
     ),
     "data synth": Command("Draw synthetic towns: pairs of an aerial picture and its map.", _DATA),
     "data palette": Command(
@@ -48,19 +47,21 @@ COMMANDS = {
         _DATA,
     ),
     "data from-rasters": Command(
-        "Cut pairs to train on from an orthophoto and a map, or vectors drawn in a style.", _GEO
+        "Cut pairs to train on from an orthophoto and a map, or vectors drawn in a style.", _DATA
     ),
     "data pack": Command(
         "Pack a data set into tar shards, for training from a server or on more than the disk holds.",
-        "sat2map.cli.data_pack",
+        _DATA,
     ),
     "train": Command("Train a generator on pairs of images.", "sat2map.cli.train"),
-    "evaluate": Command("Score a model on pairs, next to what a constant map scores on them.", _USE),
+    "evaluate": Command(
+        "Score a model on pairs, next to what a constant map scores on them.", "sat2map.cli.evaluate"
+    ),
     "translate": Command(
         "Translate images into maps: files, folders, globs, rasters, of any size.",
         "sat2map.cli.translate",
     ),
-    "info": Command("Say what a model file is: network, data, scores.", _USE),
+    "info": Command("Say what a model file is: network, data, scores.", _MODELS),
     "vectorize": Command(
         "Turn a map raster into vectors: polygons of each class, and centre lines of roads.", _GEO
     ),
@@ -73,25 +74,21 @@ COMMANDS = {
     ),
     "plan": Command(
         "Say what translating an area takes: tiles, hours, memory, storage, and what decides them.",
-        "sat2map.plan",
+        "sat2map.cli.plan",
     ),
     "serve": Command("Serve a page, live maps and an API.", "sat2map.cli.serve"),
-    "bench": Command(
-        "Measure this machine: training and every engine against plain PyTorch, as ratios within one run.",
-        "benchmarks.__main__",
-    ),
     "import": Command(
         "Make a model file of another project's generator, such as pytorch-CycleGAN's or pix2pixHD's.",
-        _EXCHANGE,
+        _MODELS,
     ),
     "push": Command(
-        "Put a model file on the Hugging Face Hub, with a model card written from its header.", _EXCHANGE
+        "Put a model file on the Hugging Face Hub, with a model card written from its header.", _MODELS
     ),
     "completion": Command(
         "Print a script that teaches your shell to complete sat2map's commands and flags.",
         "sat2map.cli.completion",
     ),
-    "export": Command("Write a model in another format, checked against PyTorch.", _USE),
+    "export": Command("Write a model in another format, checked against PyTorch.", _MODELS),
 }
 
 
@@ -128,9 +125,9 @@ def _dispatch(words: list[str]) -> None:
         return
     if name not in COMMANDS:
         raise SettingsError(f"no command is called '{name}', {nearest(name, COMMANDS)}")
-    from sat2map.cli import dispatch as commands
+    from sat2map.cli import parsing
 
-    commands.run(name, COMMANDS[name].module, words[length:])
+    parsing.run(name, COMMANDS[name].module, words[length:])
 
 
 def _overview(prefix: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Owns the commands that bring models and data from elsewhere, and take models there."""
+"""The commands for model files: info, import, export, push."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 
 import tyro
 
+from sat2map.export import Format
 from sat2map.settings import Direction
 
 
@@ -75,37 +76,45 @@ def push(
     print(f"next:        sat2map translate PHOTO.png --model {pushed.name} --output maps")
 
 
-def data_download(
-    name: tyro.conf.Positional[Literal["maps", "facades", "cityscapes"]],
-    folder: tyro.conf.Positional[Path | None] = None,
-    *,
-    mirror: str | None = None,
-    sha256: str | None = None,
-) -> None:
-    """Fetch a paired data set of the pix2pix paper; a download that broke off goes on where it was.
+def info(model: tyro.conf.Positional[Path | None] = None) -> None:
+    """Say what a model file is: network, data, scores.
 
     Args:
-        name: Which.
-        folder: Where to; none: a folder of its name.
-        mirror: Address of a folder with NAME.tar.gz; none: $SAT2MAP_MIRROR, or the official one.
-        sha256: Checksum that the archive must have.
+        model: Model file; none: the one that comes with the package.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+    from sat2map.models.hub import find_model
+    from sat2map.models.model_file import describe, read_header
 
-    from sat2map.data.download import download
+    path = find_model(model)
+    print(describe(path, read_header(path)))
 
-    console = Console(stderr=True)
-    columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("fetching", total=None)
-        done = download(
-            name,
-            folder or Path(name),
-            mirror=mirror,
-            sha256=sha256,
-            progress=lambda have, total: bar.update(task, completed=have, total=total),
-        )
-    print(f"{done.images} images in {done.folder}, from {done.url}")
-    print(f"archive:     {done.size / 1e6:.1f} MB, SHA-256 {done.sha256}")
-    print(f"next:        sat2map data check {done.folder}")
+
+def export(
+    model: tyro.conf.Positional[Path],
+    *,
+    to: Format,
+    output: Path | None = None,
+    images: tuple[str, ...] = (),
+    pairs: Path | None = None,
+    mode: Literal["eval", "paper"] | None = None,
+    limit: float | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a model in another format, checked against PyTorch.
+
+    Args:
+        model: Model file.
+        to: What for; pth is a plain PyTorch state dict.
+        output: Where to; none: beside the model.
+        images: Pictures to check with and to calibrate int8 on: files, folders, globs; none: drawn towns.
+        pairs: Pairs on which the cost of the export in mean class IoU is measured.
+        mode: eval, for a model file that says paper; only that can be exported.
+        limit: Largest mean error that passes (grey levels); none: that of the format.
+        overwrite: Replace existing files.
+    """
+    from sat2map.export import export_model
+
+    result = export_model(
+        model, to, output, images=images, pairs=pairs, mode=mode, limit=limit, overwrite=overwrite
+    )
+    print(result)

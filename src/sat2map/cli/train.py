@@ -23,14 +23,14 @@ def train(words: Sequence[str]) -> None:
         assumed = flags["recipe"]
         flags = _train_flags(assumed, words)
     _, resume, dry_run, init_from = (flags.pop(name) for name in ("recipe", "resume", "dry_run", "init_from"))
-    from sat2map import run_folder as journal
+    from sat2map import run_folder
     from sat2map.models.hub import find_model
     from sat2map.training import loop, setup
     from sat2map.training.distributed import leads_here
 
     if resume:
         _refuse_beside_resume(flags, assumed, dry_run=dry_run, init_from=init_from)
-        settings = journal.read_run_settings(resume)
+        settings = run_folder.read_run_settings(resume)
         result = loop.resume(resume)
     else:
         settings = make_settings(flags, where="settings")

@@ -10,7 +10,6 @@ from pathlib import Path
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from sat2map.errors import MissingExtraError
 from sat2map.images.pixels import IMAGE_SUFFIXES
 
 # ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GDAL_NODATA.
@@ -50,20 +49,6 @@ def is_raster(text: str) -> bool:
     if suffix in _RASTER_SUFFIXES:
         return True
     return suffix in (".tif", ".tiff") and suffix in IMAGE_SUFFIXES and not _is_plain_tiff(path)
-
-
-def require_geo(what: str) -> None:
-    """Say which extra is missing, in one sentence, where rasterio is.
-
-    Raises:
-        MissingExtraError: The `geo` extra is not installed.
-    """
-    try:
-        import rasterio  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != "rasterio":
-            raise
-        raise MissingExtraError(what, "geo") from None
 
 
 def _is_plain_tiff(path: Path) -> bool:

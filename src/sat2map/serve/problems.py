@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from sat2map.errors import DataError, ImageError, OutputError, Sat2MapError
-from sat2map.serve import http_errors as errors
+from sat2map.serve import http_errors
 
 MEDIA_TYPE = "application/problem+json"
 _log = logging.getLogger("sat2map.serve")
@@ -40,19 +40,21 @@ INTERNAL = Kind(500, "internal", "The service made a mistake", "The mistake was 
 
 # An error is answered by the entry of its nearest ancestor.
 PROBLEMS: dict[type[Exception], Kind] = {
-    errors.BadRequestError: Kind(400, "bad-request", "The request cannot be understood"),
-    errors.UnauthorizedError: Kind(401, "unauthorized", "An API key is needed"),
-    errors.NotFoundError: Kind(404, "not-found", "There is no such thing here"),
-    errors.NotAcceptableError: Kind(406, "not-acceptable", "The answer cannot be given in that format"),
-    errors.UploadTooSlowError: Kind(408, "upload-too-slow", "The upload took too long"),
-    errors.NotReadyError: Kind(409, "not-ready", "The result is not there yet"),
-    errors.BodyTooLargeError: Kind(413, "body-too-large", "The upload is too large"),
-    errors.TooManyPixelsError: Kind(413, "too-many-pixels", "The image has too many pixels"),
-    errors.UnsupportedFormatError: Kind(415, "unsupported-format", "Files of this kind are not opened here"),
+    http_errors.BadRequestError: Kind(400, "bad-request", "The request cannot be understood"),
+    http_errors.UnauthorizedError: Kind(401, "unauthorized", "An API key is needed"),
+    http_errors.NotFoundError: Kind(404, "not-found", "There is no such thing here"),
+    http_errors.NotAcceptableError: Kind(406, "not-acceptable", "The answer cannot be given in that format"),
+    http_errors.UploadTooSlowError: Kind(408, "upload-too-slow", "The upload took too long"),
+    http_errors.NotReadyError: Kind(409, "not-ready", "The result is not there yet"),
+    http_errors.BodyTooLargeError: Kind(413, "body-too-large", "The upload is too large"),
+    http_errors.TooManyPixelsError: Kind(413, "too-many-pixels", "The image has too many pixels"),
+    http_errors.UnsupportedFormatError: Kind(
+        415, "unsupported-format", "Files of this kind are not opened here"
+    ),
     RequestValidationError: Kind(422, "bad-parameter", "A parameter does not fit"),
     ImageError: Kind(422, "bad-image", "The image cannot be translated"),
     DataError: Kind(422, "bad-data", "The data cannot be used"),
-    errors.BusyError: Kind(503, "busy", "The service has too much to do"),
+    http_errors.BusyError: Kind(503, "busy", "The service has too much to do"),
     OutputError: Kind(503, "no-space", "The result could not be stored", "The service's disk may be full."),
     Sat2MapError: Kind(422, "cannot-be-done", "This cannot be done"),
     Exception: INTERNAL,
@@ -60,7 +62,7 @@ PROBLEMS: dict[type[Exception], Kind] = {
 
 # What the web framework refuses by itself.
 _BY_STATUS = {
-    404: PROBLEMS[errors.NotFoundError],
+    404: PROBLEMS[http_errors.NotFoundError],
     405: Kind(405, "method-not-allowed", "This address does not take that method"),
 }
 
@@ -96,11 +98,11 @@ def answer(error: Exception) -> Response:
     """Answer with the problem that an error is."""
     kind = kind_of(error)
     headers = {}
-    if isinstance(error, errors.BusyError):
+    if isinstance(error, http_errors.BusyError):
         headers["Retry-After"] = str(error.retry_after)
     elif kind.status == 503:
         headers["Retry-After"] = "60"
-    if isinstance(error, errors.UnauthorizedError):
+    if isinstance(error, http_errors.UnauthorizedError):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
@@ -112,7 +114,7 @@ def answer(error: Exception) -> Response:
 def documented(*kinds_of_error: type[Exception]) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of an operation that may fail in these ways and the common ones, for OpenAPI."""
     found: dict[int | str, dict[str, Any]] = {}
-    always = (errors.BadRequestError, RequestValidationError, errors.BusyError)
+    always = (http_errors.BadRequestError, RequestValidationError, http_errors.BusyError)
     for kind in sorted(
         (PROBLEMS[error] for error in (*always, *kinds_of_error)), key=lambda kind: kind.status
     ):

@@ -17,7 +17,7 @@ from sat2map.errors import DataError
 
 SIDE = 64
 MAP_COLOURS = np.array([[232, 229, 223], [254, 254, 254], [203, 223, 172], [177, 208, 254]], np.uint8)
-MAPS = Path(__file__).parents[3] / "shared" / "data" / "maps"
+MAPS = Path(__file__).parents[4] / "shared" / "data" / "maps"
 
 
 def scene(seed: int, size: int = SIDE) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Tests of sat2map.inference.backends: which engine runs a model, that all draw the same, and what is refused."""
+"""Tests of sat2map.inference.backends: which engine runs a model, that all draw the same, what is refused."""
 
 from __future__ import annotations
 

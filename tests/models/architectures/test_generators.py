@@ -1,4 +1,4 @@
-"""Tests of sat2map.models.architectures.generators: both generators, the PatchGAN, and how their weights are drawn."""
+"""Tests of sat2map.models.architectures: both generators, the PatchGAN, and how their weights are drawn."""
 
 from __future__ import annotations
 

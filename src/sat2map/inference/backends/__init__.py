@@ -10,7 +10,8 @@ from typing import Any, Protocol, get_args, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.errors import MissingExtraError, SettingsError, nearest
+from sat2map.errors import SettingsError, nearest
+from sat2map.extras import require
 from sat2map.inference.backends.machine import may_have_gpu
 from sat2map.inference.backends.options import DEFAULTS, EngineName, EngineOptions
 from sat2map.models.hub import find_model
@@ -109,16 +110,6 @@ def open_engine(model: Path, options: EngineOptions = DEFAULTS, **words: Any) ->
     from sat2map.inference.backends.auto import open_fastest_on_cpu
 
     return open_fastest_on_cpu(model, options)
-
-
-def require(module: str, what: str, extra: str) -> None:
-    """Complain where `what` needs a module that only an extra brings.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    if find_spec(module) is None:
-        raise MissingExtraError(what, extra)
 
 
 def _wants_gpu(device: Device) -> bool:

@@ -21,7 +21,7 @@ PATTERN_SIDE = 64  # px, or the network's multiple where that is more
 
 
 def open_fastest_on_cpu(model: Path, options: EngineOptions) -> Engine:
-    """Open a model file in eval mode with the fastest engine that passes (see `sat2map.inference.backends.open_engine`).
+    """Open a model file in eval mode with the fastest engine that passes (see `open_engine`).
 
     OpenVINO computes in bf16 where the CPU does, so it has to draw a test pattern as ONNX Runtime draws it in
     fp32, within half a grey level; where bf16 does not, fp32 is tried.

@@ -18,7 +18,7 @@ Run = Callable[[NDArray[np.generic]], list[NDArray[np.generic]]]
 
 
 def make_graph(model: Path, header: ModelHeader, *, pixels: bool = False, pictures: bool = False) -> bytes:
-    """Return a model file's network as a serialized ONNX graph (see `sat2map.models.onnx.generator_graph.build_graph`).
+    """Return a model file's network as a serialized ONNX graph (see `generator_graph.build_graph`).
 
     Args:
         model: The model file.

@@ -20,10 +20,10 @@ onnxruntime.disable_telemetry_events()
 
 
 class OnnxEngine(GraphEngine):
-    """A generator in ONNX Runtime, on the CPU (see `sat2map.inference.backends.Engine`); threads may share one."""
+    """A generator in ONNX Runtime, on the CPU (see `backends.Engine`); threads may share one."""
 
     def __init__(self, graph: bytes | Path, header: ModelHeader, options: EngineOptions = DEFAULTS) -> None:
-        """Prepare a graph, as of `sat2map.models.onnx.generator_graph.build_graph` or an exported .onnx file."""
+        """Prepare a graph, as of `generator_graph.build_graph` or an exported .onnx file."""
         how = onnxruntime.SessionOptions()
         how.intra_op_num_threads = max(1, (options.threads or default_threads()) // options.streams)
         how.inter_op_num_threads = 1

@@ -1,4 +1,4 @@
-"""Owns the networks by name: `build_generator` turns a specification into a module."""
+"""The generators by name: `build_generator` turns a specification into a module."""
 
 from __future__ import annotations
 
@@ -6,23 +6,10 @@ from collections.abc import Callable
 
 from torch import nn
 
-from sat2map.models.architectures.blocks import init_weights
 from sat2map.models.architectures.resnet.network import ResNet
 from sat2map.models.architectures.tutorial.network import TutorialUNet
 from sat2map.models.architectures.unet.network import UNet
-from sat2map.models.discriminator import PatchGAN
 from sat2map.settings import GeneratorSpec
-
-__all__ = [
-    "GENERATORS",
-    "PatchGAN",
-    "ResNet",
-    "TutorialUNet",
-    "UNet",
-    "build_generator",
-    "count_parameters",
-    "init_weights",
-]
 
 GENERATORS: dict[str, Callable[[GeneratorSpec], nn.Module]] = {
     "global": ResNet,

@@ -159,11 +159,11 @@ class _Graph:
 
 
 def _unet(graph: _Graph, x: str, *, tutorial: bool) -> tuple[str, Convolution]:
-    """Add the layers of `sat2map.models.architectures.unet.network.UNet` but the last; return its input and itself.
+    """Add the layers of `architectures.unet.network.UNet` but the last; return its input and itself.
 
     There a decoder layer starts with the ReLU of what comes from below and the skip; here each is rectified
     before they are joined. ReLU(LeakyReLU(y)) is ReLU(y), so both uses of an encoder layer share one.
-    The differences of `sat2map.models.architectures.tutorial.network.TutorialUNet` are its range, its padding and its skips.
+    The differences of `architectures.tutorial.network.TutorialUNet` are its range, its padding and its skips.
     """
     if tutorial:
         one, half = (graph.constant(np.array(value, np.float32)) for value in (1, 0.5))
@@ -197,7 +197,7 @@ def _unet(graph: _Graph, x: str, *, tutorial: bool) -> tuple[str, Convolution]:
 
 
 def _resnet(graph: _Graph, x: str) -> tuple[str, Convolution]:
-    """Add the layers of `sat2map.models.architectures.resnet.network.ResNet` but the last, as `_unet` does; names count its items."""
+    """Add the layers of `architectures.resnet.network.ResNet` but the last, as `_unet` does; names count items."""
     spec, weights = graph.spec, graph.weights
     width, halvings = spec.width, spec.halvings
     first = weights.convolution("body.1", spec.source_bands, width, 7)

@@ -35,7 +35,7 @@ class Weights:
         return Convolution(weight, self._bias(name, outputs), (padding,) * 4, stride)
 
     def upsampling(self, name: str, inputs: int, outputs: int) -> Convolution:
-        """Take an upsampling layer, whatever its kind (see `sat2map.models.architectures.blocks.make_upsampling`)."""
+        """Take an upsampling layer, whatever its kind (see `blocks.make_upsampling`)."""
         if self._spec.upsample == "resize":
             weight = self._take(f"{name}.1.weight", outputs, inputs, 3, 3)
             return rewrites.from_resize(weight, self._bias(f"{name}.1", outputs))

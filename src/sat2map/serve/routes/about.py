@@ -23,7 +23,7 @@ from sat2map.serve.served_models import ServedModel
 from sat2map.serve.service import Service
 from sat2map.synthetic.towns import draw_town
 
-PAGE = Path(str(resources.files("sat2map.serve") / "page"))
+PAGE = Path(str(resources.files("sat2map") / "page"))
 EXAMPLES = (7, 19, 14, 1)  # seeds of drawn towns that show much
 EXAMPLE_SIDE = 512  # px
 
