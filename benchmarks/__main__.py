@@ -61,4 +61,4 @@ def bench(
 
 
 if __name__ == "__main__":
-    tyro.cli(bench)
+    tyro.cli(bench, prog="python -m benchmarks")

@@ -129,13 +129,13 @@ def train(
         on_fake = discriminator(torch.cat([source, fake.detach()], 1))
         d_loss = (bce(on_real, torch.ones_like(on_real)) + bce(on_fake, torch.zeros_like(on_fake))) / 2
         for_discriminator.zero_grad()
-        d_loss.backward()
+        d_loss.backward()  # type: ignore[no-untyped-call]
         for_discriminator.step()
 
         on_fake = discriminator(torch.cat([source, fake], 1))
         g_loss = bce(on_fake, torch.ones_like(on_fake)) + 100 * F.l1_loss(fake, target)
         for_generator.zero_grad()
-        g_loss.backward()
+        g_loss.backward()  # type: ignore[no-untyped-call]
         for_generator.step()
         g_loss.item()  # waits for the device, as a progress line does
 

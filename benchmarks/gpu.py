@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> Bench:
     )
     for mode in ("eval", "paper"):
         scores = evaluate(
-            result.last, options.data, mode=mode, device=device.type, baselines=False
+            result.last, options.data, mode=mode, device=options.device, baselines=False
         ).model.scores
         for name in ("mean_iou", "road_f1", "psnr", "l1"):
             if name in scores:
@@ -115,7 +115,8 @@ def _inference_rates(model: Path, device: torch.device, batch: int, size: int) -
     header = read_header(model)
     generator = build_generator(header.generator)
     generator.load_state_dict(read_weights(model))
-    generator.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    generator.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    generator.eval().requires_grad_(False)
     dtype = pick_precision("auto", device)
     on_gpu = device.type == "cuda"
     network = torch.compile(generator, mode="max-autotune") if on_gpu else generator
@@ -126,7 +127,8 @@ def _inference_rates(model: Path, device: torch.device, batch: int, size: int) -
     def translate() -> torch.Tensor:
         with torch.inference_mode(), autocast(device, dtype):
             fake = network(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1)[:, :bands]
-            return ((fake.float() + 1) * 127.5).clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+            drawn: torch.Tensor = ((fake.float() + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
+            return drawn.permute(0, 2, 3, 1)
 
     rates = []
     calls = 20 if on_gpu else 1

@@ -83,7 +83,7 @@ def ask(
 
 def _cpu(process: int) -> float:
     used = psutil.Process(process).cpu_times()
-    return used.user + used.system
+    return float(used.user + used.system)
 
 
 def stages(model: Path, body: bytes) -> dict[str, float]:

@@ -78,7 +78,8 @@ def draw(path: Path, side: int) -> None:
 
 def measure(model: Path, raster: Path, output: Path) -> dict[str, float]:
     """Translate, and return what it cost."""
-    from sat2map.geo.translate_raster import RasterOptions, translate_raster
+    from sat2map.geo.raster_job import RasterOptions
+    from sat2map.geo.translate_raster import translate_raster
     from sat2map.inference import Translator
 
     result = translate_raster(Translator.open(model), raster, output, RasterOptions(resolution="source"))

@@ -56,7 +56,8 @@ def train(processes: int, pairs: Path, run: Path, preset: str) -> float:
     flags = ["--data", pairs, "--run", run, "--epochs", EPOCHS, "--validate-every", EPOCHS, "--device", "cpu"]
     subprocess.run([*command, *map(str, flags)], env=one_core(), check=True, capture_output=True)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return statistics.median(line["images_per_second"] for line in lines[1:] if line["kind"] == "train")
+    rates = [float(line["images_per_second"]) for line in lines[1:] if line["kind"] == "train"]
+    return statistics.median(rates)
 
 
 def shards(count: int, scenes: Path, output: Path, model: Path) -> float:

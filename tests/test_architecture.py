@@ -10,12 +10,19 @@ import ast
 import re
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 import sat2map
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
 PACKAGE = Path(sat2map.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # torchvision's wheel does not load beside a CPU build of torch; the others need it.
@@ -68,6 +75,21 @@ def test_what_help_needs_imports_neither_numpy_nor_torch(module: str) -> None:
 )
 def test_what_translating_needs_imports_no_torch(module: str) -> None:
     assert "torch" not in modules_after(f"import sat2map.{module}")
+
+
+def test_the_architecture_page_has_the_layers_of_the_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (contract,) = (contract for contract in contracts if contract["type"] == "layers")
+    assert contract["exhaustive"]
+    layers = [set(re.split(r" [|:] ", layer)) - {"__main__"} for layer in contract["layers"]]
+    assert layers.pop() == {"errors"}  # below the others of its layer, which import it
+    layers[-1].add("errors")
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d) \| `(\w+)(?:/|\.py)` \|", page, re.MULTILINE)
+    documented = {number: {name for _, name in group} for number, group in groupby(rows, lambda row: row[0])}
+    assert documented == {str(7 - i): layer for i, layer in enumerate(layers)}
 
 
 def test_the_check_of_imports_would_see_one() -> None:

@@ -1,5 +1,5 @@
 """Owns a generator as an ONNX graph, made from its specification and weights without PyTorch.
 
-`build` draws the graph; `rewrites` and `weights` bring the weights into its form; `metadata` is what it says
-of itself.
+`generator_graph` draws the graph; `rewrites` and `weights` bring the weights into its form; `metadata` is
+what it says of itself.
 """

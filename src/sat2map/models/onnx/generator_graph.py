@@ -197,7 +197,7 @@ def _unet(graph: _Graph, x: str, *, tutorial: bool) -> tuple[str, Convolution]:
 
 
 def _resnet(graph: _Graph, x: str) -> tuple[str, Convolution]:
-    """Add the layers of `architectures.resnet.network.ResNet` but the last, as `_unet` does; names count items."""
+    """Add the layers of `architectures.resnet.network.ResNet` but the last, as `_unet` does."""
     spec, weights = graph.spec, graph.weights
     width, halvings = spec.width, spec.halvings
     first = weights.convolution("body.1", spec.source_bands, width, 7)
