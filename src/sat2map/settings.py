@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 Direction = Literal["source-to-target", "target-to-source"]
-Architecture = Literal["unet", "resnet6", "resnet9", "global", "tutorial"]
+Architecture = Literal["unet", "resnet6", "resnet9", "global", "tutorial", "efficient-unet"]
 Norm = Literal["batch", "instance", "group", "none"]
 Upsample = Literal["transpose", "resize", "shuffle"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -54,6 +54,7 @@ class GeneratorSpec(BaseModel):
     source_bands: int = Field(3, ge=1)
     target_bands: int = Field(3, ge=1)
     classes: int = Field(0, ge=0)
+    colours: int = Field(0, ge=0)
     width: int = Field(64, ge=1)
     depth: int = Field(8, ge=1, le=12)
     norm: Norm = "batch"
