@@ -1,4 +1,4 @@
-"""Owns the errors that users see: each is one sentence that says what is wrong, where, and the nearest fix.
+"""The errors that users see: each is one sentence that says what is wrong, where, and the nearest fix.
 
 ```
 Sat2MapError
@@ -12,7 +12,8 @@ Sat2MapError
 └── MissingExtraError    an optional dependency that is not installed
 ```
 
-The command line prints the sentence and exits with code 2. Our own mistakes are assertions, never these.
+The command line prints the sentence, with the setting as a flag, and exits with code 2. The service answers
+with the problem alone. Our own mistakes are assertions, never these.
 """
 
 from __future__ import annotations
@@ -22,7 +23,19 @@ from collections.abc import Iterable
 
 
 class Sat2MapError(Exception):
-    """Base of every error that is the user's to mend."""
+    """Base of every error that a user can put right.
+
+    Attributes:
+        problem: What is wrong, and where.
+        hint: The nearest fix, or "".
+        setting: Name of the setting or argument that is wrong or would fix it, in Python's spelling, or None.
+    """
+
+    def __init__(self, problem: str, *, hint: str = "", setting: str | None = None) -> None:
+        self.problem = problem
+        self.hint = hint
+        self.setting = setting
+        super().__init__(f"{problem}: {hint}" if hint else problem)
 
 
 class SettingsError(Sat2MapError):
@@ -57,7 +70,7 @@ class MissingExtraError(Sat2MapError):
     """An optional dependency that is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs the '{extra}' extra: pip install 'sat2map[{extra}]'")
+        super().__init__(f"{what} needs the '{extra}' extra", hint=f"pip install 'sat2map[{extra}]'")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 Direction = Literal["source-to-target", "target-to-source"]
-Architecture = Literal["unet", "resnet6", "resnet9", "global", "tutorial"]
+Architecture = Literal["unet", "resnet6", "resnet9", "global", "tutorial", "efficient-unet"]
 Norm = Literal["batch", "instance", "group", "none"]
 Upsample = Literal["transpose", "resize", "shuffle"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -38,6 +38,7 @@ class GeneratorSpec(BaseModel):
         source_bands: Bands of the input.
         target_bands: Bands of the output.
         classes: Logits of map classes behind them; 0 for no such head.
+        colours: Logits of the palette's colours, which are then all of the output; 0 for a network that draws.
         width: Channels of the first layer.
         depth: Halvings, except in `resnet6` and `resnet9`, which have two.
         norm: What normalises after a convolution.
@@ -54,6 +55,7 @@ class GeneratorSpec(BaseModel):
     source_bands: int = Field(3, ge=1)
     target_bands: int = Field(3, ge=1)
     classes: int = Field(0, ge=0)
+    colours: int = Field(0, ge=0)
     width: int = Field(64, ge=1)
     depth: int = Field(8, ge=1, le=12)
     norm: Norm = "batch"
@@ -70,7 +72,7 @@ class GeneratorSpec(BaseModel):
     @property
     def halvings(self) -> int:
         """How often the network halves the picture."""
-        return 2 if self.architecture in ("resnet6", "resnet9") else self.depth
+        return {"resnet6": 2, "resnet9": 2, "efficient-unet": 5}.get(self.architecture, self.depth)
 
     @property
     def residual_blocks(self) -> int:

@@ -1,0 +1,1 @@
+"""The palette generator: a U-Net on a pretrained EfficientNet-Lite encoder."""
