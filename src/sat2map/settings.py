@@ -38,7 +38,7 @@ class GeneratorSpec(BaseModel):
         source_bands: Bands of the input.
         target_bands: Bands of the output.
         classes: Logits of map classes behind them; 0 for no such head.
-        colours: Logits of the palette's colours, which are then all of the output; 0 for a network that draws.
+        colours: Logits of the palette's colours, then all of the output; 0 for a network that draws.
         width: Channels of the first layer.
         depth: Halvings, except in `resnet6` and `resnet9`, which have two.
         norm: What normalises after a convolution.
