@@ -106,7 +106,7 @@ def translate_raster(
                 f"translated is {MIN_SIDE}×{MIN_SIDE}"
             )
         area = wanted_area(raster, options)
-        factors = coarser_by(raster, header.ground_sample_distance, options.resolution)
+        factors = coarser_by(raster, header.gsd, options.resolution)
         layers = plan_layers(translator, raster, output, options, factors, model)
         parts = Parts(output, describe_job(source, raster, area, translator, layers), resume=options.resume)
         result = RasterResult(notes=raster.notes)

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from sat2map.errors import ModelFileError, RunError
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import read_header, read_weights
-from sat2map.settings import GeneratorSpec, TrainSettings, explain, make_settings
+from sat2map.settings import TrainSettings, explain, make_settings
 from sat2map.training.step import Networks
 
 START = "start.json"
