@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from sat2map.errors import SettingsError, TrainingError
-from sat2map.settings import Device, Precision, TrainSettings
+from sat2map.errors import OutOfMemoryError, SettingsError
+from sat2map.settings import Device, Precision, TrainPrecision
 
 
 def pick_device(device: Device) -> torch.device:
@@ -45,6 +45,15 @@ def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+def pick_training_precision(precision: TrainPrecision, device: torch.device) -> torch.dtype:
+    """Return the arithmetic of training: as in inference, and for `auto` fp16 on GPUs without bf16."""
+    if precision == "fp16":
+        return torch.float16
+    dtype = pick_precision(precision, device)
+    has_fp16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+    return torch.float16 if precision == "auto" and dtype == torch.float32 and has_fp16 else dtype
+
+
 def _cpu_multiplies_bf16() -> bool:
     # AVX-512 alone would emulate it, slower than fp32. torch.cpu.get_capabilities() is not in torch 2.6.
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -59,19 +68,23 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 
 
 @contextlib.contextmanager
-def out_of_memory_told(settings: TrainSettings) -> Iterator[None]:
-    """Say in words that a training step is too large for the device.
+def explain_out_of_memory(hint: str) -> Iterator[None]:
+    """Turn PyTorch's and Python's errors about memory into ours.
+
+    Args:
+        hint: What needs less memory.
 
     Raises:
-        TrainingError: The device ran out of memory.
+        OutOfMemoryError: The device, or the machine, ran out of memory.
     """
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise TrainingError(
-            f"the device ran out of memory: lower batch_size (now {settings.batch_size}), "
-            f"crop_size (now {settings.crop_size}) or width (now {settings.width})"
-        ) from None
+    except (torch.OutOfMemoryError, MemoryError):
+        raise OutOfMemoryError("the device ran out of memory", hint=hint) from None
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):  # PyTorch has no class for memory of the CPU
+            raise
+        raise OutOfMemoryError("the machine ran out of memory", hint=hint) from None
 
 
 def step_seed(seed: int, *which: int | str) -> int:

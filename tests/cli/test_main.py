@@ -23,8 +23,9 @@ from torch.nn.functional import leaky_relu
 from sat2map.cli import parsing
 from sat2map.cli.main import COMMANDS, main
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, save_model
-from sat2map.settings import GeneratorSpec, preset_names
+from sat2map.settings import preset_names
 from sat2map.synthetic.towns import write_towns
 
 _TINY = """

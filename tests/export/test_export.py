@@ -25,9 +25,9 @@ from sat2map.images.pixels import from_unit, to_unit
 from sat2map.inference.backends import open_engine
 from sat2map.inference.backends.onnx_runtime import OnnxEngine
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import HEADER_KEY, ModelHeader, read_header, save_model
 from sat2map.models.onnx.metadata import read_metadata
-from sat2map.settings import GeneratorSpec
 from sat2map.synthetic.towns import write_towns
 
 SPEC = GeneratorSpec(width=8, depth=3, classes=4)

@@ -18,8 +18,9 @@ from sat2map.errors import ModelFileError, RunError, SettingsError
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.blocks import init_weights
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, read_header, read_weights, save_model
-from sat2map.settings import GeneratorSpec, TrainSettings
+from sat2map.settings import TrainSettings
 from sat2map.training import loop
 from sat2map.training.checkpoint import CHECKPOINT
 from sat2map.training.init import START, read_start

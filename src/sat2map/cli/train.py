@@ -12,7 +12,7 @@ import tyro
 
 from sat2map.cli.parsing import parse_words
 from sat2map.errors import SettingsError
-from sat2map.settings import TrainSettings, load_settings, make_settings, preset_names
+from sat2map.settings import SETTINGS, TrainSettings, flatten, load_settings, preset_names
 
 
 def train(words: Sequence[str]) -> None:
@@ -25,26 +25,26 @@ def train(words: Sequence[str]) -> None:
     _, resume, dry_run, init_from = (flags.pop(name) for name in ("recipe", "resume", "dry_run", "init_from"))
     from sat2map import run_folder
     from sat2map.models.hub import find_model
-    from sat2map.training import loop, setup
-    from sat2map.training.distributed import leads_here
+    from sat2map.training import estimate, loop
+    from sat2map.training.distributed import is_main_process_here
 
     if resume:
-        _refuse_beside_resume(flags, assumed, dry_run=dry_run, init_from=init_from)
+        longer = _refuse_beside_resume(flags, assumed, dry_run=dry_run, init_from=init_from)
         settings = run_folder.read_run_settings(resume)
-        result = loop.resume(resume)
+        result = loop.resume(resume, **longer)
     else:
-        settings = make_settings(flags, where="settings")
+        settings = load_settings(assumed, **flags)
         init_from = find_model(init_from) if init_from else None
         if dry_run:
-            _print_estimate(setup.dry_run(settings, init_from=init_from))
+            _print_estimate(estimate.dry_run(settings, init_from=init_from, report=print))
             return
         result = loop.train(settings, init_from=init_from)
-    if not leads_here():  # of several processes one tells
+    if not is_main_process_here():  # of several processes one tells
         return
     if not result.finished:
         sys.exit(130)
     print(f"best model:  {result.best}\nreport:      {result.run / 'report.html'}")
-    print(f"next:        sat2map evaluate --model {result.best} --data {settings.data}")
+    print(f"next:        sat2map evaluate --model {result.best} --data {settings.data.path}")
 
 
 def _train_flags(recipe: str, words: Sequence[str]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _train_flags(recipe: str, words: Sequence[str]) -> dict[str, Any]:
         _flags_of(load_settings(recipe)),
         words,
         prog="sat2map train",
-        known=[*TrainSettings.model_fields, "resume", "dry_run", "init_from"],
+        known=[*SETTINGS, "resume", "dry_run", "init_from"],
         description=f"Train a generator on pairs of images. RECIPE is a TOML file, or one of the presets "
         f"{', '.join(preset_names())}; every setting of it is a flag too, and a flag wins.",
     )
@@ -62,21 +62,24 @@ def _train_flags(recipe: str, words: Sequence[str]) -> dict[str, Any]:
 
 def _refuse_beside_resume(
     flags: dict[str, Any], recipe: str, *, dry_run: bool, init_from: Path | None
-) -> None:
-    """A run goes on with its own settings; a flag that would be ignored is refused.
+) -> dict[str, Any]:
+    """Refuse options that a resumed run, which has its own settings, would ignore; return the others.
 
     Raises:
-        SettingsError: There is such a flag.
+        SettingsError: There is such an option.
     """
-    usual = load_settings(recipe)
-    others = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value != getattr(usual, name)]
+    usual = flatten(load_settings(recipe))
+    given = {name: value for name, value in flags.items() if value != usual[name]}
+    longer = {name: given.pop(name) for name in ("epochs", "minutes") if name in given}
+    others = [f"--{name.replace('_', '-')}" for name in given]
     others += ["--dry-run"] if dry_run else []
     others += ["--init-from"] if init_from else []
     others += [recipe] if recipe != "default" else []
     if others:
         raise SettingsError(
-            f"--resume goes on with the settings of the run: leave out {' and '.join(others)}"
+            "a resumed run has its own settings", hint=f"leave out {' and '.join(others)}", setting="resume"
         )
+    return longer
 
 
 def _flags_of(settings: TrainSettings) -> type:
@@ -101,18 +104,22 @@ def _flags_of(settings: TrainSettings) -> type:
             False,
         ),
     }
-    for name, info in TrainSettings.model_fields.items():
-        options[name] = flag(info.annotation, info.description or "", getattr(settings, name))
+    values = flatten(settings)
+    for name, setting in SETTINGS.items():
+        if not isinstance(values[name], dict):  # of those, a TOML file says more
+            options[name] = flag(setting.info.annotation, setting.info.description or "", values[name])
     about = tyro.conf.arg(help="A preset, or a TOML file.", metavar="[RECIPE]")
     recipe = ("recipe", Annotated[tyro.conf.Positional[str], about], field(default="default"))
     return make_dataclass("Options", [recipe, *((name, *option) for name, option in options.items())])
 
 
 def _print_estimate(estimate: object) -> None:
-    from sat2map.training.setup import Estimate
+    from sat2map.training.estimate import Estimate
 
     assert isinstance(estimate, Estimate)
     hours = estimate.steps * estimate.step_seconds / 3600
+    for note in estimate.notes:
+        print(f"note:        {note}")
     print(f"pairs:       {estimate.pairs[0]} to train on, {estimate.pairs[1]} to validate on")
     generator, discriminator = (f"{count / 1e6:.2f} M" for count in estimate.parameters)
     print(f"parameters:  generator {generator}, discriminator {discriminator}")

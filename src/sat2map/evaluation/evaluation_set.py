@@ -11,6 +11,7 @@ from sat2map.data.cache import PairCache, open_cache
 from sat2map.data.pairs import CSV_NAME, Splits, find_pairs
 from sat2map.errors import SettingsError
 from sat2map.models.model_file import ModelHeader
+from sat2map.settings import upgrade_settings
 
 MIN_SIZE = 16  # px
 
@@ -67,7 +68,7 @@ def open_held_out(
         DataError: The data cannot be used, or has no such split.
         SettingsError: The size is too small.
     """
-    size = size or header.image_size
+    size = size or header.typical_size
     if size < MIN_SIZE:
         raise SettingsError(f"size {size} is too small to tell anything: use {MIN_SIZE} px or more")
     cut = _cut(header, data)
@@ -79,10 +80,13 @@ def open_held_out(
 
 def _cut(header: ModelHeader, data: Path) -> dict[str, Any]:
     """Return how a model's training cut a val split where there was none, by places if known here."""
+    settings = upgrade_settings(header.settings)
     cut: dict[str, Any] = {
-        name: header.settings[name] for name in ("val_fraction", "seed") if name in header.settings
+        name: settings[group][name]
+        for group, name in (("data", "val_fraction"), ("compute", "seed"))
+        if name in settings.get(group, {})
     }
-    group_column = header.settings.get("group_column")
+    group_column = settings.get("data", {}).get("group_column")
     return {**cut, "group_column": group_column if group_column in _columns(data) else None}
 
 

@@ -13,6 +13,7 @@ from sat2map.settings.groups import (
     OutputSettings,
     Precision,
     ScheduleSettings,
+    TrainPrecision,
     TrainSettings,
     Upsample,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "OutputSettings",
     "Precision",
     "ScheduleSettings",
+    "TrainPrecision",
     "TrainSettings",
     "Upsample",
     "change",

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Direction = Literal["source-to-target", "target-to-source"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16"]  # of inference
+TrainPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 Norm = Literal["batch", "instance", "group", "none"]
 Upsample = Literal["transpose", "resize", "shuffle"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -189,7 +190,7 @@ class ComputeSettings(Group):
 
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of every random choice.")
     device: Device = Field("auto", description="Where to train; auto: cuda, then mps, then cpu.")
-    precision: Precision = Field(
+    precision: TrainPrecision = Field(
         "auto", description="Arithmetic of the networks; auto: bf16 where it is fast, fp16 on older GPUs."
     )
     workers: int = Field(0, ge=0, le=1024, description="Threads that decode images; 0: one per core.")

@@ -12,9 +12,9 @@ from torch import nn
 from sat2map.models.architectures.blocks import init_weights
 from sat2map.models.architectures.generators import GENERATORS, build_generator, count_parameters
 from sat2map.models.architectures.resnet.network import ResNet
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.architectures.unet.network import UNet
 from sat2map.models.discriminator import PatchGAN
-from sat2map.settings import GeneratorSpec
 
 NORMS = ("batch", "instance", "group", "none")
 UPSAMPLINGS = ("transpose", "resize", "shuffle")

@@ -17,10 +17,10 @@ from sat2map.errors import ModelFileError, OutputError
 from sat2map.images.palette import Palette
 from sat2map.inference import Translator
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.hub import HubName, find_model, is_hub_name, push
 from sat2map.models.hub.card import model_card
 from sat2map.models.model_file import ModelHeader, read_header, save_model
-from sat2map.settings import GeneratorSpec
 
 # huggingface_hub's own way with its HTTP library.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 HEADER = ModelHeader(
     created_with="0.1.0",
     generator=GeneratorSpec(width=4, depth=2),
-    ground_sample_distance=0.9,
+    gsd=0.9,
     palette=Palette.load("maps"),
     scores={"mean_iou": 0.4412},
     steps=1234,
