@@ -26,7 +26,7 @@ from sat2map.runtime import generator_for
 from sat2map.settings import TrainSettings, load_settings
 from sat2map.training.batches import Batches
 from sat2map.training.checkpoint import CHECKPOINT
-from sat2map.training.distributed import Team
+from sat2map.training.distributed import DistributedContext
 from sat2map.training.loop import resume, train
 
 Make = Callable[..., TrainSettings]
@@ -114,7 +114,7 @@ SHORT: dict[str, Any] = {"epochs": 2, "learning_rate": 1e-4, "batch_size": 5}
 RECIPES: dict[str, tuple[int, dict[str, Any]]] = {
     "group norm": (2, {"norm": "group", "ema": 0.9, "batch_size": 4}),
     # 5 rows: 2 and 3
-    "batch norm": (2, {"norm": "batch", "class_weight": 10.0, "l1_balance": 0.5, "dropout": 0.5}),
+    "batch norm": (2, {"norm": "batch", "cross_entropy_weight": 10.0, "iou_weight": 10.0, "dropout": 0.5}),
     "resumed": (2, {"norm": "batch", "dropout": 0.5, "epochs": 3}),
     # 1, 2 and 2
     "instance norm": (3, {"norm": "instance", "ema": 0.0, "adversarial": "hinge", "dropout": 0.5}),
@@ -135,7 +135,7 @@ def runs(pairs: Path, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFac
         for name in RECIPES:
             train(recipe(name, "alone"))
         asked: list[object] = []
-        patch.setattr(Team, "any", lambda self, flag: asked.append(flag) or len(asked) == 3)
+        patch.setattr(DistributedContext, "any", lambda self, flag: asked.append(flag) or len(asked) == 3)
         assert not train(recipe("resumed", "shared")).finished  # stopped before its third step
     for count in (2, 3):
         names = [name for name, (processes, _) in RECIPES.items() if processes == count]
@@ -188,7 +188,7 @@ def test_a_dead_process_ends_the_job_and_another_number_of_processes_goes_on(
     assert processes[1].returncode == -signal.SIGKILL
     assert processes[0].returncode == 1
     assert "sat2map: another process of this training died or hangs" in said
-    assert "go on with" in said
+    assert "resume the run" in said
     done = len(losses_of(shared.run))
     assert 0 < done < 60
 
@@ -248,14 +248,14 @@ def _metadata(path: Path) -> dict[str, str]:
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 @pytest.mark.parametrize("count", [5, 6, 64])
 def test_every_row_of_a_batch_belongs_to_one_process(size: int, count: int) -> None:
-    rows = [list(range(count))[Team(rank, size).rows(count)] for rank in range(size)]
+    rows = [list(range(count))[DistributedContext(rank, size).rows(count)] for rank in range(size)]
     assert [row for part in rows for row in part] == list(range(count))
     assert max(map(len, rows)) - min(map(len, rows)) <= 1
 
 
 def test_a_batch_smaller_than_the_team_is_refused() -> None:
     with pytest.raises(SettingsError, match="a batch of 2 cannot be shared by 3 processes"):
-        Team(0, 3).rows(2)
+        DistributedContext(0, 3).rows(2)
 
 
 def test_the_processes_batches_are_one_batch(settings: Make) -> None:
@@ -264,7 +264,7 @@ def test_the_processes_batches_are_one_batch(settings: Make) -> None:
     device = torch.device("cpu")
     for step in (0, 1, 7):
         whole = Batches(cache, wanted, None, device)(step)
-        parts = [Batches(cache, wanted, None, device, Team(rank, 3))(step) for rank in range(3)]
+        parts = [Batches(cache, wanted, None, device, DistributedContext(rank, 3))(step) for rank in range(3)]
         assert torch.equal(torch.cat([part.source for part in parts]), whole.source)
         assert torch.equal(torch.cat([part.target for part in parts]), whole.target)
         assert sum(part.share for part in parts) == pytest.approx(3)

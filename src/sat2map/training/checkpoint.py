@@ -102,6 +102,8 @@ def load_checkpoint(run: Path, networks: Networks) -> TrainState:
 
 def _parse_state(text: str) -> TrainState:
     values: dict[str, Any] = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("its state is not a JSON object")
     values = {_RENAMED.get(name, name): value for name, value in values.items()}
     if values.get("scale"):
         values["scale"] = tuple(values["scale"])

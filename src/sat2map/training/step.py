@@ -178,8 +178,8 @@ class TrainStep:
     def _backward_discriminator(self, inputs: LossInputs, fraction: float) -> dict[str, Tensor]:
         kind = self._settings.adversarial
         with autocast(self._device, self._dtype):
-            on_real = self._discriminator(inputs.source, inputs.target)
-            on_fake = self._discriminator(inputs.source, _visible(inputs).detach())
+            on_real = self._discriminator(inputs.source, _visible(inputs, inputs.target))
+            on_fake = self._discriminator(inputs.source, _visible(inputs, inputs.fake).detach())
         d_real = discriminator_loss(kind, on_real, real=True)
         d_fake = discriminator_loss(kind, on_fake, real=False)
         # "We divide the objective by 2 while optimizing D", section 3.3.
@@ -196,7 +196,7 @@ class TrainStep:
 
     def _adversarial_loss(self, inputs: LossInputs) -> Tensor:
         with _frozen(self._networks.discriminator), autocast(self._device, self._dtype):
-            on_fake = self._networks.discriminator(inputs.source, _visible(inputs))
+            on_fake = self._networks.discriminator(inputs.source, _visible(inputs, inputs.fake))
         return generator_loss(self._settings.adversarial, on_fake)
 
     def _backward(self, loss: Tensor) -> None:
@@ -210,11 +210,9 @@ class TrainStep:
             optimizer.step()
 
 
-def _visible(inputs: LossInputs) -> Tensor:
-    """Return the fakes with the target in ignored pixels: there the discriminator sees no difference."""
-    if inputs.valid is None:
-        return inputs.fake
-    return torch.where(inputs.valid.unsqueeze(1) > 0, inputs.fake, inputs.target.to(inputs.fake.dtype))
+def _visible(inputs: LossInputs, image: Tensor) -> Tensor:
+    """Return an image with ignored pixels in mid-grey: the discriminator cannot tell them apart."""
+    return image if inputs.valid is None else image * inputs.valid.unsqueeze(1).to(image.dtype)
 
 
 @contextmanager
