@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sat2map.data.cache import PairCache
 from sat2map.evaluation.baselines import baselines_of, median_colour
 from sat2map.evaluation.comparison import check_comparable
 from sat2map.evaluation.evaluation_set import EvaluationSet, open_evaluation_set
@@ -112,16 +113,13 @@ def evaluate(
             progress(done, total)
 
     scorer = Scorer(scored, palette, perceptual, tick)
-    of_model = scorer.score(MODEL, _of_inputs(translator, pairs))
+    of_model = scorer.score(MODEL, _maps_of(translator, pairs.inputs))
     rows = [of_model.row, *(scorer.score(name, draw).row for name, draw in heads.items())]
     others = []
     for name, other in against.items():
         opened = _open(other, engine, device, None)  # one at a time: they may be large
         others.append(_describe(name, other, opened, pairs))
-        own = open_evaluation_set(
-            opened.header, Path(data), split, group_column=pairs.group_column, size=pairs.size
-        )
-        rows.append(scorer.score(name, _of_inputs(opened, own)).row)
+        rows.append(scorer.score(name, _maps_of(opened, pairs.inputs_for(opened.header))).row)
     rows += [scorer.score(name, draw).row for name, draw in floors.items()]
     robust = [Row(name=AS_IT_IS, scores=_in_short(of_model.row.scores))] if degradations else []
     robust += [Row(name=d.name, scores=_in_short(scorer.plain_scores(degraded(d)))) for d in degradations]
@@ -186,8 +184,8 @@ def _describe(name: str, model: Model, opened: Translator, pairs: EvaluationSet)
     )
 
 
-def _of_inputs(translator: Translator, pairs: EvaluationSet) -> Draw:
-    return lambda i: translator(np.ascontiguousarray(pairs.inputs.sources[i]))
+def _maps_of(translator: Translator, inputs: PairCache) -> Draw:
+    return lambda i: translator(np.ascontiguousarray(inputs.sources[i]))
 
 
 def _map_of_head(translator: Translator, source: Pixels, palette: Palette) -> Pixels:

@@ -1,4 +1,4 @@
-"""The pairs that a model is scored on: found, split and read as in its training unless the caller says otherwise."""
+"""The pairs that a model is scored on: found, split and read as in its training."""
 
 from __future__ import annotations
 
@@ -37,17 +37,21 @@ class EvaluationSet:
     @property
     def size(self) -> int:
         """Side of the maps that are compared (px)."""
-        return self.scored.pixels.shape[1]
+        return int(self.scored.pixels.shape[1])
 
     @property
     def input_size(self) -> int:
         """Side of the sources that the model is given (px)."""
-        return self.inputs.pixels.shape[1]
+        return int(self.inputs.pixels.shape[1])
 
     def train(self) -> PairCache | None:
         """Open the training pairs of the data set at the size of the targets; None where it has none."""
         has_train = bool(self._splits.pairs.get("train"))
         return _open(self._splits, "train", self.size, self._header) if has_train else None
+
+    def inputs_for(self, header: ModelHeader) -> PairCache:
+        """Open the same pairs at the size at which another model is given the sources."""
+        return _open(self._splits, self.split, header.image_size, self._header)
 
     def count_trained_on(self, header: ModelHeader) -> int:
         """Count the scored pairs that another model was trained on, by the settings in its header."""

@@ -152,7 +152,9 @@ def caveats(evaluation: Evaluation) -> list[str]:
     if protocol.split == "train":
         sentences.append("The model may have been trained on these pairs: they say nothing about new places.")
     if protocol.constant_from not in ("", "train"):
-        sentences.append("There is no train split: the constant map has the median colour of the scored maps.")
+        sentences.append(
+            "There is no train split: the constant map has the median colour of the scored maps."
+        )
     if not any("swd" in row.scores for row in evaluation.rows):
         sentences.append("The images are too few for the sliced Wasserstein distance.")
     for other in protocol.against:
@@ -170,12 +172,18 @@ def _perceptual_caveats(evaluation: Evaluation) -> list[str]:
     sentences = []
     if "kid" in scores:
         size = kernel_subset_size(images)
-        sentences.append(f"KID is the mean over 100 random subsets of {size} images, ± their standard deviation.")
+        sentences.append(
+            f"KID is the mean over 100 random subsets of {size} images, ± their standard deviation."
+        )
     if "fid" in scores and images < MIN_FID_IMAGES:
         read = ": read KID" if "kid" in scores else ""
-        sentences.append(f"FID is biased for {images} images, fewer than its {MIN_FID_IMAGES} features{read}.")
+        sentences.append(
+            f"FID is biased for {images} images, fewer than its {MIN_FID_IMAGES} features{read}."
+        )
     changed = [
-        f"{weights.file} ({weights.network})" for weights in evaluation.protocol.metric_weights if not weights.published
+        f"{weights.file} ({weights.network})"
+        for weights in evaluation.protocol.metric_weights
+        if not weights.published
     ]
     if changed:
         sentences.append(

@@ -51,7 +51,9 @@ def load_perceptual_metrics(
     if bands != 3:
         name = "inception" if inception else "lpips"
         raise SettingsError(
-            f"{name} compares RGB images, and this model draws {bands} bands", hint="leave it out", setting=name
+            f"{name} compares RGB images, and this model draws {bands} bands",
+            hint="leave it out",
+            setting=name,
         )
     require("torch", "FID, KID and LPIPS", "train")
     from sat2map.evaluation.perceptual import (
@@ -65,7 +67,9 @@ def load_perceptual_metrics(
 
     if lpips and size < LEAST_SIDE:
         raise SettingsError(
-            f"LPIPS needs images of {LEAST_SIDE} px or more, not {size}", hint="compare larger images", setting="size"
+            f"LPIPS needs images of {LEAST_SIDE} px or more, not {size}",
+            hint="compare larger images",
+            setting="size",
         )
     metrics = PerceptualMetrics(
         open_inception(inception, device) if inception else None,
@@ -78,7 +82,9 @@ def load_perceptual_metrics(
 
 def _describe(weights: Published, path: Path) -> MetricWeights:
     sha256 = sha256_of(path)
-    return MetricWeights(network=weights.what, file=path.name, sha256=sha256, published=sha256 == weights.sha256)
+    return MetricWeights(
+        network=weights.what, file=path.name, sha256=sha256, published=sha256 == weights.sha256
+    )
 
 
 class FeatureExtractor:

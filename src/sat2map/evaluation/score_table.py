@@ -13,11 +13,11 @@ from rich.text import Text
 from sat2map.evaluation.formatting import (
     beats,
     caveats,
+    format_uncertainty,
+    format_value,
     heading,
     protocol_line,
     score_names,
-    format_uncertainty,
-    format_value,
     verdict,
 )
 from sat2map.evaluation.result import CLASS_HEAD, CONSTANT, JPEG, MODEL, NEAREST, Evaluation, Row
@@ -72,7 +72,9 @@ def _score_table(evaluation: Evaluation, shown: int) -> Table:
     constant = evaluation.row(CONSTANT)
     for names in score_names(evaluation).values():
         for name in names:
-            cells = [_cell(name, row, constant, uncertainty=i < shown) for i, row in enumerate(evaluation.rows)]
+            cells = [
+                _cell(name, row, constant, uncertainty=i < shown) for i, row in enumerate(evaluation.rows)
+            ]
             table.add_row(heading(name), *cells, end_section=name == names[-1])
     return table
 

@@ -37,9 +37,7 @@ class ScoreSheet:
         for name, distance in distances.items():
             info = find_score(name)
             self._metrics.append(
-                mean_metric(
-                    name, info.label, info.meaning, distance, higher_is_better=info.higher_is_better
-                )
+                mean_metric(name, info.label, info.meaning, distance, higher_is_better=info.higher_is_better)
             )
         self._slices: dict[str, slice] = {}  # where each metric's numbers lie in a row of sums
         self._groups: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(()))

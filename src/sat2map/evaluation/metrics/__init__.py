@@ -16,12 +16,14 @@ from sat2map.evaluation.metrics.classes import (
     mean_iou,
 )
 from sat2map.evaluation.metrics.features import (
+    FID,
+    KID,
+    LPIPS,
     KernelDistance,
     frechet_distance,
     kernel_distance,
     kernel_subset_size,
 )
-from sat2map.evaluation.metrics.features import FID, KID, LPIPS
 from sat2map.evaluation.metrics.intervals import bootstrap_interval
 from sat2map.evaluation.metrics.objects import object_recall
 from sat2map.evaluation.metrics.realism import SWD, SlicedWasserstein, sliced_wasserstein
@@ -38,11 +40,11 @@ __all__ = [
     "SWD",
     "Counts",
     "KernelDistance",
-    "SlicedWasserstein",
-    "bootstrap_interval",
     "MapPair",
     "Metric",
     "ScoreInfo",
+    "SlicedWasserstein",
+    "bootstrap_interval",
     "class_edges",
     "class_iou",
     "confusion_matrix",
@@ -51,11 +53,11 @@ __all__ = [
     "kernel_distance",
     "kernel_subset_size",
     "l1",
+    "mask_counts",
+    "mean_iou",
     "mean_metric",
     "metrics_for",
     "object_recall",
-    "mask_counts",
-    "mean_iou",
     "pixel_accuracy",
     "psnr",
     "rmse",

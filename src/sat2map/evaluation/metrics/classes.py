@@ -188,9 +188,7 @@ def _measure_roads(pair: MapPair) -> tuple[float, ...]:
 
 
 def _measure_edges(tolerance: float, pair: MapPair) -> tuple[float, ...]:
-    return _counted(
-        mask_counts(class_edges(pair.fake_classes), class_edges(pair.target_classes), tolerance)
-    )
+    return _counted(mask_counts(class_edges(pair.fake_classes), class_edges(pair.target_classes), tolerance))
 
 
 def _counted(counts: Counts) -> tuple[float, ...]:

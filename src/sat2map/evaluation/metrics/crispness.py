@@ -9,7 +9,9 @@ from sat2map.evaluation.metrics.record import MapPair, Metric, has_palette
 from sat2map.images.palette import Palette
 from sat2map.images.palette.lab import pack_rgb, srgb_to_lab, unpack_rgb
 
-MAX_DELTA_E = 1.5  # a difference in CIELAB that hardly anybody sees; half land, half road is 1.6 from a building
+MAX_DELTA_E = (
+    1.5  # a difference in CIELAB that hardly anybody sees; half land, half road is 1.6 from a building
+)
 
 
 def crispness(image: npt.NDArray[np.uint8], palette: Palette, *, max_delta_e: float = MAX_DELTA_E) -> float:

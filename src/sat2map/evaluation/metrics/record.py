@@ -18,7 +18,9 @@ from sat2map.images.palette import Palette
 Image = npt.NDArray[np.uint8]
 Sums = npt.NDArray[np.float64]
 # In the order in which they are worth reading.
-Part = Literal["What the map shows", "Each class", "How the set looks", "How each map looks", "Pixel by pixel"]
+Part = Literal[
+    "What the map shows", "Each class", "How the set looks", "How each map looks", "Pixel by pixel"
+]
 
 
 @dataclass(frozen=True)

@@ -135,9 +135,7 @@ def _check(fake: Image, target: Image) -> None:
 
 
 METRICS = (
-    mean_metric(
-        "l1", "L1", "mean absolute error, grey levels of 255", l1, digits=2, higher_is_better=False
-    ),
+    mean_metric("l1", "L1", "mean absolute error, grey levels of 255", l1, digits=2, higher_is_better=False),
     mean_metric(
         "rmse", "RMSE", "root mean squared error, grey levels of 255", rmse, digits=2, higher_is_better=False
     ),

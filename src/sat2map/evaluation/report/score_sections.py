@@ -9,13 +9,13 @@ from sat2map.evaluation.examples import Example
 from sat2map.evaluation.formatting import (
     beats,
     caveats,
+    format_uncertainty,
+    format_value,
     heading,
     label,
     meaning,
     protocol_line,
     score_names,
-    format_uncertainty,
-    format_value,
     verdict,
 )
 from sat2map.evaluation.report.page import Section, details, image, paragraph, table, tiles
@@ -147,7 +147,9 @@ def _examples(examples: Sequence[Example]) -> Section:
     blocks = []
     for example in examples:
         scores = example.image.scores
-        told = ", ".join(f"{label(name)} {format_value(name, scores[name])}" for name in SCORES if name in scores)
+        told = ", ".join(
+            f"{label(name)} {format_value(name, scores[name])}" for name in SCORES if name in scores
+        )
         sides = (("source", example.source), ("generated map", example.fake), ("real map", example.target))
         pictures = (image(pixels, f"{side} of {example.image.name}") for side, pixels in sides)
         caption = f"<b>{escape(_capital(example.kind))}</b> · {escape(example.image.name)} · {escape(told)}"
