@@ -120,7 +120,7 @@ def _against_others(evaluation: Evaluation) -> list[str]:
 def _won_and_lost(
     names: tuple[str, ...], row: Row, other: Row, *, ties: bool = True
 ) -> tuple[list[str], list[str]]:
-    """Return the scores on which a row beats another and those on which it does not; ties count as lost, or not."""
+    """Return the scores on which a row beats another, and those on which not; ties count as lost, or not."""
     won: list[str] = []
     lost: list[str] = []
     for name in names:

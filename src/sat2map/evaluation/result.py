@@ -180,7 +180,7 @@ class Evaluation(BaseModel):
         confusion: Pixels by class of the target (rows) and of the fake (columns); empty without a palette.
         images: The model's scores image by image, in the order of the data.
         robustness: The model's scores on degraded sources, where that was asked for.
-        reliability: How often the likeliest class is right at each confidence; empty where the network gives none.
+        reliability: How often the likeliest class is right at each confidence; empty without confidence.
     """
 
     model_config = _CONFIG

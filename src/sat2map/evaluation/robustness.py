@@ -69,6 +69,7 @@ def degradations_for(header: ModelHeader, size: int) -> list[Degradation]:
         header: The model's.
         size: Side of the sources (px).
     """
+    scales: list[tuple[str, float, float | None]]
     if header.ground_sample_distance is None:
         scales = [(f"scale x{factor:g}", factor, None) for factor in (0.5, 2.0)]
     else:

@@ -74,7 +74,8 @@ class ScoreSheet:
             return np.zeros((0, 0), np.int64)
         total = np.sum(list(self._groups.values()), axis=0)
         classes = len(self._palette.classes)
-        return total[self._slices[MEAN_IOU.name]].reshape(classes, classes).astype(np.int64)
+        confusion: NDArray[np.int64] = total[self._slices[MEAN_IOU.name]].astype(np.int64)
+        return confusion.reshape(classes, classes)
 
     def _measure(self, pair: MapPair) -> NDArray[np.float64]:
         measured = [np.asarray(metric.measure(pair), np.float64) for metric in self._metrics]

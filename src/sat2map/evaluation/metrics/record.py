@@ -85,7 +85,7 @@ class Metric(ScoreInfo):
         applies_to: Whether a palette has what the metric needs; None stands for no palette.
     """
 
-    measure: Callable[[MapPair], Sequence[float]] = lambda pair: ()
+    measure: Callable[[MapPair], Sequence[float] | Sums] = lambda pair: ()
     score: Callable[[Sums], float] = lambda sums: float("nan")
     applies_to: Callable[[Palette | None], bool] = lambda palette: True
 
