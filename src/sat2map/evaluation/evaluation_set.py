@@ -106,6 +106,7 @@ def _split_options(header: ModelHeader, data: Path) -> dict[str, Any]:
 def _open(splits: Splits, split: str, size: int | None, header: ModelHeader) -> PairCache:
     bands = (header.generator.source_bands, header.generator.target_bands)
     on_disk = bands if header.direction == "source-to-target" else bands[::-1]
+    assert size is not None  # until caches keep native sizes
     return open_cache(splits[split], size, direction=header.direction, bands=on_disk)
 
 

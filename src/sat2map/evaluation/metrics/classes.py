@@ -196,7 +196,7 @@ def _counted(counts: Counts) -> tuple[float, ...]:
 
 
 def _score_f1(sums: Sums) -> float:
-    return Counts(*sums).f1  # type: ignore[arg-type]
+    return Counts(*sums).f1
 
 
 MEAN_IOU = Metric(
