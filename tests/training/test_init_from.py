@@ -267,7 +267,7 @@ def test_a_file_that_is_no_model_is_refused_before_anything_is_written(
     settings: Make, tmp_path: Path
 ) -> None:
     (tmp_path / "x.safetensors").write_text("no")
-    with pytest.raises(ModelFileError, match="is no model file"):
+    with pytest.raises(ModelFileError, match="is not a model file"):
         train(settings(), init_from=tmp_path / "x.safetensors")
     assert not (tmp_path / "run").exists()
 
