@@ -184,7 +184,7 @@ def test_a_degraded_source_is_another_image_of_its_size_and_the_same_one_each_ti
 
 
 def test_a_model_that_knows_its_resolution_is_scored_at_others_with_theirs_given(model):
-    header = model(lambda source: source).header.model_copy(update={"ground_sample_distance": 0.9})
+    header = model(lambda source: source).header.model_copy(update={"gsd": 0.9})
     given = {}
 
     for one in degradations_for(header, 600):

@@ -70,10 +70,10 @@ def degradations_for(header: ModelHeader, size: int) -> list[Degradation]:
         size: Side of the sources (px).
     """
     scales: list[tuple[str, float, float | None]]
-    if header.ground_sample_distance is None:
+    if header.gsd is None:
         scales = [(f"scale x{factor:g}", factor, None) for factor in (0.5, 2.0)]
     else:
-        scales = [(f"{gsd:g} m per pixel", header.ground_sample_distance / gsd, gsd) for gsd in RESOLUTIONS]
+        scales = [(f"{gsd:g} m per pixel", header.gsd / gsd, gsd) for gsd in RESOLUTIONS]
     return [
         *PHOTO_DEGRADATIONS,
         *(
