@@ -34,9 +34,9 @@ def is_remote_name(text: str) -> bool:
 def is_raster(text: str, *, listed: bool = False) -> bool:
     """Whether an input is for GDAL.
 
-    Those are addresses, GDAL's own names (`netcdf:file.nc:Band1`), images with a georeference in them or beside
-    them (world file, .aux.xml, .tab), TIFFs with a nodata value, a mask, more than 8 bits or too many pixels
-    for Pillow, and whatever else GDAL opens. A plain photo is none, and neither is a missing file.
+    Those are addresses, GDAL's own names (`netcdf:file.nc:Band1`), images with a georeference in them or
+    beside them (world file, .aux.xml, .tab), TIFFs with a nodata value, a mask, more than 8 bits or too many
+    pixels for Pillow, and whatever else GDAL opens. A plain photo is none, and neither is a missing file.
 
     Args:
         text: A path, an address or a name.
