@@ -107,7 +107,7 @@ class ControlPoints:
             places = list(zip(xs, ys, strict=True))
             crs = pyproj.CRS("OGC:CRS84")
         to_degrees = pyproj.Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
-        xs, ys = to_degrees.transform(*zip(*places, strict=True))
+        xs, ys = to_degrees.transform([x for x, _ in places], [y for _, y in places])
         if not all(map(math.isfinite, (*xs, *ys))):
             return None
         here, right, below = zip(xs, ys, strict=True)

@@ -235,8 +235,8 @@ class GeoGrid:
                 f"{name} has no CRS, so a box in {crs} cannot be found in it", setting="bbox_crs"
             )
         transformer = pyproj.Transformer.from_crs(parse_crs(crs, "bbox_crs"), self.proj_crs, always_xy=True)
-        xs, ys = transformer.transform(*zip(*points, strict=True))
-        return list(zip(xs, ys, strict=True))
+        xs, ys = zip(*points, strict=True)
+        return list(zip(*transformer.transform(xs, ys), strict=True))
 
     def bounds(self) -> Box:
         """Return left, bottom, right, top, around all corners where the grid is turned."""

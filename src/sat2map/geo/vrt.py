@@ -173,7 +173,7 @@ def _add_georeference(root: Xml.Element, grid: GeoGrid) -> None:
         listed = Xml.SubElement(root, "GCPList", Projection=wkt)
         for number, point in enumerate(control.points, 1):
             place = {"Pixel": point.col, "Line": point.row, "X": point.x, "Y": point.y, "Z": point.z or 0.0}
-            Xml.SubElement(listed, "GCP", Id=str(number), **{k: repr(float(v)) for k, v in place.items()})
+            Xml.SubElement(listed, "GCP", {"Id": str(number)} | {k: repr(float(v)) for k, v in place.items()})
     if control.rpcs is not None:
         metadata = Xml.SubElement(root, "Metadata", domain="RPC")
         for key, value in control.rpcs.to_gdal().items():
