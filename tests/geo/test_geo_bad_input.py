@@ -173,12 +173,12 @@ FULL_DISK = """
     from sat2map.errors import OutputError
     from sat2map.geo.translate_raster import RasterOptions, translate_raster
     from sat2map.models.model_file import ModelHeader
-    from sat2map.settings import GeneratorSpec
+    from sat2map.models.architectures.spec import GeneratorSpec
     from sat2map.inference import Translator
 
     class Same:
         name = "same"
-        header = ModelHeader(generator=GeneratorSpec(depth=3), whole_limit=128)
+        header = ModelHeader(generator=GeneratorSpec(depth=3), max_untiled_size=128)
         def __call__(self, source):
             return source
 
