@@ -371,7 +371,7 @@ def test_a_truncated_model_file_is_refused_by_name(
     cut.write_bytes(model.read_bytes()[: model.stat().st_size // 2])
     image = draw(tmp_path / "a.png")
     for words in (["translate", image, "--model"], ["info"], ["evaluate", "--data", tmp_path, "--model"]):
-        assert f"{cut} is no model file, or a truncated one" in refused(*words, cut)
+        assert f"{cut} is not a model file, or a truncated one" in refused(*words, cut)
 
 
 def test_a_model_file_of_another_program_is_refused_by_name(

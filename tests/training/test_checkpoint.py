@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from sat2map.errors import OutputError, RunError
 from sat2map.models.architectures.spec import spec_of
 from sat2map.settings import TrainSettings, load_settings
-from sat2map.models.architectures.spec import spec_of
 from sat2map.training.checkpoint import CHECKPOINT, TrainState, load_checkpoint, save_checkpoint
 from sat2map.training.networks import Networks, make_networks
 from sat2map.training.step import Batch, TrainStep

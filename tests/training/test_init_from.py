@@ -21,12 +21,11 @@ from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, read_header, read_weights, save_model
 from sat2map.settings import TrainSettings
-from sat2map.training import loop
 from sat2map.training.checkpoint import CHECKPOINT
+from sat2map.training.estimate import dry_run
 from sat2map.training.init import START, read_init
 from sat2map.training.loop import resume, train
-from sat2map.training.estimate import dry_run
-from sat2map.training.setup import set_up
+from sat2map.training.setup import Setup, set_up
 
 Make = Callable[..., TrainSettings]
 CLASSES = len(Palette.load("maps").classes)
@@ -205,7 +204,7 @@ def test_a_fine_tuning_is_resumed_exactly(
     class KilledError(Exception):
         pass
 
-    real, count = loop.make_step, 0
+    real, count = Setup.make_step, 0
 
     def mortal(*args: Any) -> Any:
         step = real(*args)
@@ -219,10 +218,10 @@ def test_a_fine_tuning_is_resumed_exactly(
 
         return run
 
-    monkeypatch.setattr(loop, "make_step", mortal)
+    monkeypatch.setattr(Setup, "make_step", mortal)
     with pytest.raises(KilledError):
         train(settings(), init_from=old, console=quiet())
-    monkeypatch.setattr(loop, "make_step", real)
+    monkeypatch.setattr(Setup, "make_step", real)
     old.unlink()  # the checkpoint has all that is needed
     resumed = resume(tmp_path / "run", console=quiet())
     assert weights_of(resumed.last) == weights_of(straight.last)
@@ -272,7 +271,7 @@ def test_a_file_that_is_no_model_is_refused_before_anything_is_written(
     settings: Make, tmp_path: Path
 ) -> None:
     (tmp_path / "x.safetensors").write_text("no")
-    with pytest.raises(ModelFileError, match="is no model file"):
+    with pytest.raises(ModelFileError, match="is not a model file"):
         train(settings(), init_from=tmp_path / "x.safetensors")
     assert not (tmp_path / "run").exists()
 

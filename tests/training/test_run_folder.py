@@ -141,7 +141,7 @@ def test_a_run_folder_may_have_moved(settings: Make, tmp_path: Path) -> None:
     given = settings()
     start_run(given)
     moved = given.output.run.rename(tmp_path / "moved")
-    assert read_run_settings(moved).run == moved
+    assert read_run_settings(moved).output.run == moved
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

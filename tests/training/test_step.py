@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.generators import build_generator
-from sat2map.models.architectures.spec import GeneratorSpec, spec_of, spec_of
+from sat2map.models.architectures.spec import GeneratorSpec, spec_of
 from sat2map.settings import ScheduleSettings, TrainSettings, load_settings
 from sat2map.training.losses.iou import soft_iou_loss
 from sat2map.training.networks import Networks, make_networks, update_average

@@ -70,7 +70,7 @@ def _refuse_beside_resume(
     """
     usual = flatten(load_settings(recipe))
     given = {name: value for name, value in flags.items() if value != usual[name]}
-    longer = {name: given.pop(name) for name in ("epochs", "minutes") if name in given}
+    longer: dict[str, Any] = {name: given.pop(name) for name in ("epochs", "minutes") if name in given}
     others = [f"--{name.replace('_', '-')}" for name in given]
     others += ["--dry-run"] if dry_run else []
     others += ["--init-from"] if init_from else []

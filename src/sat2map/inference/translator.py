@@ -71,8 +71,8 @@ class Translator:
     ) -> NDArray[np.uint8]:
         """Translate one image.
 
-        Up to `header.max_untiled_size` px a side it is padded by reflection, run in one piece and cropped back;
-        larger ones are run in overlapping tiles that are blended without seams.
+        Up to `header.max_untiled_size` px a side it is padded by reflection, run in one piece and cropped
+        back; larger ones are run in overlapping tiles that are blended without seams.
 
         Args:
             source: uint8 (h, w, source_bands).

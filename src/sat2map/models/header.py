@@ -52,8 +52,8 @@ class ModelHeader(BaseModel):
         created_with: Version of sat2map that wrote the file.
         generator: The network.
         direction: Which side of the pairs was the input.
-        weights_checksum: SHA-256 of all tensors (see `sat2map.models.checksum`), set by `save_model`; "" where
-            the file has format version 1.
+        weights_checksum: SHA-256 of all tensors (see `sat2map.models.checksum`), set by `save_model`; ""
+            where the file has format version 1.
         bands: One entry per band of the input; by default red, green, blue or grey photos of 0 to 255.
         image_size: Side to which images were resized for the training (px); None: native pixels.
         source_scale: Pixels of the training files per pixel of the input, where images were resized.

@@ -1,4 +1,4 @@
-"""Training settings: groups of frozen models, presets, TOML files and upgrades of old files; no torch here."""
+"""Training settings: groups of frozen models, presets, TOML files, upgrades of old files; no torch here."""
 
 from sat2map.settings.flat import SETTINGS, flatten, replace, to_toml
 from sat2map.settings.groups import (

@@ -1,4 +1,4 @@
-"""Settings by their flat names: those of flags and keyword arguments, such as `crop_size` for `data.crop_size`."""
+"""Settings by their flat names, as flags and keyword arguments have them: `crop_size` is `data.crop_size`."""
 
 from __future__ import annotations
 

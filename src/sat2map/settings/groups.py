@@ -1,5 +1,6 @@
-"""The settings of a training in groups: name, default, unit and meaning of each. The defaults are the preset
-`default`, and each name is unique over all groups, so that it can be a flag.
+"""The settings of a training in groups: name, default, unit and meaning of each.
+
+The defaults are the preset `default`. Each name is unique over all groups, so that it can be a flag.
 """
 
 from __future__ import annotations
@@ -45,12 +46,20 @@ class DataSettings(Group):
         None, gt=0, le=1e4, description="Ground sample distance of the network's input (metres per pixel)."
     )
     image_size: int | None = Field(
-        None, ge=16, le=16384, description="Side that images are resized to for validation and use (px); none: as they are."
+        None,
+        ge=16,
+        le=16384,
+        description="Side that images are resized to for use (px); none: as they are.",
     )
     load_size: int | None = Field(
-        None, ge=16, le=16384, description="Side that training images are resized to before the crop (px); none: as they are."
+        None,
+        ge=16,
+        le=16384,
+        description="Side that training images are resized to (px); none: as they are.",
     )
-    crop_size: int = Field(256, ge=16, le=4096, description="Side of the random crop of a training step (px).")
+    crop_size: int = Field(
+        256, ge=16, le=4096, description="Side of the random crop of a training step (px)."
+    )
     augment: Literal["none", "flip", "symmetries"] = Field(
         "symmetries", description="Random mirror, or one of the eight right-angle symmetries."
     )
@@ -58,7 +67,10 @@ class DataSettings(Group):
         (0.667, 1.556), description="Smallest and largest factor on the ground size of a pixel; 1 1: off."
     )
     photo_jitter: float = Field(
-        1.0, ge=0, le=2, description="Strength of random light, season, haze, noise, blur and JPEG in sources; 0: off."
+        1.0,
+        ge=0,
+        le=2,
+        description="Strength of random light, haze, noise, blur and JPEG in sources; 0: off.",
     )
     color_jitter: float = Field(
         0.0, ge=0, le=0.5, description="Random gain and offset of the source's bands (share of the range)."
@@ -94,15 +106,14 @@ class NetworkSettings(Group):
         "auto", description="Architecture; auto: efficient-unet where the target has a palette, else unet."
     )
     pretrained: str = Field(
-        "auto", description="Weights the encoder starts from: auto (those installed), none, or a package's name."
+        "auto",
+        description="Weights the encoder starts from: auto (those installed), none, or a name.",
     )
     width: int = Field(64, ge=4, le=1024, description="Channels of the first layer (the paper's ngf).")
     depth: int | None = Field(
         None, ge=2, le=12, description="Number of down-sampling steps; none: as many as crop_size allows."
     )
-    norm: Norm = Field(
-        "batch", description="Normalisation in both networks."
-    )
+    norm: Norm = Field("batch", description="Normalisation in both networks.")
     upsample: Upsample = Field(
         "transpose", description="Decoder step: transposed, resize or pixel-shuffle convolution."
     )
@@ -127,9 +138,7 @@ class LossSettings(Group):
         1.0, ge=0, description="Weight of the cross-entropy of palette colours, or of a class head."
     )
     iou_weight: float = Field(1.0, ge=0, description="Weight of the soft IoU of the map classes.")
-    class_balance: float = Field(
-        0.5, ge=0, le=1, description="As l1_balance, in the cross-entropy."
-    )
+    class_balance: float = Field(0.5, ge=0, le=1, description="As l1_balance, in the cross-entropy.")
     adversarial_weight: float = Field(
         0.0, ge=0, description="Weight of the adversarial loss; 0: no discriminator is trained."
     )
@@ -151,7 +160,10 @@ class OptimizerSettings(Group):
     weight_decay: float = Field(0.01, ge=0, le=1, description="Weight decay of adamw.")
     batch_size: int = Field(8, ge=1, le=65536, description="Pairs in an update.")
     accumulate: int = Field(
-        1, ge=1, le=1024, description="Parts that a batch is computed in: less memory, the same update but for batch norm."
+        1,
+        ge=1,
+        le=1024,
+        description="Parts that a batch is computed in, to save memory.",
     )
     ema: float = Field(
         0.998, ge=0, lt=1, description="Decay per step of the moving average of the generator; 0: off."
@@ -163,7 +175,10 @@ class ScheduleSettings(Group):
 
     epochs: int = Field(200, ge=1, le=10**7, description="Passes over the training pairs.")
     minutes: float | None = Field(
-        None, gt=0, le=1e6, description="Longest time of a training (minutes); with epochs, what ends first counts."
+        None,
+        gt=0,
+        le=1e6,
+        description="Longest time of a training (minutes), if its epochs take longer.",
     )
     patience: int | None = Field(
         None, ge=1, description="Validations without a better score after which training stops; none: never."
@@ -212,8 +227,9 @@ class TrainSettings(Group):
         least = 3 * 2**self.network.discriminator_layers
         if self.loss.adversarial_weight and self.data.crop_size < least:
             raise ValueError(
-                f"crop_size {self.data.crop_size} leaves the discriminator no patch with discriminator_layers "
-                f"{self.network.discriminator_layers}: raise crop_size to {least} or lower discriminator_layers"
+                f"crop_size {self.data.crop_size} leaves the discriminator no patch with "
+                f"discriminator_layers {self.network.discriminator_layers}: raise crop_size to {least} or "
+                "lower discriminator_layers"
             )
         batch_norm_of_one = self.network.norm == "batch" and self.optimizer.batch_size == 1
         if batch_norm_of_one and self.optimizer.ema:

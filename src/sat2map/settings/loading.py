@@ -108,7 +108,7 @@ def explain(error: ValidationError) -> str:
     if len(parts) > 1 and parts[0] in GROUPS:  # settings have flat names
         name = "data" if parts[:2] == ["data", "path"] else ".".join(parts[1:])
     message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error" or not name:
+    if not name or (first["type"] == "value_error" and isinstance(first["input"], dict)):
         return message
     if first["type"] == "missing":  # its input is all that was given
         return f"{name} is missing"
@@ -120,8 +120,9 @@ def _validate(tables: Mapping[str, Any], where: str) -> TrainSettings:
         if name not in GROUPS:
             _refuse_unknown({name: table}, {**dict.fromkeys(SETTINGS), **GROUPS}, where)
             raise SettingsError(f"{where}: '{name}' belongs into the table [{SETTINGS[name].group}]")
-        if isinstance(table, dict):
-            _refuse_unknown(table, GROUPS[name].model_fields, where)
+        if not isinstance(table, dict):
+            raise SettingsError(f"{where}: '{name}' is the name of a table, [{name}]")
+        _refuse_unknown(table, GROUPS[name].model_fields, where)
     try:
         return TrainSettings(**tables)
     except ValidationError as error:
@@ -172,8 +173,8 @@ def _with_preset(values: dict[str, Any], where: str) -> dict[str, Any]:
     if base is None:
         if is_flat(values) and set(values) & set(SETTINGS):
             _log.warning(
-                "%s has its settings outside of tables, as sat2map 0.1 did: what it leaves out has the values "
-                "of that version",
+                "%s has its settings outside of tables, as sat2map 0.1 did: what it leaves out has the "
+                "values of that version",
                 where,
             )
         return upgrade_settings(values)

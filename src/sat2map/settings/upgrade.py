@@ -39,8 +39,10 @@ _RENAMED = {"ground_sample_distance": "gsd"}
 
 
 def is_flat(values: Mapping[str, Any]) -> bool:
-    """Whether settings are in the flat form of sat2map 0.1: there are some, and none in a table of a group."""
-    return bool(values) and not any(name in GROUPS and isinstance(value, dict) for name, value in values.items())
+    """Whether settings are in the flat form of sat2map 0.1: there are some, and no tables."""
+    return bool(values) and not any(
+        name in GROUPS and isinstance(value, dict) for name, value in values.items()
+    )
 
 
 def upgrade_settings(values: Mapping[str, Any], *, complete: bool = True) -> dict[str, Any]:

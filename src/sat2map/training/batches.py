@@ -91,7 +91,13 @@ class Batches:
         else:
             height, width = chosen[0].shape[:2]
             windows = draw_windows(
-                self.size, height, width, settings.crop_size, settings.scale_jitter, settings.augment, generator
+                self.size,
+                height,
+                width,
+                settings.crop_size,
+                settings.scale_jitter,
+                settings.augment,
+                generator,
             )[self._rows]
             images, labels = cut_windows(chosen, windows, settings.crop_size, labels=has_labels)
         bands = self._how.source_bands

@@ -74,7 +74,9 @@ def load_checkpoint(run: Path, networks: Networks) -> TrainState:
     path = run / CHECKPOINT
     if not path.exists():
         raise RunError(
-            f"{run} has no {CHECKPOINT}, so it is not the folder of a run", hint="name another", setting="resume"
+            f"{run} has no {CHECKPOINT}, so it is not the folder of a run",
+            hint="name another",
+            setting="resume",
         )
     try:
         with safe_open(path, framework="pt") as file:

@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 from torch import Tensor
 
-from sat2map.errors import ModelFileError, RunError
-from sat2map.models.architectures.spec import GeneratorSpec
+from sat2map.errors import ModelFileError, RunError, SettingsError
+from sat2map.models.architectures.spec import GeneratorSpec, spec_of
 from sat2map.models.model_file import read_header, read_weights
 from sat2map.settings import TrainSettings, change, explain
 from sat2map.training.networks import Networks
@@ -41,12 +41,13 @@ class PretrainedInit:
             SettingsError: The other settings do not fit that network.
         """
         taken = {name: getattr(self.spec, name) for name in TAKEN}
-        return change(
-            settings,
-            f"the network of {self.file} with these settings",
-            **taken,
-            generator=self.spec.architecture,
-        )
+        where = f"the network of {self.file} with these settings"
+        fitted = change(settings, where, **taken, generator=self.spec.architecture)
+        try:
+            spec_of(fitted)
+        except SettingsError as error:
+            raise SettingsError(f"{where}: {error.problem}", hint=error.hint, setting=error.setting) from None
+        return fitted
 
     def fit_spec(self, spec: GeneratorSpec) -> GeneratorSpec:
         """Return the specification of the run with what no setting says of the file's network."""

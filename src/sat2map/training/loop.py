@@ -118,7 +118,6 @@ def resume(
 
     Raises:
         RunError: The folder is not that of a run, its checkpoint is damaged, or another process trains there.
-        SettingsError: The run has already been trained for as many epochs.
         DataError: The pairs are no longer those that the run began with.
         TrainingError: As in `train`.
     """
@@ -126,10 +125,15 @@ def resume(
     settings = read_run_settings(run)
     longer = {"epochs": epochs, "minutes": minutes}
     given = {name: value for name, value in longer.items() if value is not None}
-    settings = change(settings, str(run), **given) if given else settings
-    with init_distributed(settings.compute.device) as context:
-        with lock_run(run) if context.is_main_process else nullcontext():
-            return _resume(settings, context, _display(console, context))
+    if given:
+        settings = change(settings, str(run), **given)
+    with (
+        init_distributed(settings.compute.device) as context,
+        lock_run(run) if context.is_main_process else nullcontext(),
+    ):
+        if given and context.is_main_process:
+            write_run_settings(settings)
+        return _resume(settings, context, _display(console, context))
 
 
 def _resume(settings: TrainSettings, context: DistributedContext, display: Display) -> TrainResult:
@@ -150,8 +154,6 @@ def _resume(settings: TrainSettings, context: DistributedContext, display: Displ
                 hint="put them back, or start a new run",
                 setting="data",
             )
-    if context.is_main_process:
-        write_run_settings(settings)  # as this version writes them, and with more epochs where asked
     return _run(setup, state, display)
 
 
@@ -288,7 +290,8 @@ def _stop_unless_finite(setup: Setup, state: TrainState, losses: dict[str, float
         bad = [] if bool(finite) else ["a weight"]
     if bad:
         raise TrainingError(
-            f"{bad[0]} is not finite any more near step {state.step}: the run's files hold the last good state",
+            f"{bad[0]} is not finite any more near step {state.step}: the run's files hold the last good "
+            "state",
             hint="start again with a lower learning_rate, or with precision fp32",
             setting="learning_rate",
         )

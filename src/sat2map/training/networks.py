@@ -106,7 +106,8 @@ def _make_optimizer(
     network: nn.Module, settings: OptimizerSettings, *, has_pretrained_encoder: bool = False
 ) -> torch.optim.Optimizer:
     """Make an optimizer with its state already there, so that a checkpoint has one shape from step 0 on."""
-    encoder, rest = [], []
+    encoder: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         (encoder if has_pretrained_encoder and name.startswith("encoder.") else rest).append(parameter)
     groups = [
@@ -116,7 +117,7 @@ def _make_optimizer(
     ]
     fused = rest[0].device.type in ("cpu", "cuda")
     decay = {"weight_decay": settings.weight_decay} if settings.optimizer == "adamw" else {}
-    optimizer = _KINDS[settings.optimizer](
+    optimizer: torch.optim.Optimizer = _KINDS[settings.optimizer](
         groups, lr=settings.learning_rate, betas=settings.betas, fused=fused, **decay
     )
     for parameter in (*encoder, *rest):

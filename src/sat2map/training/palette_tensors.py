@@ -46,7 +46,9 @@ class PaletteTensors:
         table = torch.full((256,), IGNORED, dtype=torch.long)
         class_of_colour = torch.from_numpy(palette.class_of_colour).long()
         table[: len(class_of_colour)] = class_of_colour
-        weights = (class_weights(frequencies, b).float() for b in (settings.class_balance, settings.l1_balance))
+        weights = (
+            class_weights(frequencies, b).float() for b in (settings.class_balance, settings.l1_balance)
+        )
         ce_weights, l1_weights = weights
         return cls(
             palette,
@@ -72,4 +74,4 @@ class PaletteTensors:
     def class_probabilities(self, probabilities: Tensor) -> Tensor:
         """Add up the probabilities of each class's colours: float (n, classes, h, w)."""
         counts = [len(one.colours) for one in self.palette.classes]
-        return torch.stack([group.sum(dim=1) for group in probabilities.split(counts, dim=1)], dim=1)
+        return torch.stack([group.sum(dim=1) for group in torch.split(probabilities, counts, dim=1)], dim=1)

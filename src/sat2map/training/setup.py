@@ -220,9 +220,7 @@ def _open_data(settings: TrainSettings, palette: Palette | None, report: Report)
             hint=f"add it or move the file away; a check of {data.path} lists all",
         )
     caches = {
-        split: open_pairs(
-            splits[split], how, workers=compute.workers, progress=_decoding(split, report)
-        )
+        split: open_pairs(splits[split], how, workers=compute.workers, progress=_decoding(split, report))
         for split, how in (("train", train), ("val", val))
     }
     return _Data(caches["train"], caches["val"], train, _source_scale(splits, data.image_size))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +30,8 @@ class Batch:
     Attributes:
         source: float (n, source_bands, h, w) in [-1, 1].
         target: float (n, target_bands, h, w) in [-1, 1]; None: it is what the labels look like.
-        labels: int64 (n, h, w), the palette colour nearest to each target pixel, 255 where it is ignored; None
-            where there is no palette.
+        labels: int64 (n, h, w), the palette colour nearest to each target pixel, 255 where it is ignored;
+            None where there is no palette.
         share: What a mean over these rows weighs in the mean over the processes; 1 where they have as many.
     """
 
@@ -41,11 +42,18 @@ class Batch:
 
     def split(self, parts: int) -> list[Batch]:
         """Cut the batch into so many parts, or one per row."""
-        columns = [
-            [None] * parts if tensor is None else list(tensor.tensor_split(min(parts, len(self.source))))
-            for tensor in (self.source, self.target, self.labels)
+        count = min(parts, len(self.source))
+        ends = [i * len(self.source) // count for i in range(count + 1)]
+        rows = [slice(first, end) for first, end in pairwise(ends)]
+        return [
+            Batch(
+                self.source[part],
+                None if self.target is None else self.target[part],
+                None if self.labels is None else self.labels[part],
+                self.share,
+            )
+            for part in rows
         ]
-        return [Batch(source, target, labels, self.share) for source, target, labels in zip(*columns)]
 
 
 class TrainStep:
@@ -100,8 +108,8 @@ class TrainStep:
     def __call__(self, batch: Batch, number: int) -> dict[str, Tensor]:
         """Make one update of each network.
 
-        With accumulation the generator's parts see the discriminator before its update; otherwise after it, as
-        in the paper.
+        With accumulation the generator meets the discriminator before its update; otherwise after it, as in
+        the paper.
 
         Args:
             batch: This process's rows of the batch.

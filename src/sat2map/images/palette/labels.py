@@ -60,4 +60,5 @@ class Labeller:
     def _nearest(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         lab = srgb_to_lab(rgb)
         squared = np.stack([((lab - anchor) ** 2).sum(axis=-1) for anchor in self._anchors])
-        return squared.argmin(axis=0).astype(np.uint8)
+        nearest: NDArray[np.uint8] = squared.argmin(axis=0).astype(np.uint8)
+        return nearest

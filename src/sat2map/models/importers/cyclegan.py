@@ -93,7 +93,7 @@ def read_resnet(weights: StateDict, kind: str) -> Found:
         raise ModelFileError(
             f"its residual blocks pad by zeros; of {kind}, only those padded by reflection run"
         )
-    architecture: Architecture = "global"
+    architecture = "global"
     if halvings == 2 and blocks in (6, 9):
         architecture = "resnet6" if blocks == 6 else "resnet9"
     width, source_bands = shape_of(weights, "model.1.weight", kind)

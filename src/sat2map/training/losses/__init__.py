@@ -50,9 +50,7 @@ def active_losses(settings: LossSettings, *, has_labels: bool, has_logits: bool)
     """
     for name in settings.extra:
         if name not in LOSSES:
-            raise SettingsError(
-                f"no loss is called '{name}'", hint=nearest(name, LOSSES), setting="extra"
-            )
+            raise SettingsError(f"no loss is called '{name}'", hint=nearest(name, LOSSES), setting="extra")
     active = {
         name: weight
         for name, loss in LOSSES.items()
