@@ -49,8 +49,12 @@ def open_judges(
     if inception is None and lpips is None:
         return Judges()
     if bands != 3:
-        flag = "--inception" if inception else "--lpips"
-        raise SettingsError(f"{flag} judges RGB pictures, and this model draws {bands} bands: leave it out")
+        name, setting = ("FID and KID", "inception") if inception else ("LPIPS", "lpips")
+        raise SettingsError(
+            f"{name} need RGB images, and this model draws {bands} bands",
+            hint="leave these metrics out",
+            setting=setting,
+        )
     require("torch", "FID, KID and LPIPS", "train")
     from sat2map.evaluation.perceptual import (
         BACKBONE,
@@ -63,7 +67,9 @@ def open_judges(
 
     if lpips and size < LEAST_SIDE:
         raise SettingsError(
-            f"--lpips needs images of {LEAST_SIDE} px or more, not {size}: set a larger --size"
+            f"LPIPS needs images of {LEAST_SIDE} px or more, not {size}",
+            hint="use a larger size",
+            setting="size",
         )
     judges = Judges(
         open_inception(inception, device) if inception else None,
