@@ -280,9 +280,7 @@ def test_what_makes_a_format_is_named_where_it_is_not_installed(
     import importlib.util
 
     real = importlib.util.find_spec
-    monkeypatch.setattr(
-        "sat2map.inference.backends.find_spec", lambda name: None if name == hidden else real(name)
-    )
+    monkeypatch.setattr("sat2map.extras.find_spec", lambda name: None if name == hidden else real(name))
     with pytest.raises(MissingExtraError, match="pip install 'sat2map"):
         export_model(model, to, tmp_path / "x.xml")
 

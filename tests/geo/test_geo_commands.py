@@ -55,14 +55,14 @@ def test_a_folder_is_taken_apart_where_it_holds_rasters(write, tmp_path):
 
 
 def test_flags_are_read():
-    words = geo.RasterWords(bands="3,2,1", scale="0,3000", window="1,2,3,4", resolution="0.5")
+    words = geo.RasterArgs(bands="3,2,1", scale="0,3000", window="1,2,3,4", resolution="0.5")
     options = words.options(overwrite=True)
     assert options.bands == (3, 2, 1)
     assert options.scale == (0.0, 3000.0)
     assert options.window == (1, 2, 3, 4)
     assert options.resolution == 0.5
     assert words.any_given()
-    assert not geo.RasterWords().any_given()
+    assert not geo.RasterArgs().any_given()
 
 
 @pytest.mark.parametrize(
@@ -77,21 +77,21 @@ def test_flags_are_read():
 )
 def test_flags_that_cannot_be_read_are_refused_with_an_example(flags, example):
     with pytest.raises(SettingsError, match=example):
-        geo.RasterWords(**flags).options(overwrite=False)
+        geo.RasterArgs(**flags).options(overwrite=False)
 
 
 def test_several_rasters_go_into_a_folder(write, town, tmp_path, straight, capsys):
     sources = [str(write(town[0][:, :64, :64], name)) for name in ("a.tif", "b.tif")]
     model = tmp_path / "model.safetensors"
     model.write_bytes(b"not read here")
-    geo.translate_rasters(straight(), model, sources, tmp_path / "out", geo.RasterWords(), overwrite=False)
+    geo.translate_rasters(straight(), model, sources, tmp_path / "out", geo.RasterArgs(), overwrite=False)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.tif", "b.tif"]
     assert "1 tiles" in capsys.readouterr().out
     with rasterio.open(tmp_path / "out" / "a.tif") as file:
         assert len(file.tags()["SAT2MAP_MODEL_SHA256"]) == 64
     with pytest.raises(SettingsError, match="is one file, but there are 2 inputs"):
         geo.translate_rasters(
-            straight(), model, sources, tmp_path / "x.tif", geo.RasterWords(), overwrite=False
+            straight(), model, sources, tmp_path / "x.tif", geo.RasterArgs(), overwrite=False
         )
 
 

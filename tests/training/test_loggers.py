@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sat2map.training.run_writer import Journal
 
 from sat2map.run_folder import read_metrics, start_run
 from sat2map.settings import TrainSettings
 from sat2map.training.loggers import Loggers, open_loggers
 from sat2map.training.loop import train
+from sat2map.training.run_writer import Journal
 
 GRID = np.zeros((4, 4, 3), np.uint8)
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from sat2map.training.run_writer import Journal
 
 from sat2map.errors import OutputError, RunError, SettingsError
 from sat2map.run_folder import METRICS, SETTINGS, read_metrics, read_run_settings, start_run
 from sat2map.settings import TrainSettings
+from sat2map.training.run_writer import Journal
 
 Make = Callable[..., TrainSettings]
 

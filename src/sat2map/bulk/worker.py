@@ -153,7 +153,7 @@ class Worker:
                 area = window_area(task.window, raster.grid, raster.name)
                 strips = range(area.top, area.bottom, STRIP)
                 return not any(
-                    raster.valid(replace(area, top=top, bottom=min(top + STRIP, area.bottom))).any()
+                    raster.read_mask(replace(area, top=top, bottom=min(top + STRIP, area.bottom))).any()
                     for top in strips
                 )
         except Sat2MapError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class BulkWords:
+class BulkArgs:
     """The flags of `bulk` that say how each source is translated.
 
     Attributes:
@@ -54,14 +54,14 @@ class BulkWords:
             ModelFileError: There is no such model.
         """
         from sat2map.bulk.worker import WorkOptions
-        from sat2map.cli.geo import RasterWords
+        from sat2map.cli.geo import RasterArgs
         from sat2map.files import sha256_of
         from sat2map.models.bundled import bundled_model
         from sat2map.models.model_file import read_header
 
         model = self.model or bundled_model()
         read_header(model)  # a sentence, where the file is none
-        rasters = RasterWords(bands=self.bands, scale=self.scale, resolution=self.resolution).options(
+        rasters = RasterArgs(bands=self.bands, scale=self.scale, resolution=self.resolution).options(
             overwrite=True
         )
         return WorkOptions(
@@ -89,7 +89,7 @@ def bulk(
     assemble: Literal["vrt", "cog", "none"] = "vrt",
     column: str | None = None,
     asset: str | None = None,
-    how: tyro.conf.OmitArgPrefixes[BulkWords] = BulkWords(),
+    how: tyro.conf.OmitArgPrefixes[BulkArgs] = BulkArgs(),
 ) -> None:
     """Translate very many rasters or images, or a very large one: here, in shards, or on a Ray cluster.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RasterWords:
+class RasterArgs:
     """The flags of `translate` that are for rasters, as they are typed.
 
     Attributes:
@@ -49,7 +49,7 @@ class RasterWords:
 
     def any_given(self) -> bool:
         """Whether one of them was typed, so that the input must be a raster."""
-        return self != RasterWords()
+        return self != RasterArgs()
 
     def options(self, *, overwrite: bool) -> RasterOptions:
         """Read the words.
@@ -81,7 +81,7 @@ def translate_rasters(
     model: Path,
     sources: Sequence[str],
     output: Path,
-    words: RasterWords,
+    words: RasterArgs,
     *,
     overwrite: bool,
 ) -> None:

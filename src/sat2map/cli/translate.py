@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from sat2map.cli.geo import RasterWords, translate_rasters
+from sat2map.cli.geo import RasterArgs, translate_rasters
 from sat2map.errors import Sat2MapError, SettingsError
 from sat2map.geo.detect import split_inputs
 from sat2map.inference.backends import EngineName, EngineOptions
@@ -35,7 +35,7 @@ def translate(
     precision: Precision = "auto",
     threads: int = 0,
     low_memory: bool = False,
-    raster: tyro.conf.OmitArgPrefixes[RasterWords] = RasterWords(),  # noqa: B008 - frozen
+    raster: tyro.conf.OmitArgPrefixes[RasterArgs] = RasterArgs(),  # noqa: B008 - frozen
 ) -> None:
     """Translate images into maps: files, folders, globs, rasters, of any size.
 

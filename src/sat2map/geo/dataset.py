@@ -22,7 +22,7 @@ from sat2map.files import atomic_write_text
 from sat2map.geo.block_split import BlockSplit
 from sat2map.geo.draw import VectorMap
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
-from sat2map.geo.grid import GroundGrid
+from sat2map.geo.grid import GeoGrid
 from sat2map.geo.read import Raster, open_raster
 from sat2map.geo.style import load_style
 from sat2map.images.pixels import write_image
@@ -157,7 +157,7 @@ def _factors(raster: Raster, resolution: float | None) -> tuple[float, float] | 
 
 @contextmanager
 def _open_target(
-    grid: GroundGrid, target: str | Path | None, vectors: Path | None, style: Path | None
+    grid: GeoGrid, target: str | Path | None, vectors: Path | None, style: Path | None
 ) -> Iterator[Target]:
     """Yield a function that gives the map in a rectangle of the orthophoto's grid."""
     if vectors is not None:
@@ -232,7 +232,7 @@ def _cut(
     usable: list[Area] = []
     for number, area in enumerate(places):
         progress(number, len(places))
-        drawn, there = read_target(area) if raster.valid(area).all() else (None, False)
+        drawn, there = read_target(area) if raster.read_mask(area).all() else (None, False)
         if drawn is None or not there:
             result.nodata += 1
         elif _is_empty(drawn):
@@ -253,7 +253,7 @@ def _cut(
 
 
 def _sort_into_splits(
-    tiles: list[Area], split: BlockSplit, grid: GroundGrid, folder: Path, result: PairsResult
+    tiles: list[Area], split: BlockSplit, grid: GeoGrid, folder: Path, result: PairsResult
 ) -> None:
     """Move the tiles into train and val, remove those between, and list the others."""
     rows: list[dict[str, str]] = []
@@ -284,7 +284,7 @@ def _name(area: Area) -> str:
     return f"{area.top:06d}_{area.left:06d}.png"
 
 
-def _row(split: str, area: Area, block: tuple[int, int], grid: GroundGrid) -> dict[str, str]:
+def _row(split: str, area: Area, block: tuple[int, int], grid: GeoGrid) -> dict[str, str]:
     bounds = grid.part(area).bounds()
     edges = zip(("left", "bottom", "right", "top"), bounds, strict=True)
     return {

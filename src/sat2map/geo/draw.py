@@ -17,7 +17,7 @@ from rasterio.crs import CRS
 from rasterio.features import rasterize
 
 from sat2map.errors import DataError
-from sat2map.geo.grid import GroundGrid
+from sat2map.geo.grid import GeoGrid
 from sat2map.geo.style import Style, StyleLayer, parse_colour
 
 FINER = 4  # pixels are drawn this many times finer and averaged, so that edges are smooth
@@ -41,7 +41,7 @@ class Drawable:
 class VectorMap:
     """Vectors in a style, to be drawn piece by piece."""
 
-    def __init__(self, path: Path, style: Style, grid: GroundGrid) -> None:
+    def __init__(self, path: Path, style: Style, grid: GeoGrid) -> None:
         """Read the vectors that lie on a grid.
 
         Args:
@@ -65,7 +65,7 @@ class VectorMap:
         if not self.drawables:
             raise DataError(f"{path} has nothing there that the style draws: does it cover the orthophoto?")
 
-    def draw(self, grid: GroundGrid) -> NDArray[np.uint8]:
+    def draw(self, grid: GeoGrid) -> NDArray[np.uint8]:
         """Draw a piece of the map, uint8 (3, h, w)."""
         shape = (grid.height * FINER, grid.width * FINER)
         transform = grid.transform @ Affine.scale(1 / FINER)
@@ -84,7 +84,7 @@ class VectorMap:
         return np.moveaxis(np.rint(fine.mean(axis=(1, 3))).astype(np.uint8), -1, 0)
 
 
-def _read(path: Path, wanted: set[str], grid: GroundGrid) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+def _read(path: Path, wanted: set[str], grid: GeoGrid) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
     """Return the geometries on the grid in its CRS, and their fields."""
     if not path.exists():
         raise DataError(f"{path} does not exist")
@@ -106,7 +106,7 @@ def _read(path: Path, wanted: set[str], grid: GroundGrid) -> tuple[NDArray[Any],
 
 
 def _read_layer(
-    path: Path, layer: str, wanted: set[str], grid: GroundGrid
+    path: Path, layer: str, wanted: set[str], grid: GeoGrid
 ) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
     about = pyogrio.read_info(path, layer=layer)
     if about["crs"] is None:
@@ -132,7 +132,7 @@ def _column(name: str, values: dict[str, NDArray[Any]], count: int) -> NDArray[A
     return np.array([dict(_OTHER_TAGS.findall(text)).get(name) if text else None for text in others], object)
 
 
-def _box_in(crs: str, grid: GroundGrid) -> tuple[float, float, float, float]:
+def _box_in(crs: str, grid: GeoGrid) -> tuple[float, float, float, float]:
     to_file = pyproj.Transformer.from_crs(pyproj.CRS(_wkt(grid.crs)), pyproj.CRS(crs), always_xy=True)
     box: tuple[float, float, float, float] = to_file.transform_bounds(*grid.bounds(), densify_pts=21)
     return box

@@ -17,7 +17,7 @@ _EARTH = Geod(ellps="WGS84")
 
 
 @dataclass(frozen=True)
-class GroundGrid:
+class GeoGrid:
     """Pixels on the ground.
 
     Attributes:
@@ -37,14 +37,14 @@ class GroundGrid:
         """All of it."""
         return Area(0, 0, self.height, self.width)
 
-    def part(self, area: Area) -> GroundGrid:
+    def part(self, area: Area) -> GeoGrid:
         """Return the grid of a rectangle of pixels."""
         moved = self.transform @ Affine.translation(area.left, area.top)
-        return GroundGrid(self.crs, moved, area.height, area.width)
+        return GeoGrid(self.crs, moved, area.height, area.width)
 
-    def scaled(self, across: float, down: float) -> GroundGrid:
+    def scaled(self, across: float, down: float) -> GeoGrid:
         """Return a grid with the same corner, of pixels `across` times as wide and `down` times as high."""
-        return GroundGrid(
+        return GeoGrid(
             self.crs,
             self.transform @ Affine.scale(across, down),
             max(1, math.ceil(self.height / down - 1e-6)),
@@ -97,7 +97,7 @@ class GroundGrid:
         return min(xs), min(ys), max(xs), max(ys)
 
 
-def window_area(window: tuple[int, int, int, int], grid: GroundGrid, name: str) -> Area:
+def window_area(window: tuple[int, int, int, int], grid: GeoGrid, name: str) -> Area:
     """Return the pixels of a window: column and row of its corner, width and height.
 
     Raises:

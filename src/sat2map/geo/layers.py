@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.geo.read import Carried
+from sat2map.geo.read import MaskKind
 from sat2map.images.palette import Palette
 
-NOTHING = 255  # in layers of our own making: class numbers and percents stay below it
+NODATA = 255  # in layers of our own making: class numbers and percents stay below it
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Layer:
         name: `map`, `classes` or `confidence`.
         path: Where to.
         bands: How many, an alpha band not counted.
-        carries: How pixels that are not there are told.
+        mask_kind: How the file marks missing pixels.
         nodata: Their value, where a value tells it.
         blend: Whether values between two pixels' mean anything: not for class numbers.
         palette: Whose colours class numbers are shown in.
@@ -34,7 +34,7 @@ class Layer:
     name: str
     path: Path
     bands: int
-    carries: Carried
+    mask_kind: MaskKind
     nodata: int | None = None
     blend: bool = True
     palette: Palette | None = None
@@ -49,7 +49,7 @@ class Layer:
         """
         if self.nodata is None:
             pixels[:, mask == 0] = 0
-            return pixels if self.carries == "nothing" else np.concatenate([pixels, mask[None]])
+            return pixels if self.mask_kind == "none" else np.concatenate([pixels, mask[None]])
         # A pixel that is there must not look like one that is not: it moves by one level.
         pixels[(pixels == self.nodata) & (mask > 0)] = self.nodata + (1 if self.nodata < 255 else -1)
         pixels[:, mask == 0] = self.nodata
@@ -57,20 +57,20 @@ class Layer:
 
 
 def map_layer(
-    path: Path, bands: int, carries: Carried, nodata: float | None, tags: Mapping[str, str]
+    path: Path, bands: int, mask_kind: MaskKind, nodata: float | None, tags: Mapping[str, str]
 ) -> Layer:
     """Return the layer of the map itself, which tells what is missing the way its source does.
 
     A nodata value that 8 bits cannot hold (-9999, NaN) becomes 0.
     """
-    if carries != "nodata":
-        return Layer("map", path, bands, carries, tags=tags)
+    if mask_kind != "nodata":
+        return Layer("map", path, bands, mask_kind, tags=tags)
     fits = nodata is not None and float(nodata).is_integer() and 0 <= nodata <= 255
-    return Layer("map", path, bands, carries, int(nodata) if fits and nodata is not None else 0, tags=tags)
+    return Layer("map", path, bands, mask_kind, int(nodata) if fits and nodata is not None else 0, tags=tags)
 
 
 def side_layer(
     name: Literal["classes", "confidence"], path: Path, palette: Palette | None, tags: Mapping[str, str]
 ) -> Layer:
     """Return the layer of class numbers, or of confidence in percent."""
-    return Layer(name, path, 1, "nodata", NOTHING, name != "classes", palette, tags)
+    return Layer(name, path, 1, "nodata", NODATA, name != "classes", palette, tags)

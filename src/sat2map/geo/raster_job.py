@@ -47,7 +47,7 @@ class RasterOptions:
     resume: bool = False
 
 
-def wanted_area(raster: Raster, options: RasterOptions) -> Area:
+def resolve_area(raster: Raster, options: RasterOptions) -> Area:
     """Return the pixels to translate.
 
     Raises:
@@ -62,7 +62,7 @@ def wanted_area(raster: Raster, options: RasterOptions) -> Area:
     return raster.grid.whole
 
 
-def coarser_by(
+def resampling_factors(
     raster: Raster, model: float | None, resolution: float | Literal["auto", "source"]
 ) -> tuple[float, float] | None:
     """Return how many times wider and higher than the raster's the pixels to work on are; None: not at all.
@@ -141,7 +141,7 @@ def plan_layers(
         return {**about, "SAT2MAP_LAYER": layer}
 
     bands = header.generator.target_bands
-    layers = [map_layer(output, bands, raster.carries, raster.nodata, tagged("map"))]
+    layers = [map_layer(output, bands, raster.mask_kind, raster.nodata, tagged("map"))]
     if options.classes is not None:
         layers.append(side_layer("classes", options.classes, header.palette, tagged("classes")))
     if options.confidence is not None:
@@ -152,7 +152,7 @@ def plan_layers(
 def describe_job(
     source: str | Path, raster: Raster, area: Area, translator: Translator, layers: list[Layer]
 ) -> dict[str, Any]:
-    """Return all that decides the result, for `Parts`."""
+    """Return all that decides the result, for `ResumeStore`."""
     path = Path(source)
     stat = path.stat() if path.exists() else None
     return {

@@ -18,11 +18,11 @@ from rasterio.windows import Window
 
 from sat2map.errors import ImageError, SettingsError
 from sat2map.geo.gdal import FAILURES, is_remote, reason, shown
-from sat2map.geo.grid import GroundGrid
+from sat2map.geo.grid import GeoGrid
 from sat2map.inference.tiling import Area
 
 T = TypeVar("T")
-Carried = Literal["nothing", "nodata", "alpha", "mask"]
+MaskKind = Literal["none", "nodata", "alpha", "mask"]
 Scale = tuple[tuple[float, float], ...]
 
 RETRY_AFTER = (1.0, 3.0)  # s; for a server that GDAL's own retries did not wake
@@ -40,16 +40,16 @@ class Raster:
         name: What to call it in messages.
         grid: Its pixels on the ground.
         bands: The bands that are read, from 1.
-        carries: How it says which pixels are there.
+        mask_kind: How the file marks missing pixels.
         nodata: Its nodata value.
         scale: Limits (lowest, highest) of each band that become 0 and 255; None for 8 bits as they are.
         notes: What a person should know about how it is read.
     """
 
     name: str
-    grid: GroundGrid
+    grid: GeoGrid
     bands: tuple[int, ...]
-    carries: Carried
+    mask_kind: MaskKind
     nodata: float | None
     scale: Scale | None
     remote: bool
@@ -62,20 +62,22 @@ class Raster:
         Raises:
             ImageError: The file is damaged, or the connection broke off.
         """
-        values = self._careful(area, lambda window: self.dataset.read(self.bands, window=window))
+        values = self._retrying(area, lambda window: self.dataset.read(self.bands, window=window))
         return values if self.scale is None else _to_8_bits(values, self.scale)
 
-    def valid(self, area: Area) -> NDArray[np.uint8]:
+    def read_mask(self, area: Area) -> NDArray[np.uint8]:
         """Read a rectangle's mask, uint8 (h, w): 0 where there is nothing, else 255 (or the alpha).
 
         Raises:
             ImageError: As in `read`.
         """
-        if self.carries == "nothing":
+        if self.mask_kind == "none":
             return np.full((area.height, area.width), 255, np.uint8)
-        mask: NDArray[np.uint8] = self._careful(area, lambda window: self.dataset.dataset_mask(window=window))
+        mask: NDArray[np.uint8] = self._retrying(
+            area, lambda window: self.dataset.dataset_mask(window=window)
+        )
         if np.dtype(self.dataset.dtypes[0]).kind == "f":  # NaN is never ground, whatever the nodata value
-            values = self._careful(area, lambda window: self.dataset.read(self.bands, window=window))
+            values = self._retrying(area, lambda window: self.dataset.read(self.bands, window=window))
             mask = np.where(np.isfinite(values).all(axis=0), mask, np.uint8(0))
         return mask
 
@@ -92,11 +94,11 @@ class Raster:
             height=grid.height,
             width=grid.width,
             resampling=Resampling.cubic,
-            add_alpha=self.carries == "mask",
+            add_alpha=self.mask_kind == "mask",
         ) as warped:
             yield replace(self, grid=grid, dataset=warped)
 
-    def _careful(self, area: Area, read: Callable[[Window], T]) -> T:
+    def _retrying(self, area: Area, read: Callable[[Window], T]) -> T:
         window = Window(area.left, area.top, area.width, area.height)
         for wait in (*(RETRY_AFTER if self.remote else ()), None):
             try:
@@ -142,15 +144,15 @@ def open_raster(
         raise ImageError(f"{name} cannot be opened as a raster ({reason(error)})") from None
     with dataset:
         notes: list[str] = []
-        carries = _carries(dataset, bands, name, notes)
+        mask_kind = _mask_kind(dataset, bands, name, notes)
         chosen = _choose_bands(dataset, bands, count, name)
-        _refuse_what_is_no_picture(dataset, chosen, name)
+        _reject_unsupported_bands(dataset, chosen, name)
         crs = dataset.crs or None
-        grid = GroundGrid(crs, dataset.transform, dataset.height, dataset.width)
+        grid = GeoGrid(crs, dataset.transform, dataset.height, dataset.width)
         if crs is None:
             notes.append(f"{name} has no coordinate reference system, and so has its map")
         raster = Raster(
-            name, grid, chosen, carries, dataset.nodata, None, is_remote(str(source)), dataset, notes
+            name, grid, chosen, mask_kind, dataset.nodata, None, is_remote(str(source)), dataset, notes
         )
         yield replace(raster, scale=_find_scale(raster, scale))
 
@@ -185,30 +187,30 @@ def _choose_bands(
     return tuple(colours[:count])
 
 
-def _carries(
+def _mask_kind(
     dataset: rasterio.DatasetReader, bands: tuple[int, ...] | None, name: str, notes: list[str]
-) -> Carried:
+) -> MaskKind:
     flags = dataset.mask_flag_enums[0]
     if MaskFlags.all_valid in flags:
-        return "nodata" if np.dtype(dataset.dtypes[0]).kind == "f" else "nothing"  # there may be NaN
+        return "nodata" if np.dtype(dataset.dtypes[0]).kind == "f" else "none"  # there may be NaN
     if MaskFlags.nodata in flags:
         return "nodata"
     if MaskFlags.alpha not in flags:
         return "mask"
     alpha = dataset.colorinterp.index(ColorInterp.alpha) + 1
     if bands is not None and alpha in bands:
-        return "nothing"
+        return "none"
     values = _sample(dataset, name, lambda shape: dataset.read(alpha, out_shape=shape))
     if dataset.dtypes[alpha - 1] == "uint8" and np.isin(values, (0, 255)).mean() < 0.5:
         notes.append(
             f"band {alpha} of {name} is marked as alpha, but holds measurements (perhaps near infrared): it "
             "is not taken for a mask"
         )
-        return "nothing"
+        return "none"
     return "alpha"
 
 
-def _refuse_what_is_no_picture(dataset: rasterio.DatasetReader, bands: tuple[int, ...], name: str) -> None:
+def _reject_unsupported_bands(dataset: rasterio.DatasetReader, bands: tuple[int, ...], name: str) -> None:
     for band in bands:
         kind = np.dtype(dataset.dtypes[band - 1]) if dataset.dtypes[band - 1] != "complex_int16" else None
         if kind is None or kind.kind == "c":

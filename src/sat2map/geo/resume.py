@@ -18,7 +18,7 @@ from sat2map.files import atomic_write_bytes, atomic_write_text, output_error
 _NAME = re.compile(r"(?P<layer>[a-z-]+)\.(?P<top>\d+)-(?P<bottom>\d+)\.tif")
 
 
-class Parts:
+class ResumeStore:
     """A folder `.OUTPUT.parts` with rows of each layer, as TIFF files; each is there whole or not at all.
 
     Attributes:

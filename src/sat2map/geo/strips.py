@@ -70,10 +70,10 @@ class StripReader(AbstractContextManager["StripReader"]):
     def _read(self, top: int) -> tuple[int, Strip]:
         area = Area(top, self._left, min(top + self._grid.tile, self._raster.grid.height), self._right)
         with thread_env():
-            return top, (self._raster.read(area), self._raster.valid(area))
+            return top, (self._raster.read(area), self._raster.read_mask(area))
 
 
-class Behind(AbstractContextManager["Behind"]):
+class BackgroundWriter(AbstractContextManager["BackgroundWriter"]):
     """Runs one function call at a time in a thread; what goes wrong there is raised at the next call."""
 
     def __init__(self) -> None:

@@ -18,12 +18,12 @@ from rasterio.windows import Window
 from sat2map.errors import ImageError, ModelFileError, Sat2MapError
 from sat2map.geo.confidence import with_confidence
 from sat2map.geo.gdal import gdal_env
-from sat2map.geo.grid import GroundGrid
+from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import Layer
-from sat2map.geo.raster_job import RasterOptions, coarser_by, describe_job, plan_layers, wanted_area
+from sat2map.geo.raster_job import RasterOptions, describe_job, plan_layers, resampling_factors, resolve_area
 from sat2map.geo.read import LOCAL_CRS, Raster, open_raster
-from sat2map.geo.resume import Parts
-from sat2map.geo.strips import Behind, StripReader, in_pieces
+from sat2map.geo.resume import ResumeStore
+from sat2map.geo.strips import BackgroundWriter, StripReader, in_pieces
 from sat2map.geo.write import check_outputs, write_cog, write_mosaic
 from sat2map.images.pixels import from_unit
 from sat2map.inference import Translator
@@ -34,7 +34,7 @@ DEFAULTS = RasterOptions()
 MARGIN = 4  # px around a window at the model's resolution, for the way back
 
 
-class NothingThereError(ImageError):
+class EmptyRasterError(ImageError):
     """All pixels asked for are nodata."""
 
 
@@ -105,10 +105,12 @@ def translate_raster(
                 f"{raster.name} is {raster.grid.width}×{raster.grid.height} px: the smallest that can be "
                 f"translated is {MIN_SIDE}×{MIN_SIDE}"
             )
-        area = wanted_area(raster, options)
-        factors = coarser_by(raster, header.ground_sample_distance, options.resolution)
+        area = resolve_area(raster, options)
+        factors = resampling_factors(raster, header.ground_sample_distance, options.resolution)
         layers = plan_layers(translator, raster, output, options, factors, model)
-        parts = Parts(output, describe_job(source, raster, area, translator, layers), resume=options.resume)
+        parts = ResumeStore(
+            output, describe_job(source, raster, area, translator, layers), resume=options.resume
+        )
         result = RasterResult(notes=raster.notes)
         work = _Work(translator, raster, area, layers, parts, result, progress)
         try:
@@ -128,10 +130,10 @@ def translate_raster(
     return result
 
 
-def _with_hint(error: BaseException, parts: Parts, *, remote: bool) -> BaseException:
+def _with_hint(error: BaseException, parts: ResumeStore, *, remote: bool) -> BaseException:
     """Keep those parts that are worth going on from, and tell of them."""
     damaged = isinstance(error, ImageError) and not remote
-    if damaged or isinstance(error, NothingThereError) or not any(parts.folder.glob("*.tif")):
+    if damaged or isinstance(error, EmptyRasterError) or not any(parts.folder.glob("*.tif")):
         parts.remove()
     elif isinstance(error, Sat2MapError):
         return type(error)(f"{error}; --resume goes on from the rows that are finished")
@@ -146,7 +148,7 @@ class _Work:
     raster: Raster
     area: Area
     layers: list[Layer]
-    parts: Parts
+    parts: ResumeStore
     result: RasterResult
     progress: Callable[[int, int], None]
 
@@ -157,7 +159,7 @@ class _Work:
     def translate_coarsely(self, across: float, down: float) -> None:
         """Run the network over larger pixels, and put the result back on the raster's."""
         plain = [
-            replace(layer, name=f"coarse-{layer.name}", carries="nothing", nodata=None, palette=None)
+            replace(layer, name=f"coarse-{layer.name}", mask_kind="none", nodata=None, palette=None)
             for layer in self.layers
         ]
         with self.raster.resampled(across, down) as coarse:
@@ -182,7 +184,7 @@ class _Work:
             grid.within(todo.top, todo.bottom, size[0])
         )
         something = done > 0
-        with Behind() as writer, StripReader(raster, grid, todo) as reader:
+        with BackgroundWriter() as writer, StripReader(raster, grid, todo) as reader:
 
             def cut(top: int, left: int) -> NDArray[np.float32] | None:
                 self.progress(self.result.tiles, total)
@@ -198,7 +200,7 @@ class _Work:
         self.progress(total, total)
         if not something:
             where = "" if area == raster.grid.whole else " there"
-            raise NothingThereError(
+            raise EmptyRasterError(
                 f"{raster.name} holds no valid pixel{where}, only nodata: there is nothing to translate"
             )
 
@@ -243,11 +245,11 @@ class _Work:
         self, layers: list[Layer], finished: list[NDArray[np.uint8]], mask: NDArray[np.uint8], top: int
     ) -> None:
         for layer, pixels in zip(layers, finished, strict=True):
-            if layer.carries != "nothing" or layer.nodata is not None:
+            if layer.mask_kind != "none" or layer.nodata is not None:
                 pixels = layer.masked(pixels, mask)
             self.parts.write(layer.name, top, pixels)
 
-    def _put_back(self, before: Layer, grid: GroundGrid, layer: Layer) -> None:
+    def _put_back(self, before: Layer, grid: GeoGrid, layer: Layer) -> None:
         mosaic = write_mosaic(self.parts, before, grid)
         with rasterio.open(mosaic) as dataset:
             to = self.raster.grid.part(self.area)
@@ -268,4 +270,4 @@ class _Work:
                     here = Area(
                         self.area.top + top, self.area.left, self.area.top + top + height, self.area.right
                     )
-                    self.parts.write(layer.name, top, layer.masked(pixels, self.raster.valid(here)))
+                    self.parts.write(layer.name, top, layer.masked(pixels, self.raster.read_mask(here)))

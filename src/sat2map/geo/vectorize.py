@@ -21,8 +21,8 @@ from sat2map.errors import ImageError, OutputError, SettingsError, nearest
 from sat2map.files import atomic_path
 from sat2map.geo.centre_lines import centre_lines as trace
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
-from sat2map.geo.grid import GroundGrid
-from sat2map.geo.layers import NOTHING
+from sat2map.geo.grid import GeoGrid
+from sat2map.geo.layers import NODATA
 from sat2map.geo.write import tags_of
 from sat2map.images.palette import Palette
 
@@ -91,7 +91,7 @@ def vectorize_raster(
         classes, names, grid = _read_classes(raster, palette, result.notes)
         if min_area > 1:
             classes = np.where(
-                classes == NOTHING, classes, sieve(classes, int(np.ceil(min_area)), connectivity=4)
+                classes == NODATA, classes, sieve(classes, int(np.ceil(min_area)), connectivity=4)
             )
         features = list(_polygons(classes, names, grid, tolerance))
         for name in centre_lines:
@@ -106,8 +106,8 @@ def vectorize_raster(
 
 def _read_classes(
     raster: Path, palette: str | None, notes: list[str]
-) -> tuple[NDArray[np.uint8], tuple[str, ...], GroundGrid]:
-    """Return class numbers, uint8 (h, w), NOTHING where there is nothing, with the classes' names."""
+) -> tuple[NDArray[np.uint8], tuple[str, ...], GeoGrid]:
+    """Return class numbers, uint8 (h, w), NODATA where there is nothing, with the classes' names."""
     if not raster.exists():
         raise ImageError(f"{raster} does not exist")
     try:
@@ -126,7 +126,7 @@ def _read_classes(
         else:
             known = Palette.load(palette or "maps")
         with rasterio.open(raster) as dataset:
-            grid = GroundGrid(dataset.crs or None, dataset.transform, dataset.height, dataset.width)
+            grid = GeoGrid(dataset.crs or None, dataset.transform, dataset.height, dataset.width)
             if tags.get("LAYER") == "classes":
                 return dataset.read(1), known.names, grid
             if dataset.count < 3 or dataset.dtypes[0] != "uint8":
@@ -142,15 +142,15 @@ def _classify(dataset: rasterio.DatasetReader, palette: Palette) -> NDArray[np.u
         window = Window(0, top, dataset.width, min(256, dataset.height - top))
         rgb = np.moveaxis(dataset.read((1, 2, 3), window=window), 0, -1)
         there = dataset.dataset_mask(window=window) > 0
-        classes[top : top + 256] = np.where(there, palette.classify(rgb), NOTHING)
+        classes[top : top + 256] = np.where(there, palette.classify(rgb), NODATA)
     return classes
 
 
 def _polygons(
-    classes: NDArray[np.uint8], names: tuple[str, ...], grid: GroundGrid, tolerance: float
+    classes: NDArray[np.uint8], names: tuple[str, ...], grid: GeoGrid, tolerance: float
 ) -> list[Features]:
     outlines, numbers = [], []
-    for shape, number in shapes(classes, mask=classes != NOTHING, connectivity=4):
+    for shape, number in shapes(classes, mask=classes != NODATA, connectivity=4):
         rings = shape["coordinates"]
         outlines.append(shapely.Polygon(rings[0], rings[1:]))
         numbers.append(int(number))
@@ -166,7 +166,7 @@ def _polygons(
     return found
 
 
-def _lines(mask: NDArray[np.bool_], name: str, grid: GroundGrid, tolerance: float) -> Features:
+def _lines(mask: NDArray[np.bool_], name: str, grid: GeoGrid, tolerance: float) -> Features:
     width = (
         2 * mask.sum() / max(1, (np.diff(np.pad(mask, 1).astype(np.int8), axis=1) != 0).sum())
     )  # px, roughly
@@ -174,7 +174,7 @@ def _lines(mask: NDArray[np.bool_], name: str, grid: GroundGrid, tolerance: floa
     return Features(f"{name}_centre", name, lines, _sizes(lines, grid, lines=True), lines=True)
 
 
-def _place(geometries: NDArray[Any], grid: GroundGrid) -> NDArray[Any]:
+def _place(geometries: NDArray[Any], grid: GeoGrid) -> NDArray[Any]:
     """Move geometries from pixels to the raster's coordinates."""
     t = grid.transform
 
@@ -186,7 +186,7 @@ def _place(geometries: NDArray[Any], grid: GroundGrid) -> NDArray[Any]:
     return np.asarray(shapely.transform(geometries, move))
 
 
-def _sizes(geometries: NDArray[Any], grid: GroundGrid, *, lines: bool) -> NDArray[np.float64]:
+def _sizes(geometries: NDArray[Any], grid: GeoGrid, *, lines: bool) -> NDArray[np.float64]:
     """Return areas (m²) or lengths (m) on the ellipsoid; in pixels where there is no CRS."""
     if grid.crs is None:
         pixel = abs(grid.transform.determinant)
@@ -201,7 +201,7 @@ def _sizes(geometries: NDArray[Any], grid: GroundGrid, *, lines: bool) -> NDArra
     )
 
 
-def _write(output: Path, driver: str, features: list[Features], grid: GroundGrid) -> None:
+def _write(output: Path, driver: str, features: list[Features], grid: GeoGrid) -> None:
     crs = grid.crs.to_wkt() if grid.crs is not None else None
     unit = ("px", "px") if grid.crs is None else ("m2", "m")
     with atomic_path(output) as temporary:

@@ -11,14 +11,14 @@ from rasterio.shutil import copy
 
 from sat2map.errors import OutputError
 from sat2map.geo.gdal import FAILURES, write_error
-from sat2map.geo.grid import GroundGrid
+from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import Layer
-from sat2map.geo.resume import Parts
+from sat2map.geo.resume import ResumeStore
 
 BLOCK = 512  # px
 
 
-def write_cog(parts: Parts, layer: Layer, grid: GroundGrid) -> Path:
+def write_cog(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
     """Write a layer as a Cloud-Optimized GeoTIFF with overviews, into the parts' folder.
 
     Args:
@@ -54,7 +54,7 @@ def write_cog(parts: Parts, layer: Layer, grid: GroundGrid) -> Path:
     return finished
 
 
-def write_mosaic(parts: Parts, layer: Layer, grid: GroundGrid, name: str | None = None) -> Path:
+def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid, name: str | None = None) -> Path:
     """Write a VRT, GDAL's own list of files that make up one raster, of a layer's rows.
 
     Args:
@@ -75,7 +75,7 @@ def write_mosaic(parts: Parts, layer: Layer, grid: GroundGrid, name: str | None 
     meanings = {1: ["Gray"], 3: ["Red", "Green", "Blue"]}.get(layer.bands, ["Undefined"] * layer.bands)
     if layer.palette is not None:
         meanings = ["Palette"]
-    if layer.carries == "alpha":
+    if layer.mask_kind == "alpha":
         meanings = [*meanings, "Alpha"]
     rows = parts.rows(name)
     for number, meaning in enumerate(meanings, 1):
@@ -89,7 +89,7 @@ def write_mosaic(parts: Parts, layer: Layer, grid: GroundGrid, name: str | None 
                 levels = (*map_class.colours[0], 255)
                 Xml.SubElement(table, "Entry", {f"c{i}": str(v) for i, v in enumerate(levels, 1)})
         _add_sources(band, number, rows, grid.width)
-    if layer.carries == "mask":
+    if layer.mask_kind == "mask":
         band = Xml.SubElement(Xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")
         _add_sources(band, len(meanings) + 1, rows, grid.width)
     path = parts.folder / f"{name}.vrt"

@@ -74,7 +74,7 @@ def read_file(upload: Inspected) -> Picture:
         from sat2map.geo.read import open_raster
 
         with gdal_env(), open_raster(upload.path, bands=None, count=3) as raster:
-            mask = raster.valid(raster.grid.whole)
+            mask = raster.read_mask(raster.grid.whole)
             pixels = np.ascontiguousarray(np.moveaxis(raster.read(raster.grid.whole), 0, -1))
             return Picture(pixels, None if mask.all() else mask)
     except Sat2MapError as error:

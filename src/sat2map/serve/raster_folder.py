@@ -236,7 +236,7 @@ def _inspect(name: str, path: Path, identity: str) -> RasterFile | str:
         if not all(map(math.isfinite, (*bounds, *world))):
             return f"{label} lies nowhere on a web map: reproject it first"
         with open_raster(path, bands=None, count=3) as raster:
-            opaque = has_alpha and raster.carries == "nothing"
+            opaque = has_alpha and raster.mask_kind == "none"
             return RasterFile(
                 name, path, identity, raster.bands, raster.scale, opaque, bounds, world, zoom, width, height
             )

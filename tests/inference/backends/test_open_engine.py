@@ -47,6 +47,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Any:
         def find(name: str, package: str | None = None) -> object:
             return None if name in names else real(name, package)
 
+        monkeypatch.setattr("sat2map.extras.find_spec", find)
         monkeypatch.setattr("sat2map.inference.backends.find_spec", find)
         monkeypatch.setattr("sat2map.inference.backends.auto.find_spec", find)
 
