@@ -41,7 +41,9 @@ def refuse_used_folder(run: Path) -> None:
         RunError: The folder already holds a run, or something else.
     """
     if (run / SETTINGS).exists():
-        raise RunError(f"{run} already holds a run", hint="resume it, or choose another folder", setting="run")
+        raise RunError(
+            f"{run} already holds a run", hint="resume it, or choose another folder", setting="run"
+        )
     if run.exists() and not run.is_dir():
         raise RunError(f"{run} is a file", hint="choose a new folder", setting="run")
     if run.exists() and any(run.iterdir()):

@@ -26,7 +26,9 @@ def pick_device(device: Device) -> torch.device:
     if not there[device]:
         names = {"cuda": "CUDA GPU", "mps": "Apple GPU"}
         raise SettingsError(
-            f"PyTorch sees no {names[device]} here", hint="leave the device at auto, or use cpu", setting="device"
+            f"PyTorch sees no {names[device]} here",
+            hint="leave the device at auto, or use cpu",
+            setting="device",
         )
     return torch.device(device)
 

@@ -237,13 +237,13 @@ def test_an_archive_cut_short_without_a_promised_length_is_refused(
 
 
 def test_a_file_that_is_not_there_is_one_sentence(server: Server, tmp_path: Path) -> None:
-    refused(tmp_path / "set", r"/official/facades\.tar\.gz is not there \(404 .*\): try another --mirror")
+    refused(tmp_path / "set", r"/official/facades\.tar\.gz does not exist \(404 .*\): use another mirror")
 
 
 def test_no_network_is_one_sentence_that_says_what_to_do(tmp_path: Path) -> None:
     refused(
         tmp_path / "set",
-        "cannot be reached .*: check the network, or name a --mirror",
+        "cannot be reached .*: check the network, or use another mirror",
         mirror="http://127.0.0.1:9",  # the port that discards; nobody listens
     )
 

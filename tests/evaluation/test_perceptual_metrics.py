@@ -150,7 +150,7 @@ def test_without_weights_nothing_is_opened_and_torch_is_not_asked_for(monkeypatc
 def test_maps_that_the_networks_cannot_see_are_refused_before_a_file_is_read():
     nowhere = Path("nowhere.pth")
 
-    with pytest.raises(SettingsError, match="--inception judges RGB pictures, and this model draws 4 bands"):
+    with pytest.raises(SettingsError, match="FID and KID need RGB images, and this model draws 4 bands"):
         open_judges(nowhere, None, bands=4, size=256, device="cpu")
-    with pytest.raises(SettingsError, match="--lpips needs images of 31 px or more, not 30"):
+    with pytest.raises(SettingsError, match="LPIPS needs images of 31 px or more, not 30"):
         open_judges(None, (nowhere, nowhere), bands=3, size=30, device="cpu")

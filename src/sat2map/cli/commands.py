@@ -20,6 +20,8 @@ class Command(NamedTuple):
         module: Module of `sat2map.cli`.
         function: Its function there.
         renamed: Flags of earlier versions and what they are called now; they work, but no help shows them.
+        adapt: Name of a function in the module that takes the arguments and returns the function to parse
+            for, where its options depend on them; or "".
     """
 
     module: str
@@ -41,7 +43,6 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
     "Start": {
         "demo": Command("demo", "demo", {"--folder": "--output"}),
         "doctor": Command("doctor", "doctor"),
-        "help": Command("help", "show_help"),
     },
     "Draw maps": {
         "translate": Command("translate", "translate", {"--bounds": "--bbox"}),
@@ -60,7 +61,7 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
         "data pack": Command("data", "pack", {"--shards": "--output"}),
     },
     "Train and score": {
-        "train": Command("train", "train"),
+        "train": Command("train", "train", adapt="train_with_settings"),
         "evaluate": Command("evaluate", "evaluate"),
     },
     "Model files": {

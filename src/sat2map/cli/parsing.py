@@ -14,11 +14,13 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import cyclopts
 from cyclopts import exceptions
+from pydantic import ValidationError
 from rich.console import Console
 
 from sat2map.cli.commands import COMMANDS
-from sat2map.cli.help_page import HelpPage
+from sat2map.cli.help_page import HelpPage, usage
 from sat2map.errors import SettingsError, nearest
+from sat2map.settings import explain
 
 MIN_WIDTH = 40  # columns of a help; below about 10 its tables cannot be drawn
 MAX_WIDTH = 110
@@ -76,11 +78,13 @@ def make_app(name: str, arguments: Sequence[str] = ()) -> cyclopts.App:
     description, _, examples = (inspect.getdoc(function) or "").partition(_EXAMPLES)
     app = cyclopts.App(
         name=f"sat2map {name}",
-        group_arguments="Arguments",
-        group_parameters="Options",
+        group_arguments=cyclopts.Group("Arguments", sort_key=0),
+        group_parameters=cyclopts.Group("Options", sort_key=1),
         help=description.partition("\nArgs:\n")[0],
         help_format="plaintext",
-        help_epilogue=f"Examples:\n{textwrap.indent(textwrap.dedent(examples), '  ')}" if examples else None,
+        help_epilogue=f"\nExamples:\n{textwrap.indent(textwrap.dedent(examples), '  ')}"
+        if examples
+        else None,
         help_formatter=HelpPage(),
         version_flags=(),
         default_parameter=cyclopts.Parameter(
@@ -90,6 +94,7 @@ def make_app(name: str, arguments: Sequence[str] = ()) -> cyclopts.App:
     )
     app["--help"].show = False
     app.default(function)
+    app.usage = usage(f"sat2map {name}", app.assemble_argument_collection())
     return app
 
 
@@ -119,7 +124,9 @@ def _sentence(error: exceptions.CycloptsError) -> str:
     match error:
         case exceptions.UnknownOptionError():
             flag = (error.token.keyword or error.token.value).partition("=")[0]
-            known = [name for argument in error.argument_collection if argument.show for name in argument.names]
+            known = [
+                name for argument in error.argument_collection if argument.show for name in argument.names
+            ]
             close = difflib.get_close_matches(flag, known, n=1)
             return f"unknown option '{flag}'" + (f": did you mean '{close[0]}'?" if close else "")
         case exceptions.MissingArgumentError(argument=argument) if argument is not None:
@@ -129,7 +136,13 @@ def _sentence(error: exceptions.CycloptsError) -> str:
         case exceptions.CoercionError(argument=argument, token=token) if argument and token:
             value = f"{token.keyword or _label(argument)} '{token.value}'"
             choices = _choices(error.target_type)
-            return f"{value}: {nearest(token.value, choices)}" if choices else f"{value} is not {_value_of(argument)}"
+            return (
+                f"{value}: {nearest(token.value, choices)}"
+                if choices
+                else f"{value} is not {_value_of(argument)}"
+            )
+        case exceptions.ValidationError(__cause__=ValidationError() as cause):
+            return explain(cause)
         case exceptions.ValidationError(argument=argument) if argument and argument.tokens:
             token = argument.tokens[0]
             return f"{token.keyword or _label(argument)} {token.value}: {error.exception_message}"
@@ -151,7 +164,9 @@ def _choices(kind: object) -> list[str]:
 
 def _value_of(argument: cyclopts.Argument) -> str:
     """Return what a parameter takes, in words."""
-    kinds: list[Any] = [kind for kind in (get_args(argument.hint) or (argument.hint,)) if kind is not type(None)]
+    kinds: list[Any] = [
+        kind for kind in (get_args(argument.hint) or (argument.hint,)) if kind is not type(None)
+    ]
     count = argument.token_count()[0]
     if get_origin(argument.hint) is Literal:
         return f"one of {', '.join(_choices(argument.hint))}"

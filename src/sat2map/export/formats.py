@@ -6,18 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal, Protocol, get_args
+from typing import Final, Protocol, get_args
 
 from sat2map.errors import ModelFileError, OutputError, SettingsError, nearest
-from sat2map.files import refuse_existing
 from sat2map.export.check import LIMITS, Check, check_parity, open_reference
 from sat2map.export.pictures import Pictures, find_pictures
 from sat2map.export.pth import export_pth
 from sat2map.extras import require
+from sat2map.files import refuse_existing
 from sat2map.inference.backends import Engine
 from sat2map.models.model_file import HEADER_KEY, InferenceMode, ModelHeader, is_exported, read_header
+from sat2map.settings import ExportFormat
 
-Format = Literal["onnx", "openvino", "onnx-int8", "openvino-int8", "pt2", "pth", "pytorch-cyclegan"]
+Format = ExportFormat
 
 SUFFIXES: Final[dict[str, str]] = {
     "onnx": ".onnx",

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sat2map.errors import ModelFileError, SettingsError
+from sat2map.errors import ModelFileError
 from sat2map.images.pixels import tensor_from_unit, tensor_to_unit
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.models.architectures.generators import build_generator
