@@ -150,7 +150,7 @@ def test_a_download_that_broke_off_goes_on_where_it_was(
 
 def test_the_next_call_goes_on_where_the_last_gave_up(server: Server, archive: bytes, tmp_path: Path) -> None:
     server.break_after = [10, 10, 10]
-    with pytest.raises(DataError, match=r"broke off after 30 of .* the next attempt goes on from there"):
+    with pytest.raises(DataError, match=r"broke off after 30 of .* the next attempt continues this download"):
         fetched(tmp_path / "set")
     assert not (tmp_path / "set").exists()
     fetched(tmp_path / "set")
@@ -218,7 +218,7 @@ def refused(folder: Path, why: str, kind: type[Exception] = DataError, **values:
 
 def test_a_wrong_checksum_leaves_nothing(server: Server, archive: bytes, tmp_path: Path) -> None:
     digest = hashlib.sha256(archive).hexdigest()
-    refused(tmp_path / "set", f"has the SHA-256 {digest}, not abc: .* was thrown away", sha256="abc")
+    refused(tmp_path / "set", f"has the SHA-256 {digest}, not abc: the download was deleted", sha256="abc")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -46,7 +46,7 @@ def import_model(
         direction=direction,
         mode=mode,
         palette=palette,
-        ground_sample_distance=gsd,
+        gsd=gsd,
         overwrite=overwrite,
     )
     say(f"{checkpoint} is {found.kind}; written to {output}")
