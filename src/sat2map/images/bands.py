@@ -1,4 +1,4 @@
-"""Which bands of a file are red, green, blue, near infrared, grey and alpha: by what it says, never by their number."""
+"""Which bands of a file are red, green, blue, near infrared, grey and alpha, by what the file says."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ def band_meanings(dataset: Any) -> list[str]:
     if set(COLOURS) <= set(described):
         # GDAL calls the first band of anything grey, and the first three of any four bytes RGB.
         return [
-            "alpha" if meaning == "alpha" else text
-            for meaning, text in zip(meanings, described, strict=True)
+            "alpha" if meaning == "alpha" else text for meaning, text in zip(meanings, described, strict=True)
         ]
     return [
         text if meaning in ("", "grey") and text else meaning
@@ -69,8 +68,8 @@ def choose_bands(
     taken = image[: len(wanted)]
     numbers = ", ".join(map(str, taken))
     note = (
-        f"{has} and does not say which are {', '.join(wanted)}: bands {numbers} were used; the setting 'bands' "
-        "chooses others"
+        f"{has} and does not say which are {', '.join(wanted)}: bands {numbers} were used; the "
+        "setting 'bands' chooses others"
     )
     return tuple(taken), note
 
@@ -101,7 +100,7 @@ def check_bands(bands: Sequence[int], count: int, needed: int, name: object) -> 
 
 
 def default_names(count: int) -> tuple[str, ...]:
-    """Return what the bands of a model are that names none: grey, or red, green and blue, then near infrared."""
+    """Return the bands of a model that names none: grey, or red, green and blue, then near infrared."""
     if count < 3:
         return ("grey", "band 2")[:count]
     return (*COLOURS, "nir", *(f"band {number}" for number in range(5, count + 1)))[:count]
@@ -114,7 +113,7 @@ def _by_interpretation(name: str) -> str:
 def _by_description(texts: Sequence[str]) -> list[str]:
     texts = [text.lower().replace("_", " ") for text in texts]
     numbers = [_NUMBERED.search(text) for text in texts]
-    # "B4" is red for Sentinel-2 and Landsat 8, near infrared for Landsat 7; 04, 8A and 9 to 12 tell them apart.
+    # "B4" is red for Sentinel-2 and Landsat 8, near infrared for Landsat 7: 04, 8A and 9 to 12 tell which.
     tells = any(found and (found[1] or found[3] or int(found[2]) >= 9) for found in numbers)
     sentinel = any(found and (found[1] or found[3]) for found in numbers)
     meanings = []

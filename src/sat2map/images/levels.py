@@ -29,6 +29,11 @@ def reject_complex(dtype: DTypeLike | str, name: object) -> None:
         raise ImageError(f"{name} holds complex numbers", hint="export its amplitude, and use that")
 
 
+def lab_error(name: object) -> ImageError:
+    """Return the error for L*a*b* colours: programs write them in ways that differ, and readers disagree."""
+    return ImageError(f"{name} has L*a*b* colours", hint="convert it to RGB first")
+
+
 def measure_limits(
     values: NDArray[np.generic], valid: NDArray[np.bool_] | None, name: object
 ) -> tuple[Limits, str]:
@@ -53,7 +58,7 @@ def measure_limits(
         known = band[there].astype(np.float64)
         if not known.size:
             raise ImageError(
-                f"{name} shows no valid pixel in a reduced copy of band {number + 1}: it is all nodata, or very sparse",
+                f"{name} shows no valid pixel in a reduced copy of its band {number + 1}",
                 hint="give the lowest and the highest value",
                 setting="scale",
             )
@@ -79,9 +84,8 @@ def to_8_bits(values: NDArray[np.generic], limits: Limits) -> NDArray[np.uint8]:
     """
     out = np.empty(values.shape, np.uint8)
     # float32 holds 24 bits: enough for 16-bit numbers, not for 32-bit integers, nor beyond 3e38.
-    dtype: type[np.floating[np.generic]] = np.float32 if values.dtype.itemsize <= 2 else np.float64
-    if values.dtype == np.float32 and max(abs(v) for pair in limits for v in pair) < 1e30:
-        dtype = np.float32
+    small = values.dtype == np.float32 and max(abs(v) for pair in limits for v in pair) < 1e30
+    dtype = np.dtype(np.float32 if small or values.dtype.itemsize <= 2 else np.float64).type
     for band, (low, high) in enumerate(limits):
         # Halves, as the difference of two of the largest floats is infinite.
         half = dtype(high / 2 - low / 2)

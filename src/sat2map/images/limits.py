@@ -1,4 +1,4 @@
-"""How large an image may be that is decoded into memory as a whole: known from its header, before decoding."""
+"""How large an image may be that is decoded as a whole: checked by its header, before decoding."""
 
 from __future__ import annotations
 

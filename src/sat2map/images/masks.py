@@ -1,4 +1,4 @@
-"""Which pixels of a raster are valid: one mask, from alpha, nodata, mask bands and NaN of the bands that are read."""
+"""Which pixels of a raster are valid: one mask, of alpha, nodata, mask band and NaN."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class PixelMask:
             measured = _opaque_value(dataset, alpha)
             if measured is None:
                 notes.append(
-                    f"band {alpha} of {name} is marked as alpha, but holds measurements (perhaps near infrared): it "
-                    "is not taken for a mask"
+                    f"band {alpha} of {name} is marked as alpha, but holds measurements (perhaps near "
+                    "infrared): it is not taken for a mask"
                 )
                 alpha = None
             else:
@@ -77,7 +77,9 @@ class PixelMask:
             kind = "nodata"
         return cls(kind, tuple(bands), nodata, alpha, opaque, stored, tuple(notes))
 
-    def read(self, dataset: Any, values: NDArray[np.generic] | None = None, **window: Any) -> NDArray[np.uint8]:
+    def read(
+        self, dataset: Any, values: NDArray[np.generic] | None = None, **window: Any
+    ) -> NDArray[np.uint8]:
         """Read the mask, uint8 (h, w): 0 where a pixel is invalid, else 255, or its alpha.
 
         Args:
@@ -94,14 +96,16 @@ class PixelMask:
             mask = _both(mask, self._read_alpha(dataset, window))
         if mask is None:
             shape = window.get("out_shape") or (
-                (int(window["window"].height), int(window["window"].width)) if window.get("window") else dataset.shape
+                (int(window["window"].height), int(window["window"].width))
+                if window.get("window")
+                else dataset.shape
             )
             mask = np.full(shape[-2:], 255, np.uint8)
         return mask
 
     @property
     def _needs_values(self) -> bool:
-        return self.kind != "none" and not (self.alpha is None and self.stored and not any_nodata(self.nodata))
+        return self.kind != "none"
 
     def _of_values(self, values: NDArray[np.generic]) -> NDArray[np.uint8] | None:
         """Return where a band differs from its nodata value, as GDAL does, and none is NaN."""
@@ -122,7 +126,8 @@ class PixelMask:
         values = np.nan_to_num(dataset.read(self.alpha, **window).astype(np.float32), nan=0.0)
         levels = np.clip(np.rint(values * np.float32(255 / self.opaque)), 0, 255)
         levels[(levels == 0) & (values > 0)] = 1  # nearly transparent is there
-        return levels.astype(np.uint8)
+        mask: NDArray[np.uint8] = levels.astype(np.uint8)
+        return mask
 
 
 def any_nodata(nodata: Sequence[float | None]) -> bool:

@@ -19,7 +19,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from sat2map.errors import ImageError
-from sat2map.images.levels import measure_limits, to_8_bits
+from sat2map.images.levels import lab_error, measure_limits, to_8_bits
 from sat2map.images.limits import check_size
 from sat2map.images.tiff import TiffError, TiffHeader, is_tiff, read_tiff_header
 
@@ -43,6 +43,7 @@ _TURNS: Final = {
 }
 _SIDEWAYS: Final = (5, 6, 7, 8)  # those that swap the sides
 
+_LAB: Final = (8, 9, 10)  # photometric interpretations of TIFF
 _NUMBERS: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # modes of more than 8 bits, one band each
 _PNG_DEPTH: Final = 24  # where a PNG's header has its bits per sample
 
@@ -81,6 +82,8 @@ def read_image(path: Path, *, page: int | None = None) -> Picture:
         header = _tiff_header(path, file) if is_tiff(head) else None
         if header is not None:
             check_size(path, header.height, header.width, header.samples * -(-header.bits // 8))
+            if header.photometric in _LAB:
+                raise lab_error(path)
         deep_png = head.startswith(b"\x89PNG") and head[_PNG_DEPTH:] == b"\x10"
         if deep_png or (header is not None and not header.pillow_reads_all):
             from sat2map.images.read_gdal import read_with_gdal
@@ -112,9 +115,7 @@ def read_size(path: Path) -> tuple[int, int]:
     return size[::-1] if turn in _SIDEWAYS else size
 
 
-def _read_with_pillow(
-    path: Path, file: IO[bytes], header: TiffHeader | None, page: int | None
-) -> Picture:
+def _read_with_pillow(path: Path, file: IO[bytes], header: TiffHeader | None, page: int | None) -> Picture:
     with _decoding(path), _open(file) as image:
         check_size(path, image.height, image.width)
         pages = header.pages if header is not None else getattr(image, "n_frames", 1)
@@ -137,7 +138,9 @@ def _to_picture(path: Path, image: Image.Image) -> Picture:
         values = np.asarray(image)[None]
         limits, note = measure_limits(values, None, path)
         return Picture(to_8_bits(values, limits)[0, :, :, None], None, (note,))
-    if image.mode in ("P", "PA") or "transparency" in image.info:  # one colour of it, or some, are transparent
+    if (
+        image.mode in ("P", "PA") or "transparency" in image.info
+    ):  # one colour of it, or some, are transparent
         clear = image.mode == "PA" or "transparency" in image.info
         colour = "L" if image.mode in ("1", "L") else "RGB"
         image = image.convert(("LA" if colour == "L" else "RGBA") if clear else colour)
@@ -168,8 +171,8 @@ def _check_page(path: Path, pages: int, page: int | None) -> tuple[str, ...]:
         )
     if page is None and pages > 1:
         return (
-            f"{path} holds {pages} images (pages, frames or views): the first is used; the setting 'page' picks "
-            "another",
+            f"{path} holds {pages} images (pages, frames or views): the first is used; the "
+            "setting 'page' picks another",
         )
     return ()
 
@@ -218,7 +221,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def _open(file: IO[bytes]) -> Iterator[ImageFile.ImageFile]:
-    # By the open file, not by its name: Pillow then maps no raw TIFF into memory, which scrambles turned ones.
+    # Not by its name: Pillow would map a raw TIFF into memory, and scramble one that is stored turned.
     file.seek(0)
     with Image.open(file, formats=_FORMATS) as image:
         assert isinstance(image, ImageFile.ImageFile)
@@ -241,7 +244,16 @@ def _decoding(path: Path) -> Iterator[None]:
         if error.errno is not None:  # the system's, not the decoder's
             raise ImageError(f"{path} cannot be read: {error.strerror}") from None
         raise _damaged(path, error) from None
-    except (SyntaxError, TypeError, ValueError, KeyError, IndexError, EOFError, OverflowError, struct.error) as error:
+    except (
+        SyntaxError,
+        TypeError,
+        ValueError,
+        KeyError,
+        IndexError,
+        EOFError,
+        OverflowError,
+        struct.error,
+    ) as error:
         raise _damaged(path, error) from None  # all seen from damaged headers
 
 

@@ -1,4 +1,4 @@
-"""Reads images with GDAL whose samples Pillow would shorten, drop or refuse: TIFF of any type, PNG of 16 bits."""
+"""Reads images with GDAL whose samples Pillow would shorten, drop or refuse: TIFF, and PNG of 16 bits."""
 
 from __future__ import annotations
 

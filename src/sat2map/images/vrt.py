@@ -11,6 +11,18 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 _FULL = {"uint8": 255, "uint16": 65535}
+_GDAL_TYPES = {
+    "uint8": "Byte",
+    "int8": "Int8",
+    "uint16": "UInt16",
+    "int16": "Int16",
+    "uint32": "UInt32",
+    "int32": "Int32",
+    "uint64": "UInt64",
+    "int64": "Int64",
+    "float32": "Float32",
+    "float64": "Float64",
+}
 _INKS = ("cyan", "magenta", "yellow", "black")
 
 
@@ -25,20 +37,33 @@ def plain_vrt(dataset: Any) -> str | None:
     bands = _ink_bands(dataset) or _palette_bands(dataset) or _ranged_bands(dataset)
     if bands is None:
         return None
-    meta = "".join(
-        f"<Metadata domain={quoteattr(domain)}>"
-        + "".join(f"<MDI key={quoteattr(k)}>{escape(v)}</MDI>" for k, v in dataset.tags(ns=domain).items())
-        + "</Metadata>"
-        for domain in ("RPC",)
-        if dataset.tags(ns=domain)
-    )
+    return _dataset(dataset, bands)
+
+
+def unmarked_vrt(dataset: Any) -> str:
+    """Return the XML of a virtual raster that is the dataset, but with no band marked as alpha."""
+    bands = []
+    for number, interp in enumerate(dataset.colorinterp, 1):
+        name = "Undefined" if interp.name == "alpha" else interp.name.capitalize()
+        nodata = dataset.nodatavals[number - 1]
+        extra = "" if nodata is None else f"<NoDataValue>{nodata!r}</NoDataValue>"
+        dtype = _GDAL_TYPES[dataset.dtypes[number - 1]]
+        bands.append(_band(number, dtype, name, _source(dataset, number), extra))
+    return _dataset(dataset, bands)
+
+
+def _dataset(dataset: Any, bands: list[str]) -> str:
+    rpcs = dataset.tags(ns="RPC")
+    meta = "".join(f"<MDI key={quoteattr(key)}>{escape(value)}</MDI>" for key, value in rpcs.items())
+    meta = meta and f'<Metadata domain="RPC">{meta}</Metadata>'
     mask = ""
     flags = {flag.name for flag in dataset.mask_flag_enums[0]}
-    if flags & {"per_dataset", "nodata"} and "<ColorInterp>Alpha" not in "".join(bands):
+    inside = "".join(bands)
+    if "alpha" not in flags and flags & {"per_dataset", "nodata"} and "<NoDataValue>" not in inside:
         source = _source(dataset, "mask,1")
         mask = f'<MaskBand><VRTRasterBand dataType="Byte">{source}</VRTRasterBand></MaskBand>'
     size = f'rasterXSize="{dataset.width}" rasterYSize="{dataset.height}"'
-    return f"<VRTDataset {size}>{_place(dataset)}{meta}{''.join(bands)}{mask}</VRTDataset>"
+    return f"<VRTDataset {size}>{_place(dataset)}{meta}{inside}{mask}</VRTDataset>"
 
 
 def _place(dataset: Any) -> str:
@@ -81,7 +106,9 @@ def _ink_bands(dataset: Any) -> list[str] | None:
     for number, (ink, colour) in enumerate(zip(_INKS, ("Red", "Green", "Blue"), strict=False), 1):
         light = f"<ScaleOffset>{full}</ScaleOffset><ScaleRatio>-1</ScaleRatio>"
         sources = _source(dataset, names.index(ink) + 1, light) + _source(dataset, black, left)
-        function = "<PixelFunctionType>mul</PixelFunctionType><SourceTransferType>Float64</SourceTransferType>"
+        function = (
+            "<PixelFunctionType>mul</PixelFunctionType><SourceTransferType>Float64</SourceTransferType>"
+        )
         dtype = "Byte" if full == 255 else "UInt16"
         bands.append(_band(number, dtype, colour, sources, function, ' subClass="VRTDerivedRasterBand"'))
     return bands
@@ -99,7 +126,9 @@ def _palette_bands(dataset: Any) -> list[str] | None:
     count = 1 if grey and not clear else 4 if clear else 3
     interps = ("Gray",) if count == 1 else ("Red", "Green", "Blue", "Alpha")
     return [
-        _band(n, "Byte", interps[n - 1], _source(dataset, 1, f"<ColorTableComponent>{n}</ColorTableComponent>"))
+        _band(
+            n, "Byte", interps[n - 1], _source(dataset, 1, f"<ColorTableComponent>{n}</ColorTableComponent>")
+        )
         for n in range(1, count + 1)
     ]
 
@@ -126,7 +155,9 @@ def _ranged_bands(dataset: Any) -> list[str] | None:
         if inverted and interp.name != "alpha":
             ratio, offset = -ratio, full * ratio
         more = f"<ScaleOffset>{offset!r}</ScaleOffset><ScaleRatio>{ratio!r}</ScaleRatio>"
-        name = {"undefined": "Gray" if number == 1 else "Undefined"}.get(interp.name, interp.name.capitalize())
+        name = {"undefined": "Gray" if number == 1 else "Undefined"}.get(
+            interp.name, interp.name.capitalize()
+        )
         dtype = "Byte" if dataset.dtypes[number - 1] == "uint8" else "UInt16"
         bands.append(_band(number, dtype, name, _source(dataset, number, more)))
     return bands
