@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -15,6 +14,7 @@ from sat2map.bulk.tasks import Mosaic
 from sat2map.errors import OutputError
 from sat2map.files import atomic_path
 from sat2map.geo.gdal import FAILURES, gdal_env, write_error
+from sat2map.runtime.cpu import processor
 
 _MEANINGS = {
     ColorInterp.red: "Red",
@@ -74,7 +74,7 @@ def write_cog(vrt: Path) -> Path:
                 BLOCKSIZE=512,
                 OVERVIEW_RESAMPLING="AVERAGE",
                 BIGTIFF="IF_SAFER",
-                NUM_THREADS=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else "ALL_CPUS",
+                NUM_THREADS=processor().threads,
             )
     except FAILURES as error:
         raise write_error(path, error) from None
