@@ -102,6 +102,8 @@ def train(
 def resume(run: Path, *, console: Console | None = None) -> TrainResult:
     """Go on with a run from its last checkpoint, exactly as if it had never stopped.
 
+    Bit for bit so in the same number of threads: where that matters, set OMP_NUM_THREADS.
+
     Args:
         run: The run folder.
         console: Where progress is shown; None for standard error.
