@@ -120,7 +120,7 @@ class Models(Mapping[str, ServedModel]):
         # All cores, as a service outlives whatever else runs while it starts.
         threads = asked_threads() or processor().threads
         options = EngineOptions(engine=engine, device=device, threads=threads, pictures=True)
-        streams = min(limits.batch, processor().threads)
+        streams = min(limits.batch, threads)
         gate = Gate(streams)
         served = {}
         for name, path in files.items():
