@@ -18,10 +18,10 @@ from sat2map.errors import SettingsError
 from sat2map.inference.backends import EngineName
 from sat2map.models.architectures.blocks import init_weights
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.bundled import bundled_model
 from sat2map.models.model_file import ModelHeader, save_model
 from sat2map.runtime.cpu import processor
-from sat2map.settings import GeneratorSpec
 
 GROUPS = ("inference", "training", "folder", "start", "memory")
 BASELINE = Path(__file__).with_name("baseline.py")
