@@ -64,7 +64,7 @@ def test_a_file_that_is_not_there(tmp_path, straight):
         ({"window": (-1, 0, 10, 10)}, "does not lie"),
         (
             {"bounds": (0.0, 0.0, 1.0, 1.0)},
-            "lie outside .*: its left, bottom, right, top are 400000, 4999370",
+            "lies outside .*, whose left, bottom, right, top are 400000, 4999370",
         ),
         ({"bounds": (0.0, 0.0, 1.0, 1.0), "window": (0, 0, 9, 9)}, "--window and --bounds"),
         ({"resolution": 500.0}, "at 500 m a pixel: the smallest"),

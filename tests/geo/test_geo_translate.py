@@ -293,7 +293,7 @@ def test_other_grids_are_kept(write, town, tmp_path, transform, straight):
 def test_a_raster_without_crs_works_and_says_so(write, town, tmp_path, straight, read):
     source = write(town[0][:, :64, :64], crs=None, transform=None)
     result = translate_raster(straight(gsd=0.5), source, tmp_path / "m.tif")
-    assert any("no coordinate reference system" in note for note in result.notes)
+    assert any("has no CRS, and neither has its map" in note for note in result.notes)
     np.testing.assert_array_equal(read(tmp_path / "m.tif"), town[0][:, :64, :64])
 
 
