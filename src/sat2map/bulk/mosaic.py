@@ -11,7 +11,7 @@ from sat2map.bulk.tasks import Mosaic
 from sat2map.errors import OutputError
 from sat2map.files import atomic_path
 from sat2map.geo.gdal import FAILURES, gdal_env, write_error
-from sat2map.geo.read import read_grid
+from sat2map.geo.georeference import read_grid
 from sat2map.geo.vrt import Vrt, copy_to_cog
 
 _MEANINGS = {
