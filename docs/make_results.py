@@ -41,9 +41,15 @@ def blocks(results: Mapping[str, Any]) -> dict[str, str]:
     six = [
         ("mean class IoU, photos as they are (600 px)", _value("mean_iou", native["model"])),
         ("mean class IoU, compared at 256 px as papers do", _value("mean_iou", small["model"])),
-        ("IoU building, road, highway", ", ".join(_value(f"iou_{n}", native["model"]) for n in CLASSES[1:3] + CLASSES[5:])),
+        (
+            "IoU building, road, highway",
+            ", ".join(_value(f"iou_{n}", native["model"]) for n in CLASSES[1:3] + CLASSES[5:]),
+        ),
         ("road F1 within 2 px, at 256 px", _value("road_f1", small["model"])),
-        ("buildings of a 0.3 m orthophoto of another city (IoU with its mask)", f"{raster['building_iou']:.3f}"),
+        (
+            "buildings of a 0.3 m orthophoto of another city (IoU with its mask)",
+            f"{raster['building_iou']:.3f}",
+        ),
         ("pixels of that map in a colour of the palette", f"{100 * raster['crispness']:.1f} %"),
     ]
     constant = [
@@ -55,7 +61,9 @@ def blocks(results: Mapping[str, Any]) -> dict[str, str]:
         "100 %",
     ]
     headline = ["| | model | constant map |", "|---|--:|--:|"]
-    headline += [f"| {name} | **{value}** | {other} |" for (name, value), other in zip(six, constant, strict=True)]
+    headline += [
+        f"| {name} | **{value}** | {other} |" for (name, value), other in zip(six, constant, strict=True)
+    ]
     return {
         "headline": "\n".join(headline) + f"\n\n({where})\n",
         "native": _table(native) + f"\n{where}.\n",
@@ -101,7 +109,9 @@ def _raster(raster: Mapping[str, Any]) -> str:
         "share of the mask's buildings shown": f"{raster['buildings_shown']:.3f}",
         "pixels within ΔE 1.5 of the palette": f"{100 * raster['crispness']:.1f} %",
     }
-    return "\n".join(["| | |", "|---|--:|", *(f"| {name} | {value} |" for name, value in rows.items())]) + "\n"
+    return (
+        "\n".join(["| | |", "|---|--:|", *(f"| {name} | {value} |" for name, value in rows.items())]) + "\n"
+    )
 
 
 def main() -> None:

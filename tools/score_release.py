@@ -24,7 +24,7 @@ from sat2map.files import atomic_write_text
 from sat2map.geo.translate_raster import translate_raster
 from sat2map.models.bundled import BUNDLED
 from sat2map.models.model_file import read_header
-from sat2map.runtime import describe_processor
+from sat2map.runtime.cpu import describe_processor
 from sat2map.training.samples import HEADINGS, draw_grid
 
 ROOT = Path(__file__).parents[1]
@@ -81,9 +81,7 @@ def main() -> None:
     args = parser.parse_args()
 
     native = evaluate(BUNDLED, args.data, group_column=args.group_column)
-    small = evaluate(
-        BUNDLED, args.data, group_column=args.group_column, size=PAPER_SIZE, robustness=True
-    )
+    small = evaluate(BUNDLED, args.data, group_column=args.group_column, size=PAPER_SIZE, robustness=True)
     results = {
         "date": time.strftime("%Y-%m-%d"),
         "processor": describe_processor(),
