@@ -82,11 +82,11 @@ def info(model: tyro.conf.Positional[Path | None] = None) -> None:
     Args:
         model: Model file; none: the one that comes with the package.
     """
-    from sat2map.models.hub import find_model
-    from sat2map.models.model_file import describe, read_header
+    from sat2map.models.model import Model
+    from sat2map.models.model_file import describe
 
-    path = find_model(model)
-    print(describe(path, read_header(path)))
+    found = Model.find(model)
+    print(describe(found.path, found.header))
 
 
 def export(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from sat2map.errors import SettingsError, nearest
 from sat2map.inference import Translator
 from sat2map.inference.backends import Engine, EngineName, EngineOptions, open_engine
 from sat2map.inference.backends.machine import default_threads
+from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import ModelHeader
 from sat2map.serve.batching import Gate, GatedEngine, Image, Lane, Progress, Work
 from sat2map.serve.http_errors import NotFoundError
@@ -103,7 +103,7 @@ class Models(Mapping[str, ServedModel]):
     @classmethod
     def open(
         cls,
-        files: Mapping[str, Path],
+        files: Mapping[str, ModelLike],
         limits: Limits,
         metrics: Metrics,
         *,
@@ -121,10 +121,11 @@ class Models(Mapping[str, ServedModel]):
         streams = min(limits.batch, default_threads())
         gate = Gate(streams)
         served = {}
-        for name, path in files.items():
-            shared = open_engine(path, options, streams=streams)
-            whole = shared if shared.streams == 1 else open_engine(path, options)
-            served[name] = _serve(name, path, whole, shared, gate, limits, metrics)
+        for name, file in files.items():
+            model = Model.find(file)
+            shared = open_engine(model, options, streams=streams)
+            whole = shared if shared.streams == 1 else open_engine(model, options)
+            served[name] = _serve(name, model.sha256, whole, shared, gate, limits, metrics)
         return cls(served)
 
     def __getitem__(self, name: str) -> ServedModel:
@@ -171,7 +172,7 @@ def parse_models(words: list[str]) -> dict[str, Path]:
 
 
 def _serve(
-    name: str, path: Path, whole: Engine, shared: Engine, gate: Gate, limits: Limits, metrics: Metrics
+    name: str, sha256: str, whole: Engine, shared: Engine, gate: Gate, limits: Limits, metrics: Metrics
 ) -> ServedModel:
     one_of_many = Translator(GatedEngine(shared, gate, urgent=True))
     the_only_one = Translator(GatedEngine(whole, gate, urgent=True))
@@ -194,7 +195,6 @@ def _serve(
     spec, side = whole.header.generator, whole.header.typical_size
     for translator in (one_of_many, the_only_one):
         translator(np.zeros((side, side, spec.source_bands), np.uint8))
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     small = Lane(
         run_small,
         length=limits.queue,
