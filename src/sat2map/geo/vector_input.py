@@ -50,7 +50,8 @@ def metre_plane(grid: GeoGrid) -> Affine:
     metres = grid.metres()
     if metres is None:
         raise DataError("the size of the orthophoto's pixels is unknown, so vectors cannot be laid over it")
-    return Affine.scale(*metres) @ ~grid.transform
+    plane: Affine = Affine.scale(*metres) @ ~grid.transform
+    return plane
 
 
 def read_vectors(path: Path, wanted: set[str], grid: GeoGrid, margin: float) -> Vectors:
