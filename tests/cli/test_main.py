@@ -306,14 +306,6 @@ def with_one_pixel(pairs: Path) -> str:
     return str(draw(pairs / "train" / "dot.png", (1, 1)))
 
 
-def with_cmyk(pairs: Path) -> str:
-    return f"{draw(pairs / 'train' / 'print.jpg', (64, 32), 'CMYK')} has CMYK colours"
-
-
-def with_a_palette_image(pairs: Path) -> str:
-    return f"{draw(pairs / 'train' / 'indexed.png', (64, 32), 'P')} is a palette image"
-
-
 BAD_DATA = sorted(name.removeprefix("with_") for name in globals() if name.startswith("with_"))
 
 

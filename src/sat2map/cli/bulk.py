@@ -14,7 +14,7 @@ from sat2map.cli.flags import (
     DeviceFlag,
     Engine,
     Mode,
-    Model,
+    ModelFlag,
     PrecisionFlag,
     Scale,
     Threads,
@@ -42,7 +42,7 @@ class BulkArgs:
         resolution: Metres per pixel at which the model runs; auto: the model's own; source: the raster's.
     """
 
-    model: Model = None
+    model: ModelFlag = None
     engine: Engine = "auto"
     device: DeviceFlag = "auto"
     mode: Mode = None
@@ -61,19 +61,16 @@ class BulkArgs:
             ModelFileError: There is no such model.
         """
         from sat2map.bulk.worker import WorkOptions
-        from sat2map.files import sha256_of
         from sat2map.inference.backends import EngineOptions
-        from sat2map.models.hub import find_model
-        from sat2map.models.model_file import read_header
+        from sat2map.models.model import Model
 
-        model = find_model(self.model)
-        read_header(model)  # refuses what is no model file before any work
+        model = Model.find(self.model)
         rasters = RasterArgs(bands=self.bands, scale=self.scale, resolution=self.resolution)
         options = rasters.options(overwrite=True)
         return WorkOptions(
             folder=folder,
-            model=model,
-            model_sha256=sha256_of(model),
+            model=model.path,
+            model_sha256=model.sha256,
             how=EngineOptions(self.engine, self.device, self.mode, self.precision, self.threads),
             tta=self.tta,
             bands=options.bands,

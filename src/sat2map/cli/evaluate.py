@@ -7,14 +7,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from sat2map.cli.flags import DeviceFlag, Engine, GroupColumn, Mode, Model, between
+from sat2map.cli.flags import DeviceFlag, Engine, GroupColumn, Mode, ModelFlag, between
 from sat2map.cli.terminal import open_console, progress_bar, say
 
 
 def evaluate(
     *,
     data: Path,
-    model: Model = None,
+    model: ModelFlag = None,
     split: str = "val",
     group_column: GroupColumn = None,
     size: Annotated[int | None, Parameter(validator=between(16, 65_536))] = None,
@@ -50,10 +50,10 @@ def evaluate(
     require("scipy", "evaluate", "train")
     from sat2map.evaluation import column_names, draw_examples, print_evaluation
     from sat2map.evaluation import evaluate as run_evaluation
-    from sat2map.models.hub import find_model
+    from sat2map.models.model import Model
 
-    path = find_model(model)
-    others = dict(zip(column_names(against), map(find_model, against), strict=True))
+    path = Model.find(model).path
+    others = dict(zip(column_names(against), [Model.find(other).path for other in against], strict=True))
     with progress_bar("scoring") as progress:
         result = run_evaluation(
             path,

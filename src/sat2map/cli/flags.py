@@ -30,7 +30,7 @@ def between(low: float, high: float) -> Callable[[object, object], None]:
     return check
 
 
-Model = Annotated[
+ModelFlag = Annotated[
     str | None,
     Parameter(help="Model file, or hf://owner/name; without it, the model that comes with the package."),
 ]
@@ -54,7 +54,7 @@ Mode = Annotated[
 ]
 Threads = Annotated[
     int,
-    Parameter(help="CPU threads; 0: one a core.", validator=between(0, MAX_THREADS)),
+    Parameter(help="CPU threads; 0: one for each core that is free.", validator=between(0, MAX_THREADS)),
 ]
 Tta = Annotated[
     bool, Parameter(help="Average over the eight symmetries: slightly better, and eight times slower.")

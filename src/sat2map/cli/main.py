@@ -114,6 +114,10 @@ def _dispatch(arguments: list[str], flags: dict[str, str]) -> None:
         return
     if name not in COMMANDS:
         raise SettingsError(f"no command is called '{name}'", hint=nearest(name, COMMANDS))
+    from sat2map.runtime.cpu import prepare_openmp, watch_load
+
+    watch_load()  # while modules are imported
+    prepare_openmp()  # first, as some commands' modules import PyTorch
     from sat2map.cli.parsing import parse
 
     invocation = parse(name, arguments[length:])

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sat2map.cli.flags import Gsd, Mode, Model, Overwrite, between
+from sat2map.cli.flags import Gsd, Mode, ModelFlag, Overwrite, between
 from sat2map.cli.terminal import say
 from sat2map.extras import require
 from sat2map.settings import Direction, ExportFormat
@@ -80,22 +80,25 @@ def push(
     say(f"next:        sat2map translate PHOTO.png --model {pushed.name} --output maps")
 
 
-def info(model: Model = None) -> None:
-    """Print what a model file holds: network, data, scores.
+def info(model: ModelFlag = None) -> None:
+    """Print what a model file holds, and how this machine runs it.
 
     Examples:
         sat2map info
         sat2map info runs/mine/best.safetensors
     """
-    from sat2map.models.hub import find_model
-    from sat2map.models.model_file import describe, read_header
+    from sat2map.models.model import Model
+    from sat2map.models.model_file import describe
+    from sat2map.runtime.cpu import describe_processor
 
-    path = find_model(model)
-    print(describe(path, read_header(path)))
+    found = Model.find(model)
+    print(f"{describe(found.path, found.header)}\n")
+    for name, fact in describe_processor().items():
+        print(f"{name + ':':<11} {fact}")
 
 
 def export(
-    model: Model = None,
+    model: ModelFlag = None,
     *,
     to: ExportFormat,
     output: Path | None = None,
@@ -119,11 +122,11 @@ def export(
         sat2map export runs/mine/best.safetensors --to openvino-int8 --images photos
     """
     from sat2map.export import export_model
-    from sat2map.models.hub import find_model
+    from sat2map.models.model import Model
 
     print(
         export_model(
-            find_model(model),
+            Model.find(model).path,
             to,
             output,
             images=images,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from sat2map.cli.flags import MAX_GSD, MIN_GSD, Model, between
+from sat2map.cli.flags import MAX_GSD, MIN_GSD, ModelFlag, between
 from sat2map.cli.terminal import counted
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def plan(
     gsd: Annotated[float, Parameter(validator=between(MIN_GSD, MAX_GSD))],
     machine: str = "this",
     machines: Annotated[int, Parameter(validator=between(1, 1_000_000))] = 1,
-    model: Model = None,
+    model: ModelFlag = None,
     mbit: Annotated[float, Parameter(validator=between(0.001, 1e6))] = 100.0,
     price_hour: Annotated[float | None, Parameter(validator=between(0, 1e6))] = None,
 ) -> None:
@@ -41,10 +41,9 @@ def plan(
     """
     from sat2map.inference import Translator
     from sat2map.inference.speeds import measure, pick_machine
-    from sat2map.models.hub import find_model
     from sat2map.plan import describe_plan, plan_job
 
-    translator = Translator.open(find_model(model))
+    translator = Translator.open(model)
     here = measure(translator)
     speeds = pick_machine(machine, here)
     job = plan_job(

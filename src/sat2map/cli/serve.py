@@ -61,12 +61,12 @@ def serve(
         raise MissingExtraError("the service", "serve")
     if rasters is not None and not rasters.is_dir():
         raise SettingsError(f"{rasters} is no folder", setting="rasters")
-    from sat2map.models.bundled import bundled_model
+    from sat2map.models.model import Model
     from sat2map.serve.app import create_service
     from sat2map.serve.served_models import parse_models
     from sat2map.serve.server import listen, run
 
-    files = parse_models(list(model)) if model else {"maps": bundled_model()}
+    files = parse_models(list(model)) if model else {"maps": Model.find().path}
     try:
         settings = ServeSettings(
             models=files,

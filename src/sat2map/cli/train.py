@@ -44,7 +44,7 @@ def train(
     """
     require("torch", "train", "train")
     from sat2map import run_folder
-    from sat2map.models.hub import find_model
+    from sat2map.models.model import Model
     from sat2map.training import loop, setup
     from sat2map.training.distributed import leads_here
 
@@ -55,7 +55,7 @@ def train(
         result = loop.resume(resume)
     else:
         used = load_settings(recipe, **settings)
-        start = find_model(init_from) if init_from else None
+        start = Model.find(init_from).path if init_from else None
         if dry_run:
             _print_estimate(setup.dry_run(used, init_from=start))
             return

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sat2map.cli.flags import DeviceFlag, Engine, Gsd, Mode, Model, Overwrite, PrecisionFlag, Threads, Tta
+from sat2map.cli.flags import DeviceFlag, Engine, Gsd, Mode, ModelFlag, Overwrite, PrecisionFlag, Threads, Tta
 from sat2map.cli.raster import RasterArgs, translate_rasters
 from sat2map.cli.terminal import counted, open_console, print_error, print_notes, say
 from sat2map.errors import Sat2MapError, SettingsError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def translate(
     *inputs: str,
-    model: Model = None,
+    model: ModelFlag = None,
     output: Path = Path("maps"),
     overwrite: Overwrite = False,
     gsd: Gsd = None,
@@ -54,7 +54,7 @@ def translate(
     from sat2map.inference import Translator
     from sat2map.inference.backends import EngineOptions
     from sat2map.inference.image_files import for_pictures, plan_jobs
-    from sat2map.models.hub import find_model
+    from sat2map.models.model import Model
 
     rasters, images = split_inputs(list(inputs))
     if raster.any_given() and images:
@@ -68,7 +68,7 @@ def translate(
             setting="gsd",
         )
     jobs = plan_jobs(images, output, overwrite=overwrite) if images or not rasters else []
-    path = find_model(model)
+    path = Model.find(model).path
     options = EngineOptions(
         engine=engine,
         device=device,
