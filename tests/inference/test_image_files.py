@@ -382,9 +382,9 @@ def test_images_and_rasters_keep_the_order_of_the_inputs(tmp_path: Path) -> None
     for name in ("in/b.tif", "in/a.png", "in/c.jpg", "z.png"):
         draw(tmp_path / name)
     jobs = plan_jobs(
-        [tmp_path / "z.png", "gdal:name:x.nc:Band1", tmp_path / "in"], tmp_path / "maps", is_raster=is_tiff
+        [tmp_path / "z.png", "gdal:dir/x.nc:Band1", tmp_path / "in"], tmp_path / "maps", is_raster=is_tiff
     )
-    assert [job.output.name for job in jobs] == ["z.png", "Band1.tif", "a.png", "b.tif", "c.png"]
+    assert [job.output.name for job in jobs] == ["z.png", "x-Band1.tif", "a.png", "b.tif", "c.png"]
     assert [bool(job.raster) for job in jobs] == [False, True, False, True, False]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final, Protocol
 
 from sat2map.errors import ImageError, OutputError, Sat2MapError
@@ -43,7 +44,9 @@ class Job:
 class RasterTest(Protocol):
     """Decides whether an input is for GDAL; `listed` if it was found in a folder or by a glob."""
 
-    def __call__(self, text: str, *, listed: bool = False) -> bool: ...
+    def __call__(self, text: str, *, listed: bool = False) -> bool:
+        """Whether GDAL reads it."""
+        ...
 
 
 def _no_raster(text: str, *, listed: bool = False) -> bool:
@@ -126,8 +129,9 @@ def _check_outputs(jobs: Sequence[Job], *, overwrite: bool, resume: bool) -> Non
 
 
 def _stem(name: str) -> str:
-    """Return the name of an input's map: that of its file, without a query or the name of a part of it."""
-    return PurePosixPath(name.split("?")[0]).stem.rpartition(":")[2] or "map"
+    """Return the name of an input's map: `d` of dir/d.tif?key=1, `d-Band1` of netcdf:"dir/d.nc":Band1."""
+    last = name.split("?")[0].rstrip("/").rpartition("/")[2].replace('"', "")
+    return re.sub(r"\.[^.:]+(?=:|$)", "", last).replace(":", "-") or "map"
 
 
 def for_pictures(options: EngineOptions, count: int, *, tta: bool = False) -> EngineOptions:
