@@ -118,6 +118,26 @@ def test_the_graph_on_pixels_takes_and_gives_bytes_as_the_package_rounds_them(
         np.testing.assert_allclose(logits[0], output[:, 3:], atol=TOLERANCE, rtol=TOLERANCE)
 
 
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+@pytest.mark.parametrize("pixels", [False, True])
+@pytest.mark.parametrize("architecture", ["unet", "resnet6"])
+@pytest.mark.parametrize("size", [(17, 16), (16, 23)])
+def test_a_size_that_the_network_would_crop_is_an_error_in_every_runtime(
+    runtime: str, pixels: bool, architecture: str, size: tuple[int, int]
+) -> None:
+    graph = graph_of(*network(architecture=architecture, width=4), pixels=pixels)
+    source = np.zeros((1, *size, 3), np.uint8) if pixels else np.zeros((1, 3, *size), np.float32)
+    if runtime == "onnx":
+        with pytest.raises(Exception, match=r"(?i:reshape|concat)"):
+            run_onnx(graph, source)
+        return
+    openvino = pytest.importorskip("openvino")
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(graph.SerializeToString()), "CPU")
+    with pytest.raises(RuntimeError, match=r"(?i:reshape|concat)"):
+        compiled(source)
+
+
 def test_weights_in_half_precision_are_computed_with_in_single() -> None:
     spec, generator = network()
     half = {name: value.half().numpy() for name, value in generator.state_dict().items()}

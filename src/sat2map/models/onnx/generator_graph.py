@@ -59,10 +59,10 @@ def build_graph(
         logits = graph.layer(tail.x, tail.last)
         if pixels:
             assert palette is not None
-            outputs = [_draw_colours(graph, logits, palette, temperature)]
+            outputs = [_give_bytes(graph, _draw_colours(graph, logits, palette, temperature), 3)]
             outputs += [_give(graph, logits, COLOUR_LOGITS, spec.colours)] if classes else []
         else:
-            outputs = [_give(graph, logits, FAKE, spec.colours)]
+            outputs = [_give(graph, logits, FAKE, spec.colours, source_axis=2)]
     else:
         # Image and class logits from two convolutions: taking the pixels of one apart costs more than that.
         to_unit = tail.to_unit
@@ -71,12 +71,11 @@ def build_graph(
         logits_of = tail.last.part(bands, bands + spec.classes)
         head = graph.layer(tail.x, logits_of) if spec.classes and classes else None
         if pixels:
-            graph.node("Transpose", image, perm=[0, 2, 3, 1], output=FAKE)
-            outputs = [_bytes(FAKE, bands)]
+            outputs = [_give_bytes(graph, graph.node("Transpose", image, perm=[0, 2, 3, 1]), bands)]
             outputs += [_give(graph, head, CLASS_LOGITS, spec.classes)] if head else []
         else:
-            graph.node("Concat", image, *([head] if head else []), axis=1, output=FAKE)
-            outputs = [_floats(FAKE, bands + (spec.classes if head else 0))]
+            joined = graph.node("Concat", image, *([head] if head else []), axis=1)
+            outputs = [_give(graph, joined, FAKE, bands + (spec.classes if head else 0), source_axis=2)]
     source = _bytes(SOURCE, spec.source_bands) if pixels else _floats(SOURCE, spec.source_bands)
     proto = helper.make_graph(graph.nodes, "generator", [source], outputs, graph.constants)
     return helper.make_model(
@@ -95,9 +94,37 @@ def _floats(name: str, channels: int) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, "height", "width"])
 
 
-def _give(graph: GraphBuilder, x: str, name: str, channels: int) -> onnx.ValueInfoProto:
-    graph.node("Identity", x, output=name)
+def _give_bytes(graph: GraphBuilder, x: str, bands: int) -> onnx.ValueInfoProto:
+    """Make an image, uint8 (n, h, w, bands), the output `fake`."""
+    batch_height_width = _part_of_shape(graph, 0, 3)
+    shape = graph.node("Concat", batch_height_width, graph.integers(bands), axis=0)
+    graph.node("Reshape", x, shape, output=FAKE)
+    return _bytes(FAKE, bands)
+
+
+def _give(
+    graph: GraphBuilder, x: str, name: str, channels: int, *, source_axis: int = 1
+) -> onnx.ValueInfoProto:
+    """Make numbers, float32 (n, channels, h, w), an output.
+
+    The shape is that of the source. A network halves what it can, so a side that is not a multiple of
+    its divisor would give a smaller output: here that is an error, in every runtime.
+
+    Args:
+        graph: The graph.
+        x: Name of the numbers.
+        name: Name of the output.
+        channels: How many.
+        source_axis: Axis of the source's height.
+    """
+    batch, sides = _part_of_shape(graph, 0, 1), _part_of_shape(graph, source_axis, source_axis + 2)
+    shape = graph.node("Concat", batch, graph.integers(channels), sides, axis=0)
+    graph.node("Reshape", x, shape, output=name)
     return _floats(name, channels)
+
+
+def _part_of_shape(graph: GraphBuilder, start: int, stop: int) -> str:
+    return graph.node("Shape", SOURCE, start=start, end=stop)
 
 
 def _source_from_pixels(graph: GraphBuilder) -> str:
@@ -114,10 +141,8 @@ def _to_bytes(graph: GraphBuilder, unit: str) -> str:
     return graph.node("Cast", levels, to=TensorProto.UINT8)
 
 
-def _draw_colours(
-    graph: GraphBuilder, logits: str, palette: Palette, temperature: float
-) -> onnx.ValueInfoProto:
-    """Draw each pixel in the likeliest colour of its likeliest class."""
+def _draw_colours(graph: GraphBuilder, logits: str, palette: Palette, temperature: float) -> str:
+    """Draw each pixel in the likeliest colour of its likeliest class: uint8 (n, h, w, 3)."""
     if temperature != 1:
         logits = graph.node("Div", logits, graph.number(temperature))
     probabilities = graph.node("Softmax", logits, axis=1)
@@ -129,5 +154,4 @@ def _draw_colours(
     candidates = graph.node("Where", is_of_best, probabilities, graph.number(-1))
     colour = graph.node("ArgMax", candidates, axis=1, keepdims=0)
     table = np.array([colour for it in palette.classes for colour in it.colours], np.uint8)
-    graph.node("Gather", graph.constant(table), colour, axis=0, output=FAKE)
-    return _bytes(FAKE, 3)
+    return graph.node("Gather", graph.constant(table), colour, axis=0)
