@@ -142,7 +142,7 @@ def desk(tmp_path: Path, towns: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(loop, "train", train)
     monkeypatch.setattr(setup, "dry_run", lambda settings, **o: real_dry_run(shortened(settings), **o))
     monkeypatch.setattr("sat2map.evaluation.report.write_run_report", lambda run: run / "report.html")
-    for module in ("sat2map.models.bundled", "sat2map.models.hub.fetch"):
+    for module in ("sat2map.models.bundled", "sat2map.models.model"):
         monkeypatch.setattr(f"{module}.bundled_model", lambda: tmp_path / "model.safetensors")
     monkeypatch.chdir(tmp_path)
     shutil.copytree(towns, tmp_path / "pairs")
