@@ -43,7 +43,7 @@ def import_(
         direction=direction,
         mode=mode,
         palette=palette,
-        ground_sample_distance=gsd,
+        gsd=gsd,
         overwrite=overwrite,
     )
     print(f"{checkpoint} is {found.kind}; written to {to}")
@@ -82,11 +82,11 @@ def info(model: tyro.conf.Positional[Path | None] = None) -> None:
     Args:
         model: Model file; none: the one that comes with the package.
     """
-    from sat2map.models.hub import find_model
-    from sat2map.models.model_file import describe, read_header
+    from sat2map.models.model import Model
+    from sat2map.models.model_file import describe
 
-    path = find_model(model)
-    print(describe(path, read_header(path)))
+    found = Model.find(model)
+    print(describe(found.path, found.header))
 
 
 def export(

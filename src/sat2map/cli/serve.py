@@ -62,7 +62,7 @@ def serve(
             read-only key for tiles begins with tiles-.
         allow_origin: Other sites whose pages may call the API, such as https://maps.example.org.
         root_path: Path below which a proxy publishes the service, such as /maps.
-        trusted_proxies: Addresses or networks of proxies whose X-Forwarded-For, -Proto and -Prefix headers are
+        trusted_proxies: Addresses or networks of proxies whose X-Forwarded-For, -Proto and -Prefix are
             believed.
         workers: Server processes; one is enough for most machines, as its threads use all cores.
         engine: What runs the model; auto: the fastest that is installed.
@@ -86,10 +86,9 @@ def serve(
         raise SettingsError(
             f"{port} is not a port", hint="use one from 1 to 65535, or 0 for any free one", setting="port"
         )
-    from sat2map.models.bundled import bundled_model
     from sat2map.serve.served_models import parse_models
 
-    files = parse_models(list(model)) if model else {"maps": bundled_model()}
+    files = parse_models(list(model)) if model else {"maps": None}
     try:
         settings = ServeSettings(
             models=files,

@@ -59,7 +59,7 @@ def translate(
     """
     from sat2map.inference import Translator
     from sat2map.inference.image_files import for_pictures, plan_jobs
-    from sat2map.models.hub import find_model
+    from sat2map.models.model import Model
 
     rasters, pictures = split_inputs(inputs)
     if raster.any_given() and pictures:
@@ -71,7 +71,7 @@ def translate(
             f"{rasters[0]} knows its own ground size of a pixel: leave out --gsd, or give --resolution"
         )
     jobs = plan_jobs(pictures, output, overwrite=overwrite) if pictures or not rasters else []
-    model = find_model(model)
+    model = Model.find(model).path
     options = EngineOptions(
         engine=engine,
         device=device,

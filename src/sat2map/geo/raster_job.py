@@ -30,6 +30,8 @@ class RasterOptions:
         bounds: The same as left, bottom, right, top in the raster's CRS.
         resolution: `auto` works at the model's ground sample distance where it and the raster's are known,
             `source` at the raster's; or metres a pixel. The map always has the raster's grid.
+        crs: The raster's CRS, where the file names none or a wrong one.
+        gsd: Its metres per pixel, where it has no CRS.
         confidence: Where to write how far each pixel is to be trusted, in percent.
         classes: Where to write the class head's class numbers.
         overwrite: Whether files may be replaced.
@@ -41,6 +43,8 @@ class RasterOptions:
     window: tuple[int, int, int, int] | None = None
     bounds: tuple[float, float, float, float] | None = None
     resolution: float | Literal["auto", "source"] = "auto"
+    crs: str | None = None
+    gsd: float | None = None
     confidence: Path | None = None
     classes: Path | None = None
     overwrite: bool = False

@@ -97,7 +97,12 @@ def translate_raster(
     with (
         gdal_env(),
         open_raster(
-            source, bands=options.bands, count=header.generator.source_bands, scale=options.scale
+            source,
+            bands=options.bands,
+            count=header.generator.source_bands,
+            scale=options.scale,
+            crs=options.crs,
+            gsd=options.gsd,
         ) as raster,
     ):
         if min(raster.grid.height, raster.grid.width) < MIN_SIDE:
@@ -106,7 +111,7 @@ def translate_raster(
                 f"translated is {MIN_SIDE}×{MIN_SIDE}"
             )
         area = resolve_area(raster, options)
-        factors = resampling_factors(raster, header.ground_sample_distance, options.resolution)
+        factors = resampling_factors(raster, header.gsd, options.resolution)
         layers = plan_layers(translator, raster, output, options, factors, model)
         parts = ResumeStore(
             output, describe_job(source, raster, area, translator, layers), resume=options.resume

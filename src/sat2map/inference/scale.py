@@ -17,23 +17,23 @@ WARN_BEYOND = 1.5  # times the model's own; farther off, detail is missing or wa
 class ScaledTranslator:
     """A translator for images of one ground sample distance: resamples, translates, resamples back."""
 
-    def __init__(self, translator: Translator, ground_sample_distance: float) -> None:
+    def __init__(self, translator: Translator, gsd: float) -> None:
         """Wrap a translator.
 
         Args:
             translator: The model.
-            ground_sample_distance: Metres a pixel of the images to come.
+            gsd: Metres a pixel of the images to come.
 
         Raises:
             SettingsError: It is not positive, or the model does not say its own.
         """
-        if ground_sample_distance <= 0:
-            raise SettingsError(f"gsd = {ground_sample_distance:g}: metres a pixel are positive")
-        model = translator.header.ground_sample_distance
+        if gsd <= 0:
+            raise SettingsError(f"gsd = {gsd:g}: metres a pixel are positive")
+        model = translator.header.gsd
         if model is None:
             raise SettingsError("this model does not know its own ground sample distance: leave --gsd out")
         self._translator = translator
-        self.factor = ground_sample_distance / model
+        self.factor = gsd / model
         self.header = translator.header
         self.engine = translator.engine
 
@@ -42,7 +42,7 @@ class ScaledTranslator:
         """A sentence where the images' scale is far from the model's, else None."""
         if 1 / WARN_BEYOND <= self.factor <= WARN_BEYOND:
             return None
-        metres = self.header.ground_sample_distance
+        metres = self.header.gsd
         if self.factor < 1:
             return (
                 f"the images are {1 / self.factor:.1f} times finer than the model's {metres:g} m a pixel: "

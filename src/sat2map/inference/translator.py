@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from sat2map.inference.backends import Engine, EngineOptions, PictureEngine, ope
 from sat2map.inference.backends.options import DEFAULTS
 from sat2map.inference.tiling import Grid, Run, tiles, translate_tiled
 from sat2map.inference.tta import averaged
+from sat2map.models.model import ModelLike
 from sat2map.models.model_file import ModelHeader
 
 MIN_SIDE = 16  # px; below this there is nothing in a picture that a map could show
@@ -33,7 +33,7 @@ class Translator:
     Attributes:
         header: What the model says of itself.
         engine: What runs it.
-        grid: How what is larger than `header.whole_limit` is cut into tiles.
+        grid: How what is larger than `header.max_untiled_size` is cut into tiles.
         network: The engine, or with `tta` its mean over the eight symmetries.
         tta: Whether it is that mean.
     """
@@ -43,16 +43,18 @@ class Translator:
         self.engine = engine
         self.tta = tta
         self.network: Run = averaged(engine) if tta else engine
-        self.grid = Grid.for_network(min(self.header.whole_limit, 512), self.header.generator.multiple)
+        self.grid = Grid.for_network(
+            min(self.header.max_untiled_size, 512), self.header.generator.size_divisor
+        )
 
     @classmethod
     def open(
-        cls, model: str | Path, options: EngineOptions = DEFAULTS, *, tta: bool = False, **words: Any
+        cls, model: ModelLike = None, options: EngineOptions = DEFAULTS, *, tta: bool = False, **words: Any
     ) -> Translator:
-        """Open a model file, or a model exported to ONNX or OpenVINO.
+        """Open a model.
 
         Args:
-            model: Path of a model file (*.safetensors), or of an exported one (*.onnx, *.xml).
+            model: What `Model.find` takes; None for the model that comes with the package.
             options: How it runs.
             tta: Average over the eight right-angle symmetries: a little better, and eight times slower.
             **words: Fields of `EngineOptions` that differ from these, such as `engine="onnx"`, `threads=2`.
@@ -62,15 +64,15 @@ class Translator:
             SettingsError: The device is not on this machine, or not for this engine.
             MissingExtraError: The engine is not installed.
         """
-        return cls(open_engine(Path(model), options, **words), tta=tta)
+        return cls(open_engine(model, options, **words), tta=tta)
 
     def __call__(
         self, source: NDArray[np.uint8], progress: Callable[[int, int], None] = _no_progress
     ) -> NDArray[np.uint8]:
         """Translate one image.
 
-        Up to `header.whole_limit` px a side it is padded by reflection, run in one piece and cropped back;
-        larger ones are run in overlapping tiles that are blended without seams.
+        Up to `header.max_untiled_size` px a side it is padded by reflection, run in one piece and cropped
+        back; larger ones are run in overlapping tiles that are blended without seams.
 
         Args:
             source: uint8 (h, w, source_bands).
@@ -82,7 +84,7 @@ class Translator:
         Raises:
             ImageError: The array has another type, number of bands, or fewer than 16 px a side.
         """
-        if max(source.shape, default=0) <= self.header.whole_limit and not self.tta:
+        if max(source.shape, default=0) <= self.header.max_untiled_size and not self.tta:
             (fake,) = self.batch([source])
             progress(1, 1)
             return fake
@@ -92,7 +94,7 @@ class Translator:
         """Translate images of one size together, which uses the processor better than one after the other.
 
         Args:
-            sources: uint8 (h, w, source_bands) each, one size, at most `header.whole_limit` px a side.
+            sources: uint8 (h, w, source_bands) each, one size, at most `header.max_untiled_size` px a side.
 
         Returns:
             uint8 (h, w, target_bands) each. In `eval` mode they are what each would be by itself; in `paper`
@@ -105,7 +107,7 @@ class Translator:
             self._check(source)
         height, width = sources[0].shape[:2]
         assert all(source.shape == sources[0].shape for source in sources)
-        assert max(height, width) <= self.header.whole_limit
+        assert max(height, width) <= self.header.max_untiled_size
         padded = np.stack([self._padded(source) for source in sources])
         if isinstance(self.network, PictureEngine):
             fakes = self.network.draw(padded)
@@ -136,7 +138,7 @@ class Translator:
         """Return all outputs of the network for an image, float32 (target_bands + classes, h, w)."""
         self._check(source)
         height, width = source.shape[:2]
-        if max(height, width) <= self.header.whole_limit:
+        if max(height, width) <= self.header.max_untiled_size:
             out = self.network(to_unit(self._padded(source)[None]))[0, :, :height, :width]
             progress(1, 1)
             return out
@@ -146,7 +148,7 @@ class Translator:
 
     def _padded(self, source: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Fill an image up by reflection to sides that the network takes."""
-        multiple = self.header.generator.multiple
+        multiple = self.header.generator.size_divisor
         down, across = (-side % multiple for side in source.shape[:2])
         return np.pad(source, ((0, down), (0, across), (0, 0)), mode="reflect")
 

@@ -6,9 +6,9 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.serve.http_errors import BusyError, TooManyPixelsError
 from sat2map.serve.serve_settings import MIB
-from sat2map.settings import GeneratorSpec
 
 Reserve = Callable[[int], None]
 

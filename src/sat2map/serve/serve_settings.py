@@ -91,7 +91,7 @@ class ServeSettings(BaseModel):
     """Settings of a service.
 
     Attributes:
-        models: Models by name, the default one first.
+        models: Models by name, the default one first: paths, hf:// names, or None for the bundled one.
         rasters: Folder of rasters to show as live maps, or None.
         state: Folder for jobs and uploaded images; it survives a restart.
         api_keys: File of hashed API keys; None: no key is needed.
@@ -104,7 +104,7 @@ class ServeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models: dict[str, Path]
+    models: dict[str, str | Path | None]
     rasters: Path | None = None
     state: Path
     api_keys: Path | None = None

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from sat2map.errors import SettingsError, nearest
-from sat2map.files import sha256_of
 from sat2map.inference import Translator
 from sat2map.inference.backends import Engine, EngineName, EngineOptions, open_engine
 from sat2map.inference.backends.machine import default_threads
+from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import ModelHeader
 from sat2map.serve.batch_queue import BatchQueue, Image, Progress, Work
 from sat2map.serve.decoder import Decoder
@@ -71,7 +71,7 @@ class ServedModel:
             BusyError: The queue is full.
             ImageError: The image is not an input of this model.
         """
-        whole = max(source.shape[:2]) <= self.header.whole_limit
+        whole = max(source.shape[:2]) <= self.header.max_untiled_size
         return await (self._small if whole else self._large).submit(source, progress)
 
     async def translate_file(self, source: Path, output: Path, kind: Kind) -> Work[FileWork, None]:
@@ -115,7 +115,7 @@ class Models(Mapping[str, ServedModel]):
     @classmethod
     def open(
         cls,
-        files: Mapping[str, Path],
+        files: Mapping[str, ModelLike],
         limits: Limits,
         metrics: Metrics,
         decoder: Decoder,
@@ -134,10 +134,11 @@ class Models(Mapping[str, ServedModel]):
         streams = min(limits.batch, default_threads())
         semaphore = PrioritySemaphore(streams)
         served = {}
-        for name, path in files.items():
-            shared = open_engine(path, options, streams=streams)
-            whole = shared if shared.streams == 1 else open_engine(path, options)
-            served[name] = _serve(name, path, whole, shared, semaphore, limits, metrics, decoder)
+        for name, file in files.items():
+            model = Model.find(file)
+            shared = open_engine(model, options, streams=streams)
+            whole = shared if shared.streams == 1 else open_engine(model, options)
+            served[name] = _serve(name, model.sha256, whole, shared, semaphore, limits, metrics, decoder)
         return cls(served)
 
     def __getitem__(self, name: str) -> ServedModel:
@@ -162,17 +163,17 @@ class Models(Mapping[str, ServedModel]):
         return self._models[name]
 
 
-def parse_models(arguments: list[str]) -> dict[str, Path]:
-    """Parse `FILE` or `NAME=FILE` arguments; without a name the stem of the file is used.
+def parse_models(arguments: list[str]) -> dict[str, str | None]:
+    """Parse `MODEL` or `NAME=MODEL` arguments; without a name the stem of the file or repository is used.
 
     Raises:
         SettingsError: A name is not valid, or occurs twice.
     """
-    found: dict[str, Path] = {}
+    found: dict[str, str | None] = {}
     for argument in arguments:
-        name, equals, path = argument.partition("=")
+        name, equals, model = argument.partition("=")
         if not equals:
-            name, path = Path(argument).stem, argument
+            name, model = Path(argument.partition("@")[0]).stem, argument
         if not _NAME.fullmatch(name):
             raise SettingsError(
                 f"{name!r} cannot be the name of a model",
@@ -183,13 +184,13 @@ def parse_models(arguments: list[str]) -> dict[str, Path]:
             raise SettingsError(
                 f"two models are called {name!r}", hint="give them names with NAME=FILE", setting="model"
             )
-        found[name] = Path(path)
+        found[name] = model
     return found
 
 
 def _serve(
     name: str,
-    path: Path,
+    sha256: str,
     whole: Engine,
     shared: Engine,
     semaphore: PrioritySemaphore,
@@ -215,10 +216,9 @@ def _serve(
             translate_file(background_translator, *work.source, (name, sha256), work.progress, decoder)
         return [None] * len(batch)
 
-    spec, side = whole.header.generator, whole.header.image_size
+    spec, side = whole.header.generator, whole.header.typical_size
     for translator in (multi_stream, single_stream):
         translator(np.zeros((side, side, spec.source_bands), np.uint8))
-    sha256 = sha256_of(path)
     small = BatchQueue(
         run_small,
         length=limits.queue,

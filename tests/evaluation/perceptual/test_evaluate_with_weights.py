@@ -16,8 +16,8 @@ from sat2map.evaluation.perceptual import open_lpips
 from sat2map.files import sha256_of
 from sat2map.images.pixels import read_image
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, save_model
-from sat2map.settings import GeneratorSpec
 
 IMAGES = 4
 
@@ -61,7 +61,7 @@ def test_the_scores_of_the_networks_stand_in_the_table_and_with_their_files_in_t
     for heading in ("FID ↓", "KID ↓", "LPIPS ↓"):
         assert heading in out
     found = json.loads((tmp_path / "scores.json").read_text())
-    assert found["protocol"]["judges"] == [
+    assert found["protocol"]["metric_weights"] == [
         {"network": network, "file": file.name, "sha256": sha256_of(file), "published": False}
         for network, file in zip(
             ("FID's Inception", "AlexNet", "LPIPS's heads for AlexNet"),
