@@ -28,7 +28,7 @@ class BulkArgs:
         device: Where to run; with --ray, cuda gives each worker a GPU.
         mode: eval or paper; none: what the model file says.
         precision: Arithmetic; auto: bf16 where the hardware multiplies it.
-        threads: CPU threads of a worker; 0: one a core, and with --ray one.
+        threads: CPU threads of a worker; 0: one a core that is free, and with --ray one.
         tta: Average over the eight symmetries: a little better, and eight times slower.
         bands: Bands of rasters to read, such as 1,2,3.
         scale: Lowest and highest value of other than 8-bit bands, such as 0,3000.

@@ -53,7 +53,7 @@ def translate(
         device: Where to run.
         mode: eval (running statistics) or paper (batch statistics, dropout); none: what the model file says.
         precision: Arithmetic; auto: bf16 where the hardware multiplies it.
-        threads: CPU threads; 0: one a core.
+        threads: CPU threads; 0: one a core that is free.
         low_memory: Give up some speed for a smaller peak of memory.
         raster: The flags for rasters.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -23,6 +22,7 @@ from starlette.requests import ClientDisconnect
 
 from sat2map.errors import OutputError
 from sat2map.inference.backends import EngineName
+from sat2map.runtime.cpu import processor
 from sat2map.serve import problems
 from sat2map.serve.auth import ApiKeys
 from sat2map.serve.batch_queue import Progress
@@ -86,7 +86,7 @@ def create_service(
     metrics.watch("queue_images", "Images that wait", lambda: sum(model.waiting for model in models.values()))
     metrics.watch("jobs_running", "Jobs that run", lambda: jobs.count("running"))
     metrics.watch("jobs_queued", "Jobs that wait", lambda: jobs.count("queued"))
-    threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="images")
+    threads = ThreadPoolExecutor(min(4, processor().threads), thread_name_prefix="images")
     large = ThreadPoolExecutor(2, thread_name_prefix="large-images")
     images = ImageStore(settings.state, limits)
     return Service(

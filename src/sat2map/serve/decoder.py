@@ -95,7 +95,9 @@ class Decoder:
                     self._pool = None
             raise ImageError("the image cannot be decoded: it is damaged, or takes too much memory") from None
         if isinstance(found, _Failure):
-            raise found.kind(found.problem)
+            error = found.kind.__new__(found.kind)
+            Sat2MapError.__init__(error, found.problem)  # subclasses take other arguments
+            raise error
         return cast("T", found)
 
 

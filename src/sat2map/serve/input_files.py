@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -19,7 +23,9 @@ from sat2map.serve.http_errors import TooManyPixelsError, UnsupportedFormatError
 from sat2map.serve.serve_settings import MIB
 from sat2map.serve.uploads import check_size, sniff_format
 
+_log = logging.getLogger("sat2map.serve")
 Kind = Literal["picture", "raster"]
+_ITEM_SIZES: Final = {"complex_int16": 4}  # types of GDAL that NumPy lacks
 MAX_BLOCK: Final = 256 * MIB  # bytes of a decoded strip or tile of a TIFF
 RESULTS: dict[Kind, str] = {"picture": "map.png", "raster": "map.tif"}
 
@@ -50,6 +56,29 @@ def inspect_file(path: Path, decoder: Decoder, *, picture_pixels: int, raster_pi
     """
     with path.open("rb") as file:
         form = sniff_format(file.read(16))
+    with reading_untrusted():
+        return _inspect(path, form, decoder, picture_pixels, raster_pixels)
+
+
+@contextlib.contextmanager
+def reading_untrusted() -> Iterator[None]:
+    """Turn what damaged files make decoders raise into an ImageError; the log has the traceback."""
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        struct.error,
+        RecursionError,
+    ):
+        _log.exception("an uploaded file could not be read")
+        raise ImageError("the image cannot be decoded: it is damaged, or of an unusual kind") from None
+
+
+def _inspect(path: Path, form: str, decoder: Decoder, picture_pixels: int, raster_pixels: int) -> Inspected:
     named = path.rename(path.with_name(f"source.{'tif' if form == 'tiff' else form}"))
     if form == "tiff" and is_raster(str(named)):
         height, width = _raster_size(named)
@@ -69,13 +98,13 @@ def read_file(upload: Inspected, decoder: Decoder) -> Picture:
     Raises:
         ImageError: The file is damaged, or no picture.
     """
+    from sat2map.geo.gdal import gdal_env
+    from sat2map.geo.read import open_raster
+
     try:
         if upload.kind == "picture":
             return decoder.pixels(upload.path)
-        from sat2map.geo.gdal import gdal_env
-        from sat2map.geo.read import open_raster
-
-        with gdal_env(), open_raster(upload.path, bands=None, count=3) as raster:
+        with reading_untrusted(), gdal_env(), open_raster(upload.path, bands=None, count=3) as raster:
             mask = raster.read_mask(raster.grid.whole)
             pixels = np.ascontiguousarray(np.moveaxis(raster.read(raster.grid.whole), 0, -1))
             return Picture(pixels, None if mask.all() else mask)
@@ -148,7 +177,7 @@ def _raster_size(path: Path) -> tuple[int, int]:
 def _check_blocks(dataset: Any) -> None:
     """Refuse a TIFF whose blocks would each take too much memory: GDAL decodes whole blocks."""
     bands = dataset.count if dataset.interleaving is not None and dataset.interleaving.name == "pixel" else 1
-    size = max(np.dtype(name).itemsize for name in dataset.dtypes)
+    size = max(_ITEM_SIZES.get(name) or np.dtype(name).itemsize for name in dataset.dtypes)
     rows, columns = max(dataset.block_shapes)
     if rows * columns * bands * size > MAX_BLOCK:
         raise TooManyPixelsError(

@@ -13,9 +13,9 @@ import numpy as np
 from sat2map.errors import SettingsError, nearest
 from sat2map.inference import Translator
 from sat2map.inference.backends import Engine, EngineName, EngineOptions, open_engine
-from sat2map.inference.backends.machine import default_threads
 from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import ModelHeader
+from sat2map.runtime.cpu import asked_threads, processor
 from sat2map.serve.batch_queue import BatchQueue, Image, Progress, Work
 from sat2map.serve.decoder import Decoder
 from sat2map.serve.http_errors import NotFoundError
@@ -130,8 +130,10 @@ class Models(Mapping[str, ServedModel]):
             SettingsError: This machine lacks the device.
             MissingExtraError: No engine is installed.
         """
-        options = EngineOptions(engine=engine, device=device, pictures=True)
-        streams = min(limits.batch, default_threads())
+        # All cores, as a service outlives whatever else runs while it starts.
+        threads = asked_threads() or processor().threads
+        options = EngineOptions(engine=engine, device=device, threads=threads, pictures=True)
+        streams = min(limits.batch, threads)
         semaphore = PrioritySemaphore(streams)
         served = {}
         for name, file in files.items():
