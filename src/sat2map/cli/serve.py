@@ -5,19 +5,15 @@ from __future__ import annotations
 import ipaddress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 from pydantic import ValidationError
 
-from sat2map.cli.flags import DeviceFlag, Engine, between
-from sat2map.cli.terminal import print_notes
+from sat2map.cli.flags import MAX_THREADS, DeviceFlag, Engine, between
 from sat2map.errors import MissingExtraError, SettingsError
 from sat2map.serve.serve_settings import Limits, ServeSettings, default_state
 from sat2map.settings import explain
-
-if TYPE_CHECKING:
-    from sat2map.serve.service import Service
 
 Several = Parameter(consume_multiple=True)
 
@@ -32,6 +28,9 @@ def serve(
     api_keys: Path | None = None,
     new_key: str | None = None,
     allow_origin: Annotated[tuple[str, ...], Several] = (),
+    root_path: str = "",
+    trusted_proxies: Annotated[tuple[str, ...], Several] = ("127.0.0.1", "::1"),
+    workers: Annotated[int, Parameter(validator=between(1, MAX_THREADS))] = 1,
     engine: Engine = "auto",
     device: DeviceFlag = "auto",
     limits: Annotated[Limits, Parameter(name="*", group=Group("Limits", sort_key=2))] = Limits(),  # noqa: B008 - frozen
@@ -45,8 +44,13 @@ def serve(
         port: Port to listen at; 0: any that is free.
         state: Folder for jobs and their results; without it, one in the user's state folder.
         api_keys: File of API keys; without it, requests need none.
-        new_key: Make a key of this name, add it to the file of API keys, print it, and exit.
+        new_key: Create a key of this name, add it to the file of API keys, print it, and exit. The name of a
+            read-only key for tiles begins with tiles-.
         allow_origin: Other sites whose pages may call the API, such as https://maps.example.org.
+        root_path: Path below which a proxy publishes the service, such as /maps.
+        trusted_proxies: Addresses or networks of proxies whose X-Forwarded-For, -Proto and -Prefix are
+            believed.
+        workers: Server processes; one is enough for most machines, as its threads use all cores.
 
     Examples:
         sat2map serve
@@ -60,13 +64,11 @@ def serve(
     if any(find_spec(name) is None for name in ("uvicorn", "fastapi", "rasterio", "rio_tiler", "cachetools")):
         raise MissingExtraError("the service", "serve")
     if rasters is not None and not rasters.is_dir():
-        raise SettingsError(f"{rasters} is no folder", setting="rasters")
-    from sat2map.models.model import Model
-    from sat2map.serve.app import create_service
+        raise SettingsError(f"{rasters} is not a folder", hint="name a folder of rasters", setting="rasters")
     from sat2map.serve.served_models import parse_models
-    from sat2map.serve.server import listen, run
+    from sat2map.serve.workers import serve_forever
 
-    files = parse_models(list(model)) if model else {"maps": Model.find().path}
+    files = parse_models(list(model)) if model else {"maps": None}
     try:
         settings = ServeSettings(
             models=files,
@@ -74,19 +76,20 @@ def serve(
             state=state or default_state(port),
             api_keys=api_keys,
             allow_origins=allow_origin,
+            root_path=root_path.rstrip("/"),
+            trusted_proxies=trusted_proxies,
+            workers=workers,
             limits=limits,
         )
     except ValidationError as error:
         raise SettingsError(explain(error)) from None
-    with listen(host, port) as listener:
-        service = create_service(settings, engine=engine, device=device)
-        _warn_if_open(service, host)
-        run(service, listener)
+    serve_forever(settings, host, port, engine=engine, device=device, notes=_notes(settings, host))
 
 
-def _warn_if_open(service: Service, host: str) -> None:
-    if service.keys is None and not _is_local(host):
-        print_notes([f"anyone who reaches {host} may use this service; --api-keys FILE restricts it"])
+def _notes(settings: ServeSettings, host: str) -> list[str]:
+    if settings.api_keys is None and not _is_local(host):
+        return [f"everyone who reaches {host} can use this service; --api-keys FILE requires a key"]
+    return []
 
 
 def _make_key(path: Path | None, name: str) -> None:
