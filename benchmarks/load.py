@@ -31,12 +31,12 @@ def engine_rate(model: Path, seconds: float, batch: int) -> float:
     """Return images/s of the engine alone, on uint8 arrays: the best of one by one, batches, and streams."""
     from sat2map.inference import Translator
     from sat2map.inference.backends import open_engine
-    from sat2map.inference.backends.machine import default_threads
+    from sat2map.runtime.cpu import processor
     from sat2map.synthetic.towns import draw_town
 
     town = draw_town(1, size=256).source
     whole = Translator(open_engine(model, pictures=True))
-    shared = Translator(open_engine(model, pictures=True, streams=min(batch, default_threads())))
+    shared = Translator(open_engine(model, pictures=True, streams=min(batch, processor().threads)))
 
     def rate(translator: Translator, together: int) -> float:
         def run(_: int) -> int:
@@ -89,11 +89,12 @@ def _cpu(process: int) -> float:
 def stages(model: Path, body: bytes) -> dict[str, float]:
     """Return the milliseconds of CPU that each step takes by itself, with nothing else under way."""
     from sat2map.inference import Translator
+    from sat2map.serve.decoder import Decoder
     from sat2map.serve.responses import encode
-    from sat2map.serve.uploads import decode
 
     translator = Translator.open(model, threads=1, pictures=True)
-    source = decode(body, pixels=10**7).pixels
+    decoder = Decoder(2**30)
+    source = decoder.pixels(body).pixels
     fake = translator(source)
 
     def cpu(step: Callable[[], object]) -> float:
@@ -105,7 +106,7 @@ def stages(model: Path, body: bytes) -> dict[str, float]:
         return statistics.median(times) * 1000
 
     return {
-        "decode": cpu(lambda: decode(body, pixels=10**7)),
+        "decode": cpu(lambda: decoder.pixels(body)),
         "network": cpu(lambda: translator(source)),
         "encode": cpu(lambda: encode(fake, None, "image/png")),
     }

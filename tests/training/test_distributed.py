@@ -181,7 +181,7 @@ def test_a_dead_process_ends_the_job_and_another_number_of_processes_goes_on(
     train(alone)
     shared = settings(**values, run=tmp_path / "shared")
     processes = start(2, shared.model_dump_json())
-    wait_for_lines(shared.run, 3)
+    wait_for_lines(shared.output.run, 3)
     processes[1].kill()
     _, said = processes[0].communicate(timeout=60)  # no hang
     processes[1].communicate()
@@ -189,11 +189,11 @@ def test_a_dead_process_ends_the_job_and_another_number_of_processes_goes_on(
     assert processes[0].returncode == 1
     assert "sat2map: another process of this training died or hangs" in said
     assert "resume the run" in said
-    done = len(losses_of(shared.run))
+    done = len(losses_of(shared.output.run))
     assert 0 < done < 60
 
-    resume(shared.run)  # in this process, alone
-    mine, theirs = losses_of(shared.run), losses_of(alone.run)
+    resume(shared.output.run)  # in this process, alone
+    mine, theirs = losses_of(shared.output.run), losses_of(alone.output.run)
     assert [line["step"] for line in mine] == [line["step"] for line in theirs]
     # Chaos: a last digit grows tenfold in some twenty steps of two networks against each other.
     for line, expected in zip(mine[: done + 5], theirs, strict=False):

@@ -19,6 +19,7 @@ from sat2map.files import atomic_path
 from sat2map.images.palette import Palette
 from sat2map.images.palette.labels import IGNORED, Labeller
 from sat2map.images.pixels import resize
+from sat2map.runtime.cpu import processor
 from sat2map.settings import Direction
 
 MIN_SIDE = 4  # px; enlarged to load size, less would be one flat colour
@@ -218,7 +219,7 @@ def _build(
             return shape
 
         # Threads, since Pillow decodes and resizes without the interpreter's lock.
-        pool = ThreadPoolExecutor(workers or os.cpu_count())
+        pool = ThreadPoolExecutor(workers or processor().threads)
         try:
             first: tuple[int, int] | None = None
             for i, shape in enumerate(pool.map(decode, range(len(pairs)))):

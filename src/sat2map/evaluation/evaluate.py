@@ -24,18 +24,18 @@ from sat2map.evaluation.result import (
 )
 from sat2map.evaluation.robustness import SCORES, Degradation, degradations_for
 from sat2map.evaluation.rows import Draw, Pixels, Scorer
-from sat2map.files import sha256_of
 from sat2map.images.palette import Palette
 from sat2map.inference import Translator
 from sat2map.inference.backends import EngineName
-from sat2map.models.model_file import InferenceMode, ModelHeader, read_header
+from sat2map.models.model import Model, ModelLike
+from sat2map.models.model_file import InferenceMode
 from sat2map.settings import Device
 
-Model = str | Path | Translator
+Scorable = ModelLike | Translator
 
 
 def evaluate(
-    model: Model,
+    model: Scorable,
     data: str | Path,
     *,
     split: str = "val",
@@ -46,7 +46,7 @@ def evaluate(
     mode: InferenceMode | None = None,
     baselines: bool = True,
     robustness: bool = False,
-    against: Mapping[str, Model] | None = None,
+    against: Mapping[str, Scorable] | None = None,
     inception: Path | None = None,
     lpips: tuple[Path, Path] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -54,7 +54,7 @@ def evaluate(
     """Score a model on the pairs of a split, through the same translator that serves.
 
     Args:
-        model: A model file, or a translator (`device` and `mode` are then its own).
+        model: A model (see `Model.find`), or a translator (`device` and `mode` are then its own).
         data: Folder or CSV of pairs; see `open_held_out` for how a val split that it lacks is cut.
         split: Which of its splits.
         group_column: CSV column of places, which the intervals draw; None for the training's, where the data
@@ -80,11 +80,12 @@ def evaluate(
             another job.
         MissingExtraError: Nothing that could run the model is installed.
     """
+    model = _find(model)
     translator = _open(model, engine, device, mode)
     header = translator.header
-    against = against or {}
-    for name, other in against.items():
-        check_comparable(name, _header(other), header)
+    others_by_name = {name: _find(other) for name, other in (against or {}).items()}
+    for name, other in others_by_name.items():
+        check_comparable(name, other.header, header)
     pairs = open_evaluation_set(header, Path(data), split, group_column=group_column, size=size)
     perceptual = load_perceptual_metrics(
         inception, lpips, bands=header.generator.target_bands, size=pairs.size, device=device
@@ -104,7 +105,7 @@ def evaluate(
         heads[CLASS_HEAD] = lambda i: _map_of_head(translator, source(i), palette)
     floors = {} if colour is None else baselines_of(scored, None if split == "train" else train, colour)
     degradations = degradations_for(header, pairs.input_size) if robustness else []
-    total, done = (1 + len(heads) + len(against) + len(floors) + len(degradations)) * len(scored), 0
+    total, done = (1 + len(heads) + len(others_by_name) + len(floors) + len(degradations)) * len(scored), 0
 
     def tick() -> None:
         nonlocal done
@@ -116,7 +117,7 @@ def evaluate(
     of_model = scorer.score(MODEL, _maps_of(translator, pairs.inputs))
     rows = [of_model.row, *(scorer.score(name, draw).row for name, draw in heads.items())]
     others = []
-    for name, other in against.items():
+    for name, other in others_by_name.items():
         opened = _open(other, engine, device, None)  # one at a time: they may be large
         others.append(_describe(name, other, opened, pairs))
         rows.append(scorer.score(name, _maps_of(opened, pairs.inputs_for(opened.header))).row)
@@ -153,25 +154,27 @@ def evaluate(
     )
 
 
-def _open(model: Model, engine: EngineName, device: Device, mode: InferenceMode | None) -> Translator:
+def _find(model: Scorable) -> Model | Translator:
+    return model if isinstance(model, Translator) else Model.find(model)
+
+
+def _open(
+    model: Model | Translator, engine: EngineName, device: Device, mode: InferenceMode | None
+) -> Translator:
     if isinstance(model, Translator):
         return model
     return Translator.open(model, engine=engine, device=device, mode=mode)
 
 
-def _header(model: Model) -> ModelHeader:
-    return model.header if isinstance(model, Translator) else read_header(Path(model))
+def _file(model: Model | Translator) -> str:
+    return "" if isinstance(model, Translator) else model.path.name
 
 
-def _file(model: Model) -> str:
-    return "" if isinstance(model, Translator) else Path(model).name
+def _sha256(model: Model | Translator) -> str:
+    return "" if isinstance(model, Translator) else model.sha256
 
 
-def _sha256(model: Model) -> str:
-    return "" if isinstance(model, Translator) else sha256_of(Path(model))
-
-
-def _describe(name: str, model: Model, opened: Translator, pairs: EvaluationSet) -> OtherModel:
+def _describe(name: str, model: Model | Translator, opened: Translator, pairs: EvaluationSet) -> OtherModel:
     header = opened.header
     return OtherModel(
         name=name,

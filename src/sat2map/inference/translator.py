@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from sat2map.inference.backends import Engine, EngineOptions, PictureEngine, ope
 from sat2map.inference.backends.options import DEFAULTS
 from sat2map.inference.tiling import Grid, Run, tiles, translate_tiled
 from sat2map.inference.tta import averaged
+from sat2map.models.model import ModelLike
 from sat2map.models.model_file import ModelHeader
 
 MIN_SIDE = 16  # px; below this there is nothing in a picture that a map could show
@@ -49,12 +49,12 @@ class Translator:
 
     @classmethod
     def open(
-        cls, model: str | Path, options: EngineOptions = DEFAULTS, *, tta: bool = False, **words: Any
+        cls, model: ModelLike = None, options: EngineOptions = DEFAULTS, *, tta: bool = False, **words: Any
     ) -> Translator:
-        """Open a model file, or a model exported to ONNX or OpenVINO.
+        """Open a model.
 
         Args:
-            model: Path of a model file (*.safetensors), or of an exported one (*.onnx, *.xml).
+            model: What `Model.find` takes; None for the model that comes with the package.
             options: How it runs.
             tta: Average over the eight right-angle symmetries: a little better, and eight times slower.
             **words: Fields of `EngineOptions` that differ from these, such as `engine="onnx"`, `threads=2`.
@@ -64,7 +64,7 @@ class Translator:
             SettingsError: The device is not on this machine, or not for this engine.
             MissingExtraError: The engine is not installed.
         """
-        return cls(open_engine(Path(model), options, **words), tta=tta)
+        return cls(open_engine(model, options, **words), tta=tta)
 
     def __call__(
         self, source: NDArray[np.uint8], progress: Callable[[int, int], None] = _no_progress

@@ -14,6 +14,7 @@ from sat2map.runtime import explain_out_of_memory
 from sat2map.settings import TrainSettings
 from sat2map.training.init import read_init
 from sat2map.training.setup import Report, set_up, smaller_step_hint
+from sat2map.training.threads import adapted_threads
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,12 @@ def dry_run(
     setup = set_up(settings, read_init(init_from) if init_from else None, report=report)
     settings, step = setup.settings, setup.make_step()
     report("making two steps")
-    for i in range(2):
-        began = time.monotonic()
-        with explain_out_of_memory(smaller_step_hint(settings)):
+    with explain_out_of_memory(smaller_step_hint(settings)), adapted_threads(setup.device):
+        for i in range(2):
+            began = time.monotonic()
             losses = step(setup.batches(i), i)
             float(losses["g"])  # wait for the device
-        seconds = time.monotonic() - began
+            seconds = time.monotonic() - began
     generator, discriminator = (
         count_parameters(network) for network in (setup.networks.generator, setup.networks.discriminator)
     )

@@ -35,6 +35,7 @@ from sat2map.training.run_writer import RunWriter
 from sat2map.training.schedule import learning_rate_factor, progress_of
 from sat2map.training.setup import Setup, set_up, smaller_step_hint
 from sat2map.training.signals import stop_signals
+from sat2map.training.threads import adapted_threads
 from sat2map.training.validation import validate
 
 LINES_AN_EPOCH = 5  # how often losses are averaged into metrics.jsonl; the only waits for the device
@@ -108,6 +109,8 @@ def resume(
     run: Path, *, epochs: int | None = None, minutes: float | None = None, console: Console | None = None
 ) -> TrainResult:
     """Continue a run from its last checkpoint, exactly as if it had never stopped.
+
+    Bit for bit so in the same number of threads: where that matters, set OMP_NUM_THREADS.
 
     Args:
         run: The run folder.
@@ -196,12 +199,18 @@ def _run(setup: Setup, state: TrainState, display: Display) -> TrainResult:
 
     display.start(total=total, start=state.step, per_epoch=batches.per_epoch, minutes=schedule.minutes)
     announce = lambda: display.say("stopping after this step; once more stops at once")  # noqa: E731
-    with display, stop_signals(announce) as stop, explain_out_of_memory(smaller_step_hint(settings)):
+    with (
+        display,
+        stop_signals(announce) as stop,
+        explain_out_of_memory(smaller_step_hint(settings)),
+        adapted_threads(setup.device) as adapt_threads,
+    ):
         line_began, line_step, done = time.monotonic(), state.step, has_ended()
         while not done and not context.any(stop):
             factor = learning_rate_factor(schedule, progress(), state.step)
             networks.set_learning_rate(settings.optimizer.learning_rate * factor)
             torch.manual_seed(step_seed(settings.compute.seed, "dropout", state.step))
+            adapt_threads()
             losses = step_fn(batches(state.step), state.step)
             state.step += 1
             state.loss_steps += 1

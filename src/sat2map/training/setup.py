@@ -16,6 +16,8 @@ from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
 from sat2map.images.palette import Palette, srgb_to_lab
+from sat2map.models.architectures.efficient_unet.pretrained import LICENSE
+from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime import pick_device, pick_training_precision
@@ -25,7 +27,7 @@ from sat2map.training.distributed import SINGLE_PROCESS, DistributedContext
 from sat2map.training.init import PretrainedInit
 from sat2map.training.networks import Networks, make_networks
 from sat2map.training.palette_tensors import PaletteTensors
-from sat2map.training.pretrained import LICENSE, load_pretrained, resolve_pretrained
+from sat2map.training.pretrained import load_pretrained, resolve_pretrained
 from sat2map.training.step import TrainStep
 
 MAX_UNTILED_SIZE = 1024  # px; a fully convolutional generator translates up to this in one piece
@@ -107,10 +109,11 @@ def set_up(
     with context.first_on_machine():
         data = _open_data(settings, palette, report)
     settings = _fit_crop(settings, data.val, notes)
-    has_colours = settings.network.generator == "efficient-unet"
+    has_colours = find_architecture(settings.network.generator).gives_colours
     if has_colours and palette is None:
         raise SettingsError(
-            "generator 'efficient-unet' tells the colours of a palette apart, and the target has none",
+            f"generator '{settings.network.generator}' tells the colours of a palette apart, and the target "
+            "has none",
             hint="leave the generator at auto, or use unet",
             setting="generator",
         )
@@ -204,7 +207,7 @@ def _open_data(settings: TrainSettings, palette: Palette | None, report: Report)
     """Open the pairs to train on and those to validate on."""
     data, compute = settings.data, settings.compute
     # A palette generator learns from label maps alone.
-    targets = settings.network.generator != "efficient-unet"
+    targets = not find_architecture(settings.network.generator).gives_colours
     train = PairFormat(data.load_size, data.direction, data.file_bands, palette, targets)
     val = PairFormat(data.image_size, data.direction, data.file_bands)
     index = find_index(data.path)

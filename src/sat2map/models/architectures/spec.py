@@ -7,9 +7,10 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sat2map.errors import SettingsError, nearest
+from sat2map.models.architectures.registry import ARCHITECTURES, find_architecture
 from sat2map.settings import Norm, TrainSettings, Upsample
 
-ARCHITECTURES: Final = ("efficient-unet", "global", "resnet6", "resnet9", "tutorial", "unet")
+GROUP_CHANNELS: Final = 16  # channels that share their statistics in a GroupNorm, where that divides them
 
 MAX_BANDS: Final = 64
 MAX_CLASSES: Final = 255  # class numbers are uint8, and 255 is an ignored pixel
@@ -22,7 +23,7 @@ class GeneratorSpec(BaseModel):
     The last two fields are there for networks that come from other projects.
 
     Attributes:
-        architecture: A name of `ARCHITECTURES`.
+        architecture: A name of `registry.ARCHITECTURES`.
         source_bands: Bands of the input.
         target_bands: Bands of the output.
         classes: Logits of map classes after the image's bands; 0: the network has no class head.
@@ -63,17 +64,7 @@ class GeneratorSpec(BaseModel):
     @property
     def size_divisor(self) -> int:
         """Height and width of the input are multiples of this many pixels."""
-        return 1 << self.num_downsamplings
-
-    @property
-    def num_downsamplings(self) -> int:
-        """How often the network halves the image."""
-        return {"resnet6": 2, "resnet9": 2, "efficient-unet": 5}.get(self.architecture, self.depth)
-
-    @property
-    def residual_blocks(self) -> int:
-        """Residual blocks of a ResNet."""
-        return {"resnet6": 6, "resnet9": 9}.get(self.architecture, self.blocks)
+        return find_architecture(self.architecture).size_divisor(self)
 
 
 def spec_of(settings: TrainSettings, *, classes: int = 0, colours: int = 0) -> GeneratorSpec:
@@ -88,12 +79,7 @@ def spec_of(settings: TrainSettings, *, classes: int = 0, colours: int = 0) -> G
         SettingsError: The architecture is unknown, or the sizes of the images do not suit it.
     """
     network, data = settings.network, settings.data
-    if network.generator not in ARCHITECTURES:
-        raise SettingsError(
-            f"no architecture is called '{network.generator}'",
-            hint=nearest(network.generator, ARCHITECTURES),
-            setting="generator",
-        )
+    architecture = find_architecture(network.generator)
     swapped = data.direction == "target-to-source"
     spec = GeneratorSpec(
         architecture=network.generator,
@@ -102,7 +88,7 @@ def spec_of(settings: TrainSettings, *, classes: int = 0, colours: int = 0) -> G
         classes=classes,
         colours=colours,
         width=network.width,
-        depth=network.depth or (4 if network.generator == "global" else _halvings(data.crop_size)),
+        depth=network.depth or architecture.default_depth(data.crop_size),
         norm=network.norm,
         upsample=network.upsample,
         dropout=network.dropout,
@@ -121,15 +107,10 @@ def _check_sizes(settings: TrainSettings, spec: GeneratorSpec) -> None:
                 hint=f"use {near}, or a smaller depth",
                 setting=name,
             )
-    is_unet = spec.architecture in ("unet", "tutorial")
-    if settings.network.depth is None and is_unet and data.crop_size >= 64 and divisor < 32:
+    least = find_architecture(spec.architecture).least_divisor
+    if settings.network.depth is None and divisor < least <= data.crop_size // 2:
         raise SettingsError(
             f"crop_size {data.crop_size} can be halved only {spec.depth} times, too few for a U-Net",
-            hint=f"use {round(data.crop_size / 32) * 32}, or set depth",
+            hint=f"use {round(data.crop_size / least) * least}, or set depth",
             setting="crop_size",
         )
-
-
-def _halvings(size: int) -> int:
-    """Return how often `size` can be halved (256 → 8): the U-Net's bottleneck is then as small as can be."""
-    return max(2, (size & -size).bit_length() - 1)

@@ -1,17 +1,39 @@
-"""Owns the machine: device, precision, seeds."""
+"""Owns the machine: device, precision, threads, seeds.
+
+PyTorch is imported by the functions that need it: importing this costs nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
+import platform
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from sat2map.errors import OutOfMemoryError, SettingsError
-from sat2map.settings import Device, Precision, TrainPrecision
+from sat2map.runtime.cpu import asked_threads, processor
+
+if TYPE_CHECKING:
+    import torch
+
+    from sat2map.settings import Device, Precision, TrainPrecision
+
+_set_threads = 0  # what `set_torch_threads` set last
+
+
+def may_have_gpu() -> bool:
+    """Say whether PyTorch is worth importing to look for a GPU: True wherever a driver is installed."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def pick_device(device: Device) -> torch.device:
@@ -20,18 +42,25 @@ def pick_device(device: Device) -> torch.device:
     Raises:
         SettingsError: The device is not on this machine.
     """
+    import torch
+
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         return torch.device(next(name for name, is_there in there.items() if is_there))
     if not there[device]:
+        names = {"cuda": "CUDA GPU", "mps": "Apple GPU"}
         raise SettingsError(
-            f"this machine has no {device} that PyTorch can use: leave --device at auto, or use cpu"
+            f"PyTorch sees no {names[device]} here",
+            hint="leave the device at auto, or use cpu",
+            setting="device",
         )
     return torch.device(device)
 
 
 def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
     """Return the networks' arithmetic: for `auto` bf16 where the hardware multiplies it, else fp32."""
+    import torch
+
     if precision == "bf16":
         return torch.bfloat16
     if (
@@ -40,13 +69,15 @@ def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
         and torch.cuda.is_bf16_supported(including_emulation=False)
     ):
         return torch.bfloat16
-    if precision == "auto" and device.type == "cpu" and _cpu_multiplies_bf16():
+    if precision == "auto" and device.type == "cpu" and _multiplies_bf16():
         return torch.bfloat16
     return torch.float32
 
 
 def pick_training_precision(precision: TrainPrecision, device: torch.device) -> torch.dtype:
     """Return the arithmetic of training: as in inference, and for `auto` fp16 on GPUs without bf16."""
+    import torch
+
     if precision == "fp16":
         return torch.float16
     dtype = pick_precision(precision, device)
@@ -54,14 +85,37 @@ def pick_training_precision(precision: TrainPrecision, device: torch.device) -> 
     return torch.float16 if precision == "auto" and dtype == torch.float32 and has_fp16 else dtype
 
 
-def _cpu_multiplies_bf16() -> bool:
-    # AVX-512 alone would emulate it, slower than fp32. torch.cpu.get_capabilities() is not in torch 2.6.
+def _multiplies_bf16() -> bool:
+    import torch
+
+    if processor().features:
+        return processor().multiplies_bf16
+    # Systems without /proc/cpuinfo. torch.cpu.get_capabilities() is not in torch 2.6.
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
+def set_torch_threads(threads: int) -> None:
+    """Set PyTorch's threads, in a way that `may_set_torch_threads` recognises later."""
+    global _set_threads
+    import torch
+
+    torch.set_num_threads(threads)
+    _set_threads = threads
+
+
+def may_set_torch_threads() -> bool:
+    """Whether the number of PyTorch's threads is free to choose: the user has set none, in any way."""
+    import torch
+
+    threads = torch.get_num_threads()
+    return not asked_threads() and (threads == _set_threads or threads >= processor().threads)
+
+
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
     """Run convolutions in `dtype`; losses and weights stay fp32, so no gradient scaler is needed for bf16."""
+    import torch
+
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
@@ -77,6 +131,8 @@ def explain_out_of_memory(hint: str) -> Iterator[None]:
     Raises:
         OutOfMemoryError: The device, or the machine, ran out of memory.
     """
+    import torch
+
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError):
@@ -99,4 +155,6 @@ def step_seed(seed: int, *which: int | str) -> int:
 
 def generator_for(seed: int, *which: int | str) -> torch.Generator:
     """Return a CPU generator seeded by `step_seed`."""
+    import torch
+
     return torch.Generator().manual_seed(step_seed(seed, *which))
