@@ -64,6 +64,7 @@ def train(
     if not is_main_process_here():  # one of several processes prints
         return
     if not result.finished:
+        print(f"to continue: sat2map train --resume {result.run}", file=sys.stderr)
         sys.exit(130)
     say(f"best model:  {result.best}\nreport:      {result.run / 'report.html'}")
     say(f"next:        sat2map evaluate --model {result.best} --data {used.data.path}")
