@@ -103,7 +103,7 @@ def _open(path: Path, build: Callable[[], _Network], wanted: Published) -> _Netw
     if not path.is_file():
         raise ModelFileError(f"there is no file {path}; {expected}")
     try:
-        weights = read_state_dicts(path)[0]
+        _, weights = read_state_dicts(path)[0]
     except ModelFileError as error:
         raise ModelFileError(f"{error}; {expected}") from None
     with torch.device("meta"):  # only names and shapes: the file has the rest
