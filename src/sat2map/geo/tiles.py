@@ -150,6 +150,7 @@ def _cut(
             nonlocal done, count
             if not coverage.touches(zoom, x, y):
                 return None
+            tile: Tile | None
             if zoom == zooms[1]:
                 tile = _overlaid([reader.read(x, y) for reader in readers if x in reader.columns])
             else:
