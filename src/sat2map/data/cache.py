@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sat2map.data.pairs import Pair, read_masked_pair, read_pair_size
 from sat2map.errors import DataError, ImageError
-from sat2map.files import atomic_path
+from sat2map.files import atomic_path, cache_folder
 from sat2map.images.palette import Palette
 from sat2map.images.palette.labels import IGNORED, Labeller
 from sat2map.images.pixels import resize
@@ -116,14 +116,6 @@ class PairFormat:
         bands = self.source_bands, self.target_bands
         assert pixels.shape[3] == sum(bands) + has_labels
         return PairCache(pixels, names, groups, bands[0], fingerprint, bands[1], has_labels)
-
-
-def cache_folder() -> Path:
-    """Return where caches lie: $SAT2MAP_CACHE, or sat2map in the user's cache folder."""
-    chosen = os.environ.get("SAT2MAP_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sat2map"
 
 
 def open_cache(
