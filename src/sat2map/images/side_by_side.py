@@ -15,8 +15,8 @@ MIN_HEIGHT: Final = 64  # px; smaller halves show too little to tell
 NEAR: Final = 5.0  # CIELAB units within which a pixel has a colour of the palette, JPEG noise included
 SAMPLES: Final = 300  # rows and columns that are looked at
 
-# Shares of pixels in colours of the palette. In the maps data set, photos have at most 0.04, maps at least 0.66.
-# White does not count alone: snow, clouds and empty margins have it too.
+# Shares of pixels in colours of the palette. In the maps data set, photos have 0.04 at most, maps 0.66
+# at least. White does not count alone: snow, clouds and empty margins have it too.
 MAX_PHOTO_SHARE: Final = 0.2
 MIN_MAP_SHARE: Final = 0.6
 MIN_COLOURED_SHARE: Final = 0.3
