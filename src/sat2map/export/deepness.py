@@ -25,7 +25,8 @@ def export_deepness(model: Path, output: Path, *, overwrite: bool = False) -> No
     """Write a model as an ONNX segmentation with the metadata that Deepness reads.
 
     The plugin gives float32 (1, source_bands, 512, 512) in [0, 1] and takes (1, classes, 512, 512) that add
-    up to 1: the probabilities of a class head or of a palette network, else a soft choice of the nearest colour.
+    up to 1: the probabilities of a class head or a palette network, else a soft choice of the nearest
+    colour.
     See https://qgis-plugin-deepness.readthedocs.io, "Model classes and requirements".
 
     Args:
