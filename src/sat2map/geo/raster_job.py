@@ -27,7 +27,8 @@ class RasterOptions:
         bands: Bands to read, from 1; None: red, green, blue, or the first ones.
         scale: Lowest and highest value, once or for each band; None: 8 bits as they are, or measured.
         window: Column, row, width and height of the part to translate.
-        bounds: The same as left, bottom, right, top in the raster's CRS.
+        bounds: The same as left, bottom, right, top.
+        bbox_crs: The CRS of `bounds`; None: the raster's.
         resolution: `auto` works at the model's ground sample distance where it and the raster's are known,
             `source` at the raster's; or metres a pixel. The map always has the raster's grid.
         crs: The raster's CRS, where the file names none or a wrong one.
@@ -42,6 +43,7 @@ class RasterOptions:
     scale: tuple[float, ...] | None = None
     window: tuple[int, int, int, int] | None = None
     bounds: tuple[float, float, float, float] | None = None
+    bbox_crs: str | None = None
     resolution: float | Literal["auto", "source"] = "auto"
     crs: str | None = None
     gsd: float | None = None
@@ -62,7 +64,7 @@ def resolve_area(raster: Raster, options: RasterOptions) -> Area:
     if options.window is not None:
         return window_area(options.window, raster.grid, raster.name)
     if options.bounds is not None:
-        return raster.grid.area_of(options.bounds, raster.name)
+        return raster.grid.area_of(options.bounds, raster.name, options.bbox_crs)
     return raster.grid.whole
 
 
