@@ -19,7 +19,7 @@ PALETTE = Palette.load("maps")
 
 def photo_and_map(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     town = draw_town(seed, size=128)
-    return town.photo, town.map
+    return town.source, town.target
 
 
 def test_a_drawn_pair_is_found_and_its_swap_and_two_photos_are_not() -> None:

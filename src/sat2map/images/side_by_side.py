@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sat2map.images.palette import Palette
 from sat2map.images.palette.lab import srgb_to_lab
+from sat2map.images.read import Picture
 
 MIN_HEIGHT: Final = 64  # px; smaller halves show too little to tell
 NEAR: Final = 5.0  # CIELAB units within which a pixel has a colour of the palette, JPEG noise included
@@ -49,6 +50,20 @@ def looks_like_a_training_pair(pixels: NDArray[np.uint8], palette: Palette) -> b
         and float(_palette_shares(photo, colours).sum()) <= MAX_PHOTO_SHARE
         and flatness(pixels[:, height:]) >= MIN_FLATNESS
     )
+
+
+def photo_of_pair(picture: Picture, palette: Palette, name: object) -> Picture:
+    """Return the left half of an image that looks like a training pair, with a note; any other as it is."""
+    pixels, alpha, notes = picture
+    if not looks_like_a_training_pair(pixels, palette):
+        return picture
+    half = pixels.shape[1] // 2
+    note = (
+        f"{name} looks like a training pair (a photo with its map beside it): only its left half, the photo, "
+        "is used; the setting 'whole' takes all of it"
+    )
+    left = None if alpha is None else np.ascontiguousarray(alpha[:, :half])
+    return Picture(np.ascontiguousarray(pixels[:, :half]), left, (*notes, note))
 
 
 def flatness(pixels: NDArray[np.uint8]) -> float:
