@@ -1,4 +1,4 @@
-"""What all tests share: one thread, a cache folder of their own, markers, and data that some machines have."""
+"""What all tests share: one thread, a cache folder, markers, and data that some machines have."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY_FILES = re.compile(
-    r"\]\((?:\.\./)*(Makefile|LICENSE|CITATION\.cff|pyproject\.toml|(?:src|benchmarks|notebooks|tools|\.ci)/[^)]*)\)"
+    r"\[([^\]]+)\]\((?:\.\./)*(?:Makefile|LICENSE|CITATION\.cff|pyproject\.toml|(?:src|benchmarks|notebooks|tools|\.ci)/[^)]*)\)"
 )
 PAGES_OF = {
     "README.md": "index.md",
@@ -71,7 +71,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Point links of the repository to the pages of the site, and take out the formulas."""
     for name, target in PAGES_OF.items():
         markdown = markdown.replace(f"]({name})", f"]({target})")
-    markdown = REPOSITORY_FILES.sub("]", markdown)
+    markdown = REPOSITORY_FILES.sub(r"\1", markdown)
     found = FORMULAS[page.file.src_uri] = []
 
     def take(match: re.Match[str]) -> str:
@@ -97,13 +97,16 @@ def _nav(pages: list[str]) -> list[Any]:
     left = set(pages)
     nav: list[Any] = []
     for title, names in SECTIONS.items():
-        found = [
+        found: list[Any] = [
             page
             for name in names
             for page in sorted(left, key=_readme_first)
             if page == name or page.startswith(f"{name}/")
         ]
         left -= set(found)
+        decisions = [page for page in found if page.startswith("decisions/")]
+        if decisions:
+            found = [*(page for page in found if page not in decisions), {"Decisions": decisions}]
         if found:
             nav.append({title: found[0] if len(names) == 1 else found})
     return [*nav, *sorted(left)]

@@ -1,4 +1,4 @@
-"""Owns finding the pairs of a data set, splitting them, and reading one."""
+"""Pairs of a data set: finding, splitting and reading them."""
 
 from __future__ import annotations
 
