@@ -1,11 +1,10 @@
-"""Owns web-mercator tiles of a raster: MBTiles, PMTiles, or a folder of PNG files."""
+"""Web-mercator tiles of a raster: MBTiles, PMTiles, or a folder of PNG files."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
-import math
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -21,20 +20,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from pmtiles.convert import mbtiles_to_pmtiles
 from rasterio.enums import ColorInterp, Resampling
-from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from sat2map.errors import ImageError, OutputError, SettingsError
-from sat2map.files import atomic_path, atomic_write_text
+from sat2map.files import atomic_path, atomic_write_text, refuse_existing
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
+from sat2map.geo.georeference import read_grid, reject_container
+from sat2map.geo.grid import GeoGrid
 from sat2map.geo.samples import find_bands, find_mask, plain_samples, warped, without_alpha
+from sat2map.geo.web_mercator import HIGHEST_ZOOM, SIDE, Coverage, Part, find_coverage
+from sat2map.images.masks import PixelMask
 
-SIDE = 256  # px
-HIGHEST = 24
+MAX_TILES = 50_000_000  # of a zoom level; more are a mistake
 _MARKER = "tiles.json"  # TileJSON; tells a folder of ours
 _TMS = morecantile.tms.get("WebMercatorQuad")
 
-Bounds = tuple[float, float, float, float]
+Tile = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Put = Callable[[int, int, int, bytes], None]
 
 
@@ -51,6 +52,7 @@ def write_tiles(
     output: Path,
     *,
     zooms: tuple[int, int] | None = None,
+    crs: str | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> TilesResult:
@@ -60,6 +62,7 @@ def write_tiles(
         raster: An 8-bit raster with a CRS.
         output: .mbtiles, .pmtiles, or a folder, which gets {z}/{x}/{y}.png and a tiles.json.
         zooms: Lowest and highest zoom level; None: from one tile to the raster's own resolution.
+        crs: The raster's CRS, where the file names none or a wrong one.
         overwrite: Whether what is there may be replaced.
         progress: Called with tiles done and tiles in all.
 
@@ -69,20 +72,19 @@ def write_tiles(
         OutputError: The output exists, or cannot be written.
     """
     kind = output.suffix.lower()
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists: give --output another name, or add --overwrite")
+    refuse_existing(output, overwrite=overwrite)
     if kind not in (".mbtiles", ".pmtiles") and output.is_dir() and not (output / _MARKER).is_file():
-        raise OutputError(f"{output} is a folder that sat2map did not write: give --output another name")
+        raise OutputError(
+            f"{output} is a folder that sat2map did not write", hint="choose another name", setting="output"
+        )
     with gdal_env(), _open(raster) as dataset:
-        bounds: Bounds = transform_bounds(dataset.crs, "EPSG:4326", *dataset.bounds, densify_pts=21)
-        zooms = zooms or _fitting_zooms(dataset, bounds)
-        if not 0 <= zooms[0] <= zooms[1] <= HIGHEST:
-            raise SettingsError(
-                f"--zooms {zooms[0]}-{zooms[1]}: levels go from 0 to {HIGHEST}, the lowest first"
-            )
-        about = _about(raster, bounds, zooms)
+        grid = read_grid(dataset, str(raster), [], crs=crs)
+        coverage = find_coverage(grid, str(raster))
+        zooms = zooms or coverage.zooms()
+        _check_zooms(zooms, coverage)
+        about = _about(raster, coverage, zooms)
         with _sink(output, kind, about) as put:
-            count = _cut(dataset, raster.name, bounds, zooms, put, progress)
+            count = _cut(dataset, raster.name, grid, coverage, zooms, put, progress)
             if not count:
                 raise ImageError(f"{raster} has no valid pixel: there is nothing to cut")
     return TilesResult(count, zooms)
@@ -94,8 +96,7 @@ def _open(raster: Path) -> Iterator[rasterio.DatasetReader]:
         raise ImageError(f"{raster} does not exist")
     try:
         with rasterio.open(raster) as dataset:
-            if dataset.crs is None:
-                raise ImageError(f"{raster} has no CRS, so it has no place on a web map")
+            reject_container(dataset, str(raster))
             if dataset.dtypes[0] != "uint8":
                 raise ImageError(f"{raster} has bands of {dataset.dtypes[0]}: tiles show 8 bits")
             yield dataset
@@ -103,63 +104,142 @@ def _open(raster: Path) -> Iterator[rasterio.DatasetReader]:
         raise ImageError(f"{raster} cannot be read ({reason(error)})") from None
 
 
-def _fitting_zooms(dataset: rasterio.DatasetReader, bounds: Bounds) -> tuple[int, int]:
-    left, bottom, right, top = transform_bounds(dataset.crs, "EPSG:3857", *dataset.bounds, densify_pts=21)
-    pixel = math.hypot(right - left, top - bottom) / math.hypot(dataset.width, dataset.height)
-    highest = min(int(_TMS.zoom_for_res(pixel, zoom_level_strategy="auto")), HIGHEST)
-    lowest = highest
-    while lowest > 0 and len(list(_TMS.tiles(*bounds, [lowest]))) > 1:
-        lowest -= 1
-    return lowest, highest
+def _check_zooms(zooms: tuple[int, int], coverage: Coverage) -> None:
+    if not 0 <= zooms[0] <= zooms[1] <= HIGHEST_ZOOM:
+        raise SettingsError(
+            f"zoom levels {zooms[0]} to {zooms[1]}",
+            hint=f"they go from 0 to {HIGHEST_ZOOM}, the lowest first",
+            setting="zooms",
+        )
+    count = coverage.count(zooms[1])
+    if count > MAX_TILES:
+        raise SettingsError(
+            f"zoom level {zooms[1]} has {count:,} tiles there", hint="choose a lower one", setting="zooms"
+        )
 
 
 def _cut(
     dataset: rasterio.DatasetReader,
     name: str,
-    bounds: Bounds,
+    grid: GeoGrid,
+    coverage: Coverage,
     zooms: tuple[int, int],
     put: Put,
     progress: Callable[[int, int], None],
 ) -> int:
-    levels = {zoom: _range(bounds, zoom) for zoom in range(zooms[0], zooms[1] + 1)}
-    total = sum((right - left) * (bottom - top) for left, top, right, bottom in levels.values())
-    blend = dataset.colorinterp[0] != ColorInterp.palette
+    """Cut the tiles of the highest zoom level, and reduce them four by four into those above.
+
+    Tiles are visited depth first, so only a few are in memory, and each pixel is resampled once. However
+    small a raster is, some pixel of each level shows it.
+    """
+    total = sum(coverage.count(zoom) for zoom in range(zooms[0], zooms[1] + 1))
     done = count = 0
-    for zoom, (left, top, right, bottom) in levels.items():
-        corner = _TMS.xy_bounds(morecantile.Tile(left, top, zoom))
-        pixel = (corner.right - corner.left) / SIDE
-        with contextlib.ExitStack() as stack:
-            plain = stack.enter_context(plain_samples(dataset))
-            bands = find_bands(plain, None, 3, name, [])
-            mask_there = find_mask(plain, bands, name, [])
-            vrt, mask_here = warped(
-                stack.enter_context(without_alpha(plain, mask_there)),
-                mask_there,
-                crs="EPSG:3857",
-                transform=Affine(pixel, 0, corner.left, 0, -pixel, corner.top),
-                width=(right - left) * SIDE,
-                height=(bottom - top) * SIDE,
-                resampling=Resampling.bilinear if blend else Resampling.nearest,
-            )
-            stack.enter_context(vrt)
-            for y in range(top, bottom):
-                for x in range(left, right):
-                    window = Window((x - left) * SIDE, (y - top) * SIDE, SIDE, SIDE)
-                    progress(done, total)
-                    done += 1
-                    values = vrt.read(bands, window=window)
-                    mask = mask_here.read(vrt, values, window=window)
-                    if mask.any():
-                        put(zoom, x, y, _png(values, mask))
-                        count += 1
+    with contextlib.ExitStack() as stack:
+        plain = stack.enter_context(plain_samples(dataset))
+        bands = find_bands(plain, None, 3, name, [])
+        mask = find_mask(plain, bands, name, [])
+        plain = stack.enter_context(without_alpha(plain, mask))
+        blend = dataset.colorinterp[0] != ColorInterp.palette
+        resampling = Resampling.bilinear if blend else Resampling.nearest
+        readers = [
+            _TileReader(stack, plain, bands, mask, grid, part, zooms[1], resampling)
+            for part in coverage.parts
+        ]
+
+        def make(zoom: int, x: int, y: int) -> Tile | None:
+            nonlocal done, count
+            if not coverage.touches(zoom, x, y):
+                return None
+            tile: Tile | None
+            if zoom == zooms[1]:
+                tile = _overlaid([reader.read(x, y) for reader in readers if x in reader.columns])
+            else:
+                tile = _reduced(
+                    [[make(zoom + 1, 2 * x + i, 2 * y + j) for i in (0, 1)] for j in (0, 1)], blend=blend
+                )
+            progress(done, total)
+            done += 1
+            if tile is None or not tile[1].any():
+                return None
+            put(zoom, x, y, _png(*tile))
+            count += 1
+            return tile
+
+        for y in coverage.parts[0].rows(zooms[0]):
+            for x in sorted({x for part in coverage.parts for x in part.columns(zooms[0])}):
+                make(zooms[0], x, y)
     progress(total, total)
     return count
 
 
-def _range(bounds: Bounds, zoom: int) -> tuple[int, int, int, int]:
-    """Return the first column and row of tiles at a level, and those behind the last."""
-    first, last = _TMS.tile(bounds[0], bounds[3], zoom), _TMS.tile(bounds[2], bounds[1], zoom)
-    return first.x, first.y, last.x + 1, last.y + 1
+def _reduced(children: list[list[Tile | None]], *, blend: bool) -> Tile | None:
+    """Return one tile of four: of each two by two pixels, the mean or the first of those that are valid."""
+    known = [tile for row in children for tile in row if tile is not None]
+    if not known:
+        return None
+    values = np.zeros((len(known[0][0]), 2 * SIDE, 2 * SIDE), np.uint8)
+    mask = np.zeros((2 * SIDE, 2 * SIDE), np.uint8)
+    for j, row in enumerate(children):
+        for i, tile in enumerate(row):
+            if tile is not None:
+                rows, columns = slice(j * SIDE, (j + 1) * SIDE), slice(i * SIDE, (i + 1) * SIDE)
+                values[:, rows, columns], mask[rows, columns] = tile
+    fours = values.reshape(-1, SIDE, 2, SIDE, 2).transpose(0, 1, 3, 2, 4).reshape(-1, SIDE, SIDE, 4)
+    masks = mask.reshape(SIDE, 2, SIDE, 2).transpose(0, 2, 1, 3).reshape(SIDE, SIDE, 4)
+    valid = masks > 0
+    if blend:
+        sums = (fours.astype(np.uint16) * valid).sum(axis=-1, dtype=np.uint16)
+        counts = np.maximum(valid.sum(axis=-1, dtype=np.uint16), 1)
+        reduced = ((sums + counts // 2) // counts).astype(np.uint8)
+    else:
+        first = valid.argmax(axis=-1)[None, ..., None]
+        reduced = np.take_along_axis(fours, first, axis=-1)[..., 0]
+    return reduced, masks.max(axis=-1)
+
+
+class _TileReader:
+    """Reads the tiles of one zoom level from one part of a raster."""
+
+    def __init__(
+        self,
+        stack: contextlib.ExitStack,
+        dataset: rasterio.DatasetReader,
+        bands: tuple[int, ...],
+        mask: PixelMask,
+        grid: GeoGrid,
+        part: Part,
+        zoom: int,
+        resampling: Resampling,
+    ) -> None:
+        self.columns, self._rows, self._bands = part.columns(zoom), part.rows(zoom), bands
+        corner = _TMS.xy_bounds(morecantile.Tile(self.columns.start, self._rows.start, zoom))
+        pixel = (corner.right - corner.left) / SIDE
+        vrt, self._mask = warped(
+            dataset,
+            mask,
+            src_crs=grid.crs,
+            src_transform=Affine.translation(part.shift, 0) @ grid.transform,
+            crs="EPSG:3857",
+            transform=Affine(pixel, 0, corner.left, 0, -pixel, corner.top),
+            width=len(self.columns) * SIDE,
+            height=len(self._rows) * SIDE,
+            resampling=resampling,
+        )
+        self._vrt = stack.enter_context(vrt)
+
+    def read(self, x: int, y: int) -> Tile:
+        """Return a tile's pixels, uint8 (bands, 256, 256), and mask, uint8 (256, 256)."""
+        window = Window((x - self.columns.start) * SIDE, (y - self._rows.start) * SIDE, SIDE, SIDE)
+        values = self._vrt.read(self._bands, window=window)
+        return values, self._mask.read(self._vrt, values, window=window)
+
+
+def _overlaid(tiles: list[Tile]) -> Tile:
+    """Return one tile of those of the two sides of 180 degrees."""
+    values, mask = tiles[0]
+    for others, valid in tiles[1:]:
+        values, mask = np.where(mask > 0, values, others), np.maximum(mask, valid)
+    return values, mask
 
 
 def _png(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> bytes:
@@ -170,12 +250,11 @@ def _png(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> bytes:
     return content.getvalue()
 
 
-def _about(raster: Path, bounds: Bounds, zooms: tuple[int, int]) -> dict[str, Any]:
-    centre = [(bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2, zooms[0]]
+def _about(raster: Path, coverage: Coverage, zooms: tuple[int, int]) -> dict[str, Any]:
     return {
         "name": raster.stem,
-        "bounds": list(bounds),
-        "center": centre,
+        "bounds": list(coverage.bounds),
+        "center": [*coverage.centre, zooms[0]],
         "minzoom": zooms[0],
         "maxzoom": zooms[1],
     }

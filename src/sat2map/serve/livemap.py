@@ -155,7 +155,7 @@ class LiveMaps:
 
     async def _map(self, layer: Layer, area: Area) -> Rgba:
         """Return any rectangle of the map at the layer's zoom, blended from the network's tiles."""
-        grid = layer.model.patient.grid
+        grid = layer.model.background_translator.grid
         ground = layer.raster.pixels(layer.zoom)
         rows = range((area.top - grid.tile) // grid.stride + 1, (area.bottom - 1) // grid.stride + 1)
         columns = range((area.left - grid.tile) // grid.stride + 1, (area.right - 1) // grid.stride + 1)
