@@ -117,7 +117,7 @@ class Models(Mapping[str, ServedModel]):
             SettingsError: The device is not there.
             MissingExtraError: Nothing that could run them is installed.
         """
-        options = EngineOptions(engine=engine, device=device, pictures=True)
+        options = EngineOptions(engine=engine, device=device, image_only=True)
         streams = min(limits.batch, default_threads())
         gate = Gate(streams)
         served = {}

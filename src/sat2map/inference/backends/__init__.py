@@ -18,7 +18,7 @@ from sat2map.models.hub import find_model
 from sat2map.models.model_file import ModelHeader, is_exported, read_header
 from sat2map.settings import Device
 
-__all__ = ["Engine", "EngineName", "EngineOptions", "PictureEngine", "open_engine", "require"]
+__all__ = ["Engine", "EngineName", "EngineOptions", "Uint8Backend", "open_engine", "require"]
 
 
 class Engine(Protocol):
@@ -49,10 +49,10 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class PictureEngine(Engine, Protocol):
+class Uint8Backend(Engine, Protocol):
     """An engine that takes pictures as they are, and need not be given them as floating-point numbers."""
 
-    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Translate a batch.
 
         Args:
