@@ -1,4 +1,4 @@
-"""Owns Cloud-Optimized GeoTIFFs: finished rows become one mosaic, and that becomes the file."""
+"""Cloud-Optimized GeoTIFFs: finished blocks become one mosaic, and that becomes the file."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sat2map.geo.gdal import FAILURES, write_error
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import Layer
 from sat2map.geo.resume import ResumeStore
+from sat2map.inference.tiling import Area
 
 BLOCK = 512  # px
 
@@ -22,7 +23,7 @@ def write_cog(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
     """Write a layer as a Cloud-Optimized GeoTIFF with overviews, into the parts' folder.
 
     Args:
-        parts: Where its finished rows are.
+        parts: Where its finished blocks are.
         layer: Which.
         grid: Its pixels on the ground.
 
@@ -54,16 +55,14 @@ def write_cog(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
     return finished
 
 
-def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid, name: str | None = None) -> Path:
-    """Write a VRT, GDAL's own list of files that make up one raster, of a layer's rows.
+def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
+    """Write a VRT, GDAL's own list of files that make up one raster, of a layer's blocks.
 
     Args:
         parts: Where they are.
         layer: Which.
         grid: The pixels of all of it on the ground.
-        name: What its rows are called, where not by the layer's name.
     """
-    name = name or layer.name
     root = Xml.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
     if grid.crs is not None:
         _add(root, "SRS", grid.crs.to_wkt(version="WKT2_2019"))
@@ -77,7 +76,7 @@ def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid, name: str | No
         meanings = ["Palette"]
     if layer.mask_kind == "alpha":
         meanings = [*meanings, "Alpha"]
-    rows = parts.rows(name)
+    blocks = parts.blocks(layer.name)
     for number, meaning in enumerate(meanings, 1):
         band = Xml.SubElement(root, "VRTRasterBand", dataType="Byte", band=str(number))
         if layer.nodata is not None:
@@ -88,11 +87,11 @@ def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid, name: str | No
             for map_class in layer.palette.classes:
                 levels = (*map_class.colours[0], 255)
                 Xml.SubElement(table, "Entry", {f"c{i}": str(v) for i, v in enumerate(levels, 1)})
-        _add_sources(band, number, rows, grid.width)
+        _add_sources(band, number, blocks)
     if layer.mask_kind == "mask":
         band = Xml.SubElement(Xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")
-        _add_sources(band, len(meanings) + 1, rows, grid.width)
-    path = parts.folder / f"{name}.vrt"
+        _add_sources(band, len(meanings) + 1, blocks)
+    path = parts.folder / f"{layer.name}.vrt"
     Xml.ElementTree(root).write(path)
     return path
 
@@ -148,11 +147,14 @@ def _add(parent: Xml.Element, tag: str, text: str) -> None:
     Xml.SubElement(parent, tag).text = text
 
 
-def _add_sources(band: Xml.Element, number: int, rows: list[tuple[int, int, Path]], width: int) -> None:
-    for top, bottom, path in rows:
+def _add_sources(band: Xml.Element, number: int, blocks: list[tuple[Area, Path]]) -> None:
+    for area, path in blocks:
         source = Xml.SubElement(band, "SimpleSource")
         Xml.SubElement(source, "SourceFilename", relativeToVRT="1").text = path.name
         _add(source, "SourceBand", str(number))
-        size = {"xOff": "0", "xSize": str(width), "ySize": str(bottom - top)}
-        Xml.SubElement(source, "SrcRect", {**size, "yOff": "0"})
-        Xml.SubElement(source, "DstRect", {**size, "yOff": str(top)})
+        size = {"xSize": str(area.width), "ySize": str(area.height)}
+        # With this, GDAL opens a block's file when it is read, and not all of them at once.
+        properties = {"RasterXSize": str(area.width), "RasterYSize": str(area.height), "DataType": "Byte"}
+        Xml.SubElement(source, "SourceProperties", properties)
+        Xml.SubElement(source, "SrcRect", {**size, "xOff": "0", "yOff": "0"})
+        Xml.SubElement(source, "DstRect", {**size, "xOff": str(area.left), "yOff": str(area.top)})

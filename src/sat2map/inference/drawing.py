@@ -6,7 +6,6 @@ classes and confidence of a pixel come from the same numbers, and edges are as c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -217,30 +216,28 @@ def recolour(palette: Palette | None, colors: Palette) -> Palette:
     return Palette(name=colors.name, classes=tuple(classes))
 
 
-def draw_blocks(
-    blocks: Iterable[Block], drawer: Drawer, resampling: Resampling, wanted: Area, products: Products
-) -> Iterator[tuple[Area, Drawn | None]]:
-    """Draw blocks of outputs on the output's grid, as soon as each has come.
+def draw_block(block: Block, drawer: Drawer, resampling: Resampling, area: Area, products: Products) -> Drawn:
+    """Draw what a block of outputs has made possible on the output's grid.
 
     Args:
-        blocks: From `blended_blocks`, with the margin that `resampling` asks for.
+        block: From `blended_blocks`, with the margin that `resampling` asks for.
         drawer: How.
-        resampling: The way from the blocks' grid to the output's.
-        wanted: The area of the output's grid to draw; the blocks cover what it needs.
+        resampling: The way from the block's grid to the output's.
+        area: The outputs, from `resampling.finished_by`.
         products: What to draw.
-
-    Yields:
-        Rectangles that together cover `wanted`, without overlap, and what is drawn there; None for one with
-        nothing in it.
     """
-    for block in blocks:
-        area = resampling.finished_by(block.area, wanted)
-        if not area.height or not area.width:
-            continue
-        if block.values is None:
-            yield area, None
-            continue
-        step = max(1, PIECE // area.width)
-        for top in range(area.top, area.bottom, step):
-            piece = Area(top, area.left, min(top + step, area.bottom), area.right)
-            yield piece, drawer.draw(resampling.apply(block, piece), products)
+    size = (area.height, area.width)
+    image = np.empty((drawer.bands, *size), np.uint8)
+    classes = np.empty(size, np.uint8) if products.classes else None
+    confidence = np.empty(size, np.uint8) if products.confidence else None
+    step = max(1, PIECE // area.width)
+    for top in range(0, area.height, step):
+        bottom = min(top + step, area.height)
+        outputs = resampling.apply(block, Area(area.top + top, area.left, area.top + bottom, area.right))
+        drawn = drawer.draw(outputs, products)
+        image[:, top:bottom] = drawn.image
+        if classes is not None and drawn.classes is not None:
+            classes[top:bottom] = drawn.classes
+        if confidence is not None and drawn.confidence is not None:
+            confidence[top:bottom] = drawn.confidence
+    return Drawn(image, classes, confidence)

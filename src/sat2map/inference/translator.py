@@ -15,7 +15,7 @@ from sat2map.images.pixels import from_unit, read_image, resize, to_unit, with_b
 from sat2map.inference.backends import Engine, EngineOptions, Uint8Backend, open_engine
 from sat2map.inference.backends.options import DEFAULTS
 from sat2map.inference.confidence import with_confidence
-from sat2map.inference.drawing import IMAGE_ONLY, Drawer, Drawn, Products, draw_blocks
+from sat2map.inference.drawing import IMAGE_ONLY, Drawer, Drawn, Products, draw_block
 from sat2map.inference.resample import Resampling
 from sat2map.inference.scale import MIN_SIDE, size_at_model_scale
 from sat2map.inference.tiling import Area, Block, Grid, Run, Span, blended_blocks, pad_to
@@ -287,8 +287,11 @@ class Translator:
         image = np.empty((*size, self.drawer.bands), np.uint8)  # as image files have it: no copy afterwards
         classes = np.empty(size, np.uint8) if products.classes else None
         confidence = np.empty(size, np.uint8) if products.confidence else None
-        for area, drawn in draw_blocks(blocks, self.drawer, resampling, wanted, products):
-            assert drawn is not None
+        for block in blocks:
+            area = resampling.finished_by(block.area, wanted)
+            if not area.height or not area.width:
+                continue
+            drawn = draw_block(block, self.drawer, resampling, area, products)
             here = (slice(area.top, area.bottom), slice(area.left, area.right))
             for band, values in enumerate(drawn.image):
                 image[(*here, band)] = values
