@@ -164,14 +164,14 @@ def _pictures(
     header: ModelHeader, pairs: Path | None
 ) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
     if pairs is None:
-        return [draw_town(8_000_000 + i, size=header.image_size).source for i in range(8)], []
+        return [draw_town(8_000_000 + i, size=header.typical_size).source for i in range(8)], []
     from sat2map.data.pairs import find_pairs, read_pair
     from sat2map.images.pixels import resize
 
     found = find_pairs(pairs)["val"]
     chosen = [found[int(i)] for i in np.linspace(0, len(found) - 1, min(SCORED, len(found)))]
     both = [read_pair(pair, header.direction) for pair in chosen]
-    side = header.image_size
+    side = header.typical_size
     return [resize(source, side, side) for source, _ in both], [
         resize(target, side, side) for _, target in both
     ]

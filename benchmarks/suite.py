@@ -21,7 +21,7 @@ from sat2map.models.architectures.blocks import init_weights
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.bundled import bundled_model
 from sat2map.models.model_file import ModelHeader, save_model
-from sat2map.settings import GeneratorSpec
+from sat2map.models.architectures.spec import GeneratorSpec
 
 GROUPS = ("inference", "training", "folder", "start", "memory")
 BASELINE = Path(__file__).with_name("baseline.py")

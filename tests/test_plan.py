@@ -14,9 +14,9 @@ from sat2map.inference.backends.torch import TorchEngine
 from sat2map.inference.speeds import Speeds, measure, pick_machine
 from sat2map.inference.tiling import Grid
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader
 from sat2map.plan import JobPlan, describe_plan, plan_job
-from sat2map.settings import GeneratorSpec
 
 GRID = Grid(512, 384)
 # In pixels a second; half a byte a pixel of source.
@@ -93,7 +93,7 @@ def test_the_words_name_bottleneck_time_and_storage() -> None:
 @pytest.mark.parametrize("bands", [(3, 3), (1, 1)])
 def test_this_machine_is_measured(bands: tuple[int, int]) -> None:
     spec = GeneratorSpec(width=4, depth=3, source_bands=bands[0], target_bands=bands[1])
-    header = ModelHeader(generator=spec, whole_limit=64)
+    header = ModelHeader(generator=spec, max_untiled_size=64)
     translator = Translator(TorchEngine(build_generator(spec).eval(), header, torch.device("cpu")))
     speeds = measure(translator, seconds=0.01)
     assert min(speeds.decode, speeds.inference, speeds.write) > 1000

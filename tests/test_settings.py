@@ -39,8 +39,7 @@ def test_the_paper_preset_has_the_papers_values() -> None:
     assert (s.adversarial, s.adversarial_weight, s.l1_weight, s.l1_balance) == ("bce", 1, 100, 0)
     assert (s.norm, s.dropout, s.upsample, s.ema) == ("batch", 0.5, "transpose", 0)
     assert (s.discriminator_width, s.discriminator_layers) == (64, 3)
-    spec = s.generator_spec()
-    assert (spec.architecture, spec.width, spec.depth) == ("unet", 64, 8)
+    assert (s.generator, s.width, s.depth) == ("unet", 64, None)
 
 
 @pytest.mark.parametrize("name", ["facades", "cityscapes", "maps-to-photo"])
@@ -134,22 +133,9 @@ def test_a_learning_rate_that_cannot_be_one_is_refused(value: float) -> None:
     refused("learning_rate", learning_rate=value)
 
 
-def test_a_size_that_does_not_divide_names_the_nearest_that_does() -> None:
-    refused(
-        "image_size 600 is not a multiple of 256, which this generator needs: use 512",
-        image_size=600,
-        crop_size=256,
-    )
-
-
 def test_a_crop_in_which_the_discriminator_sees_no_patch_is_refused() -> None:
     refused(r"crop_size 16 .* raise crop_size to 24", crop_size=16, image_size=64)
     assert TrainSettings(crop_size=24, image_size=64, depth=3).crop_size == 24
-
-
-def test_a_crop_that_halves_badly_is_refused_unless_the_depth_is_given() -> None:
-    refused("crop_size 200 can be halved only 3 times, .* use 192", crop_size=200, image_size=200)
-    assert TrainSettings(crop_size=200, image_size=200, depth=3).depth == 3
 
 
 def test_only_what_draws_maps_with_a_palette_has_map_classes() -> None:
@@ -202,22 +188,3 @@ def test_every_quantity_names_its_unit(name: str, unit: str) -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         TrainSettings().epochs = 3  # type: ignore[misc]
-
-
-# the generator's specification
-
-
-@pytest.mark.parametrize(("crop", "depth"), [(256, 8), (512, 9), (128, 7), (96, 5), (24, 3)])
-def test_without_a_depth_the_u_net_halves_the_crop_as_often_as_it_can(crop: int, depth: int) -> None:
-    s = TrainSettings(crop_size=crop, load_size=crop, image_size=crop)
-    assert s.generator_spec().depth == depth
-
-
-def test_the_other_direction_swaps_the_bands() -> None:
-    s = TrainSettings(source_bands=3, target_bands=1, direction="target-to-source")
-    assert (s.generator_spec().source_bands, s.generator_spec().target_bands) == (1, 3)
-    assert TrainSettings(source_bands=3, target_bands=1).generator_spec().source_bands == 3
-
-
-def test_a_resnet_needs_multiples_of_four_only() -> None:
-    assert TrainSettings(generator="resnet9", image_size=252).generator_spec().multiple == 4

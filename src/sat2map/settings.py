@@ -20,64 +20,11 @@ else:
     import tomli as tomllib
 
 Direction = Literal["source-to-target", "target-to-source"]
-Architecture = Literal["unet", "resnet6", "resnet9", "global", "tutorial", "efficient-unet"]
 Norm = Literal["batch", "instance", "group", "none"]
 Upsample = Literal["transpose", "resize", "shuffle"]
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-
-
-class GeneratorSpec(BaseModel):
-    """All that is needed to build a generator; stored in every model file.
-
-    The last two fields are there for networks that come from other projects.
-
-    Attributes:
-        architecture: A name of `sat2map.models.architectures.generators.GENERATORS`.
-        source_bands: Bands of the input.
-        target_bands: Bands of the output.
-        classes: Logits of map classes behind them; 0 for no such head.
-        colours: Logits of the palette's colours, then all of the output; 0 for a network that draws.
-        width: Channels of the first layer.
-        depth: Halvings, except in `resnet6` and `resnet9`, which have two.
-        norm: What normalises after a convolution.
-        upsample: What doubles the size.
-        dropout: Its rate; matters in training and in `paper` mode only.
-        blocks: Residual blocks of `global`.
-        bias: Which convolutions have one: those before no norm or one without weights (`auto`), `all`, or the
-            `last` alone.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    architecture: Architecture = "unet"
-    source_bands: int = Field(3, ge=1)
-    target_bands: int = Field(3, ge=1)
-    classes: int = Field(0, ge=0)
-    colours: int = Field(0, ge=0)
-    width: int = Field(64, ge=1)
-    depth: int = Field(8, ge=1, le=12)
-    norm: Norm = "batch"
-    upsample: Upsample = "transpose"
-    dropout: float = Field(0.5, ge=0, lt=1)
-    blocks: int = Field(9, ge=1, le=64)
-    bias: Literal["auto", "all", "last"] = "auto"
-
-    @property
-    def multiple(self) -> int:
-        """Height and width that the network takes are multiples of this many pixels."""
-        return 1 << self.halvings
-
-    @property
-    def halvings(self) -> int:
-        """How often the network halves the picture."""
-        return {"resnet6": 2, "resnet9": 2, "efficient-unet": 5}.get(self.architecture, self.depth)
-
-    @property
-    def residual_blocks(self) -> int:
-        """Residual blocks of a ResNet."""
-        return {"resnet6": 6, "resnet9": 9}.get(self.architecture, self.blocks)
 
 
 class TrainSettings(BaseModel):
@@ -119,7 +66,9 @@ class TrainSettings(BaseModel):
     )
 
     # networks
-    generator: Architecture = Field("unet", description="Architecture of the generator.")
+    generator: str = Field(
+        "unet", description="Architecture of the generator, such as unet, resnet9 or efficient-unet."
+    )
     width: int = Field(64, ge=4, description="Channels of the generator's first layer (the paper's ngf).")
     depth: int | None = Field(
         None,
@@ -190,27 +139,11 @@ class TrainSettings(BaseModel):
                 f"crop_size {self.crop_size} is larger than load_size {self.load_size}: "
                 f"lower crop_size to {self.load_size} or raise load_size"
             )
-        multiple = self.generator_spec().multiple
-        for name in ("crop_size", "image_size"):
-            size = getattr(self, name)
-            if size % multiple:
-                near = max(multiple, round(size / multiple) * multiple)
-                raise ValueError(
-                    f"{name} {size} is not a multiple of {multiple}, which this generator needs: "
-                    f"use {near}, or a smaller depth"
-                )
         least = 3 * 2**self.discriminator_layers
         if self.crop_size < least:
             raise ValueError(
                 f"crop_size {self.crop_size} leaves the discriminator no patch with discriminator_layers "
                 f"{self.discriminator_layers}: raise crop_size to {least} or lower discriminator_layers"
-            )
-        is_unet = self.generator in ("unet", "tutorial")
-        if self.depth is None and is_unet and self.crop_size >= 64 and multiple < 32:
-            near = round(self.crop_size / 32) * 32
-            raise ValueError(
-                f"crop_size {self.crop_size} can be halved only {_halvings(self.crop_size)} times, "
-                f"too few for a U-Net: use {near}, or set depth"
             )
         if self.norm == "batch" and self.batch_size == 1 and self.ema:
             raise ValueError(
@@ -223,27 +156,6 @@ class TrainSettings(BaseModel):
     def draws_maps(self) -> bool:
         """Whether the generator's output has map classes: there is a palette, and the output is the map."""
         return self.palette != "none" and self.direction == "source-to-target"
-
-    def generator_spec(self, classes: int = 0) -> GeneratorSpec:
-        """Return the generator's specification, with `classes` outputs for the class head."""
-        swapped = self.direction == "target-to-source"
-        bands = (self.source_bands, self.target_bands)
-        return GeneratorSpec(
-            architecture=self.generator,
-            source_bands=bands[swapped],
-            target_bands=bands[not swapped],
-            classes=classes,
-            width=self.width,
-            depth=self.depth or (4 if self.generator == "global" else _halvings(self.crop_size)),
-            norm=self.norm,
-            upsample=self.upsample,
-            dropout=self.dropout,
-        )
-
-
-def _halvings(size: int) -> int:
-    """Return how often `size` can be halved (256 → 8): the U-Net's bottleneck is then as small as can be."""
-    return max(2, (size & -size).bit_length() - 1)
 
 
 def preset_names() -> list[str]:

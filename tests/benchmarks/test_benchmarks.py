@@ -15,9 +15,9 @@ from benchmarks.timing import interleave
 from benchmarks import Bench, Row, baseline, gpu, run_bench
 from sat2map.errors import SettingsError
 from sat2map.models.architectures.generators import build_generator, count_parameters
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.discriminator import PatchGAN
 from sat2map.models.model_file import ModelHeader
-from sat2map.settings import GeneratorSpec
 from sat2map.synthetic.towns import write_towns
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

@@ -21,8 +21,8 @@ from sat2map.bulk.worker import WorkOptions
 from sat2map.files import sha256_of
 from sat2map.inference.backends import EngineOptions
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, save_model
-from sat2map.settings import GeneratorSpec
 from sat2map.synthetic.towns import draw_town
 
 CUT = 640  # px; the largest raster below is cut into 2×2 windows
@@ -45,7 +45,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for parameter in network.up[0].parameters():
             parameter *= 4
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    save_model(path, network.state_dict(), ModelHeader(generator=spec, whole_limit=128))
+    save_model(path, network.state_dict(), ModelHeader(generator=spec, max_untiled_size=128))
     return path
 
 

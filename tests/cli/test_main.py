@@ -23,8 +23,9 @@ from torch.nn.functional import leaky_relu
 from sat2map.cli import parsing
 from sat2map.cli.main import COMMANDS, main
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, save_model
-from sat2map.settings import GeneratorSpec, preset_names
+from sat2map.settings import preset_names
 from sat2map.synthetic.towns import write_towns
 
 _TINY = """
@@ -370,7 +371,7 @@ def test_a_truncated_model_file_is_refused_by_name(
     cut.write_bytes(model.read_bytes()[: model.stat().st_size // 2])
     image = draw(tmp_path / "a.png")
     for words in (["translate", image, "--model"], ["info"], ["evaluate", "--data", tmp_path, "--model"]):
-        assert f"{cut} is no model file, or a truncated one" in refused(*words, cut)
+        assert f"{cut} is not a model file, or a truncated one" in refused(*words, cut)
 
 
 def test_a_model_file_of_another_program_is_refused_by_name(

@@ -23,8 +23,9 @@ from sat2map.cli.main import COMMANDS, main
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.blocks import init_weights
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, save_model
-from sat2map.settings import GeneratorSpec, TrainSettings
+from sat2map.settings import TrainSettings
 from sat2map.synthetic.towns import write_towns
 from sat2map.training import loop, setup
 
@@ -97,7 +98,7 @@ def write_model(path: Path) -> None:
     network = build_generator(spec)
     init_weights(network)
     path.parent.mkdir(parents=True, exist_ok=True)
-    header = ModelHeader(generator=spec, image_size=32, palette=palette, ground_sample_distance=1.0)
+    header = ModelHeader(generator=spec, image_size=32, palette=palette, gsd=1.0)
     save_model(path, network.state_dict(), header)
 
 

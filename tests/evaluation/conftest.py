@@ -14,8 +14,8 @@ from PIL import Image
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import from_unit, to_unit
 from sat2map.inference import Translator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader
-from sat2map.settings import GeneratorSpec
 
 Pixels = NDArray[np.uint8]
 SIZE = 32

@@ -14,8 +14,8 @@ from sat2map.evaluation import column_names, evaluate, print_evaluation
 from sat2map.evaluation.formatting import caveats, verdict
 from sat2map.images.palette import Palette
 from sat2map.inference import Translator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader
-from sat2map.settings import GeneratorSpec
 
 MAPS = Palette.load("maps")
 HEAD = "class head"

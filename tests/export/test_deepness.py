@@ -16,8 +16,8 @@ from sat2map.images.palette import Palette
 from sat2map.inference import Translator
 from sat2map.inference.backends.torch import TorchEngine
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, save_model
-from sat2map.settings import GeneratorSpec
 from sat2map.synthetic.towns import draw_town
 
 
@@ -26,9 +26,7 @@ def model(path, classes, palette="maps"):
     spec = GeneratorSpec(width=4, depth=3, classes=classes)
     network = build_generator(spec)
     network.train()(torch.rand(2, 3, 64, 64))
-    header = ModelHeader(
-        generator=spec, palette=Palette.load(palette) if palette else None, ground_sample_distance=2.1
-    )
+    header = ModelHeader(generator=spec, palette=Palette.load(palette) if palette else None, gsd=2.1)
     save_model(path, network.state_dict(), header)
     return Translator(TorchEngine(network.eval(), header, torch.device("cpu")))
 

@@ -21,8 +21,8 @@ from sat2map.inference import Translator
 from sat2map.inference.backends.torch import TorchEngine
 from sat2map.inference.tiling import Grid
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader
-from sat2map.settings import GeneratorSpec
 from sat2map.synthetic.towns import draw_town
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -50,7 +50,7 @@ class Straight:
 def _straight(function: Callable[[Any], Any] = lambda x: x, *, tile: int = 64, **header: Any) -> Translator:
     """Return a translator whose network is `function`, with tiles of `tile` px."""
     spec = GeneratorSpec(width=4, depth=3, **header.pop("spec", {}))
-    translator = Translator(Straight(ModelHeader(generator=spec, whole_limit=tile, **header), function))
+    translator = Translator(Straight(ModelHeader(generator=spec, max_untiled_size=tile, **header), function))
     assert translator.grid == Grid.for_network(tile, 8)
     return translator
 
@@ -65,7 +65,7 @@ def _random_translator(*, tile: int = 128, tta: bool = False, **header: Any) -> 
             network.train()(torch.rand(2, 3, 64, 64) * 2 - 1)
         for parameter in network.up[0].parameters():
             parameter *= 4  # a picture with contrast
-    given = ModelHeader(generator=spec, whole_limit=tile, palette=Palette.load("maps"), **header)
+    given = ModelHeader(generator=spec, max_untiled_size=tile, palette=Palette.load("maps"), **header)
     return Translator(TorchEngine(network.eval(), given, torch.device("cpu")), tta=tta)
 
 

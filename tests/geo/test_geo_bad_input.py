@@ -64,7 +64,7 @@ def test_a_file_that_is_not_there(tmp_path, straight):
         ({"window": (-1, 0, 10, 10)}, "does not lie"),
         (
             {"bounds": (0.0, 0.0, 1.0, 1.0)},
-            "lie outside .*: its left, bottom, right, top are 400000, 4999370",
+            "lies outside .*, whose left, bottom, right, top are 400000, 4999370",
         ),
         ({"bounds": (0.0, 0.0, 1.0, 1.0), "window": (0, 0, 9, 9)}, "a window and bounds"),
         ({"resolution": 500.0}, "at 500 m a pixel: the smallest"),
@@ -173,12 +173,12 @@ FULL_DISK = """
     from sat2map.errors import OutputError
     from sat2map.geo.translate_raster import RasterOptions, translate_raster
     from sat2map.models.model_file import ModelHeader
-    from sat2map.settings import GeneratorSpec
+    from sat2map.models.architectures.spec import GeneratorSpec
     from sat2map.inference import Translator
 
     class Same:
         name = "same"
-        header = ModelHeader(generator=GeneratorSpec(depth=3), whole_limit=128)
+        header = ModelHeader(generator=GeneratorSpec(depth=3), max_untiled_size=128)
         def __call__(self, source):
             return source
 

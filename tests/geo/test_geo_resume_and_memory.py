@@ -22,13 +22,13 @@ WORK = textwrap.dedent("""
     import numpy as np
     from sat2map.geo.translate_raster import RasterOptions, translate_raster
     from sat2map.models.model_file import ModelHeader
-    from sat2map.settings import GeneratorSpec
+    from sat2map.models.architectures.spec import GeneratorSpec
     from sat2map.inference import Translator
 
     class Slow:
         name = "slow"
         def __init__(self, tile, wait):
-            self.header = ModelHeader(generator=GeneratorSpec(depth=3), whole_limit=tile)
+            self.header = ModelHeader(generator=GeneratorSpec(depth=3), max_untiled_size=tile)
             self.wait = wait
         def __call__(self, source):
             time.sleep(self.wait)

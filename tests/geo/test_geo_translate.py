@@ -292,8 +292,8 @@ def test_other_grids_are_kept(write, town, tmp_path, transform, straight):
 
 def test_a_raster_without_crs_works_and_says_so(write, town, tmp_path, straight, read):
     source = write(town[0][:, :64, :64], crs=None, transform=None)
-    result = translate_raster(straight(ground_sample_distance=0.5), source, tmp_path / "m.tif")
-    assert any("no coordinate reference system" in note for note in result.notes)
+    result = translate_raster(straight(gsd=0.5), source, tmp_path / "m.tif")
+    assert any("has no CRS, and neither has its map" in note for note in result.notes)
     np.testing.assert_array_equal(read(tmp_path / "m.tif"), town[0][:, :64, :64])
 
 
@@ -315,7 +315,7 @@ def test_a_finer_raster_is_worked_on_at_the_models_resolution_and_put_back(
     write, town, tmp_path, straight, read
 ):
     sizes = []
-    translator = straight(lambda x: sizes.append(x.shape[-1]) or x, ground_sample_distance=2.1, tile=512)
+    translator = straight(lambda x: sizes.append(x.shape[-1]) or x, gsd=2.1, tile=512)
     fine = town[0].repeat(4, axis=1).repeat(4, axis=2)[:, :801, :799]
     source = write(fine, transform=from_origin(4e5, 5e6, 0.525, 0.525))
     translate_raster(translator, source, tmp_path / "m.tif")
@@ -332,7 +332,7 @@ def test_a_finer_raster_is_worked_on_at_the_models_resolution_and_put_back(
 
 
 def test_a_window_equals_the_crop_at_another_resolution_too(write, town, tmp_path, random_translator, read):
-    translator = random_translator(ground_sample_distance=4.0)
+    translator = random_translator(gsd=4.0)
     source = write(town[0])
     translate_raster(translator, source, tmp_path / "all.tif")
     translate_raster(translator, source, tmp_path / "part.tif", options(window=(31, 57, 150, 120)))
@@ -344,14 +344,14 @@ def test_a_mask_is_put_back_pixel_for_pixel(write, town, tmp_path, random_transl
     pixels = np.maximum(town[0], 1)
     pixels[:, :, 131:] = 0
     source = write(pixels, nodata=0)
-    translate_raster(random_translator(ground_sample_distance=6.0), source, tmp_path / "m.tif")
+    translate_raster(random_translator(gsd=6.0), source, tmp_path / "m.tif")
     with rasterio.open(tmp_path / "m.tif") as file, rasterio.open(source) as before:
         np.testing.assert_array_equal(file.dataset_mask(), before.dataset_mask())
 
 
 def test_resolution_source_takes_the_raster_as_it_is(write, town, tmp_path, straight, read):
     source = write(town[0][:, :64, :64], transform=from_origin(4e5, 5e6, 0.5, 0.5))
-    translator = straight(ground_sample_distance=2.1)
+    translator = straight(gsd=2.1)
     translate_raster(translator, source, tmp_path / "m.tif", options(resolution="source"))
     np.testing.assert_array_equal(read(tmp_path / "m.tif"), town[0][:, :64, :64])
 
@@ -359,7 +359,7 @@ def test_resolution_source_takes_the_raster_as_it_is(write, town, tmp_path, stra
 def test_degrees_are_measured_on_the_ground(write, town, tmp_path, straight):
     # At 60° north, 0.00002° are 1.11 m from west to east and 2.23 m from south to north.
     source = write(town[0], crs="EPSG:4326", transform=from_origin(10, 60, 0.00002, 0.00001))
-    result = translate_raster(straight(ground_sample_distance=2.1), source, tmp_path / "m.tif")
+    result = translate_raster(straight(gsd=2.1), source, tmp_path / "m.tif")
     assert any("pixels of 1.12 m" in note for note in result.notes), result.notes
 
 

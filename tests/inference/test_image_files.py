@@ -29,8 +29,8 @@ from sat2map.inference.image_files import (
     translate_image,
     translate_images,
 )
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader
-from sat2map.settings import GeneratorSpec
 
 
 class Inverting:
@@ -337,7 +337,7 @@ def test_ctrl_c_leaves_whole_files_and_begins_nothing_more(
 
 def test_ctrl_c_ends_a_large_picture_at_its_next_tile(tmp_path: Path) -> None:
     engine = Inverting()
-    engine.header = engine.header.model_copy(update={"whole_limit": 32})
+    engine.header = engine.header.model_copy(update={"max_untiled_size": 32})
     large, small = draw(tmp_path / "b.png", size=(400, 400)), draw(tmp_path / "a.png")
     jobs = plan_jobs([small, large], tmp_path / "maps")
     tiles = 0

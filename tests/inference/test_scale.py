@@ -10,8 +10,8 @@ from sat2map.errors import ImageError, SettingsError
 from sat2map.images.pixels import resize
 from sat2map.inference import Translator
 from sat2map.inference.scale import ScaledTranslator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader
-from sat2map.settings import GeneratorSpec
 
 
 class Negative:
@@ -19,7 +19,7 @@ class Negative:
 
     def __init__(self, metres: float | None) -> None:
         spec = GeneratorSpec(width=4, depth=2)
-        self.header = ModelHeader(generator=spec, ground_sample_distance=metres)
+        self.header = ModelHeader(generator=spec, gsd=metres)
         self.name = "negative"
         self.sizes: list[tuple[int, ...]] = []
 

@@ -25,16 +25,16 @@ def make_network(spec: GeneratorSpec) -> torch.nn.Module:
     """A network with PyTorch's own initial weights, which draw contrasts, and statistics that fit them."""
     torch.manual_seed(0)
     network = build_generator(spec).requires_grad_(False)
-    side = max(64, 2 * spec.multiple)
+    side = max(64, 2 * spec.size_divisor)
     for _ in range(30):
         network(torch.rand(2, spec.source_bands, side, side) * 2 - 1)
     return network
 
 
 def make_translator(
-    spec: GeneratorSpec, *, whole_limit: int = 128, mode: InferenceMode = "eval"
+    spec: GeneratorSpec, *, max_untiled_size: int = 128, mode: InferenceMode = "eval"
 ) -> Translator:
-    header = ModelHeader(generator=spec, whole_limit=whole_limit, inference_mode=mode)
+    header = ModelHeader(generator=spec, max_untiled_size=max_untiled_size, inference_mode=mode)
     return Translator(TorchEngine(make_network(spec), header, CPU))
 
 
@@ -82,16 +82,16 @@ def test_the_test_network_draws_pictures_of_contrast(translator: Translator) -> 
 def test_an_image_in_tiles_is_the_image_in_one_piece_within_three_grey_levels(depth: int) -> None:
     spec = GeneratorSpec(width=4, depth=depth)
     source = aerial(896, 896)  # tiles of 512 px that share 32 px
-    whole = make_translator(spec, whole_limit=1024)(source).astype(int)
-    tiled = make_translator(spec, whole_limit=512)(source).astype(int)
+    whole = make_translator(spec, max_untiled_size=1024)(source).astype(int)
+    tiled = make_translator(spec, max_untiled_size=512)(source).astype(int)
     assert np.abs(tiled - whole).max() <= 3
 
 
 def test_tiles_without_overlap_would_show() -> None:
     spec = GeneratorSpec(width=4, depth=3)
     source = aerial(1024, 1024)
-    whole = make_translator(spec, whole_limit=1024)(source).astype(int)
-    translator = make_translator(spec, whole_limit=512)
+    whole = make_translator(spec, max_untiled_size=1024)(source).astype(int)
+    translator = make_translator(spec, max_untiled_size=512)
     translator.grid = Grid(512, 512)
     assert np.abs(translator(source).astype(int) - whole).max() > 10
 
@@ -103,7 +103,7 @@ def test_progress_is_told_tile_by_tile_up_to_all_of_them(translator: Translator)
 
 
 def test_a_network_that_takes_multiples_larger_than_the_image_is_served() -> None:
-    fake = make_translator(GeneratorSpec(width=4, depth=7), whole_limit=128)(aerial(20, 200))
+    fake = make_translator(GeneratorSpec(width=4, depth=7), max_untiled_size=128)(aerial(20, 200))
     assert fake.shape == (20, 200, 3)
 
 
@@ -215,7 +215,7 @@ def test_translating_changes_nothing_in_the_network(mode: InferenceMode) -> None
 def test_a_model_file_translates_as_the_network_in_memory(tmp_path: Path) -> None:
     spec = GeneratorSpec(width=4, depth=3)
     path = tmp_path / "model.safetensors"
-    save_model(path, make_network(spec).state_dict(), ModelHeader(generator=spec, whole_limit=128))
+    save_model(path, make_network(spec).state_dict(), ModelHeader(generator=spec, max_untiled_size=128))
     source = aerial(70, 90)
     opened = Translator(TorchEngine.open(path, EngineOptions(device="cpu")))
     assert np.abs(opened(source).astype(int) - make_translator(spec)(source)).max() == 0

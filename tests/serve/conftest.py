@@ -78,15 +78,15 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from sat2map.images.palette import Palette
     from sat2map.models.architectures.generators import build_generator
+    from sat2map.models.architectures.spec import GeneratorSpec
     from sat2map.models.model_file import ModelHeader, save_model
-    from sat2map.settings import GeneratorSpec
 
     torch.manual_seed(0)
     spec = GeneratorSpec(width=8, depth=4)
     header = ModelHeader(
         generator=spec,
-        whole_limit=256,
-        ground_sample_distance=2.1,
+        max_untiled_size=256,
+        gsd=2.1,
         palette=Palette.load("maps"),
         scores={"mean_iou": 0.4},
     )

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sat2map.errors import OutputError, RunError
+from sat2map.models.architectures.spec import spec_of
 from sat2map.settings import TrainSettings
 from sat2map.training.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
 from sat2map.training.step import Batch, Networks, make_networks, make_step
@@ -23,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 def networks_of(settings: TrainSettings, steps: int = 0) -> Networks:
-    networks = make_networks(settings, settings.generator_spec(), CPU)
+    networks = make_networks(settings, spec_of(settings), CPU)
     step = make_step(settings, networks, CPU, torch.float32, None)
     for number in range(steps):
         step(Batch(torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32), None), number)

@@ -18,8 +18,9 @@ from sat2map.errors import ModelFileError, RunError, SettingsError
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.blocks import init_weights
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, read_header, read_weights, save_model
-from sat2map.settings import GeneratorSpec, TrainSettings
+from sat2map.settings import TrainSettings
 from sat2map.training import loop
 from sat2map.training.checkpoint import CHECKPOINT
 from sat2map.training.init import START, read_start
@@ -266,7 +267,7 @@ def test_a_file_that_is_no_model_is_refused_before_anything_is_written(
     settings: Make, tmp_path: Path
 ) -> None:
     (tmp_path / "x.safetensors").write_text("no")
-    with pytest.raises(ModelFileError, match="is no model file"):
+    with pytest.raises(ModelFileError, match="is not a model file"):
         train(settings(), init_from=tmp_path / "x.safetensors")
     assert not (tmp_path / "run").exists()
 

@@ -152,7 +152,7 @@ def test_a_kept_model_says_what_it_is(finished: Path) -> None:
     header = read_header(finished / "last.safetensors")
     assert (header.steps, header.image_size, header.direction) == (20, 32, "source-to-target")
     assert header.inference_mode == "eval"
-    assert header.ground_sample_distance == 2.1
+    assert header.gsd == 2.1
     assert header.palette is not None
     assert header.palette.name == "maps"
     assert "run" not in header.settings
@@ -315,8 +315,8 @@ def test_another_seed_gives_other_weights(settings: Make, tmp_path: Path) -> Non
 
 
 def test_the_bottleneck_of_one_pixel_is_served_in_pieces_of_the_size_it_has_seen(settings: Make) -> None:
-    assert setup.set_up(settings(depth=5, image_size=64)).header.whole_limit == 32
-    assert setup.set_up(settings(depth=4, image_size=64)).header.whole_limit == 1024
+    assert setup.set_up(settings(depth=5, image_size=64)).header.max_untiled_size == 32
+    assert setup.set_up(settings(depth=4, image_size=64)).header.max_untiled_size == 1024
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, at: int, what: str) -> None:

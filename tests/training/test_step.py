@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.generators import build_generator
-from sat2map.settings import GeneratorSpec, TrainSettings
+from sat2map.models.architectures.spec import GeneratorSpec, spec_of
+from sat2map.settings import TrainSettings
 from sat2map.training.losses import soft_iou_loss
 from sat2map.training.soft_palette import SoftPalette
 from sat2map.training.step import (
@@ -42,7 +43,7 @@ def small(**values: Any) -> TrainSettings:
 
 
 def networks_for(settings: TrainSettings, classes: int = 0) -> Networks:
-    return make_networks(settings, settings.generator_spec(classes), CPU)
+    return make_networks(settings, spec_of(settings, classes=classes), CPU)
 
 
 def a_batch(seed: int = 0, classes: int | None = None) -> Batch:

@@ -43,7 +43,7 @@ def import_(
         direction=direction,
         mode=mode,
         palette=palette,
-        ground_sample_distance=gsd,
+        gsd=gsd,
         overwrite=overwrite,
     )
     print(f"{checkpoint} is {found.kind}; written to {to}")

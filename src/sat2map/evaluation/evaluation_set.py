@@ -67,7 +67,7 @@ def open_held_out(
         DataError: The data cannot be used, or has no such split.
         SettingsError: The size is too small.
     """
-    size = size or header.image_size
+    size = size or header.typical_size
     if size < MIN_SIZE:
         raise SettingsError(f"size {size} is too small to tell anything: use {MIN_SIZE} px or more")
     cut = _cut(header, data)

@@ -62,8 +62,8 @@ def deepness_metadata(header: ModelHeader) -> dict[str, str]:
         "seg_thresh": 0.0,
         "seg_small_segment": 5,
     }
-    if header.ground_sample_distance is not None:
-        values["resolution"] = round(100 * header.ground_sample_distance, 2)  # cm
+    if header.gsd is not None:
+        values["resolution"] = round(100 * header.gsd, 2)  # cm
     return {key: json.dumps(value) for key, value in values.items()}
 
 

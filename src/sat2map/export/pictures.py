@@ -57,7 +57,7 @@ def find_pictures(
         ImageError: Something named does not exist, or cannot be read.
         DataError: The images are too few to calibrate on.
     """
-    side = _multiple_near(header.image_size, header)
+    side = _multiple_near(header.typical_size, header)
     if not images and pairs is not None:
         return _from_pairs(pairs, side, header, calibrate=calibrate)
     if not images:
@@ -103,13 +103,13 @@ def _check_enough(count: int) -> None:
 
 def _in_sizes(pictures: list[Pixels], header: ModelHeader) -> list[Pixels]:
     """Cut pictures to several sizes in turn: square, lying, standing."""
-    side = _multiple_near(min(128, header.image_size), header)
+    side = _multiple_near(min(128, header.typical_size), header)
     sizes = ((side, side), (side, 2 * side), (2 * side, side))
     return [_cut(picture, *sizes[i % len(sizes)]) for i, picture in enumerate(pictures)]
 
 
 def _multiple_near(side: int, header: ModelHeader) -> int:
-    multiple = header.generator.multiple
+    multiple = header.generator.size_divisor
     return max(multiple, side // multiple * multiple)
 
 

@@ -28,7 +28,7 @@ class Pt2:
             generator = build_generator(header.generator)
         generator.load_state_dict(read_weights(model), assign=True)
         network = _OnPixels(generator.requires_grad_(False).eval(), header.generator.target_bands)
-        multiple = header.generator.multiple
+        multiple = header.generator.size_divisor
         # Larger than one block a side, or a size of one would be baked in.
         sides = max(2, 32 // multiple), max(3, 48 // multiple)
         example = torch.zeros(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from sat2map.errors import ModelFileError, OutputError
 from sat2map.files import atomic_write_bytes
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import read_header, read_weights
-from sat2map.settings import GeneratorSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,7 +90,7 @@ def _refuse_what_they_lack(spec: GeneratorSpec) -> None:
 def _last_layer(spec: GeneratorSpec) -> str:
     if spec.architecture == "unet":
         return "model.model.3"
-    return f"model.{4 + 6 * spec.halvings + spec.residual_blocks + 1}"
+    return f"model.{4 + 6 * spec.num_downsamplings + spec.residual_blocks + 1}"
 
 
 def _options(spec: GeneratorSpec) -> str:

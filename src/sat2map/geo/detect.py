@@ -1,9 +1,10 @@
-"""Owns telling a raster on the ground from a plain picture, without GDAL, which may not be installed."""
+"""Whether an input is a raster, which GDAL reads, or a plain image; works without GDAL, which is an extra."""
 
 from __future__ import annotations
 
 import contextlib
 import glob
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,57 +13,111 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from sat2map.images.pixels import IMAGE_SUFFIXES
 
-# ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GDAL_NODATA.
-_GEO_TAGS = (33550, 33922, 34264, 34735, 42113)
-_WORLD_FILES = (".tfw", ".tifw", ".wld", ".tif.aux.xml", ".tiff.aux.xml", ".aux.xml")
-_ARCHIVES = ("http://", "https://", "s3://", "gs://", "az://", "/vsi", "zip://", "zip+", "file://")
-_RASTER_SUFFIXES = (
-    ".vrt",
-    ".jp2",
-    ".j2k",
-    ".img",
-    ".ecw",
-    ".sid",
-    ".nc",
-    ".asc",
-    ".ntf",
-    ".bil",
-    ".mrf",
-    ".hdf",
-)
-_PICTURE_PIXELS = 2 * 89_478_485  # above this, Pillow refuses
+RASTER_SUFFIXES = (
+    ".asc", ".bil", ".bmp", ".dat", ".ecw", ".ers", ".gpkg", ".grd", ".gtiff", ".hdf", ".img", ".j2k", ".jp2",
+    ".kea", ".mbtiles", ".mrf", ".nc", ".ntf", ".pix", ".rst", ".sid", ".tif", ".tiff", ".vrt", ".xml",
+)  # fmt: skip
+"""What is tried in a folder. A file that is named itself is tried whatever its suffix."""
+
+_GEO_TAGS = (33550, 33922, 34264, 34735, 42113, 50844)
+"""ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GDAL_NODATA, RPCCoefficient."""
+_REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi", "zip://", "zip+", "file://")
+_GDAL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]+:.")  # GTIFF_DIR:1:file.tif, netcdf:file.nc:Band1
+_PILLOW_PIXELS = 2 * 89_478_485  # Pillow refuses images with more
 
 
-def is_raster(text: str) -> bool:
-    """Whether an input of `translate` is for the raster way.
+def is_remote_name(text: str) -> bool:
+    """Whether an input is an address (https://, s3://) or one of GDAL's virtual paths (/vsicurl/…)."""
+    return text.startswith(_REMOTE)
 
-    That is an address (https://, s3://, /vsicurl/…), a file only GDAL reads (.vrt, .jp2, …), or a TIFF that a
-    picture reader would read badly: one with a georeference, a nodata value or a mask, of more than 8 bits,
-    or too large. A plain TIFF photo is a picture, and so is a missing file.
+
+def is_raster(text: str, *, listed: bool = False) -> bool:
+    """Whether an input is for GDAL.
+
+    Those are addresses, GDAL's own names (`netcdf:file.nc:Band1`), images with a georeference in them or
+    beside them (world file, .aux.xml, .tab), TIFFs with a nodata value, a mask, more than 8 bits or too many
+    pixels for Pillow, and whatever else GDAL opens. A plain photo is none, and neither is a missing file.
+
+    Args:
+        text: A path, an address or a name.
+        listed: Whether it was found in a folder: then its suffix must be a known one.
     """
-    if text.startswith(_ARCHIVES):
+    if is_remote_name(text):
         return True
     path = Path(text)
-    suffix = path.suffix.lower()
     if not path.is_file():
-        return False
-    if suffix in _RASTER_SUFFIXES:
-        return True
-    return suffix in (".tif", ".tiff") and suffix in IMAGE_SUFFIXES and not _is_plain_tiff(path)
+        # Of a folder, such as a File Geodatabase or SAFE, nothing is a raster by itself.
+        return not path.exists() and _GDAL_NAME.match(text) is not None and _gdal_opens(text)
+    suffix = path.suffix.lower()
+    if suffix in (".tif", ".tiff"):
+        return not _is_plain_tiff(path)
+    if suffix in IMAGE_SUFFIXES:
+        return _has_sidecar(path) and _gdal_places(text)
+    if suffix in RASTER_SUFFIXES:
+        return _gdal_opens(text)
+    return not listed and _gdal_opens(text)
 
 
 def _is_plain_tiff(path: Path) -> bool:
-    if any(path.with_suffix(suffix).exists() for suffix in _WORLD_FILES[:3]):
+    if _has_sidecar(path):
         return False
-    if any(Path(f"{path}{suffix}").exists() for suffix in (".aux.xml", ".msk", ".ovr")):
-        return False
-    # Whatever Pillow cannot open is for GDAL, or for its message.
+    # What Pillow cannot open is left to GDAL and its message.
     with contextlib.suppress(Exception), Image.open(path, formats=("TIFF",)) as image:
         assert isinstance(image, TiffImageFile)
         bits = image.tag_v2.get(258, (1,))
-        small = image.width * image.height <= _PICTURE_PIXELS
+        small = image.width * image.height <= _PILLOW_PIXELS
         return small and max(bits) <= 8 and not any(tag in image.tag_v2 for tag in _GEO_TAGS)
     return False
+
+
+def _has_sidecar(path: Path) -> bool:
+    """Whether a file that GDAL reads together with this one lies beside it, in lower or upper case."""
+    suffix = path.suffix[1:]
+    world = [f"{suffix[0]}{suffix[-1]}w", f"{suffix}w", "wld", "tab", "rpb"]
+    names = [f"{path.stem}.{end}" for end in world] + [
+        f"{path.name}.aux.xml", f"{path.stem}.aux", f"{path.name}.msk", f"{path.name}.ovr",
+        f"{path.stem}_rpc.txt", f"{path.stem}_RPC.TXT",
+    ]  # fmt: skip
+    for name in names:
+        stem, ending = name[: len(path.stem)], name[len(path.stem) :]
+        if any(path.with_name(stem + form).exists() for form in (ending, ending.lower(), ending.upper())):
+            return True
+    return False
+
+
+def _gdal_places(text: str) -> bool:
+    """Whether GDAL finds a georeference of an image; without GDAL, a file beside it is taken for one."""
+    try:
+        import rasterio
+    except ModuleNotFoundError:
+        return True
+    from sat2map.geo.gdal import FAILURES, gdal_env
+
+    try:
+        with gdal_env(), rasterio.open(text) as dataset:
+            return bool(
+                dataset.crs
+                or not dataset.transform.is_identity
+                or dataset.gcps[0]
+                or dataset.rpcs is not None
+            )
+    except FAILURES:
+        return False
+
+
+def _gdal_opens(text: str) -> bool:
+    """Whether GDAL opens a file; without GDAL, a file with a raster's suffix is taken for one."""
+    try:
+        import rasterio
+    except ModuleNotFoundError:
+        return Path(text).suffix.lower() in RASTER_SUFFIXES
+    from sat2map.geo.gdal import FAILURES, gdal_env
+
+    try:
+        with gdal_env(), rasterio.open(text):
+            return True
+    except FAILURES:
+        return False
 
 
 def split_inputs(inputs: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -81,10 +136,8 @@ def split_inputs(inputs: Iterable[str]) -> tuple[list[str], list[str]]:
             files = [str(file) for file in sorted(path.iterdir()) if file.is_file()]
         else:
             files = [] if path.exists() else sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - absolute ones too
-        found = [file for file in files if is_raster(file)]
+        found = [file for file in files if is_raster(file, listed=True)]
         rasters += found
-        pictures = [
-            file for file in files if file not in found and Path(file).suffix.lower() in IMAGE_SUFFIXES
-        ]
-        others += pictures if found else [text]
+        images = [file for file in files if file not in found and Path(file).suffix.lower() in IMAGE_SUFFIXES]
+        others += images if found else [text]
     return rasters, others

@@ -1,46 +1,83 @@
-"""Owns the ground under a raster: metres a pixel, rectangles in coordinates and in pixels, coarser grids."""
+"""The grid of a raster: where its pixels lie, how large they are, and which of them an area covers."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+import pyproj
 from affine import Affine
-from pyproj import Geod
 from rasterio.crs import CRS
-from rasterio.warp import transform as transform_points
 
-from sat2map.errors import SettingsError
+from sat2map.errors import ImageError, SettingsError
+from sat2map.geo.control_points import ControlPoints
 from sat2map.inference.tiling import Area
 
-_EARTH = Geod(ellps="WGS84")
+Box = tuple[float, float, float, float]
+"""Left, bottom, right, top. In longitude and latitude, left > right where the box crosses 180 degrees."""
+
+LONLAT = "OGC:CRS84"
+_EARTH_RADIUS = (6.3e6, 6.4e6)  # m; between these lies the semi-major axis of each ellipsoid of the Earth
+_PIXEL = (1e-3, 1e7)  # m; smaller or larger pixels come from a CRS that does not belong to the coordinates
+_OUTLINE = 21  # points along each edge of a box whose edges become curves
 
 
 @dataclass(frozen=True)
 class GeoGrid:
-    """Pixels on the ground.
+    """Pixels with a place on the ground.
 
     Attributes:
-        crs: The coordinate reference system; None where the raster does not say.
+        crs: The coordinate reference system; None where it is unknown or `control` says the place.
         transform: Column and row of a pixel's corner → coordinates.
         height: Rows.
         width: Columns.
+        control: Ground control points or RPCs, where no transform is exact.
+        gsd: Metres per pixel, where the user gives it for a raster that cannot say.
     """
 
     crs: CRS | None
     transform: Affine
     height: int
     width: int
+    control: ControlPoints | None = None
+    gsd: float | None = None
 
     @property
     def whole(self) -> Area:
-        """All of it."""
+        """All pixels."""
         return Area(0, 0, self.height, self.width)
+
+    @cached_property
+    def proj_crs(self) -> pyproj.CRS | None:
+        """The CRS as pyproj has it."""
+        return None if self.crs is None else pyproj.CRS(self.crs.to_wkt())
+
+    @property
+    def on_earth(self) -> bool:
+        """Whether the CRS leads to longitudes and latitudes on Earth: no local CRS, no other planet's."""
+        crs = self.proj_crs
+        return (
+            crs is not None
+            and not crs.is_engineering
+            and crs.ellipsoid is not None
+            and _EARTH_RADIUS[0] < crs.ellipsoid.semi_major_metre < _EARTH_RADIUS[1]
+        )
 
     def part(self, area: Area) -> GeoGrid:
         """Return the grid of a rectangle of pixels."""
-        moved = self.transform @ Affine.translation(area.left, area.top)
-        return GeoGrid(self.crs, moved, area.height, area.width)
+        return GeoGrid(
+            self.crs,
+            self.transform @ Affine.translation(area.left, area.top),
+            area.height,
+            area.width,
+            self.control and self.control.shifted(area.left, area.top),
+            self.gsd,
+        )
+
+    def extended(self, left: int, top: int, width: int, height: int) -> GeoGrid:
+        """Return the grid of the raster in which this one begins at column `left` and row `top`."""
+        return replace(self.part(Area(-top, -left, 1, 1)), height=height, width=width)
 
     def scaled(self, across: float, down: float) -> GeoGrid:
         """Return a grid with the same corner, of pixels `across` times as wide and `down` times as high."""
@@ -49,33 +86,134 @@ class GeoGrid:
             self.transform @ Affine.scale(across, down),
             max(1, math.ceil(self.height / down - 1e-6)),
             max(1, math.ceil(self.width / across - 1e-6)),
+            self.control and self.control.scaled(across, down),
+            self.gsd and self.gsd * math.sqrt(across * down),
         )
 
     def metres(self) -> tuple[float, float] | None:
-        """Return width and height of the middle pixel in metres on the ground; None where there is no CRS."""
-        if self.crs is None:
+        """Return width and height of the middle pixel in metres on the ground; None if unknown."""
+        if self.gsd is not None:
+            return self.gsd, self.gsd
+        if self.control is not None:
+            return self.control.metres(self.height, self.width)
+        crs = self.proj_crs
+        if crs is None:
             return None
         column, row = self.width / 2, self.height / 2
         corners = [(column, row), (column + 1, row), (column, row + 1)]
         xs, ys = zip(*(self.transform @ corner for corner in corners), strict=True)
-        try:
-            longitudes, latitudes = transform_points(self.crs, "EPSG:4326", xs, ys)
-        except Exception:  # a local CRS that lies nowhere on Earth
+        if crs.is_geographic or (crs.is_projected and self.on_earth):
+            to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+            xs, ys = to_degrees.transform(xs, ys)
+            if not all(map(math.isfinite, (*xs, *ys))):
+                return None
+            geod = crs.get_geod()
+            assert geod is not None
+            here, right, below = zip(xs, ys, strict=True)
+            return geod.inv(*here, *right)[2], geod.inv(*here, *below)[2]
+        unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 0.0
+        if not unit:
             return None
-        if not all(map(math.isfinite, (*longitudes, *latitudes))):
-            return None
-        here, right, below = zip(longitudes, latitudes, strict=True)
-        return _EARTH.inv(*here, *right)[2], _EARTH.inv(*here, *below)[2]
+        return tuple(math.hypot(xs[i] - xs[0], ys[i] - ys[0]) * unit for i in (1, 2))  # type: ignore[return-value]
 
-    def area_of(self, bounds: tuple[float, float, float, float], name: str) -> Area:
-        """Return the pixels that left, bottom, right, top in coordinates of the CRS touch.
+    def check(self, name: str) -> None:
+        """Refuse a place that cannot be right, before any work.
 
         Raises:
-            SettingsError: They lie outside.
+            ImageError: The transform is singular, the coordinates lie nowhere in the CRS, or pixels have an
+                impossible size.
         """
-        left, bottom, right, top = bounds
-        corners = [~self.transform @ (x, y) for x in (left, right) for y in (bottom, top)]
+        if not all(map(math.isfinite, self.transform[:6])) or not self.transform.determinant:
+            numbers = ", ".join(f"{value:g}" for value in self.transform[:6])
+            raise ImageError(
+                f"{name} has a geotransform that cannot be inverted ({numbers})",
+                hint="write its georeference again, with gdal_edit or gdal_translate -a_ullr",
+            )
+        crs = self.proj_crs
+        if crs is None:
+            return
+        left, bottom, right, top = self.bounds()
+        if crs.is_geographic and (bottom < -90.5 or top > 90.5 or right - left > 361 or abs(left) > 720):
+            raise ImageError(
+                f"{name} reaches from {left:.6g} to {right:.6g} degrees of longitude and {bottom:.6g} to "
+                f"{top:.6g} of latitude, which is not on a globe",
+                hint=f"its CRS is probably not {self.crs}; give it the right one",
+                setting="crs",
+            )
+        metres = self.metres()
+        if metres is None and self.on_earth:
+            raise ImageError(
+                f"{name} lies nowhere in {self.crs}: left, bottom, right, top are "
+                + ", ".join(f"{edge:.8g}" for edge in (left, bottom, right, top)),
+                hint="its CRS is probably another one; give it the right one",
+                setting="crs",
+            )
+        if metres is not None and not _PIXEL[0] <= math.sqrt(metres[0] * metres[1]) <= _PIXEL[1]:
+            raise ImageError(
+                f"{name} has pixels of {metres[0]:.3g} × {metres[1]:.3g} m, which cannot be right",
+                hint=f"its CRS is probably not {self.crs}; give it the right one",
+                setting="crs",
+            )
+
+    def lonlat_box(self, name: str) -> Box:
+        """Return west, south, east and north of the grid; west > east where it crosses 180 degrees.
+
+        West and east are within [-180, 180].
+
+        Raises:
+            ImageError: The raster has no CRS, or lies on no map of the Earth.
+        """
+        crs = self.proj_crs
+        if crs is None:
+            if self.control is not None:
+                raise ImageError(
+                    f"{name} has only {self.control.kind}, which give no exact grid",
+                    hint="warp it first, with gdalwarp",
+                )
+            raise ImageError(
+                f"{name} has no CRS, so its place on Earth is unknown", hint="give it one", setting="crs"
+            )
+        if not self.on_earth:
+            raise ImageError(f"{name} has the CRS '{crs.name}', which has no place on a map of the Earth")
+        left, bottom, right, top = self.bounds()
+        if not crs.is_geographic:
+            try:
+                left, bottom, right, top = pyproj.Transformer.from_crs(
+                    crs, LONLAT, always_xy=True
+                ).transform_bounds(left, bottom, right, top, densify_pts=_OUTLINE)
+            except pyproj.exceptions.ProjError:
+                left = math.inf
+            if not all(map(math.isfinite, (left, bottom, right, top))):
+                raise ImageError(f"{name} reaches beyond the area of its CRS {self.crs}")
+        elif right - left >= 360 - 1e-9:
+            left, right = -180.0, 180.0
+        bottom, top = max(bottom, -90.0), min(top, 90.0)
+        return _wrapped(left), bottom, _wrapped(right, at_end=True), top
+
+    def area_of(self, box: Box, name: str, box_crs: str | None = None) -> Area:
+        """Return the pixels that a box touches.
+
+        Args:
+            box: Left, bottom, right, top.
+            name: What the raster is called in messages.
+            box_crs: The box's CRS; None: the raster's.
+
+        Raises:
+            SettingsError: The box is empty, its CRS is unknown, or it lies outside.
+        """
+        asked = ",".join(f"{edge:.10g}" for edge in box)
+        left, bottom, right, top = box
+        if not all(map(math.isfinite, box)) or bottom >= top or (left >= right and box_crs is None):
+            raise SettingsError(
+                f"the box {asked} is empty", hint="give left, bottom, right, top", setting="bbox"
+            )
+        points = _edges(box)
+        if box_crs is not None:
+            points = self._from_crs(points, box_crs, name)
+        corners = [~self.transform @ point for point in points]
         columns, rows = zip(*corners, strict=True)
+        if not all(map(math.isfinite, (*columns, *rows))):
+            columns, rows = (-1.0,), (-1.0,)
         area = Area(
             max(0, math.floor(min(rows) + 1e-6)),
             max(0, math.floor(min(columns) + 1e-6)),
@@ -84,17 +222,64 @@ class GeoGrid:
         )
         if area.height <= 0 or area.width <= 0:
             edges = ", ".join(f"{edge:.10g}" for edge in self.bounds())
-            asked = ",".join(f"{edge:.10g}" for edge in bounds)
             raise SettingsError(
-                f"--bounds {asked} lie outside {name}: its left, bottom, right, top are {edges}"
+                f"the box {asked} lies outside {name}, whose left, bottom, right, top are {edges}"
+                + (f" in {self.crs}" if box_crs else ""),
+                setting="bbox",
             )
         return area
 
-    def bounds(self) -> tuple[float, float, float, float]:
+    def _from_crs(self, points: list[tuple[float, float]], crs: str, name: str) -> list[tuple[float, float]]:
+        if self.proj_crs is None:
+            raise SettingsError(
+                f"{name} has no CRS, so a box in {crs} cannot be found in it", setting="bbox_crs"
+            )
+        transformer = pyproj.Transformer.from_crs(parse_crs(crs, "bbox_crs"), self.proj_crs, always_xy=True)
+        xs, ys = zip(*points, strict=True)
+        return list(zip(*transformer.transform(xs, ys), strict=True))
+
+    def bounds(self) -> Box:
         """Return left, bottom, right, top, around all corners where the grid is turned."""
         corners = [self.transform @ (x, y) for x in (0, self.width) for y in (0, self.height)]
         xs, ys = zip(*corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
+
+    def placed(self, crs: str | None, gsd: float | None, name: str) -> GeoGrid:
+        """Return the grid with a CRS or a gsd that the user gives.
+
+        Raises:
+            SettingsError: The CRS is unknown, or the raster cannot take it.
+        """
+        if gsd is not None and not 0 < gsd < math.inf:
+            raise SettingsError(f"gsd is {gsd:g}, but metres per pixel are more than 0", setting="gsd")
+        if crs is None:
+            return replace(self, gsd=gsd) if gsd is not None and self.crs is None else self
+        known = parse_crs(crs, "crs")
+        if self.transform.is_identity and self.control is None:
+            raise SettingsError(
+                f"{name} has no geotransform, so a CRS gives it no place",
+                hint="give the metres per pixel instead, or a world file beside it",
+                setting="gsd",
+            )
+        if self.control is not None:
+            return replace(self, control=replace(self.control, crs=CRS.from_wkt(known.to_wkt())))
+        return replace(self, crs=CRS.from_wkt(known.to_wkt()), gsd=None)
+
+
+def parse_crs(text: str, setting: str) -> pyproj.CRS:
+    """Return the CRS that a user names.
+
+    Raises:
+        SettingsError: PROJ does not know it.
+    """
+    try:
+        return pyproj.CRS(text)
+    except pyproj.exceptions.CRSError:
+        raise SettingsError(
+            f"'{text}' is not a CRS that PROJ knows",
+            hint="write it as EPSG:32633, or as WKT",
+            setting=setting,
+        ) from None
 
 
 def window_area(window: tuple[int, int, int, int], grid: GeoGrid, name: str) -> Area:
@@ -107,7 +292,24 @@ def window_area(window: tuple[int, int, int, int], grid: GeoGrid, name: str) -> 
     area = Area(row, column, row + height, column + width)
     if min(column, row) < 0 or min(width, height) < 1 or area.bottom > grid.height or area.right > grid.width:
         raise SettingsError(
-            f"--window {','.join(map(str, window))} (column, row, width, height) does not lie in {name}, "
-            f"which is {grid.width}×{grid.height} px"
+            f"the window {','.join(map(str, window))} (column, row, width, height) does not lie in {name}, "
+            f"which is {grid.width}×{grid.height} px",
+            setting="window",
         )
     return area
+
+
+def _wrapped(longitude: float, *, at_end: bool = False) -> float:
+    """Return a longitude within [-180, 180]; one on the meridian itself stays at the end it belongs to."""
+    wrapped = (longitude + 180) % 360 - 180
+    return 180.0 if at_end and wrapped == -180 else wrapped
+
+
+def _edges(box: Box) -> list[tuple[float, float]]:
+    """Return points along the edges of a box; one that crosses 180 degrees goes on beyond it."""
+    left, bottom, right, top = box
+    if left > right:
+        right += 360
+    steps = [i / _OUTLINE for i in range(_OUTLINE + 1)]
+    across = [(left + (right - left) * s, y) for s in steps for y in (bottom, top)]
+    return across + [(x, bottom + (top - bottom) * s) for s in steps for x in (left, right)]

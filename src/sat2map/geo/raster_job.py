@@ -14,7 +14,7 @@ from sat2map.geo.read import Raster
 from sat2map.inference import Translator
 from sat2map.inference.tiling import Area
 from sat2map.inference.scale import MIN_SIDE
-from sat2map.models.model_file import ModelHeader
+from sat2map.models.header import ModelHeader
 
 SAME = 1.1  # resolutions that differ by less than this factor are taken for equal
 COARSEST = 4.0  # a raster whose pixels are more than this many times the model's shows nothing it knows
@@ -33,6 +33,8 @@ class RasterOptions:
             it at the raster's gsd; metres per pixel write the map at that resolution, as in GDAL, and run the
             model at it too where the model was trained to work there.
         keep_grid: Write the map on the raster's grid whatever the resolution at which the model runs.
+        crs: The raster's CRS, where the file names none or a wrong one.
+        gsd: Its metres per pixel, where it has no CRS.
         confidence: Where to write the probability of each pixel's class, in percent.
         classes: Where to write the class numbers.
         overwrite: Whether files may be replaced.
@@ -45,6 +47,8 @@ class RasterOptions:
     bounds: tuple[float, float, float, float] | None = None
     resolution: float | Literal["auto", "source"] = "auto"
     keep_grid: bool = False
+    crs: str | None = None
+    gsd: float | None = None
     confidence: Path | None = None
     classes: Path | None = None
     overwrite: bool = False
@@ -101,7 +105,7 @@ def resampling_factors(raster: Raster, header: ModelHeader, options: RasterOptio
         SettingsError: Metres are asked for of a raster without a CRS.
         ImageError: Nothing would be left of the raster.
     """
-    metres, own, resolution = raster.grid.metres(), header.ground_sample_distance, options.resolution
+    metres, own, resolution = raster.grid.metres(), header.gsd, options.resolution
     if resolution == "source":
         return Scales()
     if metres is None:
@@ -142,7 +146,7 @@ def resampling_factors(raster: Raster, header: ModelHeader, options: RasterOptio
 
 def _network_gsd(header: ModelHeader, resolution: float) -> float:
     """Return the gsd at which to run for a map of some resolution: its own where the model was trained for it."""
-    own, trained = header.ground_sample_distance, getattr(header, "gsd_range", None)
+    own, trained = header.gsd, header.gsd_range
     if own is None or trained is None:
         return resolution
     return resolution if trained[0] <= resolution <= trained[1] else own

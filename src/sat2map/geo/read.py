@@ -1,4 +1,4 @@
-"""Owns an open raster as a model needs it: some bands, 8 bits, a mask, any rectangle, any resolution."""
+"""An open raster as a model needs it: some bands, 8 bits, a mask, any rectangle, any resolution."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rasterio.windows import Window
 
 from sat2map.errors import ImageError, SettingsError
 from sat2map.geo.gdal import FAILURES, is_remote, reason, shown
+from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.grid import GeoGrid
 from sat2map.inference.tiling import Area
 
@@ -26,6 +27,7 @@ MaskKind = Literal["none", "nodata", "alpha", "mask"]
 Scale = tuple[tuple[float, float], ...]
 
 RETRY_AFTER = (1.0, 3.0)  # s; for a server that GDAL's own retries did not wake
+MAX_READ = 8 * 2**30  # bytes that are read at once; a header may claim any width
 SAMPLE = 1024  # px; side of the reduced picture that statistics are measured on
 PERCENTILES = (2, 98)
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
@@ -99,6 +101,14 @@ class Raster:
             yield replace(self, grid=grid, dataset=warped)
 
     def _retrying(self, area: Area, read: Callable[[Window], T]) -> T:
+        needed = area.height * area.width * len(self.bands) * np.dtype(self.dataset.dtypes[0]).itemsize
+        if needed > MAX_READ:
+            raise ImageError(
+                f"{self.name} is {self.grid.width}×{self.grid.height} px: a strip of its tiles takes "
+                f"{needed / 2**30:.0f} GiB",
+                hint="translate a part of it",
+                setting="window",
+            )
         window = Window(area.left, area.top, area.width, area.height)
         for wait in (*(RETRY_AFTER if self.remote else ()), None):
             try:
@@ -120,7 +130,13 @@ class Raster:
 
 @contextlib.contextmanager
 def open_raster(
-    source: str | Path, *, bands: tuple[int, ...] | None, count: int, scale: tuple[float, ...] | None = None
+    source: str | Path,
+    *,
+    bands: tuple[int, ...] | None,
+    count: int,
+    scale: tuple[float, ...] | None = None,
+    crs: str | None = None,
+    gsd: float | None = None,
 ) -> Iterator[Raster]:
     """Open whatever GDAL reads.
 
@@ -130,10 +146,12 @@ def open_raster(
         count: How many are needed; a single grey one is repeated.
         scale: Lowest and highest value, once or for each band, that become 0 and 255; None leaves 8 bits as
             they are, and measures percentiles 2 and 98 of anything else.
+        crs: Its CRS, where the file names none or a wrong one.
+        gsd: Its metres per pixel, where it has no CRS.
 
     Raises:
-        ImageError: It cannot be opened, or holds no pixels that a model could take.
-        SettingsError: `bands` or `scale` do not fit it.
+        ImageError: It cannot be opened, holds no pixels that a model could take, or lies nowhere.
+        SettingsError: `bands`, `scale`, `crs` or `gsd` do not fit it.
     """
     name = shown(str(source))
     try:
@@ -144,13 +162,11 @@ def open_raster(
         raise ImageError(f"{name} cannot be opened as a raster ({reason(error)})") from None
     with dataset:
         notes: list[str] = []
+        reject_container(dataset, name)
+        grid = read_grid(dataset, name, notes, crs=crs, gsd=gsd)
         mask_kind = _mask_kind(dataset, bands, name, notes)
         chosen = _choose_bands(dataset, bands, count, name)
         _reject_unsupported_bands(dataset, chosen, name)
-        crs = dataset.crs or None
-        grid = GeoGrid(crs, dataset.transform, dataset.height, dataset.width)
-        if crs is None:
-            notes.append(f"{name} has no coordinate reference system, and so has its map")
         raster = Raster(
             name, grid, chosen, mask_kind, dataset.nodata, None, is_remote(str(source)), dataset, notes
         )

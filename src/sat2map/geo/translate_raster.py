@@ -101,7 +101,12 @@ def translate_raster(
     with (
         gdal_env(),
         open_raster(
-            source, bands=options.bands, count=header.generator.source_bands, scale=options.scale
+            source,
+            bands=options.bands,
+            count=header.generator.source_bands,
+            scale=options.scale,
+            crs=options.crs,
+            gsd=options.gsd,
         ) as raster,
     ):
         if min(raster.grid.height, raster.grid.width) < MIN_SIDE:

@@ -17,7 +17,7 @@ from sat2map.images.palette.palette import MapClass, Palette
 from sat2map.images.pixels import from_unit
 from sat2map.inference.resample import Resampling
 from sat2map.inference.tiling import Area, Block
-from sat2map.models.model_file import ModelHeader
+from sat2map.models.header import ModelHeader
 
 PIECE: Final = 1 << 17  # px drawn at a time: their logits and probabilities fit the processor's cache
 
@@ -71,7 +71,7 @@ class Drawer:
             SettingsError: The model has no classes, or `colors` lacks one of them.
         """
         self._spec = header.generator
-        self._temperature = np.float32(getattr(header, "temperature", 1.0))
+        self._temperature = np.float32(header.temperature)
         self._own = header.palette
         self.recolours = colors is not None
         if colors is not None and header.palette is None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import ImageError, SettingsError
-from sat2map.models.model_file import ModelHeader
+from sat2map.models.header import ModelHeader
 
 if TYPE_CHECKING:
     from sat2map.inference.translator import Translator
@@ -30,14 +30,14 @@ def scale_factor(header: ModelHeader, gsd: float | None) -> float:
         SettingsError: `gsd` is not positive, or the model does not know its own.
     """
     if gsd is None:
-        return 1 / (getattr(header, "source_scale", None) or 1.0)
+        return 1 / (header.source_scale or 1.0)
     if not 0 < gsd < float("inf"):
         raise SettingsError(f"gsd = {gsd:g}", hint="metres per pixel are positive", setting="gsd")
-    if header.ground_sample_distance is None:
+    if header.gsd is None:
         raise SettingsError(
             "this model does not know its own ground sample distance", hint="leave gsd out", setting="gsd"
         )
-    return gsd / header.ground_sample_distance
+    return gsd / header.gsd
 
 
 def size_at_model_scale(
@@ -68,7 +68,7 @@ def size_at_model_scale(
 
 def scale_note(header: ModelHeader, gsd: float | None) -> str | None:
     """Return what to say about images of a ground sample distance: an assumption, a large difference, or None."""
-    own = header.ground_sample_distance
+    own = header.gsd
     if own is None:
         return None
     if gsd is None:

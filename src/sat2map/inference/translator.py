@@ -20,7 +20,7 @@ from sat2map.inference.resample import Resampling
 from sat2map.inference.scale import MIN_SIDE, size_at_model_scale
 from sat2map.inference.tiling import Area, Block, Grid, Run, Span, blended_blocks, pad_to
 from sat2map.inference.tta import average
-from sat2map.models.model_file import ModelHeader
+from sat2map.models.header import ModelHeader
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -48,7 +48,7 @@ class Translator:
         header: What the model says about itself.
         engine: What runs it.
         drawer: What turns its outputs into pixels.
-        grid: How images larger than `header.whole_limit` are cut into tiles.
+        grid: How images larger than `header.max_untiled_size` are cut into tiles.
         network: The engine, or with `tta` its mean over the eight symmetries.
         tta: Whether it is that mean.
     """
@@ -70,7 +70,7 @@ class Translator:
         self.drawer = Drawer(self.header, Palette.load(colors) if isinstance(colors, str | Path) else colors)
         self.network: Run = average(engine) if tta else engine
         tile = PALETTE_TILE if self.drawer.is_palette_network else IMAGE_TILE
-        self.grid = Grid.for_network(min(self.header.whole_limit, tile), self.header.generator.multiple)
+        self.grid = Grid.for_network(min(self.header.max_untiled_size, tile), self.header.generator.size_divisor)
 
     @classmethod
     def open(
@@ -105,7 +105,7 @@ class Translator:
 
     def __repr__(self) -> str:
         """Describe the model and what runs it."""
-        spec, gsd = self.header.generator, self.header.ground_sample_distance
+        spec, gsd = self.header.generator, self.header.gsd
         scale = f", {gsd:g} m per pixel" if gsd else ""
         return f"<Translator: {spec.architecture}{scale}; {self.engine.name}>"
 
@@ -114,7 +114,7 @@ class Translator:
     ) -> NDArray[np.uint8]:
         """Translate one image.
 
-        The image is brought to the model's scale. Up to `header.whole_limit` px a side there it is padded by
+        The image is brought to the model's scale. Up to `header.max_untiled_size` px a side there it is padded by
         reflection and run in one piece; larger ones are run in overlapping tiles that are blended.
 
         Args:
@@ -131,7 +131,7 @@ class Translator:
         """
         pixels = self._pixels(source)
         size = size_at_model_scale(self.header, *pixels.shape[:2], gsd)
-        if self._draws_bytes and not self.tta and max(size) <= self.header.whole_limit:
+        if self._draws_bytes and not self.tta and max(size) <= self.header.max_untiled_size:
             (generated,) = self.batch([pixels], gsd=gsd)
             progress(1, 1)
             return generated
@@ -143,7 +143,7 @@ class Translator:
         """Translate images of one size together, which uses the processor better than one after the other.
 
         Args:
-            sources: uint8 (h, w, source_bands) each, one size, at most `header.whole_limit` px a side at the
+            sources: uint8 (h, w, source_bands) each, one size, at most `header.max_untiled_size` px a side at the
                 model's scale.
             gsd: Metres per pixel, as in `__call__`.
 
@@ -159,7 +159,7 @@ class Translator:
         assert all(source.shape == sources[0].shape for source in sources)
         outer = sources[0].shape[:2]
         height, width = size_at_model_scale(self.header, *outer, gsd)
-        assert max(height, width) <= self.header.whole_limit
+        assert max(height, width) <= self.header.max_untiled_size
         padded = np.stack([self._padded(resize(source, height, width)) for source in sources])
         if self._draws_bytes:
             if isinstance(self.network, Uint8Backend):
@@ -258,7 +258,7 @@ class Translator:
     ) -> Iterable[Block]:
         """Run the network over an image at the model's scale, in one piece or in tiles."""
         height, width = source.shape[:2]
-        if max(height, width) <= self.header.whole_limit:
+        if max(height, width) <= self.header.max_untiled_size:
             outputs = run(to_unit(self._padded(source)[None]))[0, :, :height, :width]
             progress(1, 1)
             yield Block(Area(0, 0, height, width), (0, 0), outputs)
@@ -314,7 +314,7 @@ class Translator:
 
     def _padded(self, source: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Fill an image up by reflection to sides that the network takes."""
-        divisor = self.header.generator.multiple
+        divisor = self.header.generator.size_divisor
         down, across = (-side % divisor for side in source.shape[:2])
         return np.pad(source, ((0, down), (0, across), (0, 0)), mode="reflect")
 

@@ -46,7 +46,7 @@ class Layer:
     @property
     def zoom(self) -> int:
         """Where a pixel is as large on the ground as in the model's training; the network sees no other."""
-        return self.raster.zoom_for(self.model.header.ground_sample_distance)
+        return self.raster.zoom_for(self.model.header.gsd)
 
     @property
     def min_zoom(self) -> int:

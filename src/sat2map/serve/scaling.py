@@ -26,11 +26,11 @@ def size_for_model(header: ModelHeader, size: Size, gsd: float | None, *, pixels
     """
     if gsd is None:
         return size
-    if header.ground_sample_distance is None:
+    if header.gsd is None:
         raise SettingsError("this model does not know its own ground size of a pixel: leave gsd out")
-    factor = gsd / header.ground_sample_distance
+    factor = gsd / header.gsd
     height, width = round(size[0] * factor), round(size[1] * factor)
-    told = f"at the model's {header.ground_sample_distance:g} m a pixel the image has {width}×{height} px"
+    told = f"at the model's {header.gsd:g} m a pixel the image has {width}×{height} px"
     if min(height, width) < MIN_SIDE:
         raise ImageError(f"{told}: it needs {MIN_SIDE} px a side or more")
     if height * width > pixels:

@@ -68,7 +68,7 @@ class ServedModel:
             BusyError: Too many wait already.
             ImageError: The image is not one for this model.
         """
-        whole = max(source.shape[:2]) <= self.header.whole_limit
+        whole = max(source.shape[:2]) <= self.header.max_untiled_size
         return await (self._small if whole else self._large).submit(source, progress)
 
     async def translate_file(self, source: Path, output: Path, kind: Kind) -> Work[FileWork, None]:
@@ -191,7 +191,7 @@ def _serve(
             translate_file(patient, *work.source, (name, sha256), work.progress)
         return [None] * len(batch)
 
-    spec, side = whole.header.generator, whole.header.image_size
+    spec, side = whole.header.generator, whole.header.typical_size
     for translator in (one_of_many, the_only_one):
         translator(np.zeros((side, side, spec.source_bands), np.uint8))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -10,9 +10,10 @@ from pathlib import Path
 from pydantic import ValidationError
 from torch import Tensor
 
-from sat2map.errors import ModelFileError, RunError
+from sat2map.errors import ModelFileError, RunError, SettingsError
+from sat2map.models.architectures.spec import GeneratorSpec, spec_of
 from sat2map.models.model_file import read_header, read_weights
-from sat2map.settings import GeneratorSpec, TrainSettings, explain, make_settings
+from sat2map.settings import TrainSettings, explain, make_settings
 from sat2map.training.step import Networks
 
 START = "start.json"
@@ -41,7 +42,13 @@ class Start:
         """
         taken = {name: getattr(self.spec, name) for name in TAKEN}
         values = {**settings.model_dump(), **taken, "generator": self.spec.architecture}
-        return make_settings(values, where=f"the network of {self.file} with these settings")
+        where = f"the network of {self.file} with these settings"
+        fitted = make_settings(values, where=where)
+        try:
+            spec_of(fitted)
+        except SettingsError as error:
+            raise SettingsError(f"{where}: {error.problem}", hint=error.hint, setting=error.setting) from None
+        return fitted
 
     def fit_spec(self, spec: GeneratorSpec) -> GeneratorSpec:
         """Return the specification of the run with what no setting says of the file's network."""

@@ -16,6 +16,7 @@ from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.generators import count_parameters
+from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
 from sat2map.run_folder import refuse_used_folder
 from sat2map.runtime import out_of_memory_told, pick_device, pick_precision
@@ -62,7 +63,7 @@ def set_up(settings: TrainSettings, start: Start | None = None, team: Team = ALO
     device = pick_device(settings.device)
     palette = Palette.load(settings.palette) if settings.draws_maps else None
     settings = start.fit_settings(settings) if start else settings
-    spec = settings.generator_spec(len(palette.classes) if palette and settings.class_weight else 0)
+    spec = spec_of(settings, classes=len(palette.classes) if palette and settings.class_weight else 0)
     spec = start.fit_spec(spec) if start else spec
     if palette is not None and spec.target_bands != 3:
         raise SettingsError(
@@ -78,14 +79,14 @@ def set_up(settings: TrainSettings, start: Start | None = None, team: Team = ALO
         frequencies = torch.tensor(class_frequencies(train, palette))
         weights = class_weights(frequencies, settings.l1_balance).to(device)
     # A bottleneck of one pixel has seen one size only; translate in pieces of that size.
-    one_pixel = spec.multiple >= settings.crop_size
+    one_pixel = spec.size_divisor >= settings.crop_size
     header = ModelHeader(
         created_with=version("sat2map"),
         generator=spec,
         direction=settings.direction,
         image_size=settings.image_size,
-        whole_limit=settings.crop_size if one_pixel else WHOLE_LIMIT,
-        ground_sample_distance=settings.ground_sample_distance,
+        max_untiled_size=settings.crop_size if one_pixel else WHOLE_LIMIT,
+        gsd=settings.ground_sample_distance,
         inference_mode="eval",
         palette=palette,
         settings=settings.model_dump(mode="json", exclude={"data", "run"}),

@@ -16,9 +16,10 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.blocks import init_weights
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.discriminator import PatchGAN
 from sat2map.runtime import autocast, step_seed
-from sat2map.settings import GeneratorSpec, TrainSettings
+from sat2map.settings import TrainSettings
 from sat2map.training.ddp import share, sum_over
 from sat2map.training.distributed import ALONE, Team
 from sat2map.training.losses import discriminator_loss, generator_loss, l1_loss, soft_iou_loss

@@ -16,8 +16,8 @@ from sat2map.evaluation.perceptual import open_lpips
 from sat2map.files import sha256_of
 from sat2map.images.pixels import read_image
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, save_model
-from sat2map.settings import GeneratorSpec
 
 IMAGES = 4
 

@@ -19,8 +19,8 @@ from sat2map.inference.backends import EngineOptions, Uint8Backend, auto, open_e
 from sat2map.inference.backends.onnx_runtime import OnnxEngine
 from sat2map.inference.backends.torch import TorchEngine
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, read_header, save_model
-from sat2map.settings import GeneratorSpec
 
 SPEC = GeneratorSpec(width=8, depth=3, classes=4)
 

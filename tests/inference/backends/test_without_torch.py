@@ -13,8 +13,8 @@ import torch
 from sat2map.images.pixels import read_image, write_image
 from sat2map.inference import Translator
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, save_model
-from sat2map.settings import GeneratorSpec
 
 FORBID = """
 import sys
@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = GeneratorSpec(width=4, depth=3)
     torch.manual_seed(0)
     half = {name: value.half() for name, value in build_generator(spec).state_dict().items()}
-    save_model(folder / "model.safetensors", half, ModelHeader(generator=spec, whole_limit=64))
+    save_model(folder / "model.safetensors", half, ModelHeader(generator=spec, max_untiled_size=64))
     pixels = np.random.default_rng(0).integers(0, 256, (100, 70, 3), dtype=np.uint8)
     write_image(folder / "photo.png", pixels)
     return folder

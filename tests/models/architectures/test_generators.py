@@ -12,13 +12,16 @@ from torch import nn
 from sat2map.models.architectures.blocks import init_weights
 from sat2map.models.architectures.generators import GENERATORS, build_generator, count_parameters
 from sat2map.models.architectures.resnet.network import ResNet
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.architectures.unet.network import UNet
 from sat2map.models.discriminator import PatchGAN
-from sat2map.settings import GeneratorSpec
 
 NORMS = ("batch", "instance", "group", "none")
 UPSAMPLINGS = ("transpose", "resize", "shuffle")
-VARIANTS = list(itertools.product(sorted(GENERATORS), NORMS, UPSAMPLINGS))
+DRAWING = [
+    name for name in sorted(GENERATORS) if name != "efficient-unet"
+]  # that one gives logits of colours
+VARIANTS = list(itertools.product(DRAWING, NORMS, UPSAMPLINGS))
 
 
 def tiny(architecture: str = "unet", **values: Any) -> nn.Module:
@@ -64,7 +67,7 @@ def test_every_variant_gives_an_image_of_the_same_size_in_range(
     architecture: str, norm: str, upsample: str
 ) -> None:
     network = tiny(architecture, norm=norm, upsample=upsample, source_bands=4, target_bands=1)
-    multiple = GeneratorSpec(architecture=architecture, depth=3).multiple
+    multiple = GeneratorSpec(architecture=architecture, depth=3).size_divisor
     fake = network(picture(2, 4, 3 * multiple, 5 * multiple))
     assert fake.shape == (2, 1, 3 * multiple, 5 * multiple)
     assert fake.abs().max() <= 1
@@ -99,7 +102,7 @@ def test_in_eval_mode_an_image_does_not_depend_on_the_rest_of_its_batch(
         torch.testing.assert_close(network(batch)[1:2], network(batch[1:2]), atol=atol, rtol=0)
 
 
-@pytest.mark.parametrize("architecture", sorted(GENERATORS))
+@pytest.mark.parametrize("architecture", DRAWING)
 def test_the_class_heads_logits_are_not_squashed(architecture: str) -> None:
     network = tiny(architecture, classes=6, norm="none").eval()
     with torch.no_grad():

@@ -17,10 +17,10 @@ from sat2map.errors import ModelFileError, OutputError, SettingsError
 from sat2map.inference import Translator
 from sat2map.inference.backends import open_engine
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.discriminator import PatchGAN
 from sat2map.models.importers import import_checkpoint, recognise
 from sat2map.models.model_file import ModelHeader, read_header, save_model
-from sat2map.settings import GeneratorSpec
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "unet_128, batch": (lambda: them.NestedUNet(7), 128),
@@ -173,12 +173,12 @@ def test_the_header_says_where_it_comes_from_and_what_was_told(tmp_path: Path) -
         direction="target-to-source",
         mode="paper",
         palette="maps",
-        ground_sample_distance=0.9,
+        gsd=0.9,
     )
     header = read_header(tmp_path / "m.safetensors")
     assert header.notes == "imported from latest_net_G.pth, a U-Net of pytorch-CycleGAN-and-pix2pix"
     assert (header.direction, header.inference_mode) == ("target-to-source", "paper")
-    assert (header.ground_sample_distance, header.image_size, header.whole_limit) == (0.9, 256, 256)
+    assert (header.gsd, header.image_size, header.max_untiled_size) == (0.9, 256, 256)
     assert header.palette is not None
     assert header.palette.name == "maps"
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from sat2map.errors import ModelFileError, OutputError
 from sat2map.export.pytorch_cyclegan import export_cyclegan
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.importers import import_checkpoint
 from sat2map.models.model_file import ModelHeader, save_model
-from sat2map.settings import GeneratorSpec
 
 
 def model_of_ours(path: Path, **values: Any) -> tuple[Path, nn.Module]:

@@ -15,8 +15,8 @@ from torch import nn
 from sat2map.errors import ModelFileError
 from sat2map.images.pixels import from_unit, to_unit
 from sat2map.models.architectures.generators import GENERATORS, build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.onnx.generator_graph import build_graph
-from sat2map.settings import GeneratorSpec
 
 VARIANTS = list(
     itertools.product(

@@ -39,7 +39,7 @@ class Engine(Protocol):
 
         Args:
             source: float32 (n, source_bands, h, w) in [-1, 1]; h and w are multiples of
-                `header.generator.multiple`.
+                `header.generator.size_divisor`.
 
         Returns:
             float32 (n, target_bands + classes, h, w): the image in [-1, 1], then class logits; opened for
@@ -56,7 +56,7 @@ class Uint8Backend(Engine, Protocol):
         """Translate a batch.
 
         Args:
-            pixels: uint8 (n, h, w, source_bands); h and w are multiples of `header.generator.multiple`.
+            pixels: uint8 (n, h, w, source_bands); h and w are multiples of `header.generator.size_divisor`.
 
         Returns:
             uint8 (n, h, w, target_bands), rounded to the nearest grey level.

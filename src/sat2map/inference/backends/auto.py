@@ -53,7 +53,7 @@ def open_fastest_on_cpu(model: Path, options: EngineOptions) -> Engine:
 def pattern(header: ModelHeader) -> NDArray[np.float32]:
     """Return a picture with detail at every scale, float32 (1, source_bands, side, side) in [-1, 1]."""
     spec = header.generator
-    side = max(PATTERN_SIDE, spec.multiple)
+    side = max(PATTERN_SIDE, spec.size_divisor)
     random = np.random.default_rng(0)
     total = np.zeros((spec.source_bands, side, side), np.float32)
     for scale in (1, 4, 16):

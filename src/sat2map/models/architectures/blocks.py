@@ -6,7 +6,8 @@ import math
 
 from torch import nn
 
-from sat2map.settings import GeneratorSpec, Norm, Upsample
+from sat2map.models.architectures.spec import GeneratorSpec
+from sat2map.settings import Norm, Upsample
 
 GROUP_CHANNELS = 16  # channels that share their statistics in a GroupNorm, where that divides them
 

@@ -8,9 +8,9 @@ from torch import nn
 
 from sat2map.models.architectures.efficient_unet.network import EfficientUNet
 from sat2map.models.architectures.resnet.network import ResNet
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.architectures.tutorial.network import TutorialUNet
 from sat2map.models.architectures.unet.network import UNet
-from sat2map.settings import GeneratorSpec
 
 GENERATORS: dict[str, Callable[[GeneratorSpec], nn.Module]] = {
     "efficient-unet": EfficientUNet,

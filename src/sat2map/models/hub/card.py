@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sat2map.models.model_file import ModelHeader
+from sat2map.models.model_file import ModelHeader, describe_scale
 
 _CARD = """---
 library_name: sat2map
@@ -83,20 +83,20 @@ def model_card(header: ModelHeader, repo: str) -> str:
 
 
 def _facts(header: ModelHeader) -> dict[str, str]:
-    spec, metres = header.generator, header.ground_sample_distance
-    low, high = header.source_range
+    spec = header.generator
+    low, high = header.bands[0].low, header.bands[0].high
     return {
-        "input": f"{spec.source_bands} bands, {header.source_dtype} from {low:g} to {high:g}, any size",
+        "input": f"{', '.join(band.name for band in header.bands)} from {low:g} to {high:g}, any size",
         "output": f"{spec.target_bands} bands, uint8, the same size"
         + (f"; logits of {spec.classes} classes" if spec.classes else ""),
-        "trained at": f"{header.image_size} px" + (f", {metres:g} m a pixel" if metres else ""),
+        "scale": describe_scale(header),
         "inference mode": f"`{header.inference_mode}`",
         "network": f"{spec.architecture}, width {spec.width}, {spec.norm} norm, {spec.upsample} upsampling",
     }
 
 
 def _limits(header: ModelHeader) -> str:
-    metres = header.ground_sample_distance
+    metres = header.gsd
     scale = f"about {metres:g} m a pixel" if metres else "the ground size of a pixel that it was trained at"
     scored = " The scores were taken on validation pairs during the training." if header.scores else ""
     return (

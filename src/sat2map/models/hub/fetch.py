@@ -22,7 +22,7 @@ def find_model(model: str | Path | None) -> Path:
 
     Raises:
         ModelFileError: The hub has no such model, is out of reach and the cache has none, or the file there
-            is no model file of ours.
+            is not a model file of ours.
         MissingExtraError: huggingface_hub is not installed.
     """
     if model is None:
@@ -41,5 +41,5 @@ def find_model(model: str | Path | None) -> Path:
     try:
         read_header(path)
     except ModelFileError as error:
-        raise ModelFileError(f"{name} is no model file of sat2map: {error}") from None
+        raise ModelFileError(f"{name} is not a model file of sat2map: {error}") from None
     return path

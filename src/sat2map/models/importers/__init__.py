@@ -39,7 +39,7 @@ def import_checkpoint(
     direction: Direction = "source-to-target",
     mode: InferenceMode = "eval",
     palette: str = "none",
-    ground_sample_distance: float | None = None,
+    gsd: float | None = None,
     overwrite: bool = False,
 ) -> Found:
     """Write a model file from a checkpoint (`.pth`, `.pt`, `.safetensors`) of another project's generator.
@@ -51,7 +51,7 @@ def import_checkpoint(
         mode: `eval`, or `paper` to run it as the test script of its code base does where batch norm is used:
             with the statistics of the picture itself, and dropout.
         palette: Map classes that it draws: a built-in name, a JSON file, or `none`.
-        ground_sample_distance: Metres a pixel of its images, if known.
+        gsd: Metres a pixel of its images, if known.
         overwrite: Whether an existing file may be replaced.
 
     Returns:
@@ -79,8 +79,8 @@ def import_checkpoint(
         generator=found.spec,
         direction=direction,
         image_size=found.image_size,
-        whole_limit=found.whole_limit,
-        ground_sample_distance=ground_sample_distance,
+        max_untiled_size=found.max_untiled_size,
+        gsd=gsd,
         inference_mode=mode,
         palette=colours,
         notes=f"imported from {checkpoint.name}, {found.kind}",

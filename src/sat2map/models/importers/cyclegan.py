@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sat2map.errors import ModelFileError
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.importers.found import Found, StateDict, fit, norm_of, rename, shape_of
-from sat2map.settings import Architecture, GeneratorSpec
 
 UNET, RESNET = "a U-Net of pytorch-CycleGAN-and-pix2pix", "a ResNet of pytorch-CycleGAN-and-pix2pix"
 
@@ -48,9 +48,9 @@ def unet_layers(depth: int) -> dict[str, str]:
 
 def resnet_layers(spec: GeneratorSpec, *, dropout: bool) -> dict[str, str]:
     """Name the layers of a ResNet: two flat sequences that differ in their names and in the dropout."""
-    first_block = 4 + 3 * spec.halvings
+    first_block = 4 + 3 * spec.num_downsamplings
     first_up = first_block + spec.residual_blocks
-    last = first_up + 3 * spec.halvings + 1
+    last = first_up + 3 * spec.num_downsamplings + 1
     plain = [1, *range(4, first_block, 3), *range(first_up, last - 1, 3)]
     layers = {f"body.{i}": f"model.{i}" for at in plain for i in (at, at + 1)}
     layers[f"body.{last}"] = f"model.{last}"
@@ -93,7 +93,7 @@ def read_resnet(weights: StateDict, kind: str) -> Found:
         raise ModelFileError(
             f"its residual blocks pad by zeros; of {kind}, only those padded by reflection run"
         )
-    architecture: Architecture = "global"
+    architecture = "global"
     if halvings == 2 and blocks in (6, 9):
         architecture = "resnet6" if blocks == 6 else "resnet9"
     width, source_bands = shape_of(weights, "model.1.weight", kind)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from sat2map.errors import ModelFileError
 from sat2map.models.architectures.generators import build_generator
-from sat2map.settings import GeneratorSpec, Norm
+from sat2map.models.architectures.spec import GeneratorSpec
+from sat2map.settings import Norm
 
 StateDict = Mapping[str, Tensor]
 Layers = Mapping[str, str]  # a layer's name here → its name there
@@ -25,14 +26,14 @@ class Found:
         spec: The network.
         weights: Its state dict under our names.
         image_size: Side of the images it was made for (px).
-        whole_limit: Longest side to translate in one piece (px).
+        max_untiled_size: Longest side to translate in one piece (px).
     """
 
     kind: str
     spec: GeneratorSpec
     weights: dict[str, Tensor]
     image_size: int
-    whole_limit: int
+    max_untiled_size: int
 
 
 def shape_of(weights: StateDict, name: str, kind: str) -> tuple[int, int]:

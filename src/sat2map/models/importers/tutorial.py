@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.importers.found import Found, StateDict, fit, norm_of, rename, shape_of
-from sat2map.settings import GeneratorSpec
 
 KIND = "the U-Net of the satellite-mapping tutorial"
 SIZE = 512  # px; all that the tutorial trains at

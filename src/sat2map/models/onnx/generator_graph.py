@@ -12,10 +12,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.onnx.metadata import CLASS_LOGITS, FAKE, SOURCE
 from sat2map.models.onnx.rewrites import Convolution
 from sat2map.models.onnx.weights import EPSILON, Weights
-from sat2map.settings import GeneratorSpec
 
 # Old enough for every ONNX Runtime and OpenVINO of the last years; nothing newer is needed.
 OPSET: Final = 17
@@ -38,7 +38,7 @@ def build_graph(
     Args:
         spec: The network.
         arrays: Its state dict as NumPy arrays, of any float type.
-        pixels: How pictures go in and out; h and w are multiples of `spec.multiple` both ways.
+        pixels: How pictures go in and out; h and w are multiples of `spec.size_divisor` both ways.
             False: `source` float32 (n, source_bands, h, w) in [-1, 1] → `fake` float32 (n, target_bands +
             classes, h, w), the image in [-1, 1] and then class logits.
             True: `source` uint8 (n, h, w, source_bands) in 0..255 → `fake` uint8 (n, h, w, target_bands) and,
@@ -199,7 +199,7 @@ def _unet(graph: _Graph, x: str, *, tutorial: bool) -> tuple[str, Convolution]:
 def _resnet(graph: _Graph, x: str) -> tuple[str, Convolution]:
     """Add the layers of `architectures.resnet.network.ResNet` but the last, as `_unet` does."""
     spec, weights = graph.spec, graph.weights
-    width, halvings = spec.width, spec.halvings
+    width, halvings = spec.width, spec.num_downsamplings
     first = weights.convolution("body.1", spec.source_bands, width, 7)
     x = graph.layer(graph.reflect(x, 3), first, "body.2", finish=graph.relu)
     at, channels = 4, width

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import ModelFileError
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.onnx import rewrites
 from sat2map.models.onnx.rewrites import Array, Convolution
-from sat2map.settings import GeneratorSpec
 
 EPSILON = 1e-5  # PyTorch's default in every norm
 

@@ -21,7 +21,7 @@ function showCard(model, service) {
     Name: service.models.length < 2 && model.name, // else the choice above tells
     "Expects": metres ? `about ${metres} m a pixel, seen from above` : "pictures from above, like those it was trained on",
     Network: model.architecture,
-    "Trained at": `${model.image_size} × ${model.image_size} px; takes any size`,
+    "Trained at": `${model.image_size ? `${model.image_size} × ${model.image_size} px` : "native pixels"}; takes any size`,
     "Runs on": model.engine,
     Quality: quality(model.scores),
     Notes: model.notes,

@@ -38,7 +38,7 @@ async function start(file, name = file.name || "pasted image", field = element("
     const model = service.models.find((one) => one.name === element("model").value) ?? service.models[0];
     const gsd = model?.metres_per_pixel && field?.value;
     const factor = gsd ? gsd / model.metres_per_pixel : 1;
-    const large = looked.tiff ? looked.large : !looked.size || factor * Math.max(...looked.size) > (model?.whole_limit ?? 1024);
+    const large = looked.tiff ? looked.large : !looked.size || factor * Math.max(...looked.size) > (model?.max_untiled_size ?? 1024);
     tell("Translating");
     const fields = Object.entries({ model: element("model").value, gsd }).filter(([, value]) => value);
     const query = fields.length ? `?${new URLSearchParams(fields)}` : "";

@@ -43,8 +43,11 @@ class ModelCard(BaseModel):
     engine: str = Field(examples=["ONNX Runtime"])
     source_bands: int = Field(examples=[3])
     target_bands: int = Field(examples=[3])
-    image_size: int = Field(examples=[256], description="Side of the images it was trained on (px).")
-    whole_limit: int = Field(
+    image_size: int | None = Field(
+        examples=[256],
+        description="Side to which images were resized for its training (px); null: native pixels.",
+    )
+    max_untiled_size: int = Field(
         examples=[1024], description="Longest side that is translated in one piece (px)."
     )
     metres_per_pixel: float | None = Field(
@@ -165,7 +168,9 @@ def _draw(seed: int) -> bytes:
 
 def _card(model: ServedModel) -> ModelCard:
     header, spec = model.header, model.header.generator
-    fields: dict[str, Any] = header.model_dump(include={"image_size", "whole_limit", "direction", "notes"})
+    fields: dict[str, Any] = header.model_dump(
+        include={"image_size", "max_untiled_size", "direction", "notes"}
+    )
     classes = header.palette.classes if header.palette else ()
     return ModelCard(
         name=model.name,
@@ -173,7 +178,7 @@ def _card(model: ServedModel) -> ModelCard:
         engine=model.engine,
         source_bands=spec.source_bands,
         target_bands=spec.target_bands,
-        metres_per_pixel=header.ground_sample_distance,
+        metres_per_pixel=header.gsd,
         mode=header.inference_mode,
         classes=[MapClass(name=c.name, colour="#{:02x}{:02x}{:02x}".format(*c.colours[0])) for c in classes],
         scores={name: score if abs(score) < float("inf") else None for name, score in header.scores.items()},

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sat2map.settings import GeneratorSpec
+from sat2map.models.architectures.spec import GeneratorSpec
 
 BATCH_NORM_EPSILON = 1e-3  # TensorFlow's, which the pretrained encoders were trained with
 BATCH_NORM_MOMENTUM = 0.02  # running statistics over about 50 steps: batches here are small

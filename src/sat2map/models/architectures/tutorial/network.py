@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.architectures.unet.network import Down, UNet, Up, split_tanh
-from sat2map.settings import GeneratorSpec
 
 
 class TutorialUNet(UNet):

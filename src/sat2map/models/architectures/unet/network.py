@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sat2map.models.architectures.blocks import has_bias, make_norm, make_upsampling
-from sat2map.settings import GeneratorSpec
+from sat2map.models.architectures.spec import GeneratorSpec
 
 DROPOUT_LAYERS = 3  # the paper's CD512 CD512 CD512: the innermost three of the decoder
 

@@ -1,0 +1,184 @@
+"""GDAL's virtual rasters (VRT): one raster made of files, and the Cloud-Optimized GeoTIFF made of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import rasterio
+from rasterio.errors import RasterioIOError
+from rasterio.shutil import copy
+
+from sat2map.geo.gdal import FAILURES, write_error
+from sat2map.geo.grid import GeoGrid
+
+BLOCK = 512  # px
+COMPRESSIONS = ("deflate", "zstd", "lzw", "lerc", "none")
+
+
+class Vrt:
+    """A virtual raster of 8 bits that is being described.
+
+    Example:
+        >>> vrt = Vrt(grid, ["Red", "Green", "Blue"], mask=True)                      # doctest: +SKIP
+        >>> vrt.add_file("rows.tif", width=512, height=64, column=0, row=0)           # doctest: +SKIP
+        >>> vrt.write(Path("map.vrt"))                                                # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        grid: GeoGrid,
+        meanings: Sequence[str],
+        *,
+        nodata: float | None = None,
+        mask: bool = False,
+        colours: Sequence[tuple[int, int, int]] = (),
+        names: Sequence[str] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Describe a raster without files.
+
+        Args:
+            grid: Where its pixels lie.
+            meanings: What each band holds, in GDAL's words: `Red`, `Gray`, `Palette`, `Alpha`, ….
+            nodata: Value of missing pixels.
+            mask: Whether the files have a mask of their own.
+            colours: The colour table of the first band, from value 0.
+            names: Names of the first band's values, from 0.
+            tags: Metadata.
+        """
+        root = Xml.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
+        _add_georeference(root, grid)
+        metadata = Xml.SubElement(root, "Metadata")
+        for key, value in (tags or {}).items():
+            Xml.SubElement(metadata, "MDI", key=key).text = value
+        for number, meaning in enumerate(meanings, 1):
+            band = Xml.SubElement(root, "VRTRasterBand", dataType="Byte", band=str(number))
+            if nodata is not None:
+                _add(band, "NoDataValue", f"{nodata:g}")
+            _add(band, "ColorInterp", meaning)
+            if number == 1 and names:
+                listed = Xml.SubElement(band, "CategoryNames")
+                for name in names:
+                    _add(listed, "Category", name)
+            if number == 1 and colours:
+                table = Xml.SubElement(band, "ColorTable")
+                for colour in colours:
+                    Xml.SubElement(table, "Entry", {f"c{i}": str(v) for i, v in enumerate((*colour, 255), 1)})
+        if mask:
+            Xml.SubElement(Xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")
+        self._root = root
+
+    def add_file(
+        self, name: str, *, width: int, height: int, column: int, row: int, mask_band: str = "mask,1"
+    ) -> None:
+        """Put a file's pixels into the raster.
+
+        Args:
+            name: The file, relative to the VRT.
+            width: Its columns.
+            height: Its rows.
+            column: The raster's column of its first pixel.
+            row: The raster's row of its first pixel.
+            mask_band: Where the file keeps its mask.
+        """
+        size = {"xSize": str(width), "ySize": str(height)}
+        for band in self._root.iter("VRTRasterBand"):
+            source = Xml.SubElement(band, "SimpleSource")
+            Xml.SubElement(source, "SourceFilename", relativeToVRT="1").text = name
+            _add(source, "SourceBand", band.get("band") or mask_band)
+            # With this, GDAL opens a file when it is looked at, and not all of them at once.
+            Xml.SubElement(
+                source, "SourceProperties", RasterXSize=str(width), RasterYSize=str(height), DataType="Byte",
+                BlockXSize=str(BLOCK), BlockYSize=str(BLOCK),
+            )  # fmt: skip
+            Xml.SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **size})
+            Xml.SubElement(source, "DstRect", {"xOff": str(column), "yOff": str(row), **size})
+
+    def write(self, path: Path) -> None:
+        """Write it as a .vrt file."""
+        Xml.ElementTree(self._root).write(path)
+
+
+def copy_to_cog(
+    source: Path, target: Path, output: Path, *, average: bool, compress: str = "deflate"
+) -> None:
+    """Copy a raster into a Cloud-Optimized GeoTIFF with overviews.
+
+    Args:
+        source: A raster, such as a VRT.
+        target: The file to write.
+        output: Its final name, for messages.
+        average: Whether overviews average pixels; else they take the most frequent one (class numbers).
+        compress: One of `COMPRESSIONS`.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    level = (
+        {"LEVEL": 1} if compress in ("deflate", "zstd") else {}
+    )  # higher ones save 5 % and take twice as long
+    predictor = {"PREDICTOR": "YES"} if compress in ("deflate", "zstd", "lzw") else {}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else "ALL_CPUS"
+    try:
+        copy(
+            source,
+            target,
+            driver="COG",
+            COMPRESS=compress.upper(),
+            BLOCKSIZE=BLOCK,
+            OVERVIEWS="IGNORE_EXISTING",
+            OVERVIEW_RESAMPLING="AVERAGE" if average else "MODE",
+            BIGTIFF="IF_SAFER",
+            NUM_THREADS=cores,
+            **level,
+            **predictor,
+        )
+        _check_whole(target)
+    except FAILURES as error:
+        raise write_error(output, error) from None
+
+
+def _check_whole(path: Path) -> None:
+    """Check that all blocks lie in the file: GDAL reports no failure to write at a file's close.
+
+    Raises:
+        RasterioIOError: Some do not.
+    """
+    length = path.stat().st_size
+    with rasterio.open(path) as file:
+        levels = len(file.overviews(1))
+    for level in (None, *range(levels)):
+        with rasterio.open(path, **({} if level is None else {"overview_level": level})) as file:
+            columns, rows = (-(-side // BLOCK) for side in (file.width, file.height))
+            for place in ((x, y) for y in range(rows) for x in range(columns)):
+                offset, size = (file.get_tag_item(f"BLOCK_{what}_{place[0]}_{place[1]}", "TIFF", bidx=1)
+                                for what in ("OFFSET", "SIZE"))  # fmt: skip
+                if not offset or int(offset) + int(size) > length:
+                    raise RasterioIOError("a part of it is missing")
+
+
+def _add_georeference(root: Xml.Element, grid: GeoGrid) -> None:
+    if grid.crs is not None:
+        _add(root, "SRS", grid.crs.to_wkt(version="WKT2_2019"))
+    if not grid.transform.is_identity and (grid.crs is not None or grid.control is None):
+        _add(root, "GeoTransform", ", ".join(repr(float(v)) for v in grid.transform.to_gdal()))
+    control = grid.control
+    if control is None:
+        return
+    if control.points:
+        wkt = control.crs.to_wkt(version="WKT2_2019") if control.crs else ""
+        listed = Xml.SubElement(root, "GCPList", Projection=wkt)
+        for number, point in enumerate(control.points, 1):
+            place = {"Pixel": point.col, "Line": point.row, "X": point.x, "Y": point.y, "Z": point.z or 0.0}
+            Xml.SubElement(listed, "GCP", {"Id": str(number)} | {k: repr(float(v)) for k, v in place.items()})
+    if control.rpcs is not None:
+        metadata = Xml.SubElement(root, "Metadata", domain="RPC")
+        for key, value in control.rpcs.to_gdal().items():
+            Xml.SubElement(metadata, "MDI", key=key).text = value
+
+
+def _add(parent: Xml.Element, tag: str, text: str) -> None:
+    Xml.SubElement(parent, tag).text = text

@@ -1,0 +1,136 @@
+"""What a generator is: the specification that is stored in every model file, and that of a training."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from sat2map.errors import SettingsError, nearest
+from sat2map.settings import Norm, TrainSettings, Upsample
+
+ARCHITECTURES: Final = ("efficient-unet", "global", "resnet6", "resnet9", "tutorial", "unet")
+
+MAX_BANDS: Final = 64
+MAX_CLASSES: Final = 255  # class numbers are uint8, and 255 is an ignored pixel
+MAX_WIDTH: Final = 1024  # channels; the paper's network has 64
+
+
+class GeneratorSpec(BaseModel):
+    """All that is needed to build a generator; stored in every model file.
+
+    The last two fields are there for networks that come from other projects.
+
+    Attributes:
+        architecture: A name of `ARCHITECTURES`.
+        source_bands: Bands of the input.
+        target_bands: Bands of the output.
+        classes: Logits of map classes after the image's bands; 0: the network has no class head.
+        colours: 0: the network gives an image. More: its whole output is logits of the palette's colours, in
+            the order of the palette's classes and of the colours in each class.
+        width: Channels of the first layer.
+        depth: Number of down-sampling steps, of the architectures that do not fix it.
+        norm: Normalisation after a convolution.
+        upsample: Layer that doubles the size.
+        dropout: Its rate; matters in training and in `paper` mode only.
+        blocks: Residual blocks of `global`.
+        bias: Which convolutions have one: those before no norm or one without weights (`auto`), `all`, or the
+            `last` alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    architecture: str = "unet"
+    source_bands: int = Field(3, ge=1, le=MAX_BANDS)
+    target_bands: int = Field(3, ge=1, le=MAX_BANDS)
+    classes: int = Field(0, ge=0, le=MAX_CLASSES)
+    colours: int = Field(0, ge=0, le=MAX_CLASSES)
+    width: int = Field(64, ge=1, le=MAX_WIDTH)
+    depth: int = Field(8, ge=1, le=12)
+    norm: Norm = "batch"
+    upsample: Upsample = "transpose"
+    dropout: float = Field(0.5, ge=0, lt=1)
+    blocks: int = Field(9, ge=1, le=64)
+    bias: Literal["auto", "all", "last"] = "auto"
+
+    @field_validator("architecture")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in ARCHITECTURES:
+            raise ValueError(f"no architecture is called '{name}', {nearest(name, ARCHITECTURES)}")
+        return name
+
+    @property
+    def size_divisor(self) -> int:
+        """Height and width of the input are multiples of this many pixels."""
+        return 1 << self.num_downsamplings
+
+    @property
+    def num_downsamplings(self) -> int:
+        """How often the network halves the image."""
+        return {"resnet6": 2, "resnet9": 2, "efficient-unet": 5}.get(self.architecture, self.depth)
+
+    @property
+    def residual_blocks(self) -> int:
+        """Residual blocks of a ResNet."""
+        return {"resnet6": 6, "resnet9": 9}.get(self.architecture, self.blocks)
+
+
+def spec_of(settings: TrainSettings, *, classes: int = 0, colours: int = 0) -> GeneratorSpec:
+    """Return the generator that a training builds.
+
+    Args:
+        settings: Those of the training.
+        classes: Outputs of a class head.
+        colours: Colours of the palette, for a network that gives their logits.
+
+    Raises:
+        SettingsError: The architecture is unknown, or the sizes of the images do not suit it.
+    """
+    if settings.generator not in ARCHITECTURES:
+        raise SettingsError(
+            f"no architecture is called '{settings.generator}'",
+            hint=nearest(settings.generator, ARCHITECTURES),
+            setting="generator",
+        )
+    swapped = settings.direction == "target-to-source"
+    bands = (settings.source_bands, settings.target_bands)
+    spec = GeneratorSpec(
+        architecture=settings.generator,
+        source_bands=bands[swapped],
+        target_bands=bands[not swapped],
+        classes=classes,
+        colours=colours,
+        width=settings.width,
+        depth=settings.depth or (4 if settings.generator == "global" else _halvings(settings.crop_size)),
+        norm=settings.norm,
+        upsample=settings.upsample,
+        dropout=settings.dropout,
+    )
+    _check_sizes(settings, spec)
+    return spec
+
+
+def _check_sizes(settings: TrainSettings, spec: GeneratorSpec) -> None:
+    divisor = spec.size_divisor
+    for name in ("crop_size", "image_size"):
+        size = getattr(settings, name)
+        if size % divisor:
+            near = max(divisor, round(size / divisor) * divisor)
+            raise SettingsError(
+                f"{name} {size} is not a multiple of {divisor}, which this generator needs",
+                hint=f"use {near}, or a smaller depth",
+                setting=name,
+            )
+    is_unet = settings.generator in ("unet", "tutorial")
+    if settings.depth is None and is_unet and settings.crop_size >= 64 and divisor < 32:
+        raise SettingsError(
+            f"crop_size {settings.crop_size} can be halved only {spec.depth} times, too few for a U-Net",
+            hint=f"use {round(settings.crop_size / 32) * 32}, or set depth",
+            setting="crop_size",
+        )
+
+
+def _halvings(size: int) -> int:
+    """Return how often `size` can be halved (256 → 8): the U-Net's bottleneck is then as small as can be."""
+    return max(2, (size & -size).bit_length() - 1)
