@@ -248,7 +248,9 @@ def test_an_address_works_and_its_key_is_told_to_nobody(served, tmp_path, straig
 def test_a_server_that_dies_half_way_ends_clearly_and_resume_goes_on(served, tmp_path, straight, read):
     served.tell(dies_after=4)
     translator = straight(tile=128)
-    with pytest.raises(ImageError, match=r"connection broke off, and asking again did not help.*can be resumed"):
+    with pytest.raises(
+        ImageError, match=r"connection broke off, and asking again did not help.*can be resumed"
+    ):
         translate_raster(translator, served.address, tmp_path / "map.tif")
     assert not (tmp_path / "map.tif").exists()
     served.tell(failures=0)

@@ -45,7 +45,9 @@ def test_a_large_image_in_tiles_is_what_the_translator_makes(
 ) -> None:
     large = np.tile(town, (2, 2, 1))[:400, :300]
     answer = client.post("/v1/translate", content=_png(large))
-    np.testing.assert_array_equal(_decode(answer.content), Translator.open(model_file, image_only=True)(large))
+    np.testing.assert_array_equal(
+        _decode(answer.content), Translator.open(model_file, image_only=True)(large)
+    )
 
 
 def test_many_at_the_same_time_get_the_map_that_one_alone_gets(

@@ -12,8 +12,8 @@ from sat2map.geo.grid import window_area
 from sat2map.geo.layers import Layer, map_layer, side_layer
 from sat2map.geo.read import Raster
 from sat2map.inference import Translator
-from sat2map.inference.tiling import Area
 from sat2map.inference.scale import MIN_SIDE
+from sat2map.inference.tiling import Area
 from sat2map.models.header import ModelHeader
 
 SAME = 1.1  # resolutions that differ by less than this factor are taken for equal
@@ -29,9 +29,9 @@ class RasterOptions:
         scale: Lowest and highest value, once or for each band; None: 8 bits as they are, or measured.
         window: Column, row, width and height of the part to translate.
         bounds: The same as left, bottom, right, top in the raster's CRS.
-        resolution: `auto` runs the model at its own gsd and writes the map on the raster's grid; `source` runs
-            it at the raster's gsd; metres per pixel write the map at that resolution, as in GDAL, and run the
-            model at it too where the model was trained to work there.
+        resolution: `auto` runs the model at its own gsd and writes the map on the raster's grid; `source`
+            runs it at the raster's gsd; metres per pixel write the map at that resolution, as in GDAL, and
+            run the model at it too where the model was trained to work there.
         keep_grid: Write the map on the raster's grid whatever the resolution at which the model runs.
         crs: The raster's CRS, where the file names none or a wrong one.
         gsd: Its metres per pixel, where it has no CRS.
@@ -62,7 +62,9 @@ def resolve_area(raster: Raster, options: RasterOptions) -> Area:
         SettingsError: The window or the bounds do not lie in the raster.
     """
     if options.window is not None and options.bounds is not None:
-        raise SettingsError("a window and bounds name the same thing twice", hint="give one of them", setting="window")
+        raise SettingsError(
+            "a window and bounds name the same thing twice", hint="give one of them", setting="window"
+        )
     if options.window is not None:
         return window_area(options.window, raster.grid, raster.name)
     if options.bounds is not None:
@@ -117,8 +119,8 @@ def resampling_factors(raster: Raster, header: ModelHeader, options: RasterOptio
             )
         if own is not None:
             raster.notes.append(
-                f"the ground sample distance of {raster.name} is unknown, and taken to be the model's {own:g} m "
-                "per pixel; if the map looks wrong, give the file its CRS"
+                f"the ground sample distance of {raster.name} is unknown, and taken to be the model's "
+                f"{own:g} m per pixel; if the map looks wrong, give the file its CRS"
             )
         return Scales()
     if resolution == "auto":
@@ -138,14 +140,14 @@ def resampling_factors(raster: Raster, header: ModelHeader, options: RasterOptio
     if network != SAME_PIXELS:
         where = "on its grid" if output == SAME_PIXELS else f"at {resolution:g} m"
         raster.notes.append(
-            f"{raster.name} has pixels of {metres[0]:.3g} m: the model sees it at {wanted:g} m, and the map is "
-            f"written {where}"
+            f"{raster.name} has pixels of {metres[0]:.3g} m: the model sees it at {wanted:g} m, and the map "
+            f"is written {where}"
         )
     return Scales(network, output)
 
 
 def _network_gsd(header: ModelHeader, resolution: float) -> float:
-    """Return the gsd at which to run for a map of some resolution: its own where the model was trained for it."""
+    """Return the gsd to run at: that of the map if the model was trained to work there, else its own."""
     own, trained = header.gsd, header.gsd_range
     if own is None or trained is None:
         return resolution

@@ -48,8 +48,9 @@ class ResumeStore:
         if resume and about.is_file():
             found = about.read_text()
             if found != text:
+                other = _difference(found, job)
                 raise OutputError(
-                    f"the job cannot be resumed: {self.folder} was begun with another {_difference(found, job)}",
+                    f"the job cannot be resumed: {self.folder} was begun with another {other}",
                     hint="give the same options, or start anew",
                     setting="resume",
                 )
@@ -70,7 +71,9 @@ class ResumeStore:
             if top != done or sum(right - left for left, right in columns) != self._width:
                 break
             done = bottom
-            blocks += [(Area(top, left, bottom, right), path) for (left, right), path in sorted(columns.items())]
+            blocks += [
+                (Area(top, left, bottom, right), path) for (left, right), path in sorted(columns.items())
+            ]
         return blocks
 
     def done(self, layer: str) -> int:

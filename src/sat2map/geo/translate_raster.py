@@ -124,8 +124,12 @@ def translate_raster(
             result = RasterResult(notes=raster.notes)
             size = (seen.grid.height, seen.grid.width)
             ratios = [out / net for out, net in zip(scales.output, scales.network, strict=True)]
-            resampling = Resampling.between(size, (target.grid.height, target.grid.width), (ratios[1], ratios[0]))
-            work = _Work(translator, products, seen, target, resampling, wanted, layers, parts, result, progress)
+            resampling = Resampling.between(
+                size, (target.grid.height, target.grid.width), (ratios[1], ratios[0])
+            )
+            work = _Work(
+                translator, products, seen, target, resampling, wanted, layers, parts, result, progress
+            )
             try:
                 work.translate()
                 grid = target.grid.part(wanted)
@@ -245,11 +249,8 @@ class _Work:
         if mask is None:
             mask = reader.call(partial(self.target.read_mask, area))
         for layer in self.layers:
-            pixels = np.zeros((layer.bands, area.height, area.width), np.uint8)
-            if drawn is not None:
-                pixels = {"map": drawn.image, "classes": drawn.classes, "confidence": drawn.confidence}[layer.name]
-                assert pixels is not None
-                pixels = pixels if pixels.ndim == 3 else pixels[None]
+            size = (layer.bands, area.height, area.width)
+            pixels = np.zeros(size, np.uint8) if drawn is None else drawn.product(layer.name).reshape(size)
             if layer.mask_kind != "none" or layer.nodata is not None:
                 pixels = layer.masked(pixels, mask)
             self.parts.write(layer.name, area.top - self.area.top, area.left - self.area.left, pixels)

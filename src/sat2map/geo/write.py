@@ -1,4 +1,4 @@
-"""The files of a raster job: finished blocks become one mosaic, and that becomes a Cloud-Optimized GeoTIFF."""
+"""The files of a raster job: finished blocks become one mosaic, and that a Cloud-Optimized GeoTIFF."""
 
 from __future__ import annotations
 

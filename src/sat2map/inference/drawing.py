@@ -46,13 +46,18 @@ class Drawn(NamedTuple):
     classes: NDArray[np.uint8] | None = None
     confidence: NDArray[np.uint8] | None = None
 
+    def product(self, name: str) -> NDArray[np.uint8]:
+        """Return `map`, `classes` or `confidence`, which was asked for."""
+        found = {"map": self.image, "classes": self.classes, "confidence": self.confidence}[name]
+        assert found is not None
+        return found
+
 
 class Drawer:
     """Draws the outputs of one model.
 
-    A network with logits of colours is drawn in the likeliest colour of each pixel's likeliest class. A network
-    that draws an image itself gives that image, unless other colours are asked for: these are those of its
-    classes.
+    Logits of colours are drawn in the likeliest colour of each pixel's likeliest class. An image is drawn as
+    it is, unless other colours are asked for: then each pixel's class is.
 
     Attributes:
         palette: Classes in the colours in which they are drawn; None for a model without classes.
@@ -107,7 +112,11 @@ class Drawer:
                 confidence is asked for, the confidence in 0..1.
             products: What to draw.
         """
-        return self._draw_colours(outputs, products) if self._spec.colours else self._draw_image(outputs, products)
+        return (
+            self._draw_colours(outputs, products)
+            if self._spec.colours
+            else self._draw_image(outputs, products)
+        )
 
     def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities of the classes, float32 (classes, h, w), of outputs as in `draw`.
@@ -122,12 +131,14 @@ class Drawer:
             logits = outputs[self._spec.target_bands :][: self._spec.classes]
             sums = np.exp((logits - logits.max(axis=0)) / self._temperature)
         else:
-            raise ModelFileError("this model has no class head", hint="train one on a data set with a palette")
+            raise ModelFileError(
+                "this model has no class head", hint="train one on a data set with a palette"
+            )
         result: NDArray[np.float32] = sums / sums.sum(axis=0)
         return result
 
     def _colour_table(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """Return where each class ends among the outputs, and the colour of each output, uint8 (colours, 3)."""
+        """Return where each class ends among the outputs, and each output's colour, uint8 (colours, 3)."""
         if self._own is None or self.palette is None:
             raise ModelFileError("the model gives logits of colours, but its file lacks their palette")
         sizes = [len(map_class.colours) for map_class in self._own.classes]
@@ -146,7 +157,8 @@ class Drawer:
         odds = logits - logits.max(axis=0)
         if self._temperature != 1:
             odds /= self._temperature
-        return np.exp(odds, out=odds)
+        result: NDArray[np.float32] = np.exp(odds, out=odds)
+        return result
 
     def _draw_colours(self, logits: NDArray[np.float32], products: Products) -> Drawn:
         odds = self._odds(logits)
@@ -185,7 +197,8 @@ class Drawer:
         """Return class numbers: of the class head where there is one, else of the nearest colour."""
         if self._spec.classes:
             logits = outputs[self._spec.target_bands :][: self._spec.classes]
-            return logits.argmax(axis=0).astype(np.uint8)
+            numbers: NDArray[np.uint8] = logits.argmax(axis=0).astype(np.uint8)
+            return numbers
         assert self._own is not None
         return self._own.classify(np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1))
 

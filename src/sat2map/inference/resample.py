@@ -42,7 +42,7 @@ class AxisResampling:
         return max(1.0, self.scale)
 
     def needed(self, first: int, last: int) -> tuple[int, int]:
-        """Return the inputs, from the first to before the last, for the outputs from `first` to before `last`."""
+        """Return the first input, and the one behind the last, that some outputs need."""
         if self.is_identity:
             return first, last
         low, high = self._window(np.array([first, last - 1]))
@@ -69,10 +69,11 @@ class AxisResampling:
             axis: 1 for rows, 2 for columns.
         """
         if self.is_identity:
-            return values.take(np.arange(first, last) - start, axis=axis)
+            same: NDArray[np.float32] = values.take(np.arange(first, last) - start, axis=axis)
+            return same
         taps, weights = self._taps(first, last)
         weights = weights.reshape(len(weights), *((-1, 1) if axis == 1 else (1, -1)))
-        out = values.take(taps[0] - start, axis=axis)
+        out: NDArray[np.float32] = values.take(taps[0] - start, axis=axis)
         out *= weights[0]
         for tap, weight in zip(taps[1:], weights[1:], strict=True):
             part = values.take(tap - start, axis=axis)
@@ -125,12 +126,10 @@ class Resampling:
         Args:
             inputs: Size on the network's grid (px).
             outputs: Size of the result (px).
-            scales: Input pixels for each output pixel, down and across; None: both grids end at the same edge.
+            scales: Input pixels per output pixel, down and across; None: both grids end at the same edge.
         """
         down, across = scales or (inputs[0] / outputs[0], inputs[1] / outputs[1])
-        return cls(
-            AxisResampling(inputs[0], outputs[0], down), AxisResampling(inputs[1], outputs[1], across)
-        )
+        return cls(AxisResampling(inputs[0], outputs[0], down), AxisResampling(inputs[1], outputs[1], across))
 
     @property
     def margin(self) -> int:

@@ -41,20 +41,20 @@ def scale_factor(header: ModelHeader, gsd: float | None) -> float:
 
 
 def size_at_model_scale(
-    header: ModelHeader, height: int, width: int, gsd: float | None = None
+    header: ModelHeader, size: tuple[int, ...], gsd: float | None = None
 ) -> tuple[int, int]:
     """Return the height and width (px) of an image at the model's scale.
 
     Args:
         header: The model's.
-        height: Height of the image (px).
-        width: Width of the image (px).
+        size: Height and width of the image (px).
         gsd: As in `scale_factor`.
 
     Raises:
         SettingsError: As in `scale_factor`.
         ImageError: The image is too small, as it is or at the model's scale.
     """
+    height, width = size
     if min(height, width) < MIN_SIDE:
         raise ImageError(f"the image is {width} x {height} px: it needs {MIN_SIDE} px a side or more")
     factor = scale_factor(header, gsd)
@@ -67,7 +67,7 @@ def size_at_model_scale(
 
 
 def scale_note(header: ModelHeader, gsd: float | None) -> str | None:
-    """Return what to say about images of a ground sample distance: an assumption, a large difference, or None."""
+    """Return what to say about images of some gsd: that it is assumed, or far from the model's; else None."""
     own = header.gsd
     if own is None:
         return None

@@ -1,4 +1,4 @@
-"""Tiles of a large image: where they lie, how they overlap, and how their results are blended without seams."""
+"""Tiles of a large image: where they lie, how they overlap, and how their outputs are blended."""
 
 from __future__ import annotations
 
@@ -90,9 +90,7 @@ def _spans(grid: Grid, length: int) -> tuple[Span, ...]:
         edges.append(following + (stop - following - overlap) // 2)
     edges.append(length)
     fades = [overlap] * (count - 1) + [0]
-    return tuple(
-        Span(*values) for values in zip(starts, stops, edges[:-1], edges[1:], fades, strict=True)
-    )
+    return tuple(Span(*values) for values in zip(starts, stops, edges[:-1], edges[1:], fades, strict=True))
 
 
 @dataclass(frozen=True)
@@ -160,8 +158,8 @@ def blended_blocks(
     """Run a network over an image of any size, and yield the blended outputs block by block.
 
     Blocks come row by row, one for each tile, and cover the area without overlap. Only one tile is in memory,
-    with the rims that it shares with its neighbours: outputs of `overlap` rows over the whole width. Tiles lie
-    on the grid whichever area is asked for, so an area's values are those that the whole image has there.
+    with the rims that it shares with its neighbours: outputs of `overlap` rows over the whole width. Tiles
+    lie on the grid whichever area is asked for, so an area's values are those of the whole image there.
 
     Args:
         grid: Where the tiles lie.
@@ -242,37 +240,6 @@ def _run_tile(
     weighted: NDArray[np.float32] = part * down[:, None]
     weighted *= across
     return weighted
-
-
-def blend(
-    source: NDArray[np.float32],
-    grid: Grid,
-    run: Run,
-    progress: Callable[[], None] = lambda: None,
-    *,
-    margin: int = 0,
-) -> Iterator[Block]:
-    """Run a network over an image in memory, float32 (bands, h, w) in [-1, 1] (see `blended_blocks`).
-
-    Args:
-        source: The image.
-        grid: Where the tiles lie.
-        run: The network on a batch.
-        progress: Called after each tile.
-        margin: As in `blended_blocks`.
-    """
-
-    def cut(rows: Span, columns: Span) -> NDArray[np.float32]:
-        part = source[:, rows.start : rows.stop, columns.start : columns.stop]
-        return pad_to(part, rows.stop - rows.start, columns.stop - columns.start)
-
-    def run_and_count(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        out = run(batch)
-        progress()
-        return out
-
-    _, height, width = source.shape
-    return blended_blocks(grid, (height, width), cut, run_and_count, margin=margin)
 
 
 def pad_to(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

@@ -53,13 +53,15 @@ class Translator:
         tta: Whether it is that mean.
     """
 
-    def __init__(self, engine: Engine, *, tta: bool = False, colors: str | Path | Palette | None = None) -> None:
+    def __init__(
+        self, engine: Engine, *, tta: bool = False, colors: str | Path | Palette | None = None
+    ) -> None:
         """Use a model that is open.
 
         Args:
             engine: The model.
             tta: Average over the eight right-angle symmetries: a little better, and eight times slower.
-            colors: Colours of the map: the name of a palette, a palette file, or a palette; None: the model's.
+            colors: Colours of the map: name or file of a palette, or a palette; None: the model's own.
 
         Raises:
             SettingsError: There is no such palette, or it does not fit the model.
@@ -70,7 +72,9 @@ class Translator:
         self.drawer = Drawer(self.header, Palette.load(colors) if isinstance(colors, str | Path) else colors)
         self.network: Run = average(engine) if tta else engine
         tile = PALETTE_TILE if self.drawer.is_palette_network else IMAGE_TILE
-        self.grid = Grid.for_network(min(self.header.max_untiled_size, tile), self.header.generator.size_divisor)
+        self.grid = Grid.for_network(
+            min(self.header.max_untiled_size, tile), self.header.generator.size_divisor
+        )
 
     @classmethod
     def open(
@@ -89,12 +93,13 @@ class Translator:
                 hub (hf://owner/name); None: the bundled model.
             options: How it runs.
             tta: Average over the eight right-angle symmetries: a little better, and eight times slower.
-            colors: Colours of the map: the name of a palette, a palette file, or a palette; None: the model's.
-            **overrides: Fields of `EngineOptions` that differ from these, such as `engine="onnx"`, `threads=2`.
+            colors: Colours of the map: name or file of a palette, or a palette; None: the model's own.
+            **overrides: Fields of `EngineOptions` that differ from these, such as `threads=2`.
 
         Raises:
             ModelFileError: The file is missing, truncated or of another program.
-            SettingsError: The device is not on this machine or not for this engine, or the colours do not fit.
+            SettingsError: The device is not on this machine or not for this engine, or the colours do not
+                fit the model.
             MissingExtraError: The engine is not installed.
         """
         if model is None:
@@ -114,8 +119,8 @@ class Translator:
     ) -> NDArray[np.uint8]:
         """Translate one image.
 
-        The image is brought to the model's scale. Up to `header.max_untiled_size` px a side there it is padded by
-        reflection and run in one piece; larger ones are run in overlapping tiles that are blended.
+        The image is brought to the model's scale. Up to `header.max_untiled_size` px a side there it is
+        padded by reflection and run in one piece; larger ones are run in overlapping tiles that are blended.
 
         Args:
             source: A path, a PIL image, or an array, uint8 (h, w, source_bands).
@@ -130,7 +135,7 @@ class Translator:
             SettingsError: `gsd` is not positive, or the model does not know its own.
         """
         pixels = self._pixels(source)
-        size = size_at_model_scale(self.header, *pixels.shape[:2], gsd)
+        size = size_at_model_scale(self.header, pixels.shape[:2], gsd)
         if self._draws_bytes and not self.tta and max(size) <= self.header.max_untiled_size:
             (generated,) = self.batch([pixels], gsd=gsd)
             progress(1, 1)
@@ -143,8 +148,8 @@ class Translator:
         """Translate images of one size together, which uses the processor better than one after the other.
 
         Args:
-            sources: uint8 (h, w, source_bands) each, one size, at most `header.max_untiled_size` px a side at the
-                model's scale.
+            sources: uint8 (h, w, source_bands) each, one size, at most `header.max_untiled_size` px a side
+                at the model's scale.
             gsd: Metres per pixel, as in `__call__`.
 
         Returns:
@@ -158,7 +163,7 @@ class Translator:
             self._check(source)
         assert all(source.shape == sources[0].shape for source in sources)
         outer = sources[0].shape[:2]
-        height, width = size_at_model_scale(self.header, *outer, gsd)
+        height, width = size_at_model_scale(self.header, outer, gsd)
         assert max(height, width) <= self.header.max_untiled_size
         padded = np.stack([self._padded(resize(source, height, width)) for source in sources])
         if self._draws_bytes:
@@ -197,8 +202,8 @@ class Translator:
         self._check(source)
         self.drawer.check(products)
         outer = source.shape[:2]
-        height, width = size_at_model_scale(self.header, *outer, gsd)
-        # The image of a network that draws itself is resized as an image; logits are resampled and then drawn.
+        height, width = size_at_model_scale(self.header, outer, gsd)
+        # What a network draws itself is resized as an image; logits are resampled, and then drawn.
         inner = (height, width) if self._draws_bytes and products == IMAGE_ONLY else outer
         resampling, wanted = Resampling.between((height, width), inner), Area(0, 0, *inner)
         scaled = resize(source, height, width)
@@ -217,9 +222,7 @@ class Translator:
         """
         return self.drawer.probabilities(self.run(source))
 
-    def run(
-        self, source: NDArray[np.uint8], progress: Progress = _no_progress
-    ) -> NDArray[np.float32]:
+    def run(self, source: NDArray[np.uint8], progress: Progress = _no_progress) -> NDArray[np.float32]:
         """Return all outputs of the network for an image at the model's scale, float32 (outputs, h, w)."""
         self._check(source)
         total: NDArray[np.float32] | None = None

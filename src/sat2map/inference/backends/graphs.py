@@ -17,7 +17,9 @@ from sat2map.models.model_file import ModelHeader, is_exported, read_arrays, rea
 Run = Callable[[NDArray[np.generic]], list[NDArray[np.generic]]]
 
 
-def make_graph(model: Path, header: ModelHeader, *, uint8_io: bool = False, image_only: bool = False) -> bytes:
+def make_graph(
+    model: Path, header: ModelHeader, *, uint8_io: bool = False, image_only: bool = False
+) -> bytes:
     """Return a model file's network as a serialized ONNX graph (see `generator_graph.build_graph`).
 
     Args:
