@@ -1,7 +1,7 @@
 # The service on a CPU. docker compose up builds and starts it; see docs/operations.md.
 FROM python:3.12-slim-bookworm AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY src src
 RUN python -m venv /opt/sat2map \
     && /opt/sat2map/bin/pip install --no-cache-dir --no-compile ".[serve,openvino]"

@@ -31,12 +31,12 @@ def engine_rate(model: Path, seconds: float, batch: int) -> float:
     """Return images/s of the engine alone, on uint8 arrays: the best of one by one, batches, and streams."""
     from sat2map.inference import Translator
     from sat2map.inference.backends import open_engine
-    from sat2map.inference.backends.machine import default_threads
+    from sat2map.runtime.cpu import processor
     from sat2map.synthetic.towns import draw_town
 
     town = draw_town(1, size=256).source
     whole = Translator(open_engine(model, image_only=True))
-    shared = Translator(open_engine(model, image_only=True, streams=min(batch, default_threads())))
+    shared = Translator(open_engine(model, image_only=True, streams=min(batch, processor().threads)))
 
     def rate(translator: Translator, together: int) -> float:
         def run(_: int) -> int:

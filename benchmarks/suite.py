@@ -16,12 +16,12 @@ from benchmarks.peak import peak_rows
 from benchmarks.table import Bench, Row
 from sat2map.errors import SettingsError
 from sat2map.inference.backends import EngineName
-from sat2map.inference.backends.machine import default_threads
 from sat2map.models.architectures.blocks import init_weights
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.bundled import bundled_model
 from sat2map.models.model_file import ModelHeader, save_model
-from sat2map.models.architectures.spec import GeneratorSpec
+from sat2map.runtime.cpu import processor
 
 GROUPS = ("inference", "training", "folder", "start", "memory")
 BASELINE = Path(__file__).with_name("baseline.py")
@@ -60,7 +60,7 @@ def run_bench(
             f"no group of the bench is called '{unknown[0]}': use some of {', '.join(GROUPS)}"
         )
     began = time.monotonic()
-    threads = threads or default_threads()
+    threads = threads or processor().threads
     torch.set_num_threads(threads)
     skipped: list[str] = []
     rows: list[Row] = []

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Sums in one number of threads repeat bit for bit, in the processes that tests start too. OpenMP reads the
+# variable once, when it is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED_MAPS = Path(__file__).parents[2] / "shared" / "data" / "maps"
 

@@ -57,7 +57,7 @@ def test_the_class_head_is_scored_by_its_likeliest_classes_in_their_colours(town
 def test_a_class_head_that_is_better_than_the_picture_is_named(town):
     said = verdict(evaluate(Translator(TwoHeads(town.truth())), town.folder))
 
-    assert "The class head's own map is better than the picture on mean class IoU (1.000 against" in said
+    assert "The class head's own map is better than the drawn map on mean class IoU (1.000 against" in said
 
 
 def test_a_model_without_a_class_head_or_for_other_classes_has_no_such_row(town, model):
@@ -85,11 +85,17 @@ def test_another_model_scores_as_it_does_by_itself(town, model):
     ]
 
 
-def test_another_model_is_scored_at_the_size_and_with_the_palette_of_the_model(town, model):
-    other = model(lambda source: source, image_size=64, palette=None)
+def test_another_model_sees_the_size_it_was_trained_for_and_is_scored_at_that_of_the_model(town, model):
+    seen = set()
 
-    found = evaluate(model(same), town.folder, against={"other": other})
+    def draw(source):
+        seen.add(source.shape)
+        return np.zeros_like(source)
 
+    black = model(lambda source: np.zeros_like(source))
+    found = evaluate(black, town.folder, against={"other": model(draw, image_size=64, palette=None)})
+
+    assert seen == {(64, 64, 3)}
     assert found.row("other").scores == found.model.scores
 
 
@@ -118,7 +124,7 @@ def test_a_model_of_another_job_is_refused(town, model, header, told):
 
 
 def test_a_name_that_the_table_has_already_is_refused(town, model):
-    with pytest.raises(SettingsError, match="a column 'class head' is there already"):
+    with pytest.raises(SettingsError, match="a column 'class head' exists already"):
         evaluate(model(same), town.folder, against={HEAD: model(same)})
 
 
@@ -142,7 +148,7 @@ def test_pairs_that_another_models_training_had_cut_for_itself_are_counted_and_t
     found = evaluate(model(same, settings=mine), town.folder, against=others)
 
     assert [other.learned for other in found.protocol.against] == [len(learned), 0, 0]
-    assert f"theirs learned from {len(learned)} of these pairs" in " ".join(caveats(found))
+    assert f"theirs was trained on {len(learned)} of these pairs" in " ".join(caveats(found))
 
 
 @pytest.mark.parametrize(

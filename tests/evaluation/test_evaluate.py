@@ -8,7 +8,7 @@ import pytest
 from sat2map.data.pairs import find_pairs
 from sat2map.errors import DataError, SettingsError
 from sat2map.evaluation import Evaluation, evaluate
-from sat2map.evaluation.robustness import DAMAGES, translate_damaged
+from sat2map.evaluation.robustness import PHOTO_DEGRADATIONS, degradations_for
 
 CONSTANT, NEAREST, JPEG = "constant map", "nearest training tile", "truth as JPEG"
 
@@ -89,7 +89,7 @@ def test_without_a_palette_class_scores_are_left_out(town, model):
         "accuracy_10",
     }
     assert found.confusion == ()
-    assert [image.merit for image in found.images] == [-image.scores["l1"] for image in found.images]
+    assert [image.rank_key for image in found.images] == [-image.scores["l1"] for image in found.images]
 
 
 def test_the_json_file_gives_back_all_of_it(town, model, tmp_path):
@@ -165,20 +165,49 @@ def test_images_of_one_place_have_no_intervals(make_town, model):
 def test_the_first_row_of_the_robustness_table_is_the_model_itself(town, model):
     found = evaluate(model(lambda source: source), town.folder, robustness=True)
 
-    assert [row.name for row in found.robustness] == ["as it is", *DAMAGES]
+    names = [one.name for one in PHOTO_DEGRADATIONS]
+    # At half their 32 px the sources would be too small.
+    assert [row.name for row in found.robustness] == ["as it is", *names, "scale x2"]
     first = found.robustness[0].scores
     assert first == {name: found.model.scores[name] for name in ("mean_iou", "road_f1", "l1")}
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_source_makes_a_map_of_its_own_size_and_the_same_one_each_time(damage):
+@pytest.mark.parametrize("degradation", PHOTO_DEGRADATIONS, ids=lambda one: one.name)
+def test_a_degraded_source_is_another_image_of_its_size_and_the_same_one_each_time(degradation):
     source = np.random.default_rng(0).integers(0, 256, (48, 40, 4), np.uint8)
 
-    first, second = (translate_damaged(lambda s: s[..., :3], source, damage, image=3) for _ in range(2))
+    first, second = (degradation.translate(lambda s: s, source, image=3) for _ in range(2))
 
-    assert first.shape == (48, 40, 3)
+    assert first.shape == source.shape
     assert (first == second).all()
-    assert (first != source[..., :3]).any()
+    assert (first != source).any()
+
+
+def test_a_model_that_knows_its_resolution_is_scored_at_others_with_theirs_given(model):
+    header = model(lambda source: source).header.model_copy(update={"gsd": 0.9})
+    given = {}
+
+    for one in degradations_for(header, 600):
+        if one.gsd is not None:
+            one.translate(
+                lambda source, gsd: given.update({gsd: source.shape}), np.zeros((600, 600, 3), np.uint8), 0
+            )
+
+    assert given == {gsd: (round(540 / gsd), round(540 / gsd), 3) for gsd in (0.45, 0.6, 1.2, 1.5, 2.1, 2.4)}
+
+
+def test_maps_are_compared_at_the_size_asked_for_and_sources_keep_that_of_the_model(town, model):
+    seen = set()
+
+    def truth(source):
+        seen.add(source.shape)
+        return town.truth()(source)
+
+    found = evaluate(model(truth), town.folder, size=16, baselines=False)
+
+    assert seen == {(32, 32, 3)}
+    assert (found.protocol.size, found.protocol.input_size) == (16, 32)
+    assert found.model.scores["l1"] == 0
 
 
 def test_progress_counts_every_image_of_every_row(town, model):

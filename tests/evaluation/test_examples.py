@@ -14,11 +14,11 @@ def test_examples_go_from_best_to_worst_and_none_comes_twice(make_town, model, i
 
     picked = pick_examples(found)
 
-    merits = [found.images[i].merit for i in picked.values()]
+    merits = [found.images[i].rank_key for i in picked.values()]
     assert merits == sorted(merits, reverse=True)
     assert len(set(picked.values())) == len(picked) == min(images, 3 * each)
-    assert merits[0] == max(image.merit for image in found.images)
-    assert merits[-1] == min(image.merit for image in found.images)
+    assert merits[0] == max(image.rank_key for image in found.images)
+    assert merits[-1] == min(image.rank_key for image in found.images)
 
 
 def test_examples_are_the_pictures_that_were_scored(town, model):

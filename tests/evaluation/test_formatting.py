@@ -27,7 +27,7 @@ def test_a_model_that_beats_the_constant_map_on_all_map_scores_is_told_so():
         _evaluation({"mean_iou": 0.44, "road_f1": 0.7}, constant_map={"mean_iou": 0.09, "road_f1": 0})
     )
 
-    assert said.startswith("The model beats the constant map on all that a map is read for")
+    assert said.startswith("The model beats the constant map on every map score")
     assert "road F1 (0.700 against 0.000)" in said
 
 
@@ -36,7 +36,7 @@ def test_a_model_no_better_than_a_plain_colour_is_told_so():
         _evaluation({"mean_iou": 0.08, "road_f1": 0}, constant_map={"mean_iou": 0.09, "road_f1": 0})
     )
 
-    assert said.startswith("The model is no better a map than a plain colour")
+    assert said.startswith("The model is no better than a plain colour")
 
 
 def test_a_lead_that_cannot_be_seen_is_none():

@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 
 from sat2map.errors import SettingsError
-from sat2map.evaluation import Evaluation, JudgeFile, evaluate, perceptual_metrics, print_evaluation
+from sat2map.evaluation import Evaluation, MetricWeights, evaluate, perceptual_metrics, print_evaluation
 from sat2map.evaluation.formatting import caveats
 from sat2map.evaluation.metrics import frechet_distance, kernel_distance
-from sat2map.evaluation.perceptual_metrics import Judges, open_judges
+from sat2map.evaluation.perceptual_metrics import PerceptualMetrics, load_perceptual_metrics
 
 
 class Corners:
@@ -42,11 +42,11 @@ class Gap:
 @pytest.fixture
 def corners(monkeypatch: pytest.MonkeyPatch) -> Corners:
     stand_in = Corners()
-    file = JudgeFile(network="Inception", file="mine.pth", sha256="ab", published=False)
-    opened = Judges(stand_in, Gap(), (file,))
+    file = MetricWeights(network="Inception", file="mine.pth", sha256="ab", published=False)
+    opened = PerceptualMetrics(stand_in, Gap(), (file,))
     # By the name of the module, as the package has a function of that name.
     module = import_module("sat2map.evaluation.evaluate")
-    monkeypatch.setattr(module, "open_judges", lambda *args, **options: opened)
+    monkeypatch.setattr(module, "load_perceptual_metrics", lambda *args, **options: opened)
     return stand_in
 
 
@@ -117,13 +117,13 @@ def test_the_json_file_says_whose_weights_judged(town, model, corners, tmp_path)
 
     again = Evaluation.load(tmp_path / "scores.json")
     assert again == found
-    assert again.protocol.judges[0].sha256 == "ab"
+    assert again.protocol.metric_weights[0].sha256 == "ab"
 
 
 def test_what_weakens_fid_and_kid_is_said(town, model, corners):
     told = " ".join(caveats(evaluate(model(lambda source: source), town.folder)))
 
-    assert "FID is biased for 5 images, fewer than its 2048 features: KID is the one to read" in told
+    assert "FID is biased for 5 images, fewer than its 2048 features: read KID" in told
     assert "100 random subsets of 2 images" in told
     assert "Not, byte for byte, as published: mine.pth (Inception)." in told
 
@@ -144,13 +144,13 @@ def test_the_table_shows_the_deviation_of_kid_beside_it_and_not_as_a_score(town,
 def test_without_weights_nothing_is_opened_and_torch_is_not_asked_for(monkeypatch):
     monkeypatch.setattr(perceptual_metrics, "require", lambda *words: pytest.fail("torch was asked for"))
 
-    assert open_judges(None, None, bands=1, size=16, device="auto") == Judges()
+    assert load_perceptual_metrics(None, None, bands=1, size=16, device="auto") == PerceptualMetrics()
 
 
 def test_maps_that_the_networks_cannot_see_are_refused_before_a_file_is_read():
     nowhere = Path("nowhere.pth")
 
-    with pytest.raises(SettingsError, match="--inception judges RGB pictures, and this model draws 4 bands"):
-        open_judges(nowhere, None, bands=4, size=256, device="cpu")
-    with pytest.raises(SettingsError, match="--lpips needs images of 31 px or more, not 30"):
-        open_judges(None, (nowhere, nowhere), bands=3, size=30, device="cpu")
+    with pytest.raises(SettingsError, match="inception compares RGB images, and this model draws 4 bands"):
+        load_perceptual_metrics(nowhere, None, bands=4, size=256, device="cpu")
+    with pytest.raises(SettingsError, match="LPIPS needs images of 31 px or more, not 30"):
+        load_perceptual_metrics(None, (nowhere, nowhere), bands=3, size=30, device="cpu")

@@ -28,7 +28,7 @@ class BulkArgs:
         device: Where to run; with --ray, cuda gives each worker a GPU.
         mode: eval or paper; none: what the model file says.
         precision: Arithmetic; auto: bf16 where the hardware multiplies it.
-        threads: CPU threads of a worker; 0: one a core, and with --ray one.
+        threads: CPU threads of a worker; 0: one a core that is free, and with --ray one.
         tta: Average over the eight symmetries: a little better, and eight times slower.
         bands: Bands of rasters to read, such as 1,2,3.
         scale: Lowest and highest value of other than 8-bit bands, such as 0,3000.
@@ -55,19 +55,16 @@ class BulkArgs:
         """
         from sat2map.bulk.worker import WorkOptions
         from sat2map.cli.geo import RasterArgs
-        from sat2map.files import sha256_of
-        from sat2map.models.bundled import bundled_model
-        from sat2map.models.model_file import read_header
+        from sat2map.models.model import Model
 
-        model = self.model or bundled_model()
-        read_header(model)  # a sentence, where the file is none
+        model = Model.find(self.model)
         rasters = RasterArgs(bands=self.bands, scale=self.scale, resolution=self.resolution).options(
             overwrite=True
         )
         return WorkOptions(
             folder=folder,
-            model=model,
-            model_sha256=sha256_of(model),
+            model=model.path,
+            model_sha256=model.sha256,
             how=EngineOptions(self.engine, self.device, self.mode, self.precision, self.threads),
             tta=self.tta,
             bands=rasters.bands,

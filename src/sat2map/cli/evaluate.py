@@ -49,10 +49,10 @@ def evaluate(
     """
     from sat2map.evaluation import column_names, draw_examples, print_evaluation
     from sat2map.evaluation import evaluate as run_evaluation
-    from sat2map.models.hub import find_model
+    from sat2map.models.model import Model
 
-    model = find_model(model)
-    others = dict(zip(column_names(against), map(find_model, against), strict=True))
+    model = Model.find(model).path
+    others = dict(zip(column_names(against), [Model.find(other).path for other in against], strict=True))
     with progress_bar("scoring") as progress:
         result = run_evaluation(
             model,

@@ -61,7 +61,7 @@ COMMANDS = {
         "Translate images into maps: files, folders, globs, rasters, of any size.",
         "sat2map.cli.translate",
     ),
-    "info": Command("Say what a model file is: network, data, scores.", _MODELS),
+    "info": Command("Say what a model file is, and how this machine runs it.", _MODELS),
     "vectorize": Command(
         "Turn a map raster into vectors: polygons of each class, and centre lines of roads.", _GEO
     ),
@@ -125,6 +125,9 @@ def _dispatch(words: list[str]) -> None:
         return
     if name not in COMMANDS:
         raise SettingsError(f"no command is called '{name}', {nearest(name, COMMANDS)}")
+    from sat2map.runtime.cpu import watch_load
+
+    watch_load()  # while modules are imported
     from sat2map.cli import parsing
 
     parsing.run(name, COMMANDS[name].module, words[length:])

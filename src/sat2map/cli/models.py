@@ -77,16 +77,20 @@ def push(
 
 
 def info(model: tyro.conf.Positional[Path | None] = None) -> None:
-    """Say what a model file is: network, data, scores.
+    """Say what a model file is, and how this machine runs it.
 
     Args:
         model: Model file; none: the one that comes with the package.
     """
-    from sat2map.models.hub import find_model
-    from sat2map.models.model_file import describe, read_header
+    from sat2map.models.model import Model
+    from sat2map.models.model_file import describe
+    from sat2map.runtime.cpu import describe_processor
 
-    path = find_model(model)
-    print(describe(path, read_header(path)))
+    found = Model.find(model)
+    print(describe(found.path, found.header))
+    print()
+    for name, fact in describe_processor().items():
+        print(f"{name + ':':<11} {fact}")
 
 
 def export(

@@ -17,6 +17,7 @@ from typing import Any
 import tyro
 
 from sat2map.errors import SettingsError
+from sat2map.runtime.cpu import prepare_openmp
 
 
 def run(name: str, module: str, words: Sequence[str]) -> None:
@@ -31,6 +32,7 @@ def run(name: str, module: str, words: Sequence[str]) -> None:
         SettingsError: The words do not fit the command.
         Sat2MapError: Whatever the command raises.
     """
+    prepare_openmp()  # first, as some commands' modules import PyTorch
     command: Callable[..., None] = getattr(import_module(module), name.replace(" ", "_").replace("-", "_"))
     if "words" in signature(command).parameters:  # it reads them itself
         command(words)

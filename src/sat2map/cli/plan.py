@@ -32,9 +32,7 @@ def plan(
         mbit: Speed at which each machine gets the source (Mbit/s).
         price_hour: Price of a machine for an hour, in any currency.
     """
-    from sat2map.models.bundled import bundled_model
-
-    translator = Translator.open(model or bundled_model())
+    translator = Translator.open(model)
     here = measure(translator)
     speeds = pick_machine(machine, here)
     job = plan_job(

@@ -78,10 +78,10 @@ def serve(
         raise SettingsError(f"--rasters {rasters} is no folder")
     if not 0 <= port < 65536:
         raise SettingsError(f"--port {port} is no port: use one from 1 to 65535, or 0 for any that is free")
-    from sat2map.models.bundled import bundled_model
+    from sat2map.models.model import Model
     from sat2map.serve.served_models import parse_models
 
-    files = parse_models(list(model)) if model else {"maps": bundled_model()}
+    files = parse_models(list(model)) if model else {"maps": Model.find().path}
     try:
         settings = ServeSettings(
             models=files,

@@ -24,7 +24,7 @@ def train(words: Sequence[str]) -> None:
         flags = _train_flags(assumed, words)
     _, resume, dry_run, init_from = (flags.pop(name) for name in ("recipe", "resume", "dry_run", "init_from"))
     from sat2map import run_folder
-    from sat2map.models.hub import find_model
+    from sat2map.models.model import Model
     from sat2map.training import loop, setup
     from sat2map.training.distributed import leads_here
 
@@ -34,7 +34,7 @@ def train(words: Sequence[str]) -> None:
         result = loop.resume(resume)
     else:
         settings = make_settings(flags, where="settings")
-        init_from = find_model(init_from) if init_from else None
+        init_from = Model.find(init_from).path if init_from else None
         if dry_run:
             _print_estimate(setup.dry_run(settings, init_from=init_from))
             return

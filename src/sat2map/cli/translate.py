@@ -53,13 +53,13 @@ def translate(
         device: Where to run.
         mode: eval (running statistics) or paper (batch statistics, dropout); none: what the model file says.
         precision: Arithmetic; auto: bf16 where the hardware multiplies it.
-        threads: CPU threads; 0: one a core.
+        threads: CPU threads; 0: one a core that is free.
         low_memory: Give up some speed for a smaller peak of memory.
         raster: The flags for rasters.
     """
     from sat2map.inference import Translator
     from sat2map.inference.image_files import for_pictures, plan_jobs
-    from sat2map.models.hub import find_model
+    from sat2map.models.model import Model
 
     rasters, pictures = split_inputs(inputs)
     if raster.any_given() and pictures:
@@ -71,7 +71,7 @@ def translate(
             f"{rasters[0]} knows its own ground size of a pixel: leave out --gsd, or give --resolution"
         )
     jobs = plan_jobs(pictures, output, overwrite=overwrite) if pictures or not rasters else []
-    model = find_model(model)
+    model = Model.find(model).path
     options = EngineOptions(
         engine=engine,
         device=device,

@@ -17,6 +17,7 @@ from sat2map.data.pairs import Pair, read_pair
 from sat2map.errors import DataError, ImageError
 from sat2map.files import atomic_path
 from sat2map.images.pixels import resize
+from sat2map.runtime.cpu import processor
 from sat2map.settings import Direction
 
 MIN_SIDE = 4  # px; enlarged to load size, less would be one flat colour
@@ -137,7 +138,7 @@ def _build(
             return source.shape[0], source.shape[1]
 
         # Threads, since Pillow decodes and resizes without the interpreter's lock.
-        pool = ThreadPoolExecutor(workers or os.cpu_count())
+        pool = ThreadPoolExecutor(workers or processor().threads)
         try:
             first: tuple[int, int] | None = None
             for i, shape in enumerate(pool.map(decode, range(len(pairs)))):

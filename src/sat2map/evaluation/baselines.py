@@ -1,4 +1,4 @@
-"""Owns what a model is compared with: maps that take no learning to make, and the truth a little spoilt."""
+"""What a model is compared with: maps that need no training, and the real map after JPEG compression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `evaluate()`: a model and pairs in, an `Evaluation` out, with what it is compared with beside it."""
+"""`evaluate()`: scores of a model on pairs, next to those of baselines and of other models."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sat2map.data.cache import PairCache
 from sat2map.evaluation.baselines import baselines_of, median_colour
-from sat2map.evaluation.comparison import refuse_another_job
-from sat2map.evaluation.evaluation_set import MIN_SIZE, HeldOut, open_held_out
-from sat2map.evaluation.perceptual_metrics import open_judges
+from sat2map.evaluation.comparison import check_comparable
+from sat2map.evaluation.evaluation_set import EvaluationSet, open_evaluation_set
+from sat2map.evaluation.perceptual_metrics import load_perceptual_metrics
 from sat2map.evaluation.result import (
     AS_IT_IS,
     CLASS_HEAD,
@@ -21,20 +22,20 @@ from sat2map.evaluation.result import (
     Protocol,
     Row,
 )
-from sat2map.evaluation.robustness import DAMAGES, SCORES, translate_damaged
+from sat2map.evaluation.robustness import SCORES, Degradation, degradations_for
 from sat2map.evaluation.rows import Draw, Pixels, Scorer
-from sat2map.files import sha256_of
 from sat2map.images.palette import Palette
 from sat2map.inference import Translator
 from sat2map.inference.backends import EngineName
-from sat2map.models.model_file import InferenceMode, ModelHeader, read_header
+from sat2map.models.model import Model, ModelLike
+from sat2map.models.model_file import InferenceMode
 from sat2map.settings import Device
 
-Model = str | Path | Translator
+Scorable = ModelLike | Translator
 
 
 def evaluate(
-    model: Model,
+    model: Scorable,
     data: str | Path,
     *,
     split: str = "val",
@@ -45,7 +46,7 @@ def evaluate(
     mode: InferenceMode | None = None,
     baselines: bool = True,
     robustness: bool = False,
-    against: Mapping[str, Model] | None = None,
+    against: Mapping[str, Scorable] | None = None,
     inception: Path | None = None,
     lpips: tuple[Path, Path] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -53,18 +54,19 @@ def evaluate(
     """Score a model on the pairs of a split, through the same translator that serves.
 
     Args:
-        model: A model file, or a translator (`device` and `mode` are then its own).
+        model: A model (see `Model.find`), or a translator (`device` and `mode` are then its own).
         data: Folder or CSV of pairs; see `open_held_out` for how a val split that it lacks is cut.
         split: Which of its splits.
         group_column: CSV column of places, which the intervals draw; None for the training's, where the data
             has it.
-        size: Side to which images are resized (px); None for what the model was trained for.
+        size: Side at which maps are compared (px); None for that of the sources. The model is given the
+            sources at its own scale in any case: native pixels, or resized as in its training.
         engine: What runs the model files.
         device: Where to run.
         mode: `eval` or `paper`; None for what the model file says.
         baselines: Score the class head's own map, where the model has one, the constant map, the nearest
             training tile and the truth as JPEG too.
-        robustness: Score the model on damaged sources too, which takes ten times as long.
+        robustness: Score the model on degraded sources too, which takes ten times as long.
         against: Other models by the names of their rows, scored on the same pairs, size and palette, in the
             modes of their files.
         inception: Weights of FID's Inception (pytorch-fid's file): adds FID and KID.
@@ -78,31 +80,32 @@ def evaluate(
             another job.
         MissingExtraError: Nothing that could run the model is installed.
     """
+    model = _find(model)
     translator = _open(model, engine, device, mode)
     header = translator.header
-    against = against or {}
-    for name, other in against.items():
-        refuse_another_job(name, _header(other), header)
-    held_out = open_held_out(header, Path(data), split, group_column=group_column, size=size)
-    judges = open_judges(
-        inception, lpips, bands=header.generator.target_bands, size=held_out.size, device=device
+    others_by_name = {name: _find(other) for name, other in (against or {}).items()}
+    for name, other in others_by_name.items():
+        check_comparable(name, other.header, header)
+    pairs = open_evaluation_set(header, Path(data), split, group_column=group_column, size=size)
+    perceptual = load_perceptual_metrics(
+        inception, lpips, bands=header.generator.target_bands, size=pairs.size, device=device
     )
-    scored, palette = held_out.scored, header.palette
-    train = held_out.train() if baselines else None
+    scored, palette = pairs.scored, header.palette
+    train = pairs.train() if baselines else None
     colour = median_colour(scored.targets if train is None else train.targets) if baselines else None
 
     def source(i: int) -> Pixels:
-        return np.ascontiguousarray(scored.sources[i])
+        return np.ascontiguousarray(pairs.inputs.sources[i])
 
-    def damaged(damage: str) -> Draw:
-        return lambda i: translate_damaged(translator, source(i), damage, i)
+    def degraded(degradation: Degradation) -> Draw:
+        return lambda i: degradation.translate(translator, source(i), i)
 
     heads: dict[str, Draw] = {}
     if baselines and palette is not None and header.generator.classes == len(palette.classes):
         heads[CLASS_HEAD] = lambda i: _map_of_head(translator, source(i), palette)
-    rivals = {} if colour is None else baselines_of(scored, None if split == "train" else train, colour)
-    damages = [d for d in DAMAGES if d != "scale x0.5" or held_out.size >= 2 * MIN_SIZE] if robustness else []
-    total, done = (1 + len(heads) + len(against) + len(rivals) + len(damages)) * len(scored), 0
+    floors = {} if colour is None else baselines_of(scored, None if split == "train" else train, colour)
+    degradations = degradations_for(header, pairs.input_size) if robustness else []
+    total, done = (1 + len(heads) + len(others_by_name) + len(floors) + len(degradations)) * len(scored), 0
 
     def tick() -> None:
         nonlocal done
@@ -110,17 +113,17 @@ def evaluate(
         if progress is not None:
             progress(done, total)
 
-    scorer = Scorer(scored, palette, judges, tick)
-    of_model = scorer.score(MODEL, _translated(translator, source))
+    scorer = Scorer(scored, palette, perceptual, tick)
+    of_model = scorer.score(MODEL, _maps_of(translator, pairs.inputs))
     rows = [of_model.row, *(scorer.score(name, draw).row for name, draw in heads.items())]
     others = []
-    for name, other in against.items():
-        rival = _open(other, engine, device, None)  # one at a time: they may be large
-        rows.append(scorer.score(name, _translated(rival, source)).row)
-        others.append(_told(name, other, rival, held_out))
-    rows += [scorer.score(name, draw).row for name, draw in rivals.items()]
-    robust = [Row(name=AS_IT_IS, scores=_in_short(of_model.row.scores))] if damages else []
-    robust += [Row(name=d, scores=_in_short(scorer.plain_scores(damaged(d)))) for d in damages]
+    for name, other in others_by_name.items():
+        opened = _open(other, engine, device, None)  # one at a time: they may be large
+        others.append(_describe(name, other, opened, pairs))
+        rows.append(scorer.score(name, _maps_of(opened, pairs.inputs_for(opened.header))).row)
+    rows += [scorer.score(name, draw).row for name, draw in floors.items()]
+    robust = [Row(name=AS_IT_IS, scores=_in_short(of_model.row.scores))] if degradations else []
+    robust += [Row(name=d.name, scores=_in_short(scorer.plain_scores(degraded(d)))) for d in degradations]
     return Evaluation(
         protocol=Protocol(
             sat2map=version("sat2map"),
@@ -134,14 +137,15 @@ def evaluate(
             data=str(data),
             data_fingerprint=scored.fingerprint,
             split=split,
-            group_column=held_out.group_column,
+            group_column=pairs.group_column,
             images=len(scored),
             groups=len(set(scored.groups)),
-            size=held_out.size,
+            size=pairs.size,
+            input_size=pairs.input_size,
             constant_colour=() if colour is None else tuple(colour.tolist()),
             constant_from="" if colour is None else split if train is None else "train",
             against=tuple(others),
-            judges=judges.files,
+            metric_weights=perceptual.files,
         ),
         rows=tuple(rows),
         confusion=tuple(tuple(counts) for counts in of_model.sheet.confusion().tolist()),
@@ -150,25 +154,27 @@ def evaluate(
     )
 
 
-def _open(model: Model, engine: EngineName, device: Device, mode: InferenceMode | None) -> Translator:
+def _find(model: Scorable) -> Model | Translator:
+    return model if isinstance(model, Translator) else Model.find(model)
+
+
+def _open(
+    model: Model | Translator, engine: EngineName, device: Device, mode: InferenceMode | None
+) -> Translator:
     if isinstance(model, Translator):
         return model
     return Translator.open(model, engine=engine, device=device, mode=mode)
 
 
-def _header(model: Model) -> ModelHeader:
-    return model.header if isinstance(model, Translator) else read_header(Path(model))
+def _file(model: Model | Translator) -> str:
+    return "" if isinstance(model, Translator) else model.path.name
 
 
-def _file(model: Model) -> str:
-    return "" if isinstance(model, Translator) else Path(model).name
+def _sha256(model: Model | Translator) -> str:
+    return "" if isinstance(model, Translator) else model.sha256
 
 
-def _sha256(model: Model) -> str:
-    return "" if isinstance(model, Translator) else sha256_of(Path(model))
-
-
-def _told(name: str, model: Model, opened: Translator, held_out: HeldOut) -> OtherModel:
+def _describe(name: str, model: Model | Translator, opened: Translator, pairs: EvaluationSet) -> OtherModel:
     header = opened.header
     return OtherModel(
         name=name,
@@ -177,16 +183,16 @@ def _told(name: str, model: Model, opened: Translator, held_out: HeldOut) -> Oth
         steps=header.steps,
         engine=opened.engine.name,
         inference_mode=header.inference_mode,
-        learned=held_out.learned_by(header),
+        learned=pairs.count_trained_on(header),
     )
 
 
-def _translated(translator: Translator, source: Draw) -> Draw:
-    return lambda i: translator(source(i))
+def _maps_of(translator: Translator, inputs: PairCache) -> Draw:
+    return lambda i: translator(np.ascontiguousarray(inputs.sources[i]))
 
 
 def _map_of_head(translator: Translator, source: Pixels, palette: Palette) -> Pixels:
-    """Draw each pixel's likeliest class in its colour, uint8 (h, w, 3)."""
+    """Return each pixel's likeliest class in its colour, uint8 (h, w, 3)."""
     return palette.colourise(translator.classes(source).argmax(axis=0).astype(np.uint8))
 
 

@@ -1,4 +1,4 @@
-"""Owns which pairs a model is scored on: found, split and read as its training did, unless told otherwise."""
+"""The pairs that a model is scored on: found, split and read as in its training."""
 
 from __future__ import annotations
 
@@ -16,84 +16,102 @@ MIN_SIZE = 16  # px
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """The pairs of one split, at one size, and the data set that they are from.
+class EvaluationSet:
+    """The pairs of one split: sources as the model sees them, targets as maps are compared.
 
     Attributes:
-        scored: The pairs to score.
+        inputs: The pairs at the size at which the model is given the sources.
+        scored: The same pairs at the size at which maps are compared.
         split: Their split.
         group_column: CSV column of their groups, or None.
-        size: Side of the images (px).
     """
 
+    inputs: PairCache
     scored: PairCache
     split: str
     group_column: str | None
-    size: int
     _data: Path
     _splits: Splits
     _header: ModelHeader
 
+    @property
+    def size(self) -> int:
+        """Side of the maps that are compared (px)."""
+        return int(self.scored.pixels.shape[1])
+
+    @property
+    def input_size(self) -> int:
+        """Side of the sources that the model is given (px)."""
+        return int(self.inputs.pixels.shape[1])
+
     def train(self) -> PairCache | None:
-        """Open the training pairs of the data set at the same size; None where it has none."""
-        there = bool(self._splits.pairs.get("train"))
-        return _open(self._splits, "train", self.size, self._header) if there else None
+        """Open the training pairs of the data set at the size of the targets; None where it has none."""
+        has_train = bool(self._splits.pairs.get("train"))
+        return _open(self._splits, "train", self.size, self._header) if has_train else None
 
-    def learned_by(self, header: ModelHeader) -> int:
-        """Count the scored pairs that another model's training would have learned from, by its settings."""
-        if not header.settings:  # imported, or of nobody's training
+    def inputs_for(self, header: ModelHeader) -> PairCache:
+        """Open the same pairs at the size at which another model is given the sources."""
+        return _open(self._splits, self.split, header.image_size, self._header)
+
+    def count_trained_on(self, header: ModelHeader) -> int:
+        """Count the scored pairs that another model was trained on, by the settings in its header."""
+        if not header.settings:  # an imported model, of unknown training
             return 0
-        splits = find_pairs(self._data, **_cut(header, self._data))
-        learned = {pair.files for pair in splits.pairs.get("train", ())}
-        return sum(pair.files in learned for pair in self._splits[self.split])
+        splits = find_pairs(self._data, **_split_options(header, self._data))
+        trained = {pair.files for pair in splits.pairs.get("train", ())}
+        return sum(pair.files in trained for pair in self._splits[self.split])
 
 
-def open_held_out(
+def open_evaluation_set(
     header: ModelHeader, data: Path, split: str, *, group_column: str | None = None, size: int | None = None
-) -> HeldOut:
+) -> EvaluationSet:
     """Open the pairs of a split.
 
-    A val split that the data set lacks is cut as the model's training cut it (its share, seed and groups), so
+    A val split that the data set lacks is made as in the model's training (its share, seed and groups), so
     that no training pair is scored.
 
     Args:
-        header: The model's; it says the direction and bands, and what is None below.
+        header: The model's; it decides the direction, the bands, and the size of the sources.
         data: Folder or CSV of pairs.
         split: Which of its splits.
         group_column: CSV column of places; None for the training's, where the data has it.
-        size: Side to which images are resized (px); None for the model's image size.
+        size: Side at which maps are compared (px); None for the size of the sources.
 
     Raises:
         DataError: The data cannot be used, or has no such split.
         SettingsError: The size is too small.
     """
-    size = size or header.typical_size
-    if size < MIN_SIZE:
-        raise SettingsError(f"size {size} is too small to tell anything: use {MIN_SIZE} px or more")
-    cut = _cut(header, data)
-    group_column = cut["group_column"] = group_column or cut["group_column"]
-    splits = find_pairs(data, **cut)
-    scored = _open(splits, split, size, header)
-    return HeldOut(scored, split, group_column, size, data, splits, header)
+    if size is not None and size < MIN_SIZE:
+        raise SettingsError(
+            f"size {size} is too small to compare maps", hint=f"use {MIN_SIZE} px or more", setting="size"
+        )
+    options = _split_options(header, data)
+    group_column = options["group_column"] = group_column or options["group_column"]
+    splits = find_pairs(data, **options)
+    inputs = _open(splits, split, header.image_size, header)
+    same = size is None or size == inputs.pixels.shape[1]
+    scored = inputs if same else _open(splits, split, size, header)
+    return EvaluationSet(inputs, scored, split, group_column, data, splits, header)
 
 
-def _cut(header: ModelHeader, data: Path) -> dict[str, Any]:
-    """Return how a model's training cut a val split where there was none, by places if known here."""
-    cut: dict[str, Any] = {
+def _split_options(header: ModelHeader, data: Path) -> dict[str, Any]:
+    """Return how a model's training made a val split, as arguments of `find_pairs`."""
+    options: dict[str, Any] = {
         name: header.settings[name] for name in ("val_fraction", "seed") if name in header.settings
     }
     group_column = header.settings.get("group_column")
-    return {**cut, "group_column": group_column if group_column in _columns(data) else None}
+    return {**options, "group_column": group_column if group_column in _columns(data) else None}
 
 
-def _open(splits: Splits, split: str, size: int, header: ModelHeader) -> PairCache:
+def _open(splits: Splits, split: str, size: int | None, header: ModelHeader) -> PairCache:
     bands = (header.generator.source_bands, header.generator.target_bands)
     on_disk = bands if header.direction == "source-to-target" else bands[::-1]
+    assert size is not None  # until caches keep native sizes
     return open_cache(splits[split], size, direction=header.direction, bands=on_disk)
 
 
 def _columns(data: Path) -> list[str]:
-    """Columns of a data set's CSV; none where none can be read, which `find_pairs` puts better."""
+    """Return the columns of a data set's CSV; none where it cannot be read, which `find_pairs` reports."""
     table = data if data.is_file() else data / CSV_NAME
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:

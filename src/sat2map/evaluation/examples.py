@@ -1,4 +1,4 @@
-"""Owns the examples of an evaluation: its best, median and worst images, drawn, and kept beside a run."""
+"""The examples of an evaluation: its best, median and worst images, drawn, and kept beside a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError
-from sat2map.evaluation.evaluation_set import open_held_out
+from sat2map.evaluation.evaluation_set import open_evaluation_set
 from sat2map.evaluation.result import Evaluation, ImageScores
 from sat2map.images.pixels import read_image, write_image
 from sat2map.inference import Translator
@@ -24,7 +24,7 @@ class Example:
     """One image of an evaluation, to look at.
 
     Attributes:
-        kind: `best 1`, `median 1`, `worst 1` and so on, in order of merit.
+        kind: `best 1`, `median 1`, `worst 1` and so on, in order of their scores.
         image: Its name and scores.
         source: uint8 (h, w, source_bands).
         fake: uint8 (h, w, target_bands).
@@ -39,8 +39,8 @@ class Example:
 
 
 def pick_examples(evaluation: Evaluation, each: int = EACH) -> dict[str, int]:
-    """Choose images by merit: kind (`best 1`, ...) to number of the image, best to worst, none twice."""
-    order = sorted(range(len(evaluation.images)), key=lambda i: -evaluation.images[i].merit)
+    """Choose images by score: kind (`best 1`, ...) to number of the image, best to worst, none twice."""
+    order = sorted(range(len(evaluation.images)), key=lambda i: -evaluation.images[i].rank_key)
     each = max(1, min(each, len(order) // 3))
     middle = (len(order) - each) // 2
     chosen = {
@@ -74,15 +74,15 @@ def draw_examples(
     protocol = evaluation.protocol
     if not isinstance(model, Translator):
         model = Translator.open(model, device=device, mode=protocol.inference_mode)
-    held_out = open_held_out(
+    pairs = open_evaluation_set(
         model.header, Path(data), protocol.split, group_column=protocol.group_column, size=protocol.size
     )
-    scored = held_out.scored
+    scored = pairs.scored
     if scored.fingerprint != protocol.data_fingerprint:
-        raise DataError(f"the pairs in {data} are not those that were scored: run 'sat2map evaluate' again")
+        raise DataError(f"the pairs in {data} are not those that were scored", hint="evaluate again")
     examples = []
     for kind, i in pick_examples(evaluation).items():
-        source, target = np.ascontiguousarray(scored.sources[i]), np.ascontiguousarray(scored.targets[i])
+        source, target = (np.ascontiguousarray(of[i]) for of in (pairs.inputs.sources, pairs.inputs.targets))
         examples.append(Example(kind, evaluation.images[i], source, model(source), target))
     return examples
 

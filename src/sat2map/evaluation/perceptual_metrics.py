@@ -1,4 +1,4 @@
-"""Owns the networks that judge maps, where the user gives their weights: FID's Inception, and LPIPS."""
+"""The networks behind FID, KID and LPIPS, where the user gives their weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import SettingsError
-from sat2map.evaluation.result import JudgeFile
+from sat2map.evaluation.result import MetricWeights
 from sat2map.extras import require
 from sat2map.files import sha256_of
 from sat2map.settings import Device
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 _BATCH = 8  # images that the Inception sees at once
 
 
-class Judges(NamedTuple):
-    """Networks that judge maps; those that nobody gave are None."""
+class PerceptualMetrics(NamedTuple):
+    """Networks behind perceptual metrics; None where no weights were given."""
 
     inception: FidInception | None = None
     lpips: Lpips | None = None
-    files: tuple[JudgeFile, ...] = ()
+    files: tuple[MetricWeights, ...] = ()
 
 
-def open_judges(
+def load_perceptual_metrics(
     inception: Path | None, lpips: tuple[Path, Path] | None, *, bands: int, size: int, device: Device
-) -> Judges:
-    """Open the networks whose weights are given, once it is clear that they can judge these maps.
+) -> PerceptualMetrics:
+    """Load the networks whose weights are given, after checking that they apply to these maps.
 
     Args:
         inception: Weights of FID's Inception.
@@ -42,15 +42,19 @@ def open_judges(
         device: Where to run.
 
     Raises:
-        SettingsError: The maps are no RGB pictures, or are too small.
+        SettingsError: The maps are no RGB images, or are too small.
         ModelFileError: A file is missing, damaged, or of another network.
         MissingExtraError: PyTorch is not installed.
     """
     if inception is None and lpips is None:
-        return Judges()
+        return PerceptualMetrics()
     if bands != 3:
-        flag = "--inception" if inception else "--lpips"
-        raise SettingsError(f"{flag} judges RGB pictures, and this model draws {bands} bands: leave it out")
+        name = "inception" if inception else "lpips"
+        raise SettingsError(
+            f"{name} compares RGB images, and this model draws {bands} bands",
+            hint="leave it out",
+            setting=name,
+        )
     require("torch", "FID, KID and LPIPS", "train")
     from sat2map.evaluation.perceptual import (
         BACKBONE,
@@ -63,37 +67,41 @@ def open_judges(
 
     if lpips and size < LEAST_SIDE:
         raise SettingsError(
-            f"--lpips needs images of {LEAST_SIDE} px or more, not {size}: set a larger --size"
+            f"LPIPS needs images of {LEAST_SIDE} px or more, not {size}",
+            hint="compare larger images",
+            setting="size",
         )
-    judges = Judges(
+    metrics = PerceptualMetrics(
         open_inception(inception, device) if inception else None,
         open_lpips(*lpips, device) if lpips else None,
     )
-    files = [_told(INCEPTION, inception)] if inception else []
-    files += [_told(BACKBONE, lpips[0]), _told(HEADS, lpips[1])] if lpips else []
-    return judges._replace(files=tuple(files))
+    files = [_describe(INCEPTION, inception)] if inception else []
+    files += [_describe(BACKBONE, lpips[0]), _describe(HEADS, lpips[1])] if lpips else []
+    return metrics._replace(files=tuple(files))
 
 
-def _told(weights: Published, path: Path) -> JudgeFile:
+def _describe(weights: Published, path: Path) -> MetricWeights:
     sha256 = sha256_of(path)
-    return JudgeFile(network=weights.what, file=path.name, sha256=sha256, published=sha256 == weights.sha256)
+    return MetricWeights(
+        network=weights.what, file=path.name, sha256=sha256, published=sha256 == weights.sha256
+    )
 
 
-class Onlooker:
-    """Shows images to the Inception, a batch at a time, and keeps what it makes of them."""
+class FeatureExtractor:
+    """Runs the Inception on images, a batch at a time, and keeps their features."""
 
     def __init__(self, inception: FidInception) -> None:
         self._inception = inception
         self._waiting: list[NDArray[np.uint8]] = []
         self._seen: list[NDArray[np.float32]] = []
 
-    def see(self, image: NDArray[np.uint8]) -> None:
+    def update(self, image: NDArray[np.uint8]) -> None:
         """Take in an image, uint8 (h, w, 3)."""
         self._waiting.append(image)
         if len(self._waiting) == _BATCH:
             self._look()
 
-    def features(self) -> NDArray[np.float32]:
+    def compute(self) -> NDArray[np.float32]:
         """Return the features of all images so far, float32 (n, 2048)."""
         if self._waiting:
             self._look()

@@ -1,4 +1,4 @@
-"""Owns what an evaluation found, and its JSON file."""
+"""The result of an evaluation, and its JSON file."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class OtherModel(BaseModel):
     learned: int = 0
 
 
-class JudgeFile(BaseModel):
-    """Weights of a network that judged the maps.
+class MetricWeights(BaseModel):
+    """Weights of a network behind FID, KID or LPIPS.
 
     Attributes:
         network: Which.
@@ -83,13 +83,14 @@ class Protocol(BaseModel):
         group_column: CSV column of the groups, or None where each image counts as a place of its own.
         images: Pairs scored.
         groups: Places among them; intervals draw these.
-        size: Side to which all images were resized (px).
-        resize: How.
+        size: Side of the maps that were compared (px).
+        input_size: Side of the sources that the model was given (px).
+        resize: How maps and sources were brought to these sizes.
         constant_colour: Colour of the constant map; empty where there are no baselines.
         constant_from: Split of whose targets that is the median.
         level: Share of the bootstrap draws inside an interval.
         against: Other models that were scored too.
-        judges: Weights of the networks behind FID, KID and LPIPS; empty where these were not asked for.
+        metric_weights: Of the networks behind FID, KID and LPIPS; empty where these were not asked for.
     """
 
     model_config = _CONFIG
@@ -109,12 +110,13 @@ class Protocol(BaseModel):
     images: int
     groups: int
     size: int
+    input_size: int = 0
     resize: str = "Pillow bicubic, antialiased"
     constant_colour: tuple[int, ...] = ()
     constant_from: str = ""
     level: float = 0.95
     against: tuple[OtherModel, ...] = ()
-    judges: tuple[JudgeFile, ...] = ()
+    metric_weights: tuple[MetricWeights, ...] = ()
 
 
 class Row(BaseModel):
@@ -144,9 +146,29 @@ class ImageScores(BaseModel):
     scores: dict[str, float]
 
     @property
-    def merit(self) -> float:
+    def rank_key(self) -> float:
         """What images are ordered by, higher is better: mean class IoU, or -L1 where there are no classes."""
         return self.scores.get("mean_iou", -self.scores["l1"])
+
+
+class ReliabilityBin(BaseModel):
+    """Pixels whose confidence lies in one range.
+
+    Attributes:
+        low: Lowest confidence, 0 to 1.
+        high: The one behind the highest.
+        pixels: How many there are.
+        confidence: Their mean confidence.
+        accuracy: Share of them whose likeliest class is that of the real map.
+    """
+
+    model_config = _CONFIG
+
+    low: float
+    high: float
+    pixels: int
+    confidence: float
+    accuracy: float
 
 
 class Evaluation(BaseModel):
@@ -158,6 +180,7 @@ class Evaluation(BaseModel):
         confusion: Pixels by class of the target (rows) and of the fake (columns); empty without a palette.
         images: The model's scores image by image, in the order of the data.
         robustness: The model's scores on degraded sources, where that was asked for.
+        reliability: How often the likeliest class is right at each confidence; empty without confidence.
     """
 
     model_config = _CONFIG
@@ -167,6 +190,7 @@ class Evaluation(BaseModel):
     confusion: tuple[tuple[int, ...], ...] = ()
     images: tuple[ImageScores, ...]
     robustness: tuple[Row, ...] = ()
+    reliability: tuple[ReliabilityBin, ...] = ()
 
     def row(self, name: str) -> Row | None:
         """Return the row of that name, or None where it was not scored."""
@@ -207,5 +231,5 @@ class Evaluation(BaseModel):
             raise DataError(f"evaluation file {path} cannot be read: {error}") from None
         except ValidationError as error:
             raise DataError(
-                f"{path} is no evaluation of this version ({explain(error)}): run 'sat2map evaluate' again"
+                f"{path} is no evaluation of this version ({explain(error)})", hint="evaluate again"
             ) from None

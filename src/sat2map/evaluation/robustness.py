@@ -1,8 +1,9 @@
-"""Owns what photos suffer on their way to a model: each damage, and a translation of the damaged source."""
+"""What photos suffer on their way to a model: degradations, and the map of a degraded source."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,41 +11,77 @@ from scipy import ndimage
 
 from sat2map.evaluation.baselines import as_jpeg
 from sat2map.images.pixels import resize
+from sat2map.inference import Translator
+from sat2map.models.model_file import ModelHeader
 
 Pixels = NDArray[np.uint8]
-Translate = Callable[[Pixels], Pixels]
-Damage = Callable[[Pixels, np.random.Generator], Pixels]
 
 SCORES = ("mean_iou", "road_f1", "l1")  # what the robustness table shows
-
-DAMAGES: dict[str, Damage] = {
-    "JPEG quality 50": lambda source, _: as_jpeg(source, 50),
-    "JPEG quality 25": lambda source, _: as_jpeg(source, 25),
-    "blur sigma 1 px": lambda source, _: _blurred(source, 1),
-    "blur sigma 2 px": lambda source, _: _blurred(source, 2),
-    "noise sigma 5": lambda source, rng: _levels(source + rng.normal(0, 5, source.shape)),
-    "noise sigma 15": lambda source, rng: _levels(source + rng.normal(0, 15, source.shape)),
-    "brightness x0.7": lambda source, _: _levels(source * 0.7),
-    "brightness x1.3": lambda source, _: _levels(source * 1.3),
-    "scale x0.5": lambda source, _: _scaled(source, 0.5),
-    "scale x2": lambda source, _: _scaled(source, 2),
-}
+RESOLUTIONS = (0.45, 0.6, 1.2, 1.5, 2.1, 2.4)  # metres per pixel; imagery that people have
+MIN_SIDE = 32  # px; smaller sources say nothing
 
 
-def translate_damaged(translate: Translate, source: Pixels, damage: str, image: int) -> Pixels:
-    """Translate a damaged source.
+@dataclass(frozen=True)
+class Degradation:
+    """One way in which a source gets worse, or comes at another scale.
+
+    Attributes:
+        name: What the table calls it; blur in pixels, noise in grey levels.
+        apply: The degraded source of uint8 (h, w, bands), with random numbers where it needs them.
+        gsd: Metres per pixel of the degraded source, which the translator is given; None: not given.
+    """
+
+    name: str
+    apply: Callable[[Pixels, np.random.Generator], Pixels]
+    gsd: float | None = None
+
+    def translate(self, translator: Translator, source: Pixels, image: int) -> Pixels:
+        """Return the map of a degraded source, uint8 of the translator's size for it.
+
+        Args:
+            translator: The model.
+            source: uint8 (h, w, bands).
+            image: Number of the image; noise depends on it alone.
+        """
+        degraded = self.apply(source, np.random.default_rng(image))
+        return translator(degraded) if self.gsd is None else translator(degraded, gsd=self.gsd)  # type: ignore[call-arg]
+
+
+PHOTO_DEGRADATIONS = (
+    Degradation("JPEG quality 50", lambda source, _: as_jpeg(source, 50)),
+    Degradation("JPEG quality 25", lambda source, _: as_jpeg(source, 25)),
+    Degradation("blur sigma 1 px", lambda source, _: _blurred(source, 1)),
+    Degradation("blur sigma 2 px", lambda source, _: _blurred(source, 2)),
+    Degradation("noise sigma 5", lambda source, rng: _levels(source + rng.normal(0, 5, source.shape))),
+    Degradation("noise sigma 15", lambda source, rng: _levels(source + rng.normal(0, 15, source.shape))),
+    Degradation("brightness x0.7", lambda source, _: _levels(source * 0.7)),
+    Degradation("brightness x1.3", lambda source, _: _levels(source * 1.3)),
+)
+
+
+def degradations_for(header: ModelHeader, size: int) -> list[Degradation]:
+    """Return the degradations that apply to a model.
+
+    Sources are resampled to `RESOLUTIONS`, with their resolution given, where the model knows its own; else
+    to half and twice their size, with nothing given.
 
     Args:
-        translate: The model, uint8 (h, w, bands) to uint8 (h, w, target bands).
-        source: uint8 (h, w, bands); for "scale x0.5" twice as large a side as the model needs, or more.
-        damage: A name of `DAMAGES`. Sigmas are in pixels (blur) and grey levels (noise).
-        image: Number of the image; noise depends on it and on nothing else.
-
-    Returns:
-        uint8 (h, w, target bands): a map of another scale is resampled to the source's.
+        header: The model's.
+        size: Side of the sources (px).
     """
-    fake = translate(DAMAGES[damage](source, np.random.default_rng(image)))
-    return resize(fake, *source.shape[:2])
+    scales: list[tuple[str, float, float | None]]
+    if header.gsd is None:
+        scales = [(f"scale x{factor:g}", factor, None) for factor in (0.5, 2.0)]
+    else:
+        scales = [(f"{gsd:g} m per pixel", header.gsd / gsd, gsd) for gsd in RESOLUTIONS]
+    return [
+        *PHOTO_DEGRADATIONS,
+        *(
+            Degradation(name, lambda source, _, factor=factor: _scaled(source, factor), gsd)  # type: ignore[misc]
+            for name, factor, gsd in scales
+            if size * factor >= MIN_SIDE
+        ),
+    ]
 
 
 def _blurred(source: Pixels, sigma: float) -> Pixels:

@@ -1,4 +1,4 @@
-"""Owns scoring one way to make maps: a map for each pair, and a row of scores of them all."""
+"""Scoring one way to make maps: a map for each pair, and a row of scores of them all."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from sat2map.evaluation.metrics import (
     kernel_subset_size,
     sliced_wasserstein,
 )
-from sat2map.evaluation.perceptual_metrics import Judges, Onlooker
+from sat2map.evaluation.perceptual_metrics import FeatureExtractor, PerceptualMetrics
 from sat2map.evaluation.result import ImageScores, Row
 from sat2map.evaluation.scores import ScoreSheet
 from sat2map.images.palette import Palette
+from sat2map.images.pixels import resize
 
 Pixels = NDArray[np.uint8]
 Draw = Callable[[int], Pixels]  # number of an image -> its map
@@ -39,43 +40,43 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores ways to make maps on the same pairs, in the same way.
+    """Scores ways to make maps on the same pairs, in the same way; maps are resized to the targets.
 
     Attributes:
         pairs: The pairs.
         palette: Colours and classes, or None.
-        judges: Networks that judge the maps too.
+        perceptual: Networks behind FID, KID and LPIPS.
         tick: Called after every image.
     """
 
     pairs: PairCache
     palette: Palette | None
-    judges: Judges
+    perceptual: PerceptualMetrics
     tick: Callable[[], None]
 
     def score(self, name: str, draw: Draw) -> Scored:
         """Score the maps of `draw` in all ways there are."""
-        lpips, inception = self.judges.lpips, self.judges.inception
+        lpips, inception = self.perceptual.lpips, self.perceptual.inception
         sheet = ScoreSheet(self.palette, {"lpips": lpips.distance} if lpips else {})
         images: list[ImageScores] = []
         kept: dict[int, Pixels] = {}
-        onlooker = Onlooker(inception) if inception else None
+        features = FeatureExtractor(inception) if inception else None
 
         def look(i: int, fake: Pixels, scores: dict[str, float]) -> None:
             images.append(ImageScores(name=self.pairs.names[i], group=self.pairs.groups[i], scores=scores))
             if i in self._kept:
                 kept[i] = fake
-            if onlooker:
-                onlooker.see(fake)
+            if features:
+                features.update(fake)
 
         self._fill(sheet, draw, look)
         scores = {**sheet.scores(), **self._swd(kept)}
-        if onlooker and len(images) > 1:
-            scores |= self._realism(onlooker.features())
+        if features and len(images) > 1:
+            scores |= self._realism(features.compute())
         return Scored(Row(name=name, scores=scores, intervals=sheet.intervals()), sheet, images)
 
     def plain_scores(self, draw: Draw) -> dict[str, float]:
-        """Score the maps of `draw` image by image alone: not how their set looks, and without judges."""
+        """Score the maps of `draw` image by image alone: not how their set looks, and without networks."""
         sheet = ScoreSheet(self.palette)
         self._fill(sheet, draw, lambda i, fake, scores: None)
         return sheet.scores()
@@ -84,8 +85,9 @@ class Scorer:
         self, sheet: ScoreSheet, draw: Draw, look: Callable[[int, Pixels, dict[str, float]], None]
     ) -> None:
         for i, group in enumerate(self.pairs.groups):
-            fake = draw(i)
-            look(i, fake, sheet.add(fake, self._target(i), group))
+            target = self._target(i)
+            fake = resize(draw(i), *target.shape[:2])
+            look(i, fake, sheet.add(fake, target, group))
             self.tick()
 
     def _swd(self, kept: dict[int, Pixels]) -> dict[str, float]:
@@ -111,8 +113,8 @@ class Scorer:
 
     @cached_property
     def _target_features(self) -> NDArray[np.float32]:
-        assert self.judges.inception is not None
-        onlooker = Onlooker(self.judges.inception)
+        assert self.perceptual.inception is not None
+        features = FeatureExtractor(self.perceptual.inception)
         for i in range(len(self.pairs)):
-            onlooker.see(self._target(i))
-        return onlooker.features()
+            features.update(self._target(i))
+        return features.compute()

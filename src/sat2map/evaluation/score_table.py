@@ -1,4 +1,4 @@
-"""Owns how an evaluation looks in a terminal."""
+"""An evaluation as a table in a terminal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rich.text import Text
 from sat2map.evaluation.formatting import (
     beats,
     caveats,
+    format_uncertainty,
+    format_value,
     heading,
     protocol_line,
     score_names,
-    show,
-    show_doubt,
     verdict,
 )
 from sat2map.evaluation.result import CLASS_HEAD, CONSTANT, JPEG, MODEL, NEAREST, Evaluation, Row
@@ -72,17 +72,19 @@ def _score_table(evaluation: Evaluation, shown: int) -> Table:
     constant = evaluation.row(CONSTANT)
     for names in score_names(evaluation).values():
         for name in names:
-            cells = [_cell(name, row, constant, doubt=i < shown) for i, row in enumerate(evaluation.rows)]
+            cells = [
+                _cell(name, row, constant, uncertainty=i < shown) for i, row in enumerate(evaluation.rows)
+            ]
             table.add_row(heading(name), *cells, end_section=name == names[-1])
     return table
 
 
-def _cell(name: str, row: Row, constant: Row | None, *, doubt: bool) -> Text:
+def _cell(name: str, row: Row, constant: Row | None, *, uncertainty: bool) -> Text:
     score = row.scores.get(name)
     other = constant.scores.get(name) if constant and row.name == MODEL else None
     better = score is not None and other is not None and beats(name, score, other)
-    text = Text(show(name, score, unit=False), "bold green" if better else "")
-    ends = show_doubt(name, row) if doubt else ""
+    text = Text(format_value(name, score, unit=False), "bold green" if better else "")
+    ends = format_uncertainty(name, row) if uncertainty else ""
     return text.append(f" ({ends})", "not bold dim") if ends else text
 
 
@@ -93,5 +95,5 @@ def _robustness_table(evaluation: Evaluation) -> Table:
     for name in names:
         table.add_column(heading(name), justify="right")
     for row in evaluation.robustness:
-        table.add_row(row.name, *(show(name, row.scores.get(name)) for name in names))
+        table.add_row(row.name, *(format_value(name, row.scores.get(name)) for name in names))
     return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -13,6 +12,7 @@ from rasterio.shutil import copy
 
 from sat2map.geo.gdal import FAILURES, write_error
 from sat2map.geo.grid import GeoGrid
+from sat2map.runtime.cpu import processor
 
 BLOCK = 512  # px
 COMPRESSIONS = ("deflate", "zstd", "lzw", "lerc", "none")
@@ -121,7 +121,6 @@ def copy_to_cog(
         {"LEVEL": 1} if compress in ("deflate", "zstd") else {}
     )  # higher ones save 5 % and take twice as long
     predictor = {"PREDICTOR": "YES"} if compress in ("deflate", "zstd", "lzw") else {}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else "ALL_CPUS"
     try:
         copy(
             source,
@@ -132,7 +131,7 @@ def copy_to_cog(
             OVERVIEWS="IGNORE_EXISTING",
             OVERVIEW_RESAMPLING="AVERAGE" if average else "MODE",
             BIGTIFF="IF_SAFER",
-            NUM_THREADS=cores,
+            NUM_THREADS=processor().threads,
             **level,
             **predictor,
         )

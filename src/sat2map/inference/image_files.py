@@ -16,9 +16,9 @@ from typing import Final
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, with_bands, write_image
 from sat2map.inference.backends import EngineOptions
-from sat2map.inference.backends.machine import default_threads
 from sat2map.inference.scale import ScaledTranslator
 from sat2map.inference.translator import Translator
+from sat2map.runtime.cpu import default_threads
 
 MANY: Final = 8  # pictures; with fewer, one stream or more of them would soon have nothing left to do
 MAX_STREAMS: Final = 4  # each has a picture in memory

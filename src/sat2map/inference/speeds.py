@@ -13,8 +13,8 @@ from PIL import Image
 
 from sat2map.errors import SettingsError, nearest
 from sat2map.inference import Translator
-from sat2map.inference.backends.machine import default_threads
 from sat2map.models.model_file import ModelHeader
+from sat2map.runtime.cpu import processor
 
 MEASURE_SECONDS = 1.5  # time spent on each stage
 SAMPLE_SIDE = 1024  # px of the picture that is decoded and written
@@ -76,7 +76,7 @@ def measure(translator: Translator, *, seconds: float = MEASURE_SECONDS) -> Spee
     png = io.BytesIO()
     Image.fromarray(drawn).save(png, "PNG", compress_level=1)
     tile = np.zeros((1, header.generator.source_bands, grid.tile, grid.tile), np.float32)
-    area, cores = SAMPLE_SIDE**2, default_threads()
+    area, cores = SAMPLE_SIDE**2, processor().threads
 
     def decode() -> None:
         Image.open(io.BytesIO(jpeg.getvalue())).load()

@@ -21,6 +21,7 @@ from sat2map.inference.scale import MIN_SIDE, size_at_model_scale
 from sat2map.inference.tiling import Area, Block, Grid, Run, Span, blended_blocks, pad_to
 from sat2map.inference.tta import average
 from sat2map.models.header import ModelHeader
+from sat2map.models.model import ModelLike
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -79,18 +80,17 @@ class Translator:
     @classmethod
     def open(
         cls,
-        model: str | Path | None = None,
+        model: ModelLike = None,
         options: EngineOptions = DEFAULTS,
         *,
         tta: bool = False,
         colors: str | Path | Palette | None = None,
         **overrides: Any,
     ) -> Translator:
-        """Open a model file, or a model exported to ONNX or OpenVINO.
+        """Open a model.
 
         Args:
-            model: Path of a model file (*.safetensors), of an exported one (*.onnx, *.xml), or a model of the
-                hub (hf://owner/name); None: the bundled model.
+            model: What `Model.find` takes; None for the model that comes with the package.
             options: How it runs.
             tta: Average over the eight right-angle symmetries: a little better, and eight times slower.
             colors: Colours of the map: name or file of a palette, or a palette; None: the model's own.
@@ -102,11 +102,7 @@ class Translator:
                 fit the model.
             MissingExtraError: The engine is not installed.
         """
-        if model is None:
-            from sat2map.models.bundled import bundled_model
-
-            model = bundled_model()
-        return cls(open_engine(Path(model), options, **overrides), tta=tta, colors=colors)
+        return cls(open_engine(model, options, **overrides), tta=tta, colors=colors)
 
     def __repr__(self) -> str:
         """Describe the model and what runs it."""

@@ -1,4 +1,4 @@
-"""Owns where the model that comes with the package lies."""
+"""The path of the model that comes with the package."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ def bundled_model() -> Path:
     path = Path(str(resources.files("sat2map") / "weights" / NAME))
     if not path.exists():
         raise ModelFileError(
-            "this build of sat2map brings no model: name one with --model, as runs/train/best.safetensors"
+            "this build of sat2map comes without a model",
+            hint="name one, such as runs/train/best.safetensors",
+            setting="model",
         )
     return path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from sat2map.inference.backends import EngineName
+from sat2map.runtime.cpu import processor
 from sat2map.serve import problems
 from sat2map.serve.auth import ApiKeys
 from sat2map.serve.job_runner import Jobs
@@ -61,7 +61,7 @@ def create_service(
     metrics.watch("queue_images", "Images that wait", lambda: sum(model.waiting for model in models.values()))
     metrics.watch("jobs_running", "Jobs that run", lambda: jobs.count("running"))
     metrics.watch("jobs_queued", "Jobs that wait", lambda: jobs.count("queued"))
-    threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="images")
+    threads = ThreadPoolExecutor(min(4, processor().threads), thread_name_prefix="images")
     return Service(settings, models, jobs, metrics, keys, rasters, maps, threads)
 
 

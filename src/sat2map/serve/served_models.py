@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ import numpy as np
 from sat2map.errors import SettingsError, nearest
 from sat2map.inference import Translator
 from sat2map.inference.backends import Engine, EngineName, EngineOptions, open_engine
-from sat2map.inference.backends.machine import default_threads
+from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import ModelHeader
+from sat2map.runtime.cpu import asked_threads, processor
 from sat2map.serve.batching import Gate, GatedEngine, Image, Lane, Progress, Work
 from sat2map.serve.http_errors import NotFoundError
 from sat2map.serve.input_files import Kind, translate_file
@@ -103,7 +103,7 @@ class Models(Mapping[str, ServedModel]):
     @classmethod
     def open(
         cls,
-        files: Mapping[str, Path],
+        files: Mapping[str, ModelLike],
         limits: Limits,
         metrics: Metrics,
         *,
@@ -117,14 +117,17 @@ class Models(Mapping[str, ServedModel]):
             SettingsError: The device is not there.
             MissingExtraError: Nothing that could run them is installed.
         """
-        options = EngineOptions(engine=engine, device=device, image_only=True)
-        streams = min(limits.batch, default_threads())
+        # All cores, as a service outlives whatever else runs while it starts.
+        threads = asked_threads() or processor().threads
+        options = EngineOptions(engine=engine, device=device, threads=threads, image_only=True)
+        streams = min(limits.batch, threads)
         gate = Gate(streams)
         served = {}
-        for name, path in files.items():
-            shared = open_engine(path, options, streams=streams)
-            whole = shared if shared.streams == 1 else open_engine(path, options)
-            served[name] = _serve(name, path, whole, shared, gate, limits, metrics)
+        for name, file in files.items():
+            model = Model.find(file)
+            shared = open_engine(model, options, streams=streams)
+            whole = shared if shared.streams == 1 else open_engine(model, options)
+            served[name] = _serve(name, model.sha256, whole, shared, gate, limits, metrics)
         return cls(served)
 
     def __getitem__(self, name: str) -> ServedModel:
@@ -171,7 +174,7 @@ def parse_models(words: list[str]) -> dict[str, Path]:
 
 
 def _serve(
-    name: str, path: Path, whole: Engine, shared: Engine, gate: Gate, limits: Limits, metrics: Metrics
+    name: str, sha256: str, whole: Engine, shared: Engine, gate: Gate, limits: Limits, metrics: Metrics
 ) -> ServedModel:
     one_of_many = Translator(GatedEngine(shared, gate, urgent=True))
     the_only_one = Translator(GatedEngine(whole, gate, urgent=True))
@@ -194,7 +197,6 @@ def _serve(
     spec, side = whole.header.generator, whole.header.typical_size
     for translator in (one_of_many, the_only_one):
         translator(np.zeros((side, side, spec.source_bands), np.uint8))
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     small = Lane(
         run_small,
         length=limits.queue,

@@ -32,6 +32,7 @@ from sat2map.training.run_writer import Journal
 from sat2map.training.samples import draw_grid
 from sat2map.training.setup import Setup, set_up
 from sat2map.training.step import learning_rate_factor, make_step
+from sat2map.training.threads import adapted_threads
 
 LINES_AN_EPOCH = 5  # how often losses are averaged into metrics.jsonl; the only waits for the device
 SAMPLES_A_RUN = 50
@@ -101,6 +102,8 @@ def train(
 def resume(run: Path, *, console: Console | None = None) -> TrainResult:
     """Go on with a run from its last checkpoint, exactly as if it had never stopped.
 
+    Bit for bit so in the same number of threads: where that matters, set OMP_NUM_THREADS.
+
     Args:
         run: The run folder.
         console: Where progress is shown; None for standard error.
@@ -168,13 +171,19 @@ def _run(setup: Setup, progress: Progress, console: Console) -> TrainResult:
         saved_at = began = now
         save_checkpoint(run, networks, progress)
 
-    with display, _stop_signals() as stop, out_of_memory_told(settings):
+    with (
+        display,
+        _stop_signals() as stop,
+        out_of_memory_told(settings),
+        adapted_threads(setup.device) as adapt_threads,
+    ):
         line_began, line_step = time.monotonic(), progress.step
         while progress.step < total and not team.any(stop):
             rate = settings.learning_rate * learning_rate_factor(settings.schedule, progress.step / total)
             for optimizer in (networks.generator_optimizer, networks.discriminator_optimizer):
                 optimizer.param_groups[0]["lr"] = rate
             torch.manual_seed(step_seed(settings.seed, "dropout", progress.step))
+            adapt_threads()
             losses = step_fn(batches(progress.step), progress.step)
             progress.step += 1
             progress.window_steps += 1

@@ -26,6 +26,7 @@ from sat2map.training.distributed import ALONE, Team
 from sat2map.training.init import Start, read_start
 from sat2map.training.losses import class_weights
 from sat2map.training.step import Networks, make_networks, make_step
+from sat2map.training.threads import adapted_threads
 
 WHOLE_LIMIT = 1024  # px; a fully convolutional generator translates up to this in one piece
 
@@ -174,12 +175,12 @@ def dry_run(settings: TrainSettings, *, init_from: Path | None = None) -> Estima
     setup = set_up(settings, read_start(init_from) if init_from else None)
     settings = setup.settings
     step = make_step(settings, setup.networks, setup.device, setup.dtype, setup.class_weights, setup.palette)
-    for i in range(2):
-        began = time.monotonic()
-        with out_of_memory_told(settings):
+    with out_of_memory_told(settings), adapted_threads(setup.device):
+        for i in range(2):
+            began = time.monotonic()
             losses = step(setup.batches(i), i)
             float(losses["g"])  # wait for the device
-        seconds = time.monotonic() - began
+            seconds = time.monotonic() - began
     generator, discriminator = (
         count_parameters(network) for network in (setup.networks.generator, setup.networks.discriminator)
     )

@@ -61,7 +61,7 @@ def test_the_scores_of_the_networks_stand_in_the_table_and_with_their_files_in_t
     for heading in ("FID ↓", "KID ↓", "LPIPS ↓"):
         assert heading in out
     found = json.loads((tmp_path / "scores.json").read_text())
-    assert found["protocol"]["judges"] == [
+    assert found["protocol"]["metric_weights"] == [
         {"network": network, "file": file.name, "sha256": sha256_of(file), "published": False}
         for network, file in zip(
             ("FID's Inception", "AlexNet", "LPIPS's heads for AlexNet"),

@@ -18,8 +18,9 @@ from sat2map.images.palette import Palette
 from sat2map.inference import Translator
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
-from sat2map.models.hub import HubName, find_model, is_hub_name, push
+from sat2map.models.hub import HubName, is_hub_name, push
 from sat2map.models.hub.card import model_card
+from sat2map.models.model import Model
 from sat2map.models.model_file import ModelHeader, read_header, save_model
 
 # huggingface_hub's own way with its HTTP library.
@@ -69,9 +70,8 @@ def test_a_name_of_another_form_is_refused(text: str) -> None:
         HubName.parse(text)
 
 
-def test_a_path_is_no_name_and_stays_what_it_is() -> None:
+def test_a_path_is_not_a_name_on_the_hub() -> None:
     assert not is_hub_name("hf/best.safetensors")
-    assert find_model(Path("no/such.safetensors")) == Path("no/such.safetensors")
 
 
 # there and back
@@ -82,39 +82,39 @@ def test_a_pushed_model_comes_back_bit_for_bit(hub: Any, model: Path) -> None:
     assert (pushed.name, pushed.url, pushed.card_kept) == ("hf://me/maps", f"{hub.url}/me/maps", False)
     assert sorted(hub.repos["me/maps"]) == ["README.md", "model.safetensors"]
     assert sum("/commit/main" in line for line in hub.asked) == 1  # both in one commit
-    assert find_model("hf://me/maps").read_bytes() == model.read_bytes()
+    assert Model.find("hf://me/maps").path.read_bytes() == model.read_bytes()
 
 
 def test_a_model_of_the_hub_translates(hub: Any, model: Path) -> None:
     push(model, "me/maps")
-    translator = Translator.open(find_model(Path("hf://me/maps")), engine="onnx")
+    translator = Translator.open("hf://me/maps", engine="onnx")
     assert translator(np.zeros((33, 20, 3), np.uint8)).shape == (33, 20, 3)
 
 
 def test_a_second_fetch_takes_the_cache(hub: Any, model: Path) -> None:
     push(model, "me/maps")
-    first = find_model("hf://me/maps")
+    first = Model.find("hf://me/maps").path
     hub.asked.clear()
-    assert find_model("hf://me/maps") == first
+    assert Model.find("hf://me/maps").path == first
     assert not [line for line in hub.asked if line.startswith("GET")]
 
 
 def test_without_a_network_the_cache_serves(hub: Any, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     push(model, "me/maps")
-    first = find_model("hf://me/maps")
+    first = Model.find("hf://me/maps").path
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     hub.asked.clear()
-    assert find_model("hf://me/maps") == first
+    assert Model.find("hf://me/maps").path == first
     assert hub.asked == []
     with pytest.raises(ModelFileError, match="out of reach and there is no copy in the cache"):
-        find_model("hf://me/other")
+        Model.find("hf://me/other")
 
 
 def test_another_file_and_a_commit_can_be_named(hub: Any, model: Path) -> None:
     hub.repos["me/maps"] = {"small/x.safetensors": model.read_bytes()}
-    assert read_header(find_model(f"hf://me/maps@{'a' * 40}/small/x.safetensors")) == read_header(model)
+    assert read_header(Model.find(f"hf://me/maps@{'a' * 40}/small/x.safetensors").path) == read_header(model)
 
 
 def test_a_card_that_is_there_is_left_alone_unless_told(hub: Any, model: Path) -> None:
@@ -129,8 +129,9 @@ def test_the_environments_endpoint_token_and_cache_are_respected(
     hub: Any, model: Path, tmp_path: Path
 ) -> None:
     program = (
-        "import sys; from pathlib import Path; from sat2map.models.hub import find_model, push\n"
-        "push(Path(sys.argv[1]), 'me/maps'); print(find_model('hf://me/maps'))"
+        "import sys; from pathlib import Path\n"
+        "from sat2map.models.hub import push; from sat2map.models.model import Model\n"
+        "push(Path(sys.argv[1]), 'me/maps'); print(Model.find('hf://me/maps').path)"
     )
     settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
     command = [sys.executable, "-c", program, str(model)]
@@ -146,7 +147,7 @@ def test_the_environments_endpoint_token_and_cache_are_respected(
 
 def not_fetched(name: str, why: str) -> None:
     with pytest.raises(ModelFileError, match=why) as caught:
-        find_model(name)
+        Model.find(name)
     assert "\n" not in str(caught.value)
     assert name in str(caught.value)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from sat2map.data.check.inspection import Finding, in_pixels, inspect_pair, rela
 from sat2map.data.pairs import Splits, find_pairs
 from sat2map.errors import DataError
 from sat2map.images.pixels import IMAGE_SUFFIXES
+from sat2map.runtime.cpu import processor
 
 __all__ = ["CheckResult", "Finding", "check", "print_result"]
 
@@ -189,7 +189,7 @@ def _read(
     seen: list[Seen] = []
     findings: list[Finding] = []
     # Threads, since Pillow, numpy and the hash work without the interpreter's lock.
-    pool = ThreadPoolExecutor(workers or os.cpu_count())
+    pool = ThreadPoolExecutor(workers or processor().threads)
     try:
         results = pool.map(lambda job: inspect_pair(job[1], root, job[2]), jobs)
         for (split, pair, _), result in zip(jobs, results, strict=True):

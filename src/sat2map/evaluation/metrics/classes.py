@@ -1,4 +1,4 @@
-"""Owns scores of class maps: IoU of classes, precision and recall of thin things such as roads and edges.
+"""Scores of class maps: IoU of classes, precision and recall of thin things such as roads and edges.
 
 All are counts that add up over a data set; a score is taken of the sum, not averaged over images, so that
 an image with three pixels of water does not weigh as much as one of a harbour.
@@ -6,13 +6,20 @@ an image with three pixels of water does not weigh as much as one of a harbour.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from sat2map.evaluation.metrics.record import MapPair, Metric, Part, Sums, has_class, has_palette
+
 ClassMap = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+
+ROAD = "road"
+_SHOWS: Part = "What the map shows"
 
 
 def confusion_matrix(fake_classes: ClassMap, target_classes: ClassMap, n: int) -> npt.NDArray[np.int64]:
@@ -141,3 +148,94 @@ def _grown(mask: Mask, radius: float) -> Mask:
             if dy * dy + dx * dx <= radius * radius:
                 canvas[r + dy : r + dy + height, r + dx : r + dx + width] |= mask
     return canvas[r : r + height, r : r + width]
+
+
+def class_iou_metric(name: str) -> Metric:
+    """Return the metric that is the IoU of the class `name`."""
+
+    def measure(pair: MapPair) -> tuple[float, float]:
+        assert pair.palette is not None
+        number = pair.palette.index(name)
+        fake, target = pair.fake_classes == number, pair.target_classes == number
+        return float(np.count_nonzero(fake & target)), float(np.count_nonzero(fake | target))
+
+    return Metric(
+        f"iou_{name}",
+        f"IoU {name}",
+        f"overlap of the class {name} with the truth, 0 to 1",
+        "Each class",
+        measure=measure,
+        score=lambda sums: float(sums[0] / sums[1]) if sums[1] else float("nan"),
+        applies_to=has_class(name),
+    )
+
+
+def _measure_confusion(pair: MapPair) -> Sums:
+    assert pair.palette is not None
+    counts = confusion_matrix(pair.fake_classes, pair.target_classes, len(pair.palette.classes))
+    return counts.ravel().astype(np.float64)
+
+
+def _score_confusion(sums: Sums) -> float:
+    side = math.isqrt(len(sums))
+    return mean_iou(sums.reshape(side, side).astype(np.int64))
+
+
+def _measure_roads(pair: MapPair) -> tuple[float, ...]:
+    assert pair.palette is not None
+    road = pair.palette.index(ROAD)
+    return _counted(mask_counts(pair.fake_classes == road, pair.target_classes == road))
+
+
+def _measure_edges(tolerance: float, pair: MapPair) -> tuple[float, ...]:
+    return _counted(mask_counts(class_edges(pair.fake_classes), class_edges(pair.target_classes), tolerance))
+
+
+def _counted(counts: Counts) -> tuple[float, ...]:
+    return (counts.hit_fake, counts.n_fake, counts.hit_target, counts.n_target)
+
+
+def _score_f1(sums: Sums) -> float:
+    return Counts(*sums).f1
+
+
+MEAN_IOU = Metric(
+    "mean_iou",
+    "mean class IoU",
+    "overlap of classes with the truth, mean over classes, 0 to 1",
+    _SHOWS,
+    measure=_measure_confusion,
+    score=_score_confusion,
+    applies_to=has_palette,
+)
+
+METRICS = (
+    MEAN_IOU,
+    Metric(
+        "road_f1",
+        "road F1",
+        "roads found and not invented, within 2 px, 0 to 1",
+        _SHOWS,
+        measure=_measure_roads,
+        score=_score_f1,
+        applies_to=has_class(ROAD),
+    ),
+    Metric(
+        "edge_f1",
+        "edge F1",
+        "borders between classes, within 2 px, 0 to 1",
+        _SHOWS,
+        measure=partial(_measure_edges, 2),
+        score=_score_f1,
+        applies_to=has_palette,
+    ),
+    Metric(
+        "boundary_f1",
+        "boundary F1",
+        "borders between classes, within 1 px, 0 to 1",
+        _SHOWS,
+        measure=partial(_measure_edges, 1),
+        score=_score_f1,
+        applies_to=has_palette,
+    ),
+)

@@ -1,4 +1,4 @@
-"""Owns distances between two sets of feature vectors: Fréchet's, which FID is, and a kernel's, which KID is.
+"""Distances between two sets of feature vectors: Fréchet's, which FID is, and a kernel's, which KID is.
 
 Which network the features are of is the caller's business.
 """
@@ -11,8 +11,34 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sat2map.evaluation.metrics.record import ScoreInfo
+
 Features = npt.NDArray[np.floating]
 _Array = npt.NDArray[np.float64]
+
+FID = ScoreInfo(
+    "fid",
+    "FID",
+    "Fréchet distance of the set's Inception features from real maps'",
+    "How the set looks",
+    digits=1,
+    higher_is_better=False,
+)
+KID = ScoreInfo(
+    "kid",
+    "KID",
+    "kernel distance of the same features, mean ± deviation over subsets",
+    "How the set looks",
+    digits=4,
+    higher_is_better=False,
+)
+LPIPS = ScoreInfo(
+    "lpips",
+    "LPIPS",
+    "perceptual distance by AlexNet's features, mean over images",
+    "How each map looks",
+    higher_is_better=False,
+)
 
 _SUBSETS = 100
 _SUBSET_SIZE = 1000

@@ -1,4 +1,4 @@
-"""Owns how far a set of generated maps looks from a set of real ones, whatever each one shows."""
+"""How far a set of generated maps looks from a set of real ones, whatever each one shows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,20 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from sat2map.errors import DataError
+from sat2map.evaluation.metrics.record import ScoreInfo
 
 Image = npt.NDArray[np.uint8]
 Planes = npt.NDArray[np.float32]
 Patches = npt.NDArray[np.float32]
+
+SWD = ScoreInfo(
+    "swd",
+    "sliced Wasserstein",
+    "distance of the set's textures from real maps', times 1000",
+    "How the set looks",
+    digits=1,
+    higher_is_better=False,
+)
 
 _PATCH = 7
 _SMALLEST_LEVEL = 16

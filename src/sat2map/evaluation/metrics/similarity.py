@@ -1,4 +1,4 @@
-"""Owns scores of one generated map against the real one, pixel against pixel.
+"""Scores of one generated map against the real one, pixel by pixel.
 
 They are the figures that papers print. On maps they say little: a constant image of the background colour
 does well on all of them. Read them beside the scores of classes.
@@ -7,15 +7,18 @@ does well on all of them. Read them beside the scores of classes.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from sat2map.errors import DataError
+from sat2map.evaluation.metrics.record import mean_metric
 
 Image = npt.NDArray[np.uint8]
 
+PSNR_CAP = 100.0  # dB; an equal image would make every mean infinite
 _SSIM_SIGMA = 1.5
 _SSIM_RADIUS = 5  # a window of 11 x 11
 
@@ -129,3 +132,37 @@ def _check(fake: Image, target: Image) -> None:
     assert fake.dtype == target.dtype == np.uint8, (fake.dtype, target.dtype)
     assert fake.ndim == 3, fake.shape
     assert fake.shape == target.shape, (fake.shape, target.shape)
+
+
+METRICS = (
+    mean_metric("l1", "L1", "mean absolute error, grey levels of 255", l1, digits=2, higher_is_better=False),
+    mean_metric(
+        "rmse", "RMSE", "root mean squared error, grey levels of 255", rmse, digits=2, higher_is_better=False
+    ),
+    mean_metric(
+        "rmse_gcgan",
+        "RMSE (GcGAN)",
+        "the same summed over bands, as GcGAN prints it",
+        rmse_gcgan,
+        digits=2,
+        higher_is_better=False,
+    ),
+    mean_metric(
+        "psnr",
+        "PSNR",
+        "peak signal-to-noise ratio",
+        lambda fake, target: min(PSNR_CAP, psnr(fake, target)),
+        unit=" dB",
+        digits=2,
+    ),
+    mean_metric("ssim", "SSIM", "structural similarity, -1 to 1", ssim),
+    *(
+        mean_metric(
+            f"accuracy_{delta}",
+            f"accuracy within {delta}",
+            f"share of pixels whose worst band is off by less than {delta} grey levels",
+            partial(pixel_accuracy, delta=delta),
+        )
+        for delta in (5, 10)
+    ),
+)

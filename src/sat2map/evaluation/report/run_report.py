@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from sat2map.evaluation.formatting import label, show
+from sat2map.evaluation.formatting import format_value, label
 from sat2map.evaluation.report.charts import Line, line_chart
 from sat2map.evaluation.report.page import Section, details, figure, image, paragraph, shell, table, tiles
 from sat2map.evaluation.report.score_sections import numbers
@@ -73,7 +73,9 @@ def samples_section(run: Path, log: RunLog) -> Section | None:
         step = int(path.stem.removeprefix("step-"))
         line = next((line for line in log.validation if line["step"] == step), {})
         told = [
-            f"{label(n)} {show(n, line[n])}" for n in ("mean_iou", "road_f1", "l1") if line.get(n) is not None
+            f"{label(n)} {format_value(n, line[n])}"
+            for n in ("mean_iou", "road_f1", "l1")
+            if line.get(n) is not None
         ]
         where = [f"epoch {line['epoch']}"] if line else []
         caption = " · ".join([*where, f"step {step}", *told])

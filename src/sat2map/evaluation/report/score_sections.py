@@ -1,4 +1,4 @@
-"""Owns the sections of an evaluation: its table, its classes, its examples."""
+"""The sections of an evaluation in a report: its table, its classes, its examples."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from sat2map.evaluation.examples import Example
 from sat2map.evaluation.formatting import (
     beats,
     caveats,
+    format_uncertainty,
+    format_value,
     heading,
     label,
     meaning,
     protocol_line,
     score_names,
-    show,
-    show_doubt,
     verdict,
 )
 from sat2map.evaluation.report.page import Section, details, image, paragraph, table, tiles
@@ -43,7 +43,7 @@ def numbers(scores: dict[str, float], below: dict[str, str]) -> str:
     """Draw the headline scores as large figures, each with a line of plain text `below` it."""
     shown = [name for name in HEADLINES if name in scores]
     cells = (
-        f"<div><dt>{escape(_capital(label(name)))}</dt><dd>{show(name, scores[name])}</dd>"
+        f"<div><dt>{escape(_capital(label(name)))}</dt><dd>{format_value(name, scores[name])}</dd>"
         f"<dd>{escape(below.get(name, ''))}</dd></div>"
         for name in shown
     )
@@ -53,7 +53,7 @@ def numbers(scores: dict[str, float], below: dict[str, str]) -> str:
 def _scores(evaluation: Evaluation) -> Section:
     constant = evaluation.row(CONSTANT)
     below = (
-        {name: f"constant map {show(name, score)}" for name, score in constant.scores.items()}
+        {name: f"constant map {format_value(name, score)}" for name, score in constant.scores.items()}
         if constant
         else {}
     )
@@ -86,10 +86,10 @@ def _scores(evaluation: Evaluation) -> Section:
 
 def _cell(name: str, row: Row, constant: Row | None, *, stacked: bool) -> str:
     score = row.scores.get(name)
-    doubt = show_doubt(name, row)
-    text = show(name, score, unit=False)
-    if doubt:
-        text += f"{'<br>' if stacked else ''}<small>{doubt}</small>"
+    uncertainty = format_uncertainty(name, row)
+    text = format_value(name, score, unit=False)
+    if uncertainty:
+        text += f"{'<br>' if stacked else ''}<small>{uncertainty}</small>"
     if row.name != MODEL:
         return text
     other = constant.scores.get(name) if constant else None
@@ -109,7 +109,7 @@ def _classes(evaluation: Evaluation) -> Section:
         bars.append(
             f"<span>{_swatch(palette, i)}{escape(name)}</span>"
             f'<span class="bar"><i style="width:{100 * (iou or 0):.1f}%"></i>{tick}</span>'
-            f"<span>{show('iou_', iou)}</span>"
+            f"<span>{format_value('iou_', iou)}</span>"
         )
     against = f" The tick is the {nearest.name}." if nearest else ""
     rows = []
@@ -147,7 +147,9 @@ def _examples(examples: Sequence[Example]) -> Section:
     blocks = []
     for example in examples:
         scores = example.image.scores
-        told = ", ".join(f"{label(name)} {show(name, scores[name])}" for name in SCORES if name in scores)
+        told = ", ".join(
+            f"{label(name)} {format_value(name, scores[name])}" for name in SCORES if name in scores
+        )
         sides = (("source", example.source), ("generated map", example.fake), ("real map", example.target))
         pictures = (image(pixels, f"{side} of {example.image.name}") for side, pixels in sides)
         caption = f"<b>{escape(_capital(example.kind))}</b> · {escape(example.image.name)} · {escape(told)}"
@@ -165,7 +167,7 @@ def _examples(examples: Sequence[Example]) -> Section:
 def _robustness(evaluation: Evaluation) -> Section:
     names = [name for name in SCORES if name in evaluation.robustness[0].scores]
     rows = [
-        [escape(row.name), *(show(name, row.scores.get(name)) for name in names)]
+        [escape(row.name), *(format_value(name, row.scores.get(name)) for name in names)]
         for row in evaluation.robustness
     ]
     return Section(
@@ -185,7 +187,7 @@ def _protocol(evaluation: Evaluation) -> str:
             f"{m.name}: {m.file}, SHA-256 {m.sha256}, {m.steps} steps, {m.inference_mode} mode, {m.engine}"
             for m in p.against
         ),
-        "judges": "; ".join(f"{j.network}: {j.file}, SHA-256 {j.sha256}" for j in p.judges),
+        "metric_weights": "; ".join(f"{m.network}: {m.file}, SHA-256 {m.sha256}" for m in p.metric_weights),
     }
     rows = [
         [escape(name.replace("_", " ")), escape(str(value))]

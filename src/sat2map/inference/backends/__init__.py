@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from sat2map.errors import SettingsError, nearest
 from sat2map.extras import require
-from sat2map.inference.backends.machine import may_have_gpu
 from sat2map.inference.backends.options import DEFAULTS, EngineName, EngineOptions
-from sat2map.models.hub import find_model
-from sat2map.models.model_file import ModelHeader, is_exported, read_header
+from sat2map.models.model import Model, ModelLike
+from sat2map.models.model_file import ModelHeader
+from sat2map.runtime import may_have_gpu
 from sat2map.settings import Device
 
 __all__ = ["Engine", "EngineName", "EngineOptions", "Uint8Backend", "open_engine", "require"]
@@ -64,7 +63,7 @@ class Uint8Backend(Engine, Protocol):
         ...
 
 
-def open_engine(model: Path, options: EngineOptions = DEFAULTS, **words: Any) -> Engine:
+def open_engine(model: ModelLike, options: EngineOptions = DEFAULTS, **words: Any) -> Engine:
     """Open a model file, or an exported model, with the engine asked for or the fastest that runs it right.
 
     `auto` takes PyTorch on a GPU; on a CPU OpenVINO where it is installed and draws a test pattern as ONNX
@@ -72,7 +71,7 @@ def open_engine(model: Path, options: EngineOptions = DEFAULTS, **words: Any) ->
     of its format. The engine's `name` tells.
 
     Args:
-        model: A model file (*.safetensors), an exported one (*.onnx, *.xml), or one of the hub (hf://user/repo).
+        model: A model, or what `Model.find` takes.
         options: How.
         **words: Fields of `EngineOptions` that differ from these.
 
@@ -83,9 +82,8 @@ def open_engine(model: Path, options: EngineOptions = DEFAULTS, **words: Any) ->
     """
     options = replace(options, **words)
     engine = options.engine
-    model = find_model(model)
-    header = read_header(model)
-    paper = (options.mode or header.inference_mode) == "paper"
+    found = Model.find(model)
+    paper = (options.mode or found.header.inference_mode) == "paper"
     if engine not in get_args(EngineName):
         raise SettingsError(f"no engine is called '{engine}', {nearest(engine, get_args(EngineName))}")
     if engine in ("onnx", "openvino") and options.device not in ("auto", "cpu"):
@@ -93,23 +91,23 @@ def open_engine(model: Path, options: EngineOptions = DEFAULTS, **words: Any) ->
             f"the {engine} engine runs on the CPU: leave --device at auto, or use --engine torch"
         )
 
-    if engine == "openvino" or (engine == "auto" and model.suffix.lower() == ".xml"):
+    if engine == "openvino" or (engine == "auto" and found.path.suffix.lower() == ".xml"):
         require("openvino", "the OpenVINO engine", "openvino")
         from sat2map.inference.backends.openvino import OpenVinoEngine
 
-        return OpenVinoEngine.open(model, options)
-    if engine == "onnx" or (engine == "auto" and is_exported(model)):
+        return OpenVinoEngine.open(found.path, options)
+    if engine == "onnx" or (engine == "auto" and found.is_exported):
         from sat2map.inference.backends.onnx_runtime import OnnxEngine
 
-        return OnnxEngine.open(model, options)
+        return OnnxEngine.open(found.path, options)
     if engine == "torch" or paper or _wants_gpu(options.device):
         require("torch", "paper mode" if paper else "the PyTorch engine", "train")
         from sat2map.inference.backends.torch import TorchEngine
 
-        return TorchEngine.open(model, options)
+        return TorchEngine.open(found.path, options)
     from sat2map.inference.backends.auto import open_fastest_on_cpu
 
-    return open_fastest_on_cpu(model, options)
+    return open_fastest_on_cpu(found.path, options)
 
 
 def _wants_gpu(device: Device) -> bool:

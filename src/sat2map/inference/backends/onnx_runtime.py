@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from sat2map.errors import ModelFileError
 from sat2map.inference.backends.graphs import GraphEngine, read_graph
-from sat2map.inference.backends.machine import default_threads
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.models.model_file import ModelHeader
 from sat2map.models.onnx.metadata import PRECISION_KEY, SOURCE
+from sat2map.runtime.cpu import default_threads
 
 # Where ONNX Runtime reports its use to its maker (on Windows), ours is nobody's business.
 onnxruntime.disable_telemetry_events()
@@ -27,6 +27,8 @@ class OnnxEngine(GraphEngine):
         how = onnxruntime.SessionOptions()
         how.intra_op_num_threads = max(1, (options.threads or default_threads()) // options.streams)
         how.inter_op_num_threads = 1
+        # A thread that spins takes the time of the one it waits for, once another program runs beside them.
+        how.add_session_config_entry("session.intra_op.allow_spinning", "0")
         how.log_severity_level = 3
         if options.low_memory:  # give memory back after each picture, and keep the weights in one layout only
             how.enable_cpu_mem_arena = how.enable_mem_pattern = False

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from sat2map.errors import ModelFileError
 from sat2map.inference.backends.graphs import GraphEngine, read_graph
-from sat2map.inference.backends.machine import default_threads
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.models.model_file import ModelHeader
+from sat2map.runtime.cpu import default_threads, processor
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -43,8 +43,10 @@ class OpenVinoEngine(GraphEngine):
             # A thread bound to a core waits there for whatever else runs on it, and the others wait for it.
             "ENABLE_CPU_PINNING": False,
         }
-        if options.precision != "auto":  # OpenVINO's own choice is bf16 where the CPU multiplies it
+        if options.precision != "auto":
             config["INFERENCE_PRECISION_HINT"] = _HINTS[options.precision]
+        elif processor().features:  # else OpenVINO's own choice
+            config["INFERENCE_PRECISION_HINT"] = _HINTS["bf16" if processor().multiplies_bf16 else "fp32"]
         if options.low_memory:  # keep no kernels for shapes that are gone
             config["CPU_RUNTIME_CACHE_CAPACITY"] = 0
         compiled = core.compile_model(model, "CPU", config)

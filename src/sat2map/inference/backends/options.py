@@ -20,7 +20,7 @@ class EngineOptions:
         device: Where; only PyTorch runs on a GPU.
         mode: `eval` or `paper`; None for what the model file says.
         precision: Arithmetic; `auto` is bf16 where the hardware multiplies it and the engine can, else fp32.
-        threads: CPU threads; 0 for one a physical core that this process may use.
+        threads: CPU threads; 0 for OMP_NUM_THREADS, or one a core that other programs leave free.
         low_memory: Give up some speed for a smaller peak of memory (ONNX Runtime and OpenVINO).
         streams: Share the threads among that many calls at the same time: each takes longer, all together
             less, as no thread waits for others after each layer (ONNX Runtime and OpenVINO; PyTorch has one).

@@ -17,7 +17,8 @@ from sat2map.images.pixels import tensor_from_unit, tensor_to_unit
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.model_file import ModelHeader, is_exported, read_header, read_weights
-from sat2map.runtime import autocast, pick_device, pick_precision
+from sat2map.runtime import autocast, may_set_torch_threads, pick_device, pick_precision, set_torch_threads
+from sat2map.runtime.cpu import default_threads
 from sat2map.settings import Precision
 
 _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
@@ -68,6 +69,8 @@ class TorchEngine:
         if options.threads:
             torch.set_num_threads(options.threads)
         where = pick_device(options.device)
+        if not options.threads and where.type == "cpu" and may_set_torch_threads():
+            set_torch_threads(default_threads())
         if where.type == "cuda":
             generator.to(memory_format=_layout(where))  # type: ignore[call-overload]
         dtype = _pick_dtype(options.precision, where)

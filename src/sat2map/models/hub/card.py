@@ -29,10 +29,9 @@ sat2map translate photo.png --model hf://{repo} --output maps
 ```python
 import numpy as np
 from PIL import Image
-from sat2map.models.hub import find_model
 from sat2map.inference import Translator
 
-translator = Translator.open(find_model("hf://{repo}"))
+translator = Translator.open("hf://{repo}")
 fake = translator(np.asarray(Image.open("photo.png").convert("RGB")))  # uint8 (height, width, bands)
 ```
 

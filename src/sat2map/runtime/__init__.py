@@ -1,17 +1,39 @@
-"""Owns the machine: device, precision, seeds."""
+"""Owns the machine: device, precision, threads, seeds.
+
+PyTorch is imported by the functions that need it: importing this costs nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
+import platform
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from sat2map.errors import SettingsError, TrainingError
-from sat2map.settings import Device, Precision, TrainSettings
+from sat2map.runtime.cpu import asked_threads, processor
+
+if TYPE_CHECKING:
+    import torch
+
+    from sat2map.settings import Device, Precision, TrainSettings
+
+_set_threads = 0  # what `set_torch_threads` set last
+
+
+def may_have_gpu() -> bool:
+    """Say whether PyTorch is worth importing to look for a GPU: True wherever a driver is installed."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def pick_device(device: Device) -> torch.device:
@@ -20,6 +42,8 @@ def pick_device(device: Device) -> torch.device:
     Raises:
         SettingsError: The device is not on this machine.
     """
+    import torch
+
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         return torch.device(next(name for name, is_there in there.items() if is_there))
@@ -32,6 +56,8 @@ def pick_device(device: Device) -> torch.device:
 
 def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
     """Return the networks' arithmetic: for `auto` bf16 where the hardware multiplies it, else fp32."""
+    import torch
+
     if precision == "bf16":
         return torch.bfloat16
     if (
@@ -40,19 +66,42 @@ def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
         and torch.cuda.is_bf16_supported(including_emulation=False)
     ):
         return torch.bfloat16
-    if precision == "auto" and device.type == "cpu" and _cpu_multiplies_bf16():
+    if precision == "auto" and device.type == "cpu" and _multiplies_bf16():
         return torch.bfloat16
     return torch.float32
 
 
-def _cpu_multiplies_bf16() -> bool:
-    # AVX-512 alone would emulate it, slower than fp32. torch.cpu.get_capabilities() is not in torch 2.6.
+def _multiplies_bf16() -> bool:
+    import torch
+
+    if processor().features:
+        return processor().multiplies_bf16
+    # Systems without /proc/cpuinfo. torch.cpu.get_capabilities() is not in torch 2.6.
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
+def set_torch_threads(threads: int) -> None:
+    """Set PyTorch's threads, in a way that `may_set_torch_threads` recognises later."""
+    global _set_threads
+    import torch
+
+    torch.set_num_threads(threads)
+    _set_threads = threads
+
+
+def may_set_torch_threads() -> bool:
+    """Whether the number of PyTorch's threads is free to choose: the user has set none, in any way."""
+    import torch
+
+    threads = torch.get_num_threads()
+    return not asked_threads() and (threads == _set_threads or threads >= processor().threads)
+
+
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
     """Run convolutions in `dtype`; losses and weights stay fp32, so no gradient scaler is needed for bf16."""
+    import torch
+
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
@@ -65,6 +114,8 @@ def out_of_memory_told(settings: TrainSettings) -> Iterator[None]:
     Raises:
         TrainingError: The device ran out of memory.
     """
+    import torch
+
     try:
         yield
     except torch.OutOfMemoryError:
@@ -86,4 +137,6 @@ def step_seed(seed: int, *which: int | str) -> int:
 
 def generator_for(seed: int, *which: int | str) -> torch.Generator:
     """Return a CPU generator seeded by `step_seed`."""
+    import torch
+
     return torch.Generator().manual_seed(step_seed(seed, *which))

@@ -1,0 +1,46 @@
+"""Whether a map is drawn in the palette's colours, or in mixtures of them as a blurred one is."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sat2map.evaluation.metrics.record import MapPair, Metric, has_palette
+from sat2map.images.palette import Palette
+from sat2map.images.palette.lab import pack_rgb, srgb_to_lab, unpack_rgb
+
+MAX_DELTA_E = (
+    1.5  # a difference in CIELAB that hardly anybody sees; half land, half road is 1.6 from a building
+)
+
+
+def crispness(image: npt.NDArray[np.uint8], palette: Palette, *, max_delta_e: float = MAX_DELTA_E) -> float:
+    """Return the share of pixels that lie close to a colour of the palette, 0 to 1.
+
+    Args:
+        image: uint8 (h, w, 3).
+        palette: The colours.
+        max_delta_e: Largest distance in CIELAB (Delta E 1976).
+    """
+    colours, counts = np.unique(pack_rgb(image), return_counts=True)
+    anchors = srgb_to_lab(np.array([c for one in palette.classes for c in one.colours], np.uint8))
+    distances = np.linalg.norm(srgb_to_lab(unpack_rgb(colours))[:, None] - anchors, axis=-1).min(axis=1)
+    return float(counts[distances <= max_delta_e].sum() / counts.sum())
+
+
+def _measure(pair: MapPair) -> tuple[float, float]:
+    assert pair.palette is not None
+    return crispness(pair.fake, pair.palette), 1
+
+
+METRICS = (
+    Metric(
+        "crispness",
+        "crispness",
+        f"share of pixels within Delta E {MAX_DELTA_E} of a colour of the palette, 0 to 1",
+        "How each map looks",
+        measure=_measure,
+        score=lambda sums: float(sums[0] / sums[1]),
+        applies_to=has_palette,
+    ),
+)
