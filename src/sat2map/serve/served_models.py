@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sat2map.errors import SettingsError, nearest
 from sat2map.inference import Translator
 from sat2map.inference.backends import Engine, EngineName, EngineOptions, open_engine
+from sat2map.inference.drawing import IMAGE_ONLY
+from sat2map.inference.scale import size_at_model_scale
 from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime.cpu import asked_threads, processor
@@ -23,7 +26,15 @@ from sat2map.serve.prometheus import Metrics
 from sat2map.serve.serve_settings import Limits
 from sat2map.settings import Device
 
+Outputs = NDArray[np.float32]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class ImageWork(NamedTuple):
+    """An image to translate, uint8 (h, w, source_bands), and its metres per pixel, if known."""
+
+    pixels: Image
+    gsd: float | None
 
 
 class FileWork(NamedTuple):
@@ -51,25 +62,43 @@ class ServedModel:
     engine: str
     sha256: str
     patient: Translator
-    _small: Lane[Image, Image]
-    _large: Lane[Image, Image]
+    _small: Lane[ImageWork, Image]
+    _large: Lane[ImageWork, Image]
+    _tiles: Lane[Outputs, Outputs]
     _files: Lane[FileWork, None]
 
     async def translate(
-        self, source: Image, progress: Progress = lambda done, total: None
-    ) -> tuple[Image, Work[Image, Image]]:
+        self, source: Image, progress: Progress = lambda done, total: None, *, gsd: float | None = None
+    ) -> tuple[Image, Work[ImageWork, Image]]:
         """Translate an image when it is its turn.
 
         Args:
             source: uint8 (h, w, source_bands).
             progress: Called from another thread with tiles done and in all.
+            gsd: Metres per pixel of the image; None: unknown.
 
         Raises:
             BusyError: Too many wait already.
             ImageError: The image is not one for this model.
         """
-        whole = max(source.shape[:2]) <= self.header.max_untiled_size
-        return await (self._small if whole else self._large).submit(source, progress)
+        size = size_at_model_scale(self.header, source.shape[:2], gsd)
+        whole = max(size) <= self.header.max_untiled_size
+        return await (self._small if whole else self._large).submit(ImageWork(source, gsd), progress)
+
+    async def run_tile(self, tile: Outputs) -> Outputs:
+        """Run the network on one tile when it is its turn.
+
+        Args:
+            tile: float32 (source_bands, h, w) in [-1, 1].
+
+        Returns:
+            What the drawing of an image needs, float32 (outputs, h, w).
+
+        Raises:
+            BusyError: Too many wait already.
+        """
+        outputs, _ = await self._tiles.submit(tile)
+        return outputs
 
     async def translate_file(self, source: Path, output: Path, kind: Kind) -> Work[FileWork, None]:
         """Translate a file when it is its turn (see `sat2map.serve.input_files`).
@@ -84,12 +113,13 @@ class ServedModel:
     @property
     def waiting(self) -> int:
         """How many images wait."""
-        return len(self._small) + len(self._large) + len(self._files)
+        return len(self._small) + len(self._large) + len(self._tiles) + len(self._files)
 
     def close(self) -> None:
         """Let its threads end."""
         self._small.close()
         self._large.close()
+        self._tiles.close()
         self._files.close()
 
 
@@ -182,12 +212,16 @@ def _serve(
     # Streams do what batches are for, better; and in `paper` mode images of a batch change each other.
     alone = shared.streams > 1 or shared.header.inference_mode == "paper"
 
-    def run_small(batch: list[Work[Image, Image]]) -> list[Image]:
+    def run_small(batch: list[Work[ImageWork, Image]]) -> list[Image]:
         translator = one_of_many if small.crowded else the_only_one
-        return translator.batch([work.source for work in batch])
+        return translator.batch([work.source.pixels for work in batch], gsd=batch[0].source.gsd)
 
-    def run_large(batch: list[Work[Image, Image]]) -> list[Image]:
-        return [patient(work.source, work.progress) for work in batch]
+    def run_large(batch: list[Work[ImageWork, Image]]) -> list[Image]:
+        return [patient(work.source.pixels, work.progress, gsd=work.source.gsd) for work in batch]
+
+    def run_tiles(batch: list[Work[Outputs, Outputs]]) -> list[Outputs]:
+        run = the_only_one.network_for(IMAGE_ONLY)
+        return [run(work.source[None])[0] for work in batch]
 
     def run_files(batch: list[Work[FileWork, None]]) -> list[None]:
         for work in batch:
@@ -202,7 +236,7 @@ def _serve(
         length=limits.queue,
         threads=shared.streams,
         batch=1 if alone else limits.batch,
-        alike=lambda source: source.shape,
+        alike=lambda source: (source.pixels.shape, source.gsd),
         observe=metrics.batch.labels(name).observe,
     )
     return ServedModel(
@@ -213,5 +247,6 @@ def _serve(
         patient,
         small,
         Lane(run_large, length=limits.large_queue),
+        Lane(run_tiles, length=limits.queue),
         Lane(run_files, length=limits.large_queue),
     )

@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from numpy.typing import NDArray
 
 from sat2map.errors import ImageError
-from sat2map.images.pixels import Picture, resize, with_bands
+from sat2map.images.pixels import Picture, with_bands
 from sat2map.serve.http_errors import (
     BodyTooLargeError,
     NotAcceptableError,
@@ -106,14 +106,14 @@ def translate_routes(service: Service) -> APIRouter:
             picture = decode(body, pixels=limits.pixels)
             path = cast("Path", "the image")
             source = with_bands(picture.pixels, served.header.generator.source_bands, path)
-            size = size_for_model(served.header, source.shape[:2], gsd, pixels=limits.pixels)
-            return picture, resize(source, *size)
+            size_for_model(served.header, source.shape[:2], gsd, pixels=limits.pixels)
+            return picture, source
 
         def write() -> bytes:
-            return encode(resize(fake, *picture.pixels.shape[:2]), picture.alpha, media_type)
+            return encode(fake, picture.alpha, media_type)
 
         picture, source = await _thread(read)
-        fake, done = await served.translate(source)
+        fake, done = await served.translate(source, gsd=gsd)
         content = await _thread(write)
         return _answer(served, content, media_type, done.waited, done.ran)
 
