@@ -123,12 +123,13 @@ class Drawer:
 
         Raises:
             ModelFileError: The network has no logits of classes.
+            SettingsError: It was opened without them.
         """
         if self._spec.colours:
             odds = self._odds(outputs)
             sums = np.add.reduceat(odds, [0, *self._ends[:-1]], axis=0)
         elif self._spec.classes:
-            logits = outputs[self._spec.target_bands :][: self._spec.classes]
+            logits = self._class_logits(outputs)
             sums = np.exp((logits - logits.max(axis=0)) / self._temperature)
         else:
             raise ModelFileError(
@@ -196,11 +197,17 @@ class Drawer:
     def _classes_of(self, outputs: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return class numbers: of the class head where there is one, else of the nearest colour."""
         if self._spec.classes:
-            logits = outputs[self._spec.target_bands :][: self._spec.classes]
-            numbers: NDArray[np.uint8] = logits.argmax(axis=0).astype(np.uint8)
+            numbers: NDArray[np.uint8] = self._class_logits(outputs).argmax(axis=0).astype(np.uint8)
             return numbers
         assert self._own is not None
         return self._own.classify(np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1))
+
+
+    def _class_logits(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits = outputs[self._spec.target_bands :][: self._spec.classes]
+        if not len(logits):
+            raise SettingsError("the model was opened for images only", hint="leave image_only out")
+        return logits
 
 
 def recolour(palette: Palette | None, colors: Palette) -> Palette:
