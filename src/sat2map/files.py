@@ -36,6 +36,28 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
+    """Check that writing to `path` replaces nothing unasked.
+
+    Raises:
+        OutputError: It exists, and `overwrite` is not set.
+    """
+    if path.exists() and not overwrite:
+        raise OutputError(
+            f"{path} exists", hint="choose another name, or allow it to be replaced", setting="overwrite"
+        )
+
+
+def require_new_folder(path: Path, *, setting: str = "output") -> None:
+    """Check that a folder for new files does not exist, or is empty.
+
+    Raises:
+        OutputError: It is a file, or a folder that holds something.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError(f"{path} exists and is not empty", hint="choose a new folder", setting=setting)
+
+
 def output_error(path: Path, error: OSError) -> OutputError:
     """Say in one sentence why `path` could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

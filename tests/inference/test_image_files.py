@@ -150,7 +150,7 @@ def test_two_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_an_output_that_exists_is_refused(tmp_path: Path) -> None:
     source = draw(tmp_path / "a.png")
     draw(tmp_path / "maps" / "a.png")
-    with pytest.raises(OutputError, match=r"maps/a\.png exists: .*--overwrite"):
+    with pytest.raises(OutputError, match=r"maps/a\.png exists: .*replaced"):
         plan_jobs([source], tmp_path / "maps")
 
 
@@ -372,3 +372,29 @@ def test_a_few_pictures_have_all_cores_for_each_and_many_share_them() -> None:
 def test_what_is_averaged_is_not_rounded_before() -> None:
     assert for_pictures(EngineOptions(), 1).image_only
     assert not for_pictures(EngineOptions(), 1, tta=True).image_only
+
+
+def is_tiff(text: str, *, listed: bool = False) -> bool:
+    return text.endswith(".tif") or (text.startswith("gdal:") and not listed)
+
+
+def test_images_and_rasters_keep_the_order_of_the_inputs(tmp_path: Path) -> None:
+    for name in ("in/b.tif", "in/a.png", "in/c.jpg", "z.png"):
+        draw(tmp_path / name)
+    jobs = plan_jobs(
+        [tmp_path / "z.png", "gdal:dir/x.nc:Band1", tmp_path / "in"], tmp_path / "maps", is_raster=is_tiff
+    )
+    assert [job.output.name for job in jobs] == ["z.png", "x-Band1.tif", "a.png", "b.tif", "c.png"]
+    assert [bool(job.raster) for job in jobs] == [False, True, False, True, False]
+
+
+def test_rasters_of_one_name_are_refused(tmp_path: Path) -> None:
+    sources = [draw(tmp_path / "x" / "a.tif"), draw(tmp_path / "y" / "A.tif")]
+    with pytest.raises(ImageError, match="would both be written to"):
+        plan_jobs(sources, tmp_path / "maps", overwrite=True, is_raster=is_tiff)
+
+
+def test_what_an_earlier_run_has_written_is_kept_for_a_resume(tmp_path: Path) -> None:
+    source = draw(tmp_path / "a.png")
+    draw(tmp_path / "maps" / "a.png")
+    assert len(plan_jobs([source], tmp_path / "maps", resume=True)) == 1

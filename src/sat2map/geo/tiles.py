@@ -20,14 +20,14 @@ from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 from pmtiles.convert import mbtiles_to_pmtiles
-from rasterio.enums import Resampling
-from rasterio.vrt import WarpedVRT
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from sat2map.errors import ImageError, OutputError, SettingsError
 from sat2map.files import atomic_path, atomic_write_text
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
+from sat2map.geo.samples import find_bands, find_mask, plain_samples, warped, without_alpha
 
 SIDE = 256  # px
 HIGHEST = 24
@@ -82,7 +82,7 @@ def write_tiles(
             )
         about = _about(raster, bounds, zooms)
         with _sink(output, kind, about) as put:
-            count = _cut(dataset, bounds, zooms, put, progress)
+            count = _cut(dataset, raster.name, bounds, zooms, put, progress)
             if not count:
                 raise ImageError(f"{raster} has no valid pixel: there is nothing to cut")
     return TilesResult(count, zooms)
@@ -96,10 +96,8 @@ def _open(raster: Path) -> Iterator[rasterio.DatasetReader]:
         with rasterio.open(raster) as dataset:
             if dataset.crs is None:
                 raise ImageError(f"{raster} has no CRS, so it has no place on a web map")
-            if dataset.dtypes[0] != "uint8" or dataset.count not in (1, 2, 3, 4):
-                raise ImageError(
-                    f"{raster} has {dataset.count} bands of {dataset.dtypes[0]}: tiles show 1 to 4 of 8 bits"
-                )
+            if dataset.dtypes[0] != "uint8":
+                raise ImageError(f"{raster} has bands of {dataset.dtypes[0]}: tiles show 8 bits")
             yield dataset
     except FAILURES as error:
         raise ImageError(f"{raster} cannot be read ({reason(error)})") from None
@@ -117,6 +115,7 @@ def _fitting_zooms(dataset: rasterio.DatasetReader, bounds: Bounds) -> tuple[int
 
 def _cut(
     dataset: rasterio.DatasetReader,
+    name: str,
     bounds: Bounds,
     zooms: tuple[int, int],
     put: Put,
@@ -124,29 +123,34 @@ def _cut(
 ) -> int:
     levels = {zoom: _range(bounds, zoom) for zoom in range(zooms[0], zooms[1] + 1)}
     total = sum((right - left) * (bottom - top) for left, top, right, bottom in levels.values())
-    colours = _colour_table(dataset)
+    blend = dataset.colorinterp[0] != ColorInterp.palette
     done = count = 0
     for zoom, (left, top, right, bottom) in levels.items():
         corner = _TMS.xy_bounds(morecantile.Tile(left, top, zoom))
         pixel = (corner.right - corner.left) / SIDE
-        with WarpedVRT(
-            dataset,
-            crs="EPSG:3857",
-            transform=Affine(pixel, 0, corner.left, 0, -pixel, corner.top),
-            width=(right - left) * SIDE,
-            height=(bottom - top) * SIDE,
-            resampling=Resampling.nearest if colours is not None else Resampling.bilinear,
-            add_alpha=dataset.count in (1, 3),
-        ) as warped:
+        with contextlib.ExitStack() as stack:
+            plain = stack.enter_context(plain_samples(dataset))
+            bands = find_bands(plain, None, 3, name, [])
+            mask_there = find_mask(plain, bands, name, [])
+            vrt, mask_here = warped(
+                stack.enter_context(without_alpha(plain, mask_there)),
+                mask_there,
+                crs="EPSG:3857",
+                transform=Affine(pixel, 0, corner.left, 0, -pixel, corner.top),
+                width=(right - left) * SIDE,
+                height=(bottom - top) * SIDE,
+                resampling=Resampling.bilinear if blend else Resampling.nearest,
+            )
+            stack.enter_context(vrt)
             for y in range(top, bottom):
                 for x in range(left, right):
                     window = Window((x - left) * SIDE, (y - top) * SIDE, SIDE, SIDE)
                     progress(done, total)
                     done += 1
-                    mask = warped.dataset_mask(window=window)
+                    values = vrt.read(bands, window=window)
+                    mask = mask_here.read(vrt, values, window=window)
                     if mask.any():
-                        bands = range(1, 2 if dataset.count < 3 else 4)
-                        put(zoom, x, y, _png(warped.read(list(bands), window=window), mask, colours))
+                        put(zoom, x, y, _png(values, mask))
                         count += 1
     progress(total, total)
     return count
@@ -158,26 +162,12 @@ def _range(bounds: Bounds, zoom: int) -> tuple[int, int, int, int]:
     return first.x, first.y, last.x + 1, last.y + 1
 
 
-def _png(pixels: NDArray[np.uint8], mask: NDArray[np.uint8], colours: NDArray[np.uint8] | None) -> bytes:
-    if colours is not None:
-        pixels = np.moveaxis(colours[pixels[0]], -1, 0)
-    elif len(pixels) == 1:
-        pixels = np.repeat(pixels, 3, axis=0)
+def _png(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> bytes:
     whole = bool((mask == 255).all())
     image = np.moveaxis(pixels if whole else np.concatenate([pixels, mask[None]]), 0, -1)
     content = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(content, "PNG", compress_level=6)
     return content.getvalue()
-
-
-def _colour_table(dataset: rasterio.DatasetReader) -> NDArray[np.uint8] | None:
-    if dataset.count != 1:
-        return None
-    try:
-        table = dataset.colormap(1)
-    except ValueError:
-        return None
-    return np.array([table.get(number, (0, 0, 0, 0))[:3] for number in range(256)], np.uint8)
 
 
 def _about(raster: Path, bounds: Bounds, zooms: tuple[int, int]) -> dict[str, Any]:

@@ -202,7 +202,6 @@ class Drawer:
         assert self._own is not None
         return self._own.classify(np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1))
 
-
     def _class_logits(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         logits = outputs[self._spec.target_bands :][: self._spec.classes]
         if not len(logits):
