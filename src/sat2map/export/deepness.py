@@ -40,7 +40,7 @@ def export_deepness(model: Path, output: Path, *, overwrite: bool = False) -> No
     if output.exists() and not overwrite:
         raise OutputError(f"{output} exists: give --output another name, or add --overwrite")
     header = read_header(model)
-    proto = onnx.load_model_from_string(make_graph(model, header, pixels=False))
+    proto = onnx.load_model_from_string(make_graph(model, header, uint8_io=False))
     _change_ends(proto.graph, header)
     write_metadata(proto, deepness_metadata(header))
     onnx.checker.check_model(proto)
