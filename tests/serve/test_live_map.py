@@ -19,8 +19,8 @@ from rasterio.vrt import WarpedVRT
 
 from sat2map.geo.translate_raster import translate_raster
 from sat2map.inference import Translator
+from sat2map.inference.drawing import average_pixels
 from sat2map.inference.tiling import Area
-from sat2map.serve.livemap import _mean
 from sat2map.serve.raster_folder import RasterFile, RasterFolder, pixel_size, tile_corner
 
 TOWN = "north--town"
@@ -117,7 +117,7 @@ def test_a_lower_zoom_is_the_mean_of_the_zoom_that_the_model_knows(
     zoom = client.get(f"/rasters/{TOWN}/tilejson.json").json()["maxzoom"]
     x, y = _middle(raster, zoom - 1)
     children = [[_tile(client, zoom, 2 * x + i, 2 * y + j) for i in (0, 1)] for j in (0, 1)]
-    expected = _mean(np.vstack([np.hstack(row) for row in children]), 2)
+    expected = average_pixels(np.vstack([np.hstack(row) for row in children]), 2)
     np.testing.assert_array_equal(_tile(client, zoom - 1, x, y), expected)
 
 
@@ -196,10 +196,10 @@ def test_no_name_leads_out_of_the_folder(client: httpx.Client, name: str) -> Non
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_transparent_pixels_give_no_colour_to_a_mean() -> None:
+def test_transparent_pixels_give_no_colour_to_aaverage_pixels() -> None:
     pixels = np.zeros((2, 2, 4), np.uint8)
     pixels[0, 0] = (200, 100, 50, 255)
-    np.testing.assert_array_equal(_mean(pixels, 2), [[[200, 100, 50, 64]]])
+    np.testing.assert_array_equal(average_pixels(pixels, 2), [[[200, 100, 50, 64]]])
 
 
 def test_the_cache_holds_no_more_than_it_may(start, raster_folder: Path, raster: RasterFile) -> None:

@@ -195,6 +195,7 @@ def plan_layers(
         else f"source x {scales.network.across:.6g}, {scales.network.down:.6g}",
         "SAT2MAP_TILES": f"{translator.grid.tile} px every {translator.grid.stride} px",
         "SAT2MAP_PALETTE": " ".join(palette.to_json().split()) if palette else "",
+        "SAT2MAP_COLOURS": "exact" if translator.drawer.is_exact else "",
         "SAT2MAP_CLASSES": options.classes.name if options.classes else "",
     }
     about = {name: value for name, value in tags.items() if value}

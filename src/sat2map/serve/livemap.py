@@ -16,6 +16,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from sat2map.images.png import encode_png
+from sat2map.inference.drawing import average_pixels
 from sat2map.inference.tiling import Area, Grid, Span, blended_blocks
 from sat2map.serve.http_errors import NotFoundError
 from sat2map.serve.prometheus import Metrics
@@ -130,7 +131,7 @@ class LiveMaps:
             if _meet(_area(2 * x + column, 2 * y + row), layer.raster.pixels(zoom + 1)):
                 here = np.s_[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
                 whole[here] = await self._pixels(layer, zoom + 1, 2 * x + column, 2 * y + row)
-        return _mean(whole, 2)
+        return average_pixels(whole, 2)
 
     async def _draw_outputs(self, layer: Layer, zoom: int, x: int, y: int) -> Rgba:
         scene = await self._scene(layer)
@@ -234,18 +235,6 @@ def _blend(
         top, left = here.top - area.top, here.left - area.left
         total[:, top : top + here.height, left : left + here.width] = values
     return total
-
-
-def _mean(pixels: Rgba, factor: int) -> Rgba:
-    """Average blocks of pixels; one that is transparent has no colour to give."""
-    if factor == 1:
-        return pixels
-    side = pixels.shape[0] // factor
-    blocks = pixels.reshape(side, factor, side, factor, 4).astype(np.float32)
-    alpha = blocks[..., 3:]
-    colours = (blocks[..., :3] * alpha).sum(axis=(1, 3)) / np.maximum(alpha.sum(axis=(1, 3)), 1)
-    mean: Rgba = np.rint(np.dstack([colours, alpha.mean(axis=(1, 3))])).astype(np.uint8)
-    return mean
 
 
 def _area(x: int, y: int) -> Area:
