@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 pytest.importorskip("fastapi")
 pytest.importorskip("rio_tiler")
 
-COMMAND = "import sys, tyro; from sat2map.cli.serve import serve; tyro.cli(serve, args=sys.argv[1:])"
+COMMAND = "import sys; from sat2map.cli.main import main; main(['serve', *sys.argv[1:]])"
 
 
 @dataclass

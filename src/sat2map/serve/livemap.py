@@ -56,7 +56,7 @@ class Layer:
     @property
     def identity(self) -> tuple[str, str, str]:
         """What a tile depends on, beside its place: the raster, the model, the colours."""
-        palette = self.model.patient.drawer.palette
+        palette = self.model.background_translator.drawer.palette
         return self.raster.identity, self.model.sha256, palette.to_json() if palette else ""
 
     def etag(self, *which: object) -> str:
@@ -135,7 +135,7 @@ class LiveMaps:
 
     async def _draw_outputs(self, layer: Layer, zoom: int, x: int, y: int) -> Rgba:
         scene = await self._scene(layer)
-        translator = layer.model.patient
+        translator = layer.model.background_translator
         needed = await anyio.to_thread.run_sync(scene.needed_for, zoom, x, y)
         if needed is None:
             return np.zeros((TILE, TILE, 4), np.uint8)

@@ -1,4 +1,4 @@
-"""How large an uploaded image is at its model's scale, within the service's limits."""
+"""The size of an uploaded picture at its model's scale, within the service's limits."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def size_for_model(header: ModelHeader, size: Size, gsd: float | None, *, pixels
     """Return the height and width that a picture has at the model's scale.
 
     Args:
-        header: The model's.
+        header: Header of the model.
         size: The picture's height and width (px).
-        gsd: Metres per pixel of the image; None: unknown.
-        pixels: The most that it may have at that scale.
+        gsd: Its metres per pixel; None: unknown.
+        pixels: Largest number of pixels at that scale.
 
     Raises:
-        SettingsError: The model does not know its own ground size of a pixel.
+        SettingsError: The model's own metres per pixel are unknown.
         ImageError: The picture is too small at the model's scale.
         TooManyPixelsError: It is too large there.
     """
@@ -27,6 +27,6 @@ def size_for_model(header: ModelHeader, size: Size, gsd: float | None, *, pixels
     if height * width > pixels:
         raise TooManyPixelsError(
             f"at the model's scale the image has {width}×{height} px: at most {pixels / 1e6:g} million are "
-            "taken this way"
+            "accepted here"
         )
     return height, width

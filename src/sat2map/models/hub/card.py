@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.model_file import ModelHeader, describe_scale
 
 _CARD = """---
@@ -62,9 +63,9 @@ def model_card(header: ModelHeader, repo: str) -> str:
     """
     spec = header.generator
     draws_map = header.direction == "source-to-target"
-    kind = {"unet": "U-Net", "tutorial": "U-Net"}.get(spec.architecture, "ResNet")
+    architecture = find_architecture(spec.architecture)
     way = "source images into their targets" if draws_map else "target images back into their sources"
-    what = f"A pix2pix generator ({kind}, width {spec.width}) that turns {way}"
+    what = f"A pix2pix generator ({architecture.label}) that turns {way}"
     if header.palette is not None:
         what += f": a map with the classes {', '.join(header.palette.names)}"
     return _CARD.format(
@@ -90,7 +91,7 @@ def _facts(header: ModelHeader) -> dict[str, str]:
         + (f"; logits of {spec.classes} classes" if spec.classes else ""),
         "scale": describe_scale(header),
         "inference mode": f"`{header.inference_mode}`",
-        "network": f"{spec.architecture}, width {spec.width}, {spec.norm} norm, {spec.upsample} upsampling",
+        "network": find_architecture(spec.architecture).describe(spec),
     }
 
 

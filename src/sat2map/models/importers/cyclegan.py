@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sat2map.errors import ModelFileError
+from sat2map.models.architectures.resnet.record import num_blocks, num_downsamplings
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.importers.found import Found, StateDict, fit, norm_of, rename, shape_of
 
@@ -48,9 +49,9 @@ def unet_layers(depth: int) -> dict[str, str]:
 
 def resnet_layers(spec: GeneratorSpec, *, dropout: bool) -> dict[str, str]:
     """Name the layers of a ResNet: two flat sequences that differ in their names and in the dropout."""
-    first_block = 4 + 3 * spec.num_downsamplings
-    first_up = first_block + spec.residual_blocks
-    last = first_up + 3 * spec.num_downsamplings + 1
+    first_block = 4 + 3 * num_downsamplings(spec)
+    first_up = first_block + num_blocks(spec)
+    last = first_up + 3 * num_downsamplings(spec) + 1
     plain = [1, *range(4, first_block, 3), *range(first_up, last - 1, 3)]
     layers = {f"body.{i}": f"model.{i}" for at in plain for i in (at, at + 1)}
     layers[f"body.{last}"] = f"model.{last}"

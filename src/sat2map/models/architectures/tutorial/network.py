@@ -1,4 +1,4 @@
-"""Owns the U-Net of a widely read tutorial on maps from satellite images, so that its checkpoints run."""
+"""The U-Net of a widely read tutorial on maps from satellite images, so that its checkpoints run."""
 
 from __future__ import annotations
 

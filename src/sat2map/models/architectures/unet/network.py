@@ -1,4 +1,4 @@
-"""Owns the U-Net generator."""
+"""The U-Net generator."""
 
 from __future__ import annotations
 
