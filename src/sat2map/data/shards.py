@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sat2map.data.cache import PairCache, cache_folder, open_cache
+from sat2map.data.cache import PairCache, open_cache
 from sat2map.data.pairs import Pair, find_pairs
 from sat2map.errors import DataError, SettingsError
-from sat2map.files import atomic_path, atomic_write_text, require_new_folder, sha256_of
+from sat2map.files import atomic_path, atomic_write_text, cache_folder, require_new_folder, sha256_of
 from sat2map.settings import Direction, explain
 
 INDEX = "shards.json"

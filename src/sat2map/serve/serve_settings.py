@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from sat2map.files import state_folder
 
 MIB = 2**20
 
@@ -117,5 +118,4 @@ class ServeSettings(BaseModel):
 
 def default_state(port: int) -> Path:
     """Return the default state folder, one for each port."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "sat2map" / f"serve-{port}"
+    return state_folder() / f"serve-{port}"

@@ -107,7 +107,7 @@ def _open(path: Path, build: Callable[[], _Network], wanted: Published) -> _Netw
     if not path.is_file():
         raise refuse(f"{path} does not exist")
     try:
-        weights = read_state_dicts(path)[0]
+        _, weights = read_state_dicts(path)[0]
     except ModelFileError as error:
         raise refuse(str(error)) from None
     with torch.device("meta"):  # only names and shapes: the file has the rest

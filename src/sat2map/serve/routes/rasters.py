@@ -144,14 +144,13 @@ def _tilejson(
     request: Request, title: str, route: str, raster: RasterFile, low: int, high: int, query: str
 ) -> TileJson:
     url = str(request.url_for(route, name=raster.name, z="0", x="0", y="0"))
-    west, south, east, north = raster.bounds
     return TileJson(
         name=title,
         tiles=[url.removesuffix("/0/0/0.png") + "/{z}/{x}/{y}.png" + query],
         minzoom=low,
         maxzoom=high,
         bounds=raster.bounds,
-        center=((west + east) / 2, (south + north) / 2, high),
+        center=(*raster.centre, high),
     )
 
 
