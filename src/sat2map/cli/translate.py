@@ -6,7 +6,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sat2map.cli.flags import DeviceFlag, Engine, Gsd, Mode, ModelFlag, Overwrite, PrecisionFlag, Threads, Tta
+from sat2map.cli.flags import (
+    Colors,
+    DeviceFlag,
+    Engine,
+    Gsd,
+    Mode,
+    ModelFlag,
+    Overwrite,
+    PrecisionFlag,
+    Threads,
+    Tta,
+)
 from sat2map.cli.raster import RasterArgs, translate_rasters
 from sat2map.cli.terminal import counted, open_console, print_error, print_notes, say
 from sat2map.errors import Sat2MapError, SettingsError
@@ -25,6 +36,7 @@ def translate(
     overwrite: Overwrite = False,
     gsd: Gsd = None,
     tta: Tta = False,
+    colors: Colors = None,
     engine: Engine = "auto",
     device: DeviceFlag = "auto",
     mode: Mode = None,
@@ -49,6 +61,7 @@ def translate(
         sat2map translate photo.jpg --gsd 0.3 --output map.png
         sat2map translate 'photos/*.jpg' --output maps
         sat2map translate ortho.tif --output map.tif
+        sat2map translate ortho.tif --output map.tif --colors dark
     """
     from sat2map.geo.detect import split_inputs
     from sat2map.inference import Translator
@@ -79,7 +92,7 @@ def translate(
     )
     if not rasters:
         options = for_pictures(options, len(jobs), tta=tta)
-    translator = Translator.open(path, options, tta=tta)
+    translator = Translator.open(path, options, tta=tta, colors=colors)
     if rasters:
         translate_rasters(translator, path, rasters, output, raster, overwrite=overwrite)
     if jobs and _translate_images(translator, jobs, output, gsd):
@@ -91,11 +104,11 @@ def _translate_images(translator: Translator, jobs: Sequence[Job], output: Path,
     from rich.progress import Progress
 
     from sat2map.inference.image_files import translate_images
-    from sat2map.inference.scale import ScaledTranslator
+    from sat2map.inference.scale import ScaledTranslator, scale_note
 
     scaled = translator if gsd is None else ScaledTranslator(translator, gsd)
-    if isinstance(scaled, ScaledTranslator) and scaled.warning:
-        print_notes([scaled.warning])
+    note = scale_note(translator.header, gsd)
+    print_notes([note] if note else [])
     console = open_console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("translating", total=len(jobs))
