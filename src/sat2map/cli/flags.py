@@ -62,8 +62,8 @@ Tta = Annotated[
 Colors = Annotated[
     str | None,
     Parameter(
-        help="Colours of the map: high-contrast, dark, osm, colour-blind, maps, or a palette file; without it, "
-        "the model's own."
+        help="Colours of the map: high-contrast, dark, osm, colour-blind, maps, or a palette file; "
+        "without it, the model's own."
     ),
 ]
 Overwrite = Annotated[bool, Parameter(help="Replace existing files.")]
