@@ -7,7 +7,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sat2map.cli.flags import DeviceFlag, Engine, Gsd, Mode, ModelFlag, Overwrite, PrecisionFlag, Threads, Tta
+from sat2map.cli.flags import (
+    Colors,
+    DeviceFlag,
+    Engine,
+    Gsd,
+    Mode,
+    ModelFlag,
+    Overwrite,
+    PrecisionFlag,
+    Threads,
+    Tta,
+)
 from sat2map.cli.raster import RasterArgs, translate_rasters
 from sat2map.cli.terminal import counted, open_console, print_error, print_notes, say
 from sat2map.errors import Sat2MapError, SettingsError
@@ -26,6 +37,7 @@ def translate(
     overwrite: Overwrite = False,
     gsd: Gsd = None,
     tta: Tta = False,
+    colors: Colors = None,
     engine: Engine = "auto",
     device: DeviceFlag = "auto",
     mode: Mode = None,
@@ -55,6 +67,7 @@ def translate(
         sat2map translate photo.jpg --gsd 0.3 --output map.png
         sat2map translate 'photos/*.jpg' --output maps
         sat2map translate ortho.tif --output map.tif
+        sat2map translate ortho.tif --output map.tif --colors dark
     """
     from sat2map.geo.detect import is_raster
     from sat2map.inference import Translator
@@ -87,7 +100,7 @@ def translate(
     )
     if raster_options is None:
         options = for_pictures(options, len(jobs), tta=tta)
-    translator = Translator.open(path, options, tta=tta)
+    translator = Translator.open(path, options, tta=tta, colors=colors)
     failed = 0
     for is_of_rasters, group in groupby(jobs, key=lambda job: bool(job.raster)):  # in the order of the inputs
         if is_of_rasters:
@@ -116,15 +129,15 @@ def _translate_images(
     from rich.progress import Progress
 
     from sat2map.inference.image_files import translate_images
-    from sat2map.inference.scale import ScaledTranslator
+    from sat2map.inference.scale import ScaledTranslator, scale_note
 
     finished = [job for job in jobs if keep and job.output.exists()]
     if finished:
         print_notes([f"{counted(len(finished), 'map')} of an earlier run were left as they are"])
         jobs = [job for job in jobs if job not in finished]
     scaled = translator if gsd is None else ScaledTranslator(translator, gsd)
-    if isinstance(scaled, ScaledTranslator) and scaled.warning:
-        print_notes([scaled.warning])
+    note = scale_note(translator.header, gsd)
+    print_notes([note] if note else [])
     console = open_console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("translating", total=len(jobs))

@@ -1,4 +1,4 @@
-"""Finds the pairs of a data set, splits them, and reads one."""
+"""Pairs of a data set: finding, splitting and reading them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the faults that show when the pairs of a data set are held against each other."""
+"""Checks that compare the pairs of a data set with each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what one pair of a data set tells about itself: a fault, or marks to compare it by."""
+"""Inspection of one pair: what is wrong with it, and the statistics that it is compared by."""
 
 from __future__ import annotations
 

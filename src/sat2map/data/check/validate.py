@@ -1,4 +1,4 @@
-"""Owns the doctor of data sets: what is wrong in a folder of pairs, found without changing anything in it."""
+"""Data validation: what is wrong in a folder of pairs; changes nothing in it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LIMIT = 2000  # pairs a split that are compared with other splits: 2,000 by 2,00
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What the doctor found.
+    """What a validation found.
 
     Attributes:
         findings: Errors and warnings.
@@ -84,7 +84,7 @@ def check(
         data: A folder or CSV in any layout of `find_pairs`.
         group_column: Column of the CSV that names the place.
         workers: Threads that decode; 0 for one a core.
-        progress: Is told how many steps are done, of how many.
+        progress: Called with how many steps are done, of how many.
 
     Raises:
         DataError: There is no such folder or file, or nothing in it.
@@ -166,7 +166,7 @@ def _verdict(result: CheckResult) -> str:
         sum(finding.severity == severity for finding in result.findings) for severity in ("error", "warning")
     )
     if errors:
-        return f"{_count(errors, 'error')}, {_count(warnings, 'warning')}: mend the errors before you train."
+        return f"{_count(errors, 'error')}, {_count(warnings, 'warning')}: fix the errors before you train."
     if warnings:
         return f"No errors, {_count(warnings, 'warning')}: read them before you train."
     return "Nothing is wrong."
