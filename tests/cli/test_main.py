@@ -481,7 +481,7 @@ def test_a_bad_image_among_good_ones_is_told_and_the_others_are_written(
     result = sat2map("translate", tmp_path / "in", *words)
     assert result.code == 2
     assert "b[red].png is not an image" in result.err
-    assert "2 of 3 images written to" in result.out
+    assert "2 of 3 maps written to" in result.out
     assert sorted(content_of(tmp_path / "maps")) == ["a.png", "c.png"]
 
 

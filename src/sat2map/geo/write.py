@@ -1,4 +1,4 @@
-"""The files of a raster job: finished rows become one mosaic, and that becomes a Cloud-Optimized GeoTIFF."""
+"""The files of a raster job: finished blocks become one mosaic, and that a Cloud-Optimized GeoTIFF."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import rasterio
 
 from sat2map.errors import OutputError
+from sat2map.geo.gdal import FAILURES, reason, shown
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import Layer
 from sat2map.geo.resume import ResumeStore
@@ -17,7 +18,7 @@ def write_cog(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
     """Write a layer as a Cloud-Optimized GeoTIFF with overviews, into the parts' folder.
 
     Args:
-        parts: Where its finished rows are.
+        parts: Where its finished blocks are.
         layer: Which.
         grid: Its pixels on the ground.
 
@@ -32,16 +33,14 @@ def write_cog(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
     return finished
 
 
-def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid, name: str | None = None) -> Path:
-    """Write a VRT of a layer's rows.
+def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
+    """Write a VRT of a layer's blocks.
 
     Args:
         parts: Where they are.
         layer: Which.
         grid: The pixels of all of it on the ground.
-        name: What its rows are called, where not by the layer's name.
     """
-    name = name or layer.name
     meanings = {1: ["Gray"], 3: ["Red", "Green", "Blue"]}.get(layer.bands, ["Undefined"] * layer.bands)
     classes = layer.palette.classes if layer.palette is not None else ()
     if classes:
@@ -57,16 +56,16 @@ def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid, name: str | No
         names=[map_class.name for map_class in classes],
         tags=layer.tags,
     )
-    for top, bottom, path in parts.rows(name):
+    for area, path in parts.blocks(layer.name):
         vrt.add_file(
             path.name,
-            width=grid.width,
-            height=bottom - top,
-            column=0,
-            row=top,
+            width=area.width,
+            height=area.height,
+            column=area.left,
+            row=area.top,
             mask_band=str(len(meanings) + 1),
         )
-    path = parts.folder / f"{name}.vrt"
+    path = parts.folder / f"{layer.name}.vrt"
     vrt.write(path)
     return path
 
@@ -88,6 +87,24 @@ def check_outputs(source: str, outputs: list[Path], *, overwrite: bool) -> None:
             raise OutputError(f"{path} is a folder: name the file in it")
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists: give another name, or add --overwrite")
+
+
+def check_earlier_result(path: Path, source: str, model_sha256: str) -> None:
+    """Check that a file is the map of a source that an earlier run has finished with the same model.
+
+    Raises:
+        OutputError: It is the map of another source or model, or no map at all.
+    """
+    try:
+        tags = tags_of(path)
+    except FAILURES as error:
+        raise OutputError(f"{path} exists, and is no map ({reason(error)})", setting="overwrite") from None
+    if tags.get("SOURCE") != Path(shown(source)).name or tags.get("MODEL_SHA256") != model_sha256:
+        raise OutputError(
+            f"{path} is the map of another source or model",
+            hint="choose another folder, or allow it to be replaced",
+            setting="overwrite",
+        )
 
 
 def tags_of(path: str | Path) -> dict[str, str]:
