@@ -95,7 +95,7 @@ def test_resume_refuses_rows_that_were_made_otherwise(source, tmp_path, straight
     translator = straight(lambda x: x if runs.append(1) or len(runs) < 30 else interrupt(x), tile=64)
     with pytest.raises(KeyboardInterrupt):
         translate_raster(translator, source, tmp_path / "map.tif")
-    with pytest.raises(OutputError, match=r"--resume cannot go on: .* begun with another settings"):
+    with pytest.raises(OutputError, match="begun with another settings"):
         translate_raster(
             straight(), source, tmp_path / "map.tif", RasterOptions(resume=True, bands=(3, 2, 1))
         )

@@ -47,7 +47,7 @@ def test_neighbours_meet_as_in_one_large_translated_image(
     shown = np.vstack([np.hstack([_tile(client, zoom, x + i, y + j) for i in (0, 1)]) for j in (0, 1)])
     assert (shown[..., 3] == 255).all()
 
-    translator = Translator.open(model_file, pictures=True)
+    translator = Translator.open(model_file, image_only=True)
     stride = translator.grid.stride
     top, left = (
         (y * 256 // stride - 1) * stride,

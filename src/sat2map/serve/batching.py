@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.images.pixels import from_unit, to_unit
-from sat2map.inference.backends import Engine, PictureEngine
+from sat2map.inference.backends import Engine, Uint8Backend
 from sat2map.serve.http_errors import BusyError
 
 Image = NDArray[np.uint8]
@@ -70,14 +70,14 @@ class Gate:
 
 
 class GatedEngine:
-    """An engine that waits for its turn (see `sat2map.inference.backends.PictureEngine`)."""
+    """An engine that waits for its turn (see `sat2map.inference.backends.Uint8Backend`)."""
 
     def __init__(self, engine: Engine, gate: Gate, *, urgent: bool) -> None:
         self.header = engine.header
         self.name = engine.name
         self.streams = engine.streams
         self._engine = engine
-        self._draw = engine.draw if isinstance(engine, PictureEngine) else None
+        self._predict = engine.predict if isinstance(engine, Uint8Backend) else None
         self._gate = gate
         self._urgent = urgent
 
@@ -86,11 +86,11 @@ class GatedEngine:
         with self._turn():
             return self._engine(source)
 
-    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Translate a batch of pictures when it is this one's turn."""
-        if self._draw is not None:
+        if self._predict is not None:
             with self._turn():
-                return self._draw(pixels)
+                return self._predict(pixels)
         return from_unit(self(to_unit(pixels))[:, : self.header.generator.target_bands])
 
     def _turn(self) -> AbstractContextManager[None]:

@@ -119,7 +119,7 @@ class Models(Mapping[str, ServedModel]):
         """
         # All cores, as a service outlives whatever else runs while it starts.
         threads = asked_threads() or processor().threads
-        options = EngineOptions(engine=engine, device=device, threads=threads, pictures=True)
+        options = EngineOptions(engine=engine, device=device, threads=threads, image_only=True)
         streams = min(limits.batch, threads)
         gate = Gate(streams)
         served = {}
