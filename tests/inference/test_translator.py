@@ -15,9 +15,9 @@ from sat2map.inference.backends import EngineOptions
 from sat2map.inference.backends.torch import TorchEngine
 from sat2map.inference.tiling import Grid
 from sat2map.models.architectures.generators import build_generator
+from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.header import InferenceMode, ModelHeader
 from sat2map.models.model_file import save_model
-from sat2map.models.architectures.spec import GeneratorSpec
 
 CPU = torch.device("cpu")
 
