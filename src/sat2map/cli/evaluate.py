@@ -25,6 +25,7 @@ def evaluate(
     device: Device = "auto",
     mode: Literal["eval", "paper"] | None = None,
     robustness: bool = False,
+    reliability: bool = False,
     against: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
     inception: Path | None = None,
     lpips: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="BACKBONE HEADS")] = None,
@@ -36,13 +37,14 @@ def evaluate(
         model: Model file; none: the one that comes with the package.
         split: Which split to score.
         group_column: CSV column of places; intervals then draw places, not tiles.
-        size: Side to which images are resized (px); none: what the model was trained for.
+        size: Side at which maps are compared (px); none: that of the sources.
         json: Write everything here as JSON.
         report: Write an HTML report with the best, median and worst examples here.
         engine: What runs the model; auto: the fastest that is installed.
         device: Where to run.
         mode: eval or paper; none: what the model file says.
-        robustness: Score it on degraded images too.
+        robustness: Score it on degraded images and at other resolutions too.
+        reliability: Compare the confidence of its classes with how often they are right.
         against: Another model file, scored in the same way in a column of its own.
         inception: Weights of FID's Inception (pytorch-fid's .pth); adds FID and KID. Nothing is downloaded.
         lpips: Weights of AlexNet (torchvision's .pth) and of LPIPS's heads (its v0.1/alex.pth); adds LPIPS.
@@ -64,6 +66,7 @@ def evaluate(
             device=device,
             mode=mode,
             robustness=robustness,
+            reliability=reliability,
             against=others,
             inception=inception,
             lpips=lpips,
