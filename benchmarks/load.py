@@ -89,11 +89,12 @@ def _cpu(process: int) -> float:
 def stages(model: Path, body: bytes) -> dict[str, float]:
     """Return the milliseconds of CPU that each step takes by itself, with nothing else under way."""
     from sat2map.inference import Translator
+    from sat2map.serve.decoder import Decoder
     from sat2map.serve.responses import encode
-    from sat2map.serve.uploads import decode
 
     translator = Translator.open(model, threads=1, image_only=True)
-    source = decode(body, pixels=10**7).pixels
+    decoder = Decoder(2**30)
+    source = decoder.pixels(body).pixels
     fake = translator(source)
 
     def cpu(step: Callable[[], object]) -> float:
@@ -105,7 +106,7 @@ def stages(model: Path, body: bytes) -> dict[str, float]:
         return statistics.median(times) * 1000
 
     return {
-        "decode": cpu(lambda: decode(body, pixels=10**7)),
+        "decode": cpu(lambda: decoder.pixels(body)),
         "network": cpu(lambda: translator(source)),
         "encode": cpu(lambda: encode(fake, None, "image/png")),
     }

@@ -36,6 +36,57 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def cache_folder() -> Path:
+    """Return the folder of caches: $SAT2MAP_CACHE, or sat2map in the user's cache folder.
+
+    Raises:
+        OutputError: The user has no home folder, and no variable names another one.
+    """
+    if chosen := os.environ.get("SAT2MAP_CACHE"):
+        return Path(chosen)
+    return _user_folder("XDG_CACHE_HOME", ".cache", "set the environment variable SAT2MAP_CACHE to a folder")
+
+
+def state_folder() -> Path:
+    """Return the folder of what outlives a process, such as jobs: sat2map in the user's state folder.
+
+    Raises:
+        OutputError: The user has no home folder, and no variable names another one.
+    """
+    return _user_folder("XDG_STATE_HOME", ".local/state", "name a folder for the state")
+
+
+def _user_folder(variable: str, below_home: str, hint: str) -> Path:
+    if base := os.environ.get(variable):
+        return Path(base) / "sat2map"
+    try:
+        return Path.home() / below_home / "sat2map"
+    except RuntimeError:  # neither HOME nor an entry in /etc/passwd, as in some containers
+        raise OutputError("this user has no home folder", hint=hint, setting="state") from None
+
+
+def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
+    """Check that writing to `path` replaces nothing unasked.
+
+    Raises:
+        OutputError: It exists, and `overwrite` is not set.
+    """
+    if path.exists() and not overwrite:
+        raise OutputError(
+            f"{path} exists", hint="choose another name, or allow it to be replaced", setting="overwrite"
+        )
+
+
+def require_new_folder(path: Path, *, setting: str = "output") -> None:
+    """Check that a folder for new files does not exist, or is empty.
+
+    Raises:
+        OutputError: It is a file, or a folder that holds something.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError(f"{path} exists and is not empty", hint="choose a new folder", setting=setting)
+
+
 def output_error(path: Path, error: OSError) -> OutputError:
     """Say in one sentence why `path` could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -213,7 +212,7 @@ def test_a_text_file_with_an_image_suffix_is_refused(tmp_path: Path) -> None:
 
 
 def test_formats_that_we_do_not_read_are_refused_whatever_their_suffix(tmp_path: Path) -> None:
-    Image.fromarray(noise(4, 4, 3)).save(tmp_path / "x.png", format="bmp")
+    Image.fromarray(noise(4, 4, 3)).save(tmp_path / "x.png", format="ppm")
     refused(tmp_path / "x.png", "is not an image that can be read")
 
 
@@ -226,57 +225,11 @@ def test_an_image_of_hostile_size_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "x.png", "too large")
 
 
-@pytest.mark.parametrize(
-    ("mode", "suffix", "why"),
-    [
-        ("CMYK", ".jpg", "CMYK"),
-        ("P", ".png", "palette"),
-        ("1", ".png", "one bit"),
-        ("I;16", ".png", "16 bits"),
-        ("I;16", ".tif", "16 bits"),
-        ("I", ".tif", "32 bits"),
-        ("F", ".tif", "floating-point"),
-        ("LAB", ".tif", "colour mode LAB"),
-    ],
-)
-def test_colour_modes_that_would_be_damaged_are_refused(
-    tmp_path: Path, mode: str, suffix: str, why: str
-) -> None:
-    Image.new(mode, (8, 8)).save(tmp_path / f"x{suffix}")
-    refused(tmp_path / f"x{suffix}", why)
-
-
-@pytest.mark.parametrize("colour_type", [0, 2, 4, 6], ids=["grey", "rgb", "grey-alpha", "rgb-alpha"])
-def test_a_16_bit_png_is_refused_in_every_colour_type(tmp_path: Path, colour_type: int) -> None:
-    samples = {0: 1, 2: 3, 4: 2, 6: 4}[colour_type]
-    path = write_png(tmp_path / "x.png", colour_type, 16, 3, bytes(range(12)) * samples)
-    refused(path, "has 16 bits a band: scale it to 8 bits first")
-
-
 @pytest.mark.parametrize("colour_type", [0, 2, 4, 6], ids=["grey", "rgb", "grey-alpha", "rgb-alpha"])
 def test_the_same_png_with_8_bits_is_read(tmp_path: Path, colour_type: int) -> None:
     samples = {0: 1, 2: 3, 4: 2, 6: 4}[colour_type]
     path = write_png(tmp_path / "x.png", colour_type, 8, 3, bytes(range(6)) * samples)
     assert read_image(path).pixels.shape == (2, 3, 3 if samples > 2 else 1)
-
-
-@pytest.mark.parametrize("planes", ["contig", "separate"])
-@pytest.mark.parametrize("compression", [None, "zlib"])
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_a_16_bit_colour_tiff_is_refused_however_it_is_stored(
-    tmp_path: Path, planes: str, compression: str | None, order: str
-) -> None:
-    values = np.arange(8 * 8 * 3, dtype=np.uint16).reshape(8, 8, 3) * 300
-    values = values if planes == "contig" else np.moveaxis(values, -1, 0)
-    tifffile.imwrite(
-        tmp_path / "x.tif",
-        values,
-        photometric="rgb",
-        planarconfig=planes,
-        compression=compression,
-        byteorder=order,
-    )
-    refused(tmp_path / "x.tif", "has 16 bits|is not an image that can be read")
 
 
 # bands and sizes

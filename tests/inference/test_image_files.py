@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sat2map.errors import ImageError, OutputError, Sat2MapError
-from sat2map.images import pixels as pixels_module
+from sat2map.images import write as write_module
 from sat2map.images.pixels import Picture, read_image
 from sat2map.inference import Translator
 from sat2map.inference import image_files as images_module
@@ -150,7 +150,7 @@ def test_two_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_an_output_that_exists_is_refused(tmp_path: Path) -> None:
     source = draw(tmp_path / "a.png")
     draw(tmp_path / "maps" / "a.png")
-    with pytest.raises(OutputError, match=r"maps/a\.png exists: .*--overwrite"):
+    with pytest.raises(OutputError, match=r"maps/a\.png exists: .*replaced"):
         plan_jobs([source], tmp_path / "maps")
 
 
@@ -211,15 +211,15 @@ def test_an_image_that_is_too_small_is_refused_by_name(tmp_path: Path, translato
         translate_image(translator, Job(source, tmp_path / "map.png"))
 
 
-def test_sixteen_bits_are_refused_and_the_other_images_are_translated(
+def test_a_damaged_image_is_refused_and_the_other_images_are_translated(
     tmp_path: Path, translator: Translator
 ) -> None:
-    deep = np.full((20, 20), 40000, np.uint16)
-    draw(tmp_path / "in" / "a.png")
-    Image.fromarray(deep).save(tmp_path / "in" / "b.png")
-    draw(tmp_path / "in" / "c.png")
+    for name in ("a.png", "b.png", "c.png"):
+        draw(tmp_path / "in" / name)
+    damaged = tmp_path / "in" / "b.png"
+    damaged.write_bytes(damaged.read_bytes()[:200])
     told = translate_all(translator, plan_jobs([tmp_path / "in"], tmp_path / "maps"))
-    assert "16 bits" in str(told["b.png"])
+    assert "b.png" in str(told["b.png"])
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["a.png", "c.png"]
 
 
@@ -237,7 +237,7 @@ def test_a_disk_that_fails_stops_the_rest(
         yield b"\x89PNG"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pixels_module, "png_parts", full)
+    monkeypatch.setattr(write_module, "png_parts", full)
     with pytest.raises(OutputError, match="the disk is full"):
         translate_all(translator, twenty)
     assert list((tmp_path / "maps").iterdir()) == []
@@ -372,3 +372,29 @@ def test_a_few_pictures_have_all_cores_for_each_and_many_share_them() -> None:
 def test_what_is_averaged_is_not_rounded_before() -> None:
     assert for_pictures(EngineOptions(), 1).image_only
     assert not for_pictures(EngineOptions(), 1, tta=True).image_only
+
+
+def is_tiff(text: str, *, listed: bool = False) -> bool:
+    return text.endswith(".tif") or (text.startswith("gdal:") and not listed)
+
+
+def test_images_and_rasters_keep_the_order_of_the_inputs(tmp_path: Path) -> None:
+    for name in ("in/b.tif", "in/a.png", "in/c.jpg", "z.png"):
+        draw(tmp_path / name)
+    jobs = plan_jobs(
+        [tmp_path / "z.png", "gdal:dir/x.nc:Band1", tmp_path / "in"], tmp_path / "maps", is_raster=is_tiff
+    )
+    assert [job.output.name for job in jobs] == ["z.png", "x-Band1.tif", "a.png", "b.tif", "c.png"]
+    assert [bool(job.raster) for job in jobs] == [False, True, False, True, False]
+
+
+def test_rasters_of_one_name_are_refused(tmp_path: Path) -> None:
+    sources = [draw(tmp_path / "x" / "a.tif"), draw(tmp_path / "y" / "A.tif")]
+    with pytest.raises(ImageError, match="would both be written to"):
+        plan_jobs(sources, tmp_path / "maps", overwrite=True, is_raster=is_tiff)
+
+
+def test_what_an_earlier_run_has_written_is_kept_for_a_resume(tmp_path: Path) -> None:
+    source = draw(tmp_path / "a.png")
+    draw(tmp_path / "maps" / "a.png")
+    assert len(plan_jobs([source], tmp_path / "maps", resume=True)) == 1

@@ -238,7 +238,15 @@ def test_a_damaged_header_is_refused(tmp_path: Path, text: str) -> None:
             {"bands": [{"name": "red", "low": 5, "high": 5}] * 3},
             r"bands.0 = .*: value error|low 5 is not below high 5",
         ),
-        ({"generator": {"colours": 3}}, "the palette has 14 colours, and the generator 3"),
+        ({"generator": {"colours": 14}}, "unet does not go with generator.colours = 14"),
+        (
+            {"generator": {"architecture": "efficient-unet"}},
+            "efficient-unet does not go with generator.colours = 0",
+        ),
+        (
+            {"generator": {"architecture": "efficient-unet", "colours": 3}},
+            "the palette has 14 colours, and the generator 3",
+        ),
         ({"notes": "x" * 10**6}, "notes = "),
         ({"weights_checksum": "abc"}, "weights_checksum = 'abc'"),
     ],

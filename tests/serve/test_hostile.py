@@ -65,12 +65,11 @@ REFUSED = {
     "png without pixels": (_png_of(100, 0), 422),
     "tiff bomb": (_tiff_of(100_000, 100_000), 413),
     "tiny": (_encode(np.zeros((3, 3, 3), np.uint8), "PNG"), 422),
-    "16 bit": (_encode(np.zeros((32, 32), np.uint16), "PNG"), 422),
     "palette": (_encode(np.asarray(Image.new("P", (32, 32))), "PNG")[:40], 422),
 }
 
 # It can be looked at though not translated, or a job finds out when it runs.
-LATER = {("/v1/preview", "tiny"), ("/v1/jobs", "tiny"), ("/v1/jobs", "16 bit")}
+LATER = {("/v1/preview", "tiny"), ("/v1/jobs", "tiny")}
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def test_a_key_is_known_by_its_hash_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "# nothing\n", "ann plain-text-key\n", "ann sha256:123\n"])
 def test_a_file_without_hashed_keys_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "keys").write_text(text)
-    with pytest.raises(SettingsError, match="--new-key"):
+    with pytest.raises(SettingsError, match="make"):
         ApiKeys.read(tmp_path / "keys")
 
 

@@ -148,7 +148,7 @@ def test_the_ground_size_is_documented_with_an_example(client: httpx.Client) -> 
     paths = client.get("/openapi.json").json()["paths"]
     for address in ("/v1/translate", "/v1/jobs"):
         (gsd,) = [one for one in paths[address]["post"]["parameters"] if one["name"] == "gsd"]
-        assert "metres" in gsd["description"]
+        assert "Metres per pixel" in gsd["description"]
         assert gsd["schema"]["examples"] == [0.5]
 
 
@@ -187,7 +187,7 @@ def test_the_preview_of_a_16_bit_raster_has_8_bits(client: httpx.Client, tmp_pat
 def test_the_card_of_the_model_says_what_its_header_says(client: httpx.Client) -> None:
     card = client.get("/v1/models").json()["models"][0]
     assert card["name"] == "tiny"
-    assert card["metres_per_pixel"] == 2.1
+    assert card["gsd"] == 2.1
     assert card["scores"] == {"mean_iou": 0.4}
     assert [entry["name"] for entry in card["classes"]][:3] == ["land", "building", "road"]
     assert card["classes"][4]["colour"] == "#b1d0fe"
@@ -224,7 +224,7 @@ def test_every_answer_has_security_headers_and_no_server_name(client: httpx.Clie
 def test_the_page_asks_nobody_else_for_anything() -> None:
     import re
 
-    from sat2map.serve.routes.about import PAGE
+    from sat2map.serve.routes.page import PAGE
 
     for path in [*PAGE.glob("*.html"), *PAGE.glob("css/*.css"), *PAGE.glob("js/*.js")]:
         found = re.findall(r"(?:https?:)?//[\w.]+\.\w+", path.read_text())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import glob
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.parse import urljoin
 
 from sat2map.errors import DataError, MissingExtraError, nearest
 from sat2map.geo.detect import is_raster
+from sat2map.images.inputs import expand_input
 from sat2map.images.pixels import IMAGE_SUFFIXES
 
 PATH_COLUMNS = ("path", "source", "file", "location", "href", "url")
@@ -53,25 +53,13 @@ def is_address(source: str) -> bool:
 
 
 def _expand(text: str) -> list[str]:
-    path = Path(text)
-    if path.is_dir():
-        found = [str(p) for p in sorted(path.iterdir()) if _is_picture(p)]
-        if not found:
-            raise DataError(f"{text} holds no rasters or images that its files' names tell: use a glob")
-        return found
-    if path.exists() or is_raster(text):  # an address is a raster without a look at it
+    if is_raster(text) and not Path(text).exists():  # an address, or GDAL's name of a raster
         return [text]
-    matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - absolute ones too
-    found = [name for name in matches if Path(name).is_file()]
-    if not found:
-        raise DataError(f"{text} does not exist and matches no file: check the path, or quote the pattern")
-    return found
+    return expand_input(text, _is_image, "images or rasters with a known suffix: name them by a glob")
 
 
-def _is_picture(path: Path) -> bool:
-    if path.name.startswith(".") or not path.is_file():
-        return False
-    return path.suffix.lower() in IMAGE_SUFFIXES or is_raster(str(path))
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES or is_raster(name, listed=True)
 
 
 def _from_list(path: Path, column: str | None, asset: str | None) -> Iterator[str]:

@@ -1,87 +1,75 @@
-"""Owns the command that starts a service."""
+"""The command `serve`."""
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import field, make_dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
-import tyro
+from cyclopts import Group, Parameter
 from pydantic import ValidationError
 
+from sat2map.cli.flags import MAX_THREADS, Colors, DeviceFlag, Engine, between
 from sat2map.errors import MissingExtraError, SettingsError
 from sat2map.serve.serve_settings import Limits, ServeSettings, default_state
-from sat2map.settings import Device, explain
+from sat2map.settings import explain
 
-if TYPE_CHECKING:
-    from sat2map.serve.service import Service
-
-    LimitFlags = Limits
-else:
-    # A flag for each limit. tyro could read the model itself, but would report bad values in its own words.
-    LimitFlags = make_dataclass(
-        "LimitFlags",
-        [
-            (
-                name,
-                Annotated[info.annotation, tyro.conf.arg(help=info.description)],
-                field(default=info.default),
-            )
-            for name, info in Limits.model_fields.items()
-        ],
-    )
-    LimitFlags.__doc__ = Limits.__doc__
+Several = Parameter(consume_multiple=True)
 
 
 def serve(
     *,
-    model: tuple[str, ...] = (),
+    model: Annotated[tuple[str, ...], Several] = (),
     rasters: Path | None = None,
     host: str = "127.0.0.1",
-    port: int = 8000,
+    port: Annotated[int, Parameter(validator=between(0, 65_535))] = 8000,
     state: Path | None = None,
     api_keys: Path | None = None,
     new_key: str | None = None,
-    allow_origin: tuple[str, ...] = (),
-    engine: Literal["auto", "torch", "onnx", "openvino"] = "auto",
-    device: Device = "auto",
-    limits: tyro.conf.OmitArgPrefixes[LimitFlags] = LimitFlags(),  # noqa: B008 - nobody changes it
+    allow_origin: Annotated[tuple[str, ...], Several] = (),
+    root_path: str = "",
+    trusted_proxies: Annotated[tuple[str, ...], Several] = ("127.0.0.1", "::1"),
+    workers: Annotated[int, Parameter(validator=between(1, MAX_THREADS))] = 1,
+    colors: Colors = None,
+    engine: Engine = "auto",
+    device: DeviceFlag = "auto",
+    limits: Annotated[Limits, Parameter(name="*", group=Group("Limits", sort_key=2))] = Limits(),  # noqa: B008 - frozen
 ) -> None:
     """Serve a page, live maps and an API.
 
     Args:
-        model: Model files, FILE or NAME=FILE, the default first; none: the one that comes with the package.
+        model: Model files, FILE or NAME=FILE, the default one first; without it, the one of the package.
         rasters: Folder of georeferenced rasters to show as live maps.
-        host: Address to listen at; 127.0.0.1: this machine only, 0.0.0.0: everywhere.
-        port: Port to listen at.
-        state: Folder for jobs and their results; none: one in the user's state folder.
-        api_keys: File of API keys; none: everybody who gets here may ask.
-        new_key: Make a key of this name, add it to the file of --api-keys, print it, and end.
+        host: Address to listen at; 127.0.0.1: this machine only, 0.0.0.0: all networks.
+        port: Port to listen at; 0: any that is free.
+        state: Folder for jobs and their results; without it, one in the user's state folder.
+        api_keys: File of API keys; without it, requests need none.
+        new_key: Create a key of this name, add it to the file of API keys, print it, and exit. The name of a
+            read-only key for tiles begins with tiles-.
         allow_origin: Other sites whose pages may call the API, such as https://maps.example.org.
-        engine: What runs the model; auto: the fastest that is installed.
-        device: Where to run.
-        limits: What the service takes on.
+        root_path: Path below which a proxy publishes the service, such as /maps.
+        trusted_proxies: Addresses or networks of proxies whose X-Forwarded-For, -Proto and -Prefix are
+            believed.
+        workers: Server processes; one is enough for most machines, as its threads use all cores.
+
+    Examples:
+        sat2map serve
+        sat2map serve --model runs/mine/best.safetensors --rasters orthos
+        sat2map serve --api-keys keys.txt --new-key alice
     """
     if new_key is not None:
         _make_key(api_keys, new_key)
         return
-    try:
-        import uvicorn  # noqa: F401
-
-        from sat2map.serve.app import create_service
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("sat2map"):
-            raise
-        raise MissingExtraError("the service", "serve") from None
+    # Checked by name: an import that fails inside the service is a fault of ours.
+    if any(find_spec(name) is None for name in ("uvicorn", "fastapi", "rasterio", "rio_tiler", "cachetools")):
+        raise MissingExtraError("the service", "serve")
     if rasters is not None and not rasters.is_dir():
-        raise SettingsError(f"--rasters {rasters} is no folder")
-    if not 0 <= port < 65536:
-        raise SettingsError(f"--port {port} is no port: use one from 1 to 65535, or 0 for any that is free")
-    from sat2map.models.model import Model
+        raise SettingsError(f"{rasters} is not a folder", hint="name a folder of rasters", setting="rasters")
     from sat2map.serve.served_models import parse_models
+    from sat2map.serve.workers import serve_forever
 
-    files = parse_models(list(model)) if model else {"maps": Model.find().path}
+    files = parse_models(list(model)) if model else {"maps": None}
     try:
         settings = ServeSettings(
             models=files,
@@ -89,31 +77,32 @@ def serve(
             state=state or default_state(port),
             api_keys=api_keys,
             allow_origins=allow_origin,
-            limits=Limits(**vars(limits)),
+            root_path=root_path.rstrip("/"),
+            trusted_proxies=trusted_proxies,
+            workers=workers,
+            colors=colors,
+            limits=limits,
         )
     except ValidationError as error:
         raise SettingsError(explain(error)) from None
-    from sat2map.serve.server import listen, run
-
-    with listen(host, port) as listener:
-        service = create_service(settings, engine=engine, device=device)
-        _warn_of_everybody(service, host)
-        run(service, listener)
+    serve_forever(settings, host, port, engine=engine, device=device, notes=_notes(settings, host))
 
 
-def _warn_of_everybody(service: Service, host: str) -> None:
-    if service.keys is None and not _is_local(host):
-        print(
-            f"note: everybody who reaches {host} may use this service; --api-keys FILE asks for a key",
-            flush=True,
-        )
+def _notes(settings: ServeSettings, host: str) -> list[str]:
+    if settings.api_keys is None and not _is_local(host):
+        return [f"everyone who reaches {host} can use this service; --api-keys FILE requires a key"]
+    return []
 
 
 def _make_key(path: Path | None, name: str) -> None:
     from sat2map.serve.auth import new_key
 
     if path is None:
-        raise SettingsError("--new-key needs --api-keys FILE, the file that it is added to")
+        raise SettingsError(
+            "a new key needs the file that it is added to",
+            hint="name the file of API keys",
+            setting="api_keys",
+        )
     key = new_key(path, name)
     print(f"{key}\nThis key is shown once: {path} keeps only its hash.")
 

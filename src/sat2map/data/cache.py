@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sat2map.data.pairs import Pair, read_pair
 from sat2map.errors import DataError, ImageError
-from sat2map.files import atomic_path
+from sat2map.files import atomic_path, cache_folder
 from sat2map.images.pixels import resize
 from sat2map.runtime.cpu import processor
 from sat2map.settings import Direction
@@ -54,14 +54,6 @@ class PairCache:
     def targets(self) -> NDArray[np.uint8]:
         """Outputs of the generator, uint8 (n, size, size, target_bands)."""
         return self.pixels[..., self.source_bands :]
-
-
-def cache_folder() -> Path:
-    """Return where caches lie: $SAT2MAP_CACHE, or sat2map in the user's cache folder."""
-    chosen = os.environ.get("SAT2MAP_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sat2map"
 
 
 def open_cache(

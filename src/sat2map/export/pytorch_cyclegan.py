@@ -6,8 +6,9 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sat2map.errors import ModelFileError, OutputError
-from sat2map.files import atomic_write_bytes
+from sat2map.errors import ModelFileError
+from sat2map.files import atomic_write_bytes, refuse_existing
+from sat2map.models.architectures.resnet.record import num_blocks, num_downsamplings
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import read_header, read_weights
 
@@ -34,8 +35,7 @@ def export_cyclegan(model: Path, output: Path, *, overwrite: bool = False) -> st
     """
     import torch
 
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists: give --output another name, or add --overwrite")
+    refuse_existing(output, overwrite=overwrite)
     spec = read_header(model).generator
     try:
         weights = _in_their_form(spec, read_weights(model))
@@ -66,8 +66,8 @@ def _in_their_form(spec: GeneratorSpec, weights: dict[str, Tensor]) -> dict[str,
         if entry == "bias" and convolves and layer != last and spec.norm != "instance":
             if tensor.any():
                 raise ModelFileError(
-                    f"{layer} has a bias, which its networks with {spec.norm} norm lack in that layer; train "
-                    "with --norm instance, or fine-tune a model that came from there"
+                    f"{layer} has a bias, which its networks with {spec.norm} norm lack in that layer",
+                    hint="train with instance norm, or fine-tune a model that was imported from there",
                 )
             continue
         theirs[f"{layers[layer]}.{entry}"] = tensor
@@ -90,7 +90,7 @@ def _refuse_what_they_lack(spec: GeneratorSpec) -> None:
 def _last_layer(spec: GeneratorSpec) -> str:
     if spec.architecture == "unet":
         return "model.model.3"
-    return f"model.{4 + 6 * spec.num_downsamplings + spec.residual_blocks + 1}"
+    return f"model.{4 + 6 * num_downsamplings(spec) + num_blocks(spec) + 1}"
 
 
 def _options(spec: GeneratorSpec) -> str:

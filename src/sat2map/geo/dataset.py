@@ -114,7 +114,7 @@ def write_pairs(
             factors = _factors(whole, options.resolution)
             with whole.resampled(*factors) if factors else nullcontext(whole) as raster:
                 result = PairsResult(notes=whole.notes)
-                with _open_target(raster.grid, target, vectors, style) as read_target:
+                with _open_target(raster.grid, target, vectors, style, result.notes) as read_target:
                     _cut(raster, read_target, unfinished, options, result, progress)
         if output.exists():
             output.rmdir()
@@ -157,11 +157,12 @@ def _factors(raster: Raster, resolution: float | None) -> tuple[float, float] | 
 
 @contextmanager
 def _open_target(
-    grid: GeoGrid, target: str | Path | None, vectors: Path | None, style: Path | None
+    grid: GeoGrid, target: str | Path | None, vectors: Path | None, style: Path | None, notes: list[str]
 ) -> Iterator[Target]:
     """Yield a function that gives the map in a rectangle of the orthophoto's grid."""
     if vectors is not None:
         drawn = VectorMap(vectors, load_style(style), grid)
+        notes += drawn.notes
         yield lambda area: (drawn.draw(grid.part(area)), True)
         return
     assert target is not None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
@@ -118,26 +116,3 @@ def _gdal_opens(text: str) -> bool:
             return True
     except FAILURES:
         return False
-
-
-def split_inputs(inputs: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return the rasters among the inputs of `translate`, and the other inputs as they are.
-
-    A folder or pattern with rasters in it is taken apart; one without stays whole.
-    """
-    rasters: list[str] = []
-    others: list[str] = []
-    for text in inputs:
-        path = Path(text)
-        if is_raster(text):
-            rasters.append(text)
-            continue
-        if path.is_dir():
-            files = [str(file) for file in sorted(path.iterdir()) if file.is_file()]
-        else:
-            files = [] if path.exists() else sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - absolute ones too
-        found = [file for file in files if is_raster(file, listed=True)]
-        rasters += found
-        images = [file for file in files if file not in found and Path(file).suffix.lower() in IMAGE_SUFFIXES]
-        others += images if found else [text]
-    return rasters, others

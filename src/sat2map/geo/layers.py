@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.geo.read import MaskKind
+from sat2map.images.masks import MaskKind
 from sat2map.images.palette import Palette
 
 NODATA = 255  # in layers of our own making: class numbers and percents stay below it

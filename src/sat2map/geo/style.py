@@ -1,4 +1,4 @@
-"""Owns map styles: which vectors are drawn, in which order, colours and widths."""
+"""Map styles: which vectors are drawn, in which order, colours and widths."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ Colour = Annotated[str, AfterValidator(_check_colour)]
 
 
 class StyleLayer(BaseModel):
-    """Features of one kind, and how they are drawn.
+    """Features of one class, and how they are drawn.
 
     Attributes:
-        name: What a person calls it.
-        geometry: `polygon` or `line`; lines are drawn as broad as they are on the ground.
-        where: Values of fields, one of which a feature has; "*" is any. Empty: all features.
+        name: Its name, for people.
+        geometry: `polygon`; `line`, drawn as wide as it is on the ground; or `sea`, the water on the right of
+            coastlines.
+        where: Values of fields, one of which a feature has; "*" is any but "no". Empty: all features.
+        where_not: Values of fields, none of which a feature has.
         fill: Colour.
         width: Width of a line (m).
         casing: Width of the border (m).
@@ -52,8 +54,9 @@ class StyleLayer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = ""
-    geometry: Literal["polygon", "line"]
+    geometry: Literal["polygon", "line", "sea"]
     where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    where_not: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     fill: Colour
     width: float = Field(5.0, gt=0, le=1000)
     casing: float = Field(0.0, ge=0, le=100)
@@ -71,7 +74,7 @@ class Style(BaseModel):
     @property
     def fields(self) -> set[str]:
         """Names of the fields that decide what is drawn."""
-        return {field for layer in self.layer for field in layer.where}
+        return {field for layer in self.layer for field in (*layer.where, *layer.where_not)}
 
 
 def load_style(path: Path | None) -> Style:

@@ -1,11 +1,11 @@
-"""Owns writing PNGs in a tenth of the time that Pillow takes, which tries all filters on each row."""
+"""Writes PNGs in a tenth of the time that Pillow takes, which tries all filters on each row."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,11 @@ def png_parts(pixels: NDArray[np.uint8]) -> Iterator[bytes]:
 
     Args:
         pixels: uint8 (h, w, bands), bands 1 to 4; the second and the fourth are alpha.
+
+    Raises:
+        TypeError: The array is not uint8: its bytes would be taken for other pixels.
     """
+    check_bytes(pixels)
     height, width, bands = pixels.shape
     alike = float((pixels[::8, 1:] == pixels[::8, :-1]).all(axis=-1).mean()) if width > 1 else 0.0
     flat = alike > 0.5
@@ -44,6 +48,16 @@ def png_parts(pixels: NDArray[np.uint8]) -> Iterator[bytes]:
         last = part[-1:]
     yield _chunk(b"IDAT", packer.flush())
     yield _chunk(b"IEND", b"")
+
+
+def check_bytes(pixels: NDArray[Any]) -> None:
+    """Refuse an array whose bytes are not its pixels.
+
+    Raises:
+        TypeError: It is not uint8.
+    """
+    if pixels.dtype != np.uint8:
+        raise TypeError(f"only uint8 pixels can be written, not {pixels.dtype}")
 
 
 def _plain(part: NDArray[np.uint8]) -> NDArray[np.uint8]:

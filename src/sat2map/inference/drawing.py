@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import ModelFileError, SettingsError
+from sat2map.images.palette.lab import pack_rgb, unpack_rgb
 from sat2map.images.palette.palette import MapClass, Palette
 from sat2map.images.pixels import from_unit
 from sat2map.inference.resample import Resampling
@@ -93,6 +94,11 @@ class Drawer:
         """Whether the network gives logits of colours, and so can be drawn at any resolution."""
         return self._spec.colours > 0
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether each pixel of an image has a colour of the palette."""
+        return self.is_palette_network or self.recolours
+
     def check(self, products: Products) -> None:
         """Refuse products that the model has no outputs for.
 
@@ -123,12 +129,13 @@ class Drawer:
 
         Raises:
             ModelFileError: The network has no logits of classes.
+            SettingsError: It was opened without them.
         """
         if self._spec.colours:
             odds = self._odds(outputs)
             sums = np.add.reduceat(odds, [0, *self._ends[:-1]], axis=0)
         elif self._spec.classes:
-            logits = outputs[self._spec.target_bands :][: self._spec.classes]
+            logits = self._class_logits(outputs)
             sums = np.exp((logits - logits.max(axis=0)) / self._temperature)
         else:
             raise ModelFileError(
@@ -196,11 +203,16 @@ class Drawer:
     def _classes_of(self, outputs: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return class numbers: of the class head where there is one, else of the nearest colour."""
         if self._spec.classes:
-            logits = outputs[self._spec.target_bands :][: self._spec.classes]
-            numbers: NDArray[np.uint8] = logits.argmax(axis=0).astype(np.uint8)
+            numbers: NDArray[np.uint8] = self._class_logits(outputs).argmax(axis=0).astype(np.uint8)
             return numbers
         assert self._own is not None
         return self._own.classify(np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1))
+
+    def _class_logits(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits = outputs[self._spec.target_bands :][: self._spec.classes]
+        if not len(logits):
+            raise SettingsError("the model was opened for images only", hint="leave image_only out")
+        return logits
 
 
 def recolour(palette: Palette | None, colors: Palette) -> Palette:
@@ -227,6 +239,47 @@ def recolour(palette: Palette | None, colors: Palette) -> Palette:
         same = len(shades) == len(map_class.colours)
         classes.append(MapClass(name=map_class.name, colours=shades if same else shades[:1]))
     return Palette(name=colors.name, classes=tuple(classes))
+
+
+def repaint(image: NDArray[np.uint8], palette: Palette, drawn: Palette) -> NDArray[np.uint8]:
+    """Draw a finished map in other colours, uint8 (h, w, 3): each pixel's class and shade is looked up.
+
+    Args:
+        image: The map, uint8 (h, w, 3).
+        palette: The classes and the colours in which it is drawn; other colours take the nearest class.
+        drawn: The same classes in other colours, from `recolour`.
+    """
+    packed, where = np.unique(pack_rgb(image), return_inverse=True)
+    colours = unpack_rgb(packed)
+    classes = palette.classify(colours)
+    table = np.array([drawn.classes[number].colours[0] for number in classes], np.uint8)
+    for old, new in zip(palette.classes, drawn.classes, strict=True):
+        if len(old.colours) == len(new.colours):
+            for before, after in zip(old.colours, new.colours, strict=True):
+                table[(colours == before).all(axis=-1)] = after
+    painted: NDArray[np.uint8] = table[where].reshape(image.shape)
+    return painted
+
+
+def average_pixels(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Average blocks of `factor` × `factor` pixels, for images and web maps; rasters keep plain colours.
+
+    Args:
+        pixels: uint8 (h, w, 4), with alpha; a transparent pixel has no colour to give.
+        factor: Side of a block (px).
+    """
+    if factor == 1:
+        return pixels
+    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
+    blocks = pixels.reshape(height, factor, width, factor, 4)
+    if (pixels[..., 3] == 255).all():
+        sums = blocks.sum(axis=(1, 3), dtype=np.uint16)
+        whole: NDArray[np.uint8] = ((sums + factor**2 // 2) // factor**2).astype(np.uint8)
+        return whole
+    weights = blocks[..., 3:].astype(np.float32)
+    colours = (blocks[..., :3] * weights).sum(axis=(1, 3)) / np.maximum(weights.sum(axis=(1, 3)), 1)
+    mean: NDArray[np.uint8] = np.rint(np.dstack([colours, weights.mean(axis=(1, 3))])).astype(np.uint8)
+    return mean
 
 
 def draw_block(block: Block, drawer: Drawer, resampling: Resampling, area: Area, products: Products) -> Drawn:

@@ -1,19 +1,21 @@
-"""Owns translating image files: which go in, where each comes out, and what to do when one is bad."""
+"""Translating image files: which go in, where each map goes, and what happens when one is bad."""
 
 from __future__ import annotations
 
-import glob
+import re
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from sat2map.errors import ImageError, OutputError, Sat2MapError
+from sat2map.files import refuse_existing
+from sat2map.images.inputs import expand_input
 from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, with_bands, write_image
 from sat2map.inference.backends import EngineOptions
 from sat2map.inference.scale import ScaledTranslator
@@ -26,51 +28,110 @@ MAX_STREAMS: Final = 4  # each has a picture in memory
 
 @dataclass(frozen=True)
 class Job:
-    """One image to translate."""
+    """One input to translate.
+
+    Attributes:
+        source: The file.
+        output: Where its map goes.
+        raster: GDAL's name of the source, an address perhaps; "" for an image that needs no GDAL.
+    """
 
     source: Path
     output: Path
+    raster: str = ""
 
 
-def plan_jobs(inputs: Iterable[str | Path], output: Path, *, overwrite: bool = False) -> list[Job]:
-    """Find the images that `inputs` name and decide where each one's map goes.
+class RasterTest(Protocol):
+    """Decides whether an input is for GDAL; `listed` if it was found in a folder or by a glob."""
+
+    def __call__(self, text: str, *, listed: bool = False) -> bool:
+        """Whether GDAL reads it."""
+        ...
+
+
+def _no_raster(text: str, *, listed: bool = False) -> bool:
+    return False
+
+
+def plan_jobs(
+    inputs: Iterable[str | Path],
+    output: Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    is_raster: RasterTest = _no_raster,
+) -> list[Job]:
+    """Find what `inputs` name, in their order, and decide where each one's map goes.
 
     Args:
-        inputs: Files, folders (all images right in them) and globs.
-        output: A folder, made if missing, where maps are PNG files of the inputs' names; or, for a single
-            input file, an image file.
+        inputs: Files, folders (all images and rasters right in them), globs, and GDAL's names of rasters.
+        output: A folder, made if missing, where maps get the inputs' names: .png of images, .tif of rasters;
+            or, for a single input file, a file.
         overwrite: Whether existing files may be replaced.
+        resume: Whether existing files are earlier results, to be kept.
+        is_raster: Whether an input is for GDAL.
 
     Raises:
-        ImageError: There is no input, one matches nothing, or two have one name.
+        DataError: There is no input, one matches nothing, or two have one name.
         OutputError: An output exists, or is the input itself.
     """
-    sources = [path for text in inputs for path in _expand(str(text))]
-    sources = list(dict.fromkeys(sources))
+    kinds = f"images ({', '.join(IMAGE_SUFFIXES)})" + ("" if is_raster is _no_raster else " and no rasters")
+    known: dict[str, bool] = {}
+
+    def is_known_raster(name: str, listed: bool) -> bool:
+        if name not in known:
+            known[name] = is_raster(name, listed=listed)
+        return known[name]
+
+    def accepts(name: str) -> bool:
+        return is_known_raster(name, True) or Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+    sources: dict[str, bool] = {}
+    for text in map(str, inputs):
+        names = [text]
+        if Path(text).exists() or not is_known_raster(text, False):
+            names = expand_input(text, accepts, kinds)
+        sources.update({name: is_known_raster(name, name != text) for name in names})
     if not sources:
         raise ImageError("there is nothing to translate: name image files, folders or globs")
-    if output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir():
-        if len(sources) > 1:
-            raise OutputError(
-                f"--output {output} is one file, but there are {len(sources)} inputs: give it a folder"
-            )
-        jobs = [Job(sources[0], output)]
-    else:
-        jobs = [Job(source, output / f"{source.stem}.png") for source in sources]
-    twice = [path for path, count in Counter(job.output for job in jobs).items() if count > 1]
-    if twice:
-        names = " and ".join(str(job.source) for job in jobs if job.output == twice[0])
-        raise ImageError(
-            f"{names} would both be written to {twice[0]}: translate them into different folders"
+    one_file = output.suffix.lower() in (*IMAGE_SUFFIXES, ".gtiff") and not output.is_dir()
+    if one_file and len(sources) > 1:
+        raise OutputError(
+            f"{output} is one file, but there are {len(sources)} inputs",
+            hint="give a folder",
+            setting="output",
         )
-    for job in jobs:
-        if job.output.exists() and job.output.resolve() == job.source.resolve():
-            raise OutputError(
-                f"{job.source} would be overwritten by its own map: give --output another folder"
-            )
-        if job.output.exists() and not overwrite:
-            raise OutputError(f"{job.output} exists: give --output another folder, or add --overwrite")
+    jobs = []
+    for name, raster in sources.items():
+        target = output if one_file else output / f"{_stem(name)}{'.tif' if raster else '.png'}"
+        jobs.append(Job(Path(name), target, name if raster else ""))
+    _check_outputs(jobs, overwrite=overwrite, resume=resume)
     return jobs
+
+
+def _check_outputs(jobs: Sequence[Job], *, overwrite: bool, resume: bool) -> None:
+    by_output: dict[str, Job] = {}
+    for job in jobs:
+        other = by_output.setdefault(str(job.output).casefold(), job)  # some file systems take a for A
+        if other is not job:
+            raise ImageError(
+                f"{other.source} and {job.source} would both be written to {job.output}",
+                hint="translate them into different folders",
+                setting="output",
+            )
+        if job.output.exists() and job.source.exists() and job.output.samefile(job.source):
+            raise OutputError(
+                f"{job.source} would be overwritten by its own map",
+                hint="give another folder",
+                setting="output",
+            )
+        refuse_existing(job.output, overwrite=overwrite or resume)
+
+
+def _stem(name: str) -> str:
+    """Return the name of an input's map: `d` of dir/d.tif?key=1, `d-Band1` of netcdf:"dir/d.nc":Band1."""
+    last = name.split("?")[0].rstrip("/").rpartition("/")[2].replace('"', "")
+    return re.sub(r"\.[^.:]+(?=:|$)", "", last).replace(":", "-") or "map"
 
 
 def for_pictures(options: EngineOptions, count: int, *, tta: bool = False) -> EngineOptions:
@@ -169,28 +230,5 @@ def translate_images(
     return failed
 
 
-class _Stopped(Exception):  # noqa: N818 - no mistake of anybody's
-    """Nobody waits for this image any more."""
-
-
-def _expand(text: str) -> list[Path]:
-    path = Path(text)
-    if path.is_dir():
-        found = sorted(
-            p
-            for p in path.iterdir()
-            if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") and p.is_file()
-        )
-        if not found:
-            raise ImageError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
-        return found
-    if path.exists():
-        return [path]
-    found = [
-        Path(name)
-        for name in sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - absolute ones too
-        if Path(name).is_file()
-    ]
-    if not found:
-        raise ImageError(f"{text} does not exist and matches no file: check the path, or quote the pattern")
-    return found
+class _Stopped(Exception):  # noqa: N818 - no error
+    """The job was cancelled."""

@@ -102,6 +102,8 @@ class Translator:
                 fit the model.
             MissingExtraError: The engine is not installed.
         """
+        if colors is not None:  # another palette needs the classes of an image
+            overrides["image_only"] = False
         return cls(open_engine(model, options, **overrides), tta=tta, colors=colors)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Owns the PatchGAN discriminator."""
+"""The PatchGAN discriminator."""
 
 from __future__ import annotations
 

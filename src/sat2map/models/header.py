@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from sat2map.errors import ModelFileError
 from sat2map.images.palette import Palette
+from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import MAX_BANDS, GeneratorSpec
 from sat2map.settings import Direction, explain
 
@@ -107,6 +108,8 @@ class ModelHeader(BaseModel):
             raise ValueError(f"bands has {len(self.bands)} entries for {spec.source_bands} source bands")
         if self.gsd_range is not None and self.gsd_range[0] > self.gsd_range[1]:
             raise ValueError(f"gsd_range runs from {self.gsd_range[0]:g} down to {self.gsd_range[1]:g}")
+        if bool(spec.colours) != find_architecture(spec.architecture).gives_colours:
+            raise ValueError(f"{spec.architecture} does not go with generator.colours = {spec.colours}")
         if spec.colours:
             drawn = sum(len(map_class.colours) for map_class in self.palette.classes) if self.palette else 0
             if drawn != spec.colours:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from sat2map.errors import ModelFileError
 from sat2map.files import atomic_write_bytes
+from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.checksum import checksum_of, checksum_of_file
 from sat2map.models.header import (
     FORMAT_VERSION,
@@ -128,8 +129,8 @@ def describe(path: Path, header: ModelHeader) -> str:
     )
     facts = {
         "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB, format {header.format_version})",
-        "network": f"{spec.architecture}, width {spec.width}, depth {spec.depth}, {spec.norm} norm, "
-        f"{spec.upsample} upsampling" + (f", a head for {spec.classes} classes" if spec.classes else ""),
+        "network": find_architecture(spec.architecture).describe(spec)
+        + (f", a head for {spec.classes} classes" if spec.classes else ""),
         "input": f"{', '.join(band.name for band in header.bands)} from {low:g} to {high:g}, any size; "
         f"{describe_scale(header)}",
         "output": outputs

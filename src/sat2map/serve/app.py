@@ -1,13 +1,17 @@
-"""Owns the ASGI app: it puts the parts of a service together."""
+"""The ASGI app, put together from the parts of a service."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -16,62 +20,118 @@ from fastapi.responses import Response
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
+from sat2map.errors import OutputError
 from sat2map.inference.backends import EngineName
 from sat2map.runtime.cpu import processor
 from sat2map.serve import problems
 from sat2map.serve.auth import ApiKeys
+from sat2map.serve.batch_queue import Progress
+from sat2map.serve.decoder import Decoder
+from sat2map.serve.image_store import ImageStore
 from sat2map.serve.job_runner import Jobs
-from sat2map.serve.middleware import Admission, Measure, SecurityHeaders
+from sat2map.serve.job_store import Record
+from sat2map.serve.memory import MemoryBudget, price
+from sat2map.serve.middleware import (
+    ConcurrencyLimitMiddleware,
+    HeadMiddleware,
+    MetricsMiddleware,
+    SecurityHeadersMiddleware,
+)
 from sat2map.serve.prometheus import Metrics
-from sat2map.serve.routes.about import about_routes, add_page
+from sat2map.serve.proxy import ProxyMiddleware
+from sat2map.serve.routes.about import about_routes
+from sat2map.serve.routes.images import image_routes
 from sat2map.serve.routes.jobs import job_routes
+from sat2map.serve.routes.page import add_page, not_found_page
 from sat2map.serve.routes.translations import translate_routes
+from sat2map.serve.scaling import size_for_model
 from sat2map.serve.serve_settings import MIB, ServeSettings
 from sat2map.serve.served_models import Models
 from sat2map.serve.service import ClientGone, Service
 from sat2map.settings import Device
 
+_log = logging.getLogger("sat2map.serve")
 EXPIRE_EVERY = 60  # s
 _ABOUT = """Turn satellite images into maps.
 
-Errors are problem details (RFC 9457). 503 always comes with `Retry-After`."""
+Errors are problem details (RFC 9457). 503 and 507 come with `Retry-After`."""
 
 
 def create_service(
     settings: ServeSettings, *, engine: EngineName = "auto", device: Device = "auto"
 ) -> Service:
-    """Open all that a service needs.
+    """Open everything that a service needs.
 
     Raises:
         ModelFileError: A model cannot be opened.
         SettingsError: A folder or the API keys cannot be used.
-        MissingExtraError: Something that is needed is not installed.
+        MissingExtraError: A dependency is not installed.
     """
     keys = ApiKeys.read(settings.api_keys) if settings.api_keys else None
     metrics, limits = Metrics(), settings.limits
     rasters = maps = None
-    if settings.rasters is not None:  # rio-tiler takes a while to import, and not everybody needs it
+    if settings.rasters is not None:  # rio-tiler takes a while to import
         from sat2map.serve.livemap import LiveMaps
         from sat2map.serve.raster_folder import RasterFolder
 
         rasters, maps = RasterFolder(settings.rasters), LiveMaps(limits.cache_mib * MIB, metrics)
         metrics.watch("map_cache_bytes", "Memory of live maps", lambda: maps.cached_bytes)
-    models = Models.open(settings.models, limits, metrics, engine=engine, device=device)
-    jobs = Jobs(settings.state, models, limits, metrics)
+    memory = MemoryBudget(limits.memory_mib * MIB)
+    decoder = Decoder(memory.total // 2)
+    models = Models.open(
+        settings.models, limits, metrics, decoder, engine=engine, device=device, colors=settings.colors
+    )
+    jobs = Jobs(
+        _JobParts(models, metrics, memory, decoder), settings.state, limits, shared=settings.workers > 1
+    )
+    metrics.watch("memory_reserved_bytes", "Memory reserved for images", lambda: memory.used)
     metrics.watch("queue_images", "Images that wait", lambda: sum(model.waiting for model in models.values()))
     metrics.watch("jobs_running", "Jobs that run", lambda: jobs.count("running"))
     metrics.watch("jobs_queued", "Jobs that wait", lambda: jobs.count("queued"))
     threads = ThreadPoolExecutor(min(4, processor().threads), thread_name_prefix="images")
-    return Service(settings, models, jobs, metrics, keys, rasters, maps, threads)
+    large = ThreadPoolExecutor(2, thread_name_prefix="large-images")
+    images = ImageStore(settings.state, limits)
+    return Service(
+        settings, models, jobs, images, metrics, memory, decoder, keys, rasters, maps, threads, large
+    )
 
 
-def create_app(service: Service) -> FastAPI:
-    """Make the ASGI app of a service; it starts and stops the service's jobs."""
+@dataclass(frozen=True)
+class _JobParts:
+    """What jobs need (see `sat2map.serve.job_runner.JobParts`)."""
+
+    models: Models
+    metrics: Metrics
+    memory: MemoryBudget
+    decoder: Decoder
+
+    def translate(self, record: Record, source: Path, output: Path, report: Progress) -> None:
+        model = self.models.find(record.model)
+        with self.memory.account(patience=600) as reserve:
+            if record.kind == "picture":
+                shape = record.height, record.width
+                size = size_for_model(model.header, shape, record.gsd, pixels=sys.maxsize)
+                reserve(price(model.header.generator, *size))
+            model.translate_file_now(source, output, record.kind, report, gsd=record.gsd)
+
+    def ended(self, state: str) -> None:
+        self.metrics.jobs.labels(state).inc()
+
+
+def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
+    """Create the ASGI app of a service; it starts and stops the service's jobs.
+
+    Args:
+        service: The service.
+        runs_jobs: Whether this process runs the jobs and cleans up the state folder.
+    """
+    settings = service.settings
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        shutil.rmtree(service.settings.state / "now", ignore_errors=True)  # what a killed service has left
-        service.jobs.start()
+        if runs_jobs:
+            shutil.rmtree(settings.state / "now", ignore_errors=True)  # what a killed service has left
+            service.jobs.start()
         service.ready = True
         expiring = asyncio.create_task(_expire(service))
         try:
@@ -82,7 +142,9 @@ def create_app(service: Service) -> FastAPI:
             await asyncio.get_running_loop().run_in_executor(None, service.jobs.stop)
             for model in service.models.values():
                 model.close()
+            service.decoder.close()
             service.threads.shutdown(wait=False)
+            service.large_threads.shutdown(wait=False)
 
     app = FastAPI(
         title="sat2map",
@@ -94,6 +156,7 @@ def create_app(service: Service) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.include_router(translate_routes(service))
+    app.include_router(image_routes(service))
     app.include_router(job_routes(service))
     if service.rasters is not None and service.maps is not None:
         from sat2map.serve.routes.rasters import raster_routes
@@ -101,32 +164,41 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(raster_routes(service, service.rasters, service.maps))
     app.include_router(about_routes(service))
     add_page(app)
-    problems.install(app)
-    app.add_exception_handler(ClientGone, _nobody)
-    app.add_exception_handler(ClientDisconnect, _nobody)
-    app.add_middleware(Admission, limit=service.settings.limits.concurrent_requests)
-    if service.settings.allow_origins:
+    problems.install(app, not_found_page)
+    app.add_exception_handler(ClientGone, _answer_nobody)
+    app.add_exception_handler(ClientDisconnect, _answer_nobody)
+    limits = settings.limits
+    app.add_middleware(
+        ConcurrencyLimitMiddleware, limit=limits.concurrent_requests, uploads=limits.concurrent_uploads
+    )
+    app.add_middleware(HeadMiddleware)
+    if settings.allow_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=list(service.settings.allow_origins),
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type"],
-            expose_headers=["Location", "Retry-After", "Sat2map-Model", "Server-Timing"],
+            allow_origins=list(settings.allow_origins),
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-None-Match"],
+            expose_headers=["ETag", "Location", "Retry-After", "Sat2map-Model", "Server-Timing"],
         )
-    app.add_middleware(Measure, metrics=service.metrics)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(MetricsMiddleware, metrics=service.metrics)
+    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(ProxyMiddleware, root_path=settings.root_path, trusted=settings.trusted_proxies)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
-async def _nobody(_: Request, __: Exception) -> Response:
-    return Response(status_code=499)  # not sent: the client is gone; the log and the figures show it
+async def _answer_nobody(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)  # not sent, as the client is gone; the log and the metrics show it
 
 
 async def _expire(service: Service) -> None:
     while True:
         await asyncio.sleep(EXPIRE_EVERY)
-        await asyncio.get_running_loop().run_in_executor(None, service.jobs.expire)
+        for store in (service.jobs, service.images):
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, store.expire)
+            except (OSError, OutputError) as error:
+                _log.warning("%s", error)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

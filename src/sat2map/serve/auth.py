@@ -1,4 +1,4 @@
-"""Owns API keys: made here, kept as hashes, compared in constant time."""
+"""API keys: created here, stored as hashes, compared in constant time."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import hashlib
 import hmac
 import re
 import secrets
+import stat
 from pathlib import Path
 
 from sat2map.errors import SettingsError
-from sat2map.files import atomic_write_text
+from sat2map.files import atomic_path
 from sat2map.serve.http_errors import UnauthorizedError
 
+READ_ONLY_PREFIX = "tiles-"
 _LINE = re.compile(r"(?P<name>[^\s#:]+) +sha256:(?P<hash>[0-9a-f]{64})")
 
 
 class ApiKeys:
-    """The API keys that a service knows.
+    """The API keys of a service.
 
-    A key is 256 random bits, so that a plain hash of it tells nothing.
+    A key has 256 random bits, so a plain hash of it is enough. A key whose name begins with `tiles-` is
+    read-only: it opens tiles and their descriptions, may stand in the query of an address, and nothing else.
     """
 
     def __init__(self, hashes: dict[str, str]) -> None:
@@ -42,27 +45,24 @@ class ApiKeys:
             match = _LINE.fullmatch(line.strip())
             if match is None:
                 raise SettingsError(
-                    f"line {number} of {path} is not NAME sha256:HASH; make keys with: sat2map serve "
-                    f"--api-keys {path} --new-key NAME"
+                    f"line {number} of {path} is not NAME sha256:HASH", hint="make a key", setting="new_key"
                 )
             hashes[match["name"]] = match["hash"]
         if not hashes:
-            raise SettingsError(
-                f"{path} holds no API key; make one: sat2map serve --api-keys {path} --new-key NAME"
-            )
+            raise SettingsError(f"{path} holds no API key", hint="make one", setting="new_key")
         return cls(hashes)
 
     def check(self, key: str | None) -> str:
         """Return the name of a key.
 
         Raises:
-            UnauthorizedError: There is none, or it is not known.
+            UnauthorizedError: There is no key, or it is unknown.
         """
         if not key:
             raise UnauthorizedError("send an API key, as 'Authorization: Bearer KEY'")
         given = _hash(key)
         found = None
-        for name, known in self._hashes.items():  # all of them, found or not: time tells nothing
+        for name, known in self._hashes.items():  # always all of them, so that the time says nothing
             if hmac.compare_digest(given, known):
                 found = name
         if found is None:
@@ -70,25 +70,43 @@ class ApiKeys:
         return found
 
 
+def is_read_only(name: str) -> bool:
+    """Whether the key of this name opens tiles only."""
+    return name.startswith(READ_ONLY_PREFIX)
+
+
 def new_key(path: Path, name: str) -> str:
-    """Make a key, add its hash to a file, and return it: it cannot be read again.
+    """Create a key, add its hash to a file, and return it; the file keeps no more than the hash.
+
+    A new file may be read by its owner only; an existing one keeps its mode.
 
     Raises:
-        SettingsError: The name is taken or cannot be used, or the file cannot be read.
+        SettingsError: The name is taken or not valid, or the file cannot be read.
         OutputError: The file cannot be written.
     """
     if not re.fullmatch(r"[^\s#:]+", name):
-        raise SettingsError(f"{name!r} cannot be a key's name: use a word without spaces, # and :")
+        raise SettingsError(
+            f"{name!r} cannot be the name of a key",
+            hint="use a word without spaces, # and :",
+            setting="new_key",
+        )
     try:
         text = path.read_text("utf-8") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the API keys {path} cannot be read: {error}") from None
     if any(line.split()[:1] == [name] for line in text.splitlines()):
-        raise SettingsError(f"{path} has a key called {name} already: remove its line, or use another name")
+        raise SettingsError(
+            f"{path} has a key called {name} already",
+            hint="remove its line, or use another name",
+            setting="new_key",
+        )
     key = secrets.token_urlsafe(32)
-    atomic_write_text(
-        path, f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{name} sha256:{_hash(key)}\n"
-    )
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
+    with atomic_path(path) as temporary:
+        temporary.touch(0o600, exist_ok=False)
+        newline = "" if not text or text.endswith("\n") else "\n"
+        temporary.write_text(f"{text}{newline}{name} sha256:{_hash(key)}\n", encoding="utf-8")
+        temporary.chmod(mode)
     return key
 
 

@@ -1,4 +1,4 @@
-"""Owns the errors that only a service has; `problems` says what each looks like to a client."""
+"""Errors that only a service has; `problems` maps each to an HTTP answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sat2map.errors import Sat2MapError
 
 
 class ServiceError(Sat2MapError):
-    """Base of what a client can do wrong, or has to wait for."""
+    """Base of errors that a client can fix or wait for; their text is written for clients."""
 
 
 class BadRequestError(ServiceError):
@@ -14,44 +14,52 @@ class BadRequestError(ServiceError):
 
 
 class UnauthorizedError(ServiceError):
-    """No API key, or one that is not known."""
+    """A missing or unknown API key."""
 
 
 class NotFoundError(ServiceError):
-    """A model, raster, tile or job that is not there."""
+    """A model, raster, tile, image or job that does not exist."""
 
 
 class NotAcceptableError(ServiceError):
-    """No format of ours is among those that the client takes."""
+    """The client accepts none of the formats that the service can send."""
 
 
 class UploadTooSlowError(ServiceError):
-    """A body that did not arrive in time."""
+    """A body that arrived too slowly."""
 
 
 class NotReadyError(ServiceError):
-    """A result that was asked for before it was finished."""
+    """A result that was requested before the job ended."""
 
 
 class BodyTooLargeError(ServiceError):
-    """A body of too many bytes."""
+    """A body with too many bytes."""
 
 
 class TooManyPixelsError(ServiceError):
-    """An image of too many pixels."""
+    """An image with too many pixels, or whose decoding would need too much memory."""
 
 
 class UnsupportedFormatError(ServiceError):
-    """A file of a format that is not opened here."""
+    """A file of an unsupported format."""
+
+
+class InsufficientStorageError(ServiceError):
+    """The disk for uploads and results is full."""
+
+
+class InterruptedJobError(ServiceError):
+    """A job during which the service's process died; it is not started again."""
 
 
 class BusyError(ServiceError):
-    """Nothing is wrong, but there is too much to do: try again.
+    """The service has too much to do; the same request may succeed later.
 
     Attributes:
-        retry_after: Seconds after which it may go better.
+        retry_after: Time after which the client should try again (s).
     """
 
-    def __init__(self, message: str, retry_after: int = 1) -> None:
-        super().__init__(message)
+    def __init__(self, problem: str, retry_after: int = 1) -> None:
+        super().__init__(problem)
         self.retry_after = retry_after

@@ -1,33 +1,41 @@
-"""Owns translating a stranger's file into a file: pictures in memory, rasters strip by strip."""
+"""Uploaded files: what each is, reading it, and translating it into a file."""
 
 from __future__ import annotations
 
-import re
+import contextlib
+import logging
+import struct
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
 from sat2map.errors import ImageError, Sat2MapError
 from sat2map.extras import require_geo
 from sat2map.geo.detect import is_raster
-from sat2map.images.pixels import Picture, read_image, read_size, with_bands, write_image
+from sat2map.images.pixels import Picture, with_bands, write_image
 from sat2map.inference import Translator
 from sat2map.inference.scale import ScaledTranslator
-from sat2map.serve.batching import Progress
-from sat2map.serve.http_errors import UnsupportedFormatError
-from sat2map.serve.uploads import check_size, recognise
+from sat2map.serve.batch_queue import Progress
+from sat2map.serve.decoder import Decoder
+from sat2map.serve.http_errors import TooManyPixelsError, UnsupportedFormatError
+from sat2map.serve.serve_settings import MIB
+from sat2map.serve.uploads import check_size, sniff_format
 
+_log = logging.getLogger("sat2map.serve")
 Kind = Literal["picture", "raster"]
+_ITEM_SIZES: Final = {"complex_int16": 4}  # types of GDAL that NumPy lacks
+MAX_BLOCK: Final = 256 * MIB  # bytes of a decoded strip or tile of a TIFF
 RESULTS: dict[Kind, str] = {"picture": "map.png", "raster": "map.tif"}
 
 
 class Inspected(NamedTuple):
-    """What an upload is, before anything of it has been decoded.
+    """What an upload is, from its header.
 
     Attributes:
         path: The file, which now has the suffix of its format.
-        kind: A plain picture, or a raster on the ground.
+        kind: A plain picture, or a georeferenced raster.
         height: Rows.
         width: Columns.
     """
@@ -38,47 +46,70 @@ class Inspected(NamedTuple):
     width: int
 
 
-def inspect_file(path: Path, *, picture_pixels: int, raster_pixels: int) -> Inspected:
-    """Tell what an upload is, and rename it by that.
+def inspect_file(path: Path, decoder: Decoder, *, picture_pixels: int, raster_pixels: int) -> Inspected:
+    """Find out what an upload is, and give it the suffix of its format.
 
     Raises:
-        UnsupportedFormatError: It is of a format that is not opened here.
+        UnsupportedFormatError: Its format is not supported.
         TooManyPixelsError: It is too large.
         ImageError: It is damaged.
     """
     with path.open("rb") as file:
-        form = recognise(file.read(16))
+        form = sniff_format(file.read(16))
+    with reading_untrusted():
+        return _inspect(path, form, decoder, picture_pixels, raster_pixels)
+
+
+@contextlib.contextmanager
+def reading_untrusted() -> Iterator[None]:
+    """Turn what damaged files make decoders raise into an ImageError; the log has the traceback."""
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        struct.error,
+        RecursionError,
+    ):
+        _log.exception("an uploaded file could not be read")
+        raise ImageError("the image cannot be decoded: it is damaged, or of an unusual kind") from None
+
+
+def _inspect(path: Path, form: str, decoder: Decoder, picture_pixels: int, raster_pixels: int) -> Inspected:
     named = path.rename(path.with_name(f"source.{'tif' if form == 'tiff' else form}"))
     if form == "tiff" and is_raster(str(named)):
         height, width = _raster_size(named)
         check_size(height, width, raster_pixels)
         return Inspected(named, "raster", height, width)
     try:
-        height, width = read_size(named)
+        height, width = decoder.size(named)
     except ImageError as error:
-        raise _nameless(error, named) from None
+        raise _without_path(error, named) from None
     check_size(height, width, picture_pixels)
     return Inspected(named, "picture", height, width)
 
 
-def read_file(upload: Inspected) -> Picture:
-    """Return what a browser can show of a file that `inspect_file` has let through.
+def read_file(upload: Inspected, decoder: Decoder) -> Picture:
+    """Return the 8-bit pixels of an inspected file, as the model sees them.
 
     Raises:
         ImageError: The file is damaged, or no picture.
     """
+    from sat2map.geo.gdal import gdal_env
+    from sat2map.geo.read import open_raster
+
     try:
         if upload.kind == "picture":
-            return read_image(upload.path)
-        from sat2map.geo.gdal import gdal_env
-        from sat2map.geo.read import open_raster
-
-        with gdal_env(), open_raster(upload.path, bands=None, count=3) as raster:
+            return decoder.pixels(upload.path)
+        with reading_untrusted(), gdal_env(), open_raster(upload.path, bands=None, count=3) as raster:
             mask = raster.read_mask(raster.grid.whole)
             pixels = np.ascontiguousarray(np.moveaxis(raster.read(raster.grid.whole), 0, -1))
             return Picture(pixels, None if mask.all() else mask)
     except Sat2MapError as error:
-        raise _nameless(error, upload.path) from None
+        raise _without_path(error, upload.path) from None
 
 
 def translate_file(
@@ -88,24 +119,26 @@ def translate_file(
     kind: Kind,
     model: tuple[str, str],
     progress: Progress,
+    decoder: Decoder,
     *,
     gsd: float | None = None,
 ) -> None:
-    """Translate a file that `inspect_file` has let through.
+    """Translate an inspected file.
 
-    A raster goes on from the rows that an earlier, interrupted call has left beside `output`.
+    A raster continues from the rows that an earlier, interrupted call has left beside `output`.
 
     Args:
         translator: The model.
-        source: What was uploaded.
-        output: Where to; a PNG for a picture, a Cloud-Optimized GeoTIFF for a raster.
+        source: The uploaded file.
+        output: A PNG for a picture, a Cloud-Optimized GeoTIFF for a raster.
         kind: What `source` is.
         model: The model's name and SHA-256, for the tags of a raster.
-        progress: Called with tiles done and tiles in all; what it raises ends the work.
-        gsd: Ground size of a picture's pixels (m), where it is known; a raster knows its own.
+        progress: Called with the tiles done and the number of tiles; what it raises ends the work.
+        decoder: Decodes a picture.
+        gsd: Metres per pixel of a picture, if known; a raster has its own.
 
     Raises:
-        ImageError: The file is damaged, or nothing that this model takes.
+        ImageError: The file is damaged, or not an input of this model.
         OutputError: The result cannot be written.
     """
     try:
@@ -116,12 +149,12 @@ def translate_file(
             options = RasterOptions(overwrite=True, resume=True)
             translate_raster(translator, source, output, options, model=model, progress=progress)
             return
-        picture = read_image(source)
+        picture = decoder.pixels(source)
         pixels = with_bands(picture.pixels, translator.header.generator.source_bands, source)
         scaled = translator if gsd is None else ScaledTranslator(translator, gsd)
         write_image(output, scaled(pixels, progress), picture.alpha)
     except Sat2MapError as error:
-        raise _nameless(error, source) from None
+        raise _without_path(error, source) from None
 
 
 def _raster_size(path: Path) -> tuple[int, int]:
@@ -131,16 +164,30 @@ def _raster_size(path: Path) -> tuple[int, int]:
     from sat2map.geo.gdal import FAILURES
 
     try:
-        # Of this format only: another one of GDAL's could read other files, or the network.
+        # With this driver only: others of GDAL's could read other files, or the network.
         with rasterio.open(path, driver="GTiff") as dataset:
             if dataset.driver != "GTiff" or dataset.subdatasets:
-                raise UnsupportedFormatError("this TIFF holds several pictures: send one of them")
+                raise UnsupportedFormatError("this TIFF holds several images: send one of them")
+            _check_blocks(dataset)
             return dataset.height, dataset.width
     except FAILURES:
         raise ImageError("the image cannot be decoded: it is damaged, fetch or export it again") from None
 
 
-def _nameless(error: Sat2MapError, path: Path) -> Sat2MapError:
-    """Return an error without the name of our file, and without advice for the command line."""
-    words = str(error).replace(str(path), "the image")
-    return type(error)(re.sub(r"[;:,] [^;:,]*--[a-z].*$", "", words))
+def _check_blocks(dataset: Any) -> None:
+    """Refuse a TIFF whose blocks would each take too much memory: GDAL decodes whole blocks."""
+    bands = dataset.count if dataset.interleaving is not None and dataset.interleaving.name == "pixel" else 1
+    size = max(_ITEM_SIZES.get(name) or np.dtype(name).itemsize for name in dataset.dtypes)
+    rows, columns = max(dataset.block_shapes)
+    if rows * columns * bands * size > MAX_BLOCK:
+        raise TooManyPixelsError(
+            f"this TIFF is stored in blocks of {columns}×{rows} px and {bands} bands: "
+            f"store it in tiles, each of at most {MAX_BLOCK / MIB:.0f} MiB"
+        )
+
+
+def _without_path(error: Sat2MapError, path: Path) -> Sat2MapError:
+    """Return the error with "the image" instead of the service's path."""
+    error.problem = error.problem.replace(str(path), "the image")
+    error.args = (error.problem,)
+    return error

@@ -1,47 +1,67 @@
-"""Owns jobs: large images in the background, with progress, cancelling, and results that expire."""
+"""Jobs: large images in the background, with progress, cancellation, and results that expire."""
 
 from __future__ import annotations
 
-import hmac
+import contextlib
 import logging
 import secrets
 import shutil
 import threading
 import time
 from pathlib import Path
+from typing import Protocol
 
-from sat2map.errors import Sat2MapError
-from sat2map.serve.batching import Cancelled
-from sat2map.serve.http_errors import BusyError, NotFoundError, NotReadyError
-from sat2map.serve.input_files import RESULTS, Inspected, translate_file
+from sat2map.errors import OutputError
+from sat2map.serve.batch_queue import Cancelled, Progress
+from sat2map.serve.http_errors import (
+    BusyError,
+    InsufficientStorageError,
+    InterruptedJobError,
+    NotFoundError,
+    NotReadyError,
+)
+from sat2map.serve.input_files import RESULTS, Inspected
 from sat2map.serve.job_store import ENDED, JobStore, Record, State
-from sat2map.serve.problems import describe
-from sat2map.serve.prometheus import Metrics
+from sat2map.serve.problems import INTERNAL, describe, kind_of
 from sat2map.serve.serve_settings import MIB, Limits
-from sat2map.serve.served_models import Models
 
 _log = logging.getLogger("sat2map.serve")
+LOOK_AGAIN = 1.0  # s between looks for jobs that another process has queued
+STORE_EVERY = 0.2  # s between records of a job's progress
+_DIED = (
+    "the service's process ended while this job ran, so it is not started again: send it once more to retry"
+)
+
+
+class JobParts(Protocol):
+    """What jobs need of the service."""
+
+    def translate(self, record: Record, source: Path, output: Path, report: Progress) -> None:
+        """Translate the upload of a job; called in a thread of the jobs."""
+
+    def ended(self, state: str) -> None:
+        """Count a job that ended."""
 
 
 class Jobs:
     """The jobs of a service.
 
-    A job's folder is `STATE/jobs/ID`, its record a row of `STATE/jobs.sqlite`. A job that was running when
-    the service stopped is taken up again by the next one.
+    The folder of a job is `STATE/jobs/ID`, its record a row of `STATE/jobs.sqlite`. A service that stops puts
+    its running jobs back into the queue for the next one. A job during which the process died is marked as
+    failed and not started again, as it may be what killed the process.
     """
 
-    def __init__(self, state: Path, models: Models, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, parts: JobParts, state: Path, limits: Limits, *, shared: bool = False) -> None:
         """Open the state folder.
 
         Raises:
             SettingsError: It cannot be used.
         """
-        self._store = JobStore(state / "jobs.sqlite")
+        self._store = JobStore(state / "jobs.sqlite", shared=shared)
+        self._exclusive = not shared
         self._folder = state / "jobs"
-        self._models = models
+        self._parts = parts
         self._limits = limits
-        self._metrics = metrics
-        self._progress: dict[str, tuple[int, int]] = {}
         self._cancelled: set[str] = set()
         self._arriving: dict[Path, int] = {}
         self._changed = threading.Condition()
@@ -49,16 +69,17 @@ class Jobs:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Take up what is queued."""
-        self._store.put_back()
-        self.expire()
+        """Run what is queued; in a service of several worker processes only one of them calls this."""
+        for record in self._store.in_states("running"):
+            self._end(record.id, "failed", InterruptedJobError(_DIED))
+        self.expire(0 if self._exclusive else self._limits.job_upload_seconds)
         for number in range(self._limits.concurrent_jobs):
             thread = threading.Thread(target=self._work, name=f"job-{number}")
             thread.start()
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Stop at the next tile; what was running is queued again."""
+        """Stop at the next tile and put running jobs back into the queue."""
         self.interrupt()
         for thread in self._threads:
             thread.join()
@@ -66,25 +87,24 @@ class Jobs:
 
     @property
     def stopping(self) -> bool:
-        """Whether the service is about to end."""
+        """Whether the service is about to stop."""
         return self._stopping
 
     def interrupt(self) -> None:
-        """Let running jobs stop at the next tile, and those who watch them know it."""
+        """Let running jobs stop at the next tile, and event streams end."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
 
-    # What clients do
-
     def new_folder(self, declared: int) -> Path:
-        """Make a folder for an upload; its name will be the job's.
+        """Create a folder for an upload; its name becomes the job's.
 
         Args:
-            declared: Bytes of the upload, or the most that it can have.
+            declared: Size of the upload, or its upper limit (bytes).
 
         Raises:
-            BusyError: There are too many jobs, or no disk is left for another.
+            BusyError: Too many jobs wait.
+            InsufficientStorageError: The disk has no room for another.
         """
         waiting = len(self._store.in_states("queued", "running")) + len(self._arriving)
         if waiting >= self._limits.queued_jobs:
@@ -93,8 +113,8 @@ class Jobs:
             self._store.total_bytes() + sum(self._arriving.values()) + declared
             > self._limits.result_mib * MIB
         ):
-            raise BusyError(
-                "the disk for results is full: delete finished jobs, or try again later", retry_after=300
+            raise InsufficientStorageError(
+                "the space for results is used up: delete finished jobs, or try again later"
             )
         folder = self._folder / secrets.token_urlsafe(16)
         folder.mkdir(parents=True)
@@ -104,7 +124,7 @@ class Jobs:
     def add(
         self, folder: Path, upload: Inspected, *, owner: str, model: str, gsd: float | None = None
     ) -> Record:
-        """Queue what was uploaded into a `new_folder`."""
+        """Queue the upload in a `new_folder`."""
         record = Record(
             id=folder.name,
             owner=owner,
@@ -124,7 +144,7 @@ class Jobs:
         return record
 
     def drop(self, folder: Path) -> None:
-        """Remove an upload that became no job."""
+        """Remove an upload that did not become a job."""
         self._arriving.pop(folder, None)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -132,16 +152,12 @@ class Jobs:
         """Return a job.
 
         Raises:
-            NotFoundError: There is none, or it is another's.
+            NotFoundError: It does not exist, or belongs to another key.
         """
         record = self._store.get(job)
-        if record is None or not hmac.compare_digest(record.owner, owner):
+        if record is None or record.owner != owner:
             raise NotFoundError("there is no such job: it may have expired")
         return record
-
-    def progress(self, job: str) -> tuple[int, int]:
-        """Return tiles done and tiles in all (0 while nobody knows)."""
-        return self._progress.get(job, (0, 0))
 
     def result(self, job: str, owner: str) -> Path:
         """Return the file of a finished job.
@@ -152,11 +168,11 @@ class Jobs:
         """
         record = self.get(job, owner)
         if record.state != "done":
-            raise NotReadyError(f"the job is {record.state}: there is a result once it is done")
+            raise NotReadyError(f"the job is {record.state}: it has a result once it is done")
         return self._folder / job / RESULTS[record.kind]
 
     def remove(self, job: str, owner: str) -> None:
-        """Cancel a job that has not ended, forget one that has.
+        """Cancel a job that has not ended; delete one that has.
 
         Raises:
             NotFoundError: There is no such job.
@@ -175,84 +191,105 @@ class Jobs:
         return len(self._store.in_states(*states))
 
     def expires(self, record: Record) -> float | None:
-        """Return when an ended job is forgotten (Unix time)."""
+        """Return when an ended job is deleted (Unix time), or None."""
         return None if record.finished is None else record.finished + self._limits.result_hours * 3600
 
-    def expire(self) -> None:
-        """Forget what has expired, and remove folders that no job has (any more)."""
+    def expire(self, abandoned: float | None = None) -> None:
+        """Delete what has expired, and folders without a job.
+
+        Args:
+            abandoned: Age from which such a folder is deleted (s); None: the longest time of an upload, as
+                another process may be receiving it.
+        """
         now = time.time()
         for record in self._store.in_states(*ENDED):
             if (self.expires(record) or now) < now:
                 self._forget(record.id)
-        if self._folder.is_dir():
-            for folder in self._folder.iterdir():
-                if folder not in self._arriving and self._store.get(folder.name) is None:
-                    shutil.rmtree(folder, ignore_errors=True)
-
-    # The threads
+        age = self._limits.job_upload_seconds if abandoned is None else abandoned
+        for folder in self._folder.iterdir() if self._folder.is_dir() else ():
+            if folder in self._arriving or self._store.get(folder.name) is not None:
+                continue
+            if now - folder.stat().st_mtime >= age:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _work(self) -> None:
         while True:
             with self._changed:
                 record = None
-                while not self._stopping and (record := self._store.take()) is None:
-                    self._changed.wait()
+                while not self._stopping and (record := self._take()) is None:
+                    self._changed.wait(LOOK_AGAIN)  # another process may have queued one
             if record is None:
                 return
             self._run(record)
 
+    def _take(self) -> Record | None:
+        try:
+            return self._store.take()
+        except OutputError as error:  # the disk is full: try again, there may be room later
+            _log.warning("%s", error)
+            return None
+
     def _run(self, record: Record) -> None:
         folder = self._folder / record.id
+        stored = 0.0
 
         def report(done: int, total: int) -> None:
-            self._progress[record.id] = done, total
+            nonlocal stored
             if self._stopping or record.id in self._cancelled:
+                raise Cancelled
+            if (now := time.monotonic()) - stored < STORE_EVERY and done < total:
+                return
+            stored = now
+            with contextlib.suppress(OutputError):  # progress is not worth a job
+                self._store.report(record.id, done, total)
+            current = self._store.get(record.id)
+            if current is None or current.state != "running":  # cancelled by another process
+                self._cancelled.add(record.id)
                 raise Cancelled
 
         try:
-            model = self._models.find(record.model)
-            source, output = folder / record.source, folder / RESULTS[record.kind]
             report(0, 0)
-            translate_file(
-                model.patient,
-                source,
-                output,
-                record.kind,
-                (model.name, model.sha256),
-                report,
-                gsd=record.gsd,
-            )
+            source, output = folder / record.source, folder / RESULTS[record.kind]
+            self._parts.translate(record, source, output, report)
             source.unlink()
             size = _size(folder)
             if self._store.total_bytes() - record.bytes + size > self._limits.result_mib * MIB:
-                raise BusyError("the disk for results is full: delete finished jobs, and send this one again")
-            self._store.end(record.id, "done", size=size)
-            self._ended(record.id, "done")
+                raise InsufficientStorageError("the space for results is used up: delete finished jobs")
+            self._end(record.id, "done", size=size)
         except Cancelled:
             if record.id in self._cancelled:
                 self._ended(record.id, "cancelled")
             else:
-                self._store.put_back(record.id)
-        except Sat2MapError as error:
-            self._fail(record, error)
+                with contextlib.suppress(OutputError):  # then the next start marks it as interrupted
+                    self._store.put_back(record.id)
         except Exception as error:
-            _log.exception("a job failed by a mistake of the service")
-            self._fail(record, error)
+            if kind_of(error) is INTERNAL:
+                _log.exception("a job failed with an internal error")
+            self._end(record.id, "failed", error)
 
-    def _fail(self, record: Record, error: Exception) -> None:
-        self._store.end(record.id, "failed", error=describe(error))
-        self._ended(record.id, "failed")
+    def _end(self, job: str, state: State, error: Exception | None = None, *, size: int = 0) -> None:
+        """Record how a job ended, and try again while the disk is full."""
+        if error is not None:  # first, as this may make room for the record
+            shutil.rmtree(self._folder / job, ignore_errors=True)
+        while True:
+            try:
+                self._store.end(job, state, size=size, error=describe(error) if error else None)
+                break
+            except OutputError as failed:
+                _log.warning("%s", failed)
+                if self._stopping:
+                    return
+                time.sleep(LOOK_AGAIN)
+        self._ended(job, state)
 
     def _ended(self, job: str, state: str) -> None:
-        self._metrics.jobs.labels(state).inc()
+        self._parts.ended(state)
         self._cancelled.discard(job)
         if state != "done":
-            self._progress.pop(job, None)
             shutil.rmtree(self._folder / job, ignore_errors=True)
 
     def _forget(self, job: str) -> None:
         self._store.remove(job)
-        self._progress.pop(job, None)
         shutil.rmtree(self._folder / job, ignore_errors=True)
 
 

@@ -1,11 +1,11 @@
-"""Owns the records of jobs: an SQLite file in the state folder, so that they outlive the service."""
+"""Records of jobs in an SQLite file of the state folder, so that they survive a restart."""
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,12 +18,13 @@ from sat2map.serve.problems import Problem
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: Final[tuple[State, ...]] = ("done", "failed", "cancelled")
 
-_VERSION = 2
+_VERSION = 3
 _COLUMNS = (
     "id TEXT PRIMARY KEY, owner TEXT NOT NULL, model TEXT NOT NULL, source TEXT NOT NULL, "
     "kind TEXT NOT NULL, state TEXT NOT NULL, "
     "height INTEGER NOT NULL, width INTEGER NOT NULL, bytes INTEGER NOT NULL, created REAL NOT NULL, "
-    "finished REAL, error TEXT, gsd REAL"
+    "finished REAL, error TEXT, gsd REAL, "
+    "tiles_done INTEGER NOT NULL DEFAULT 0, tiles INTEGER NOT NULL DEFAULT 0"
 )
 
 
@@ -31,19 +32,21 @@ class Record(BaseModel):
     """A job as it is stored.
 
     Attributes:
-        id: Its name, which nobody can guess.
-        owner: Whose API key asked for it; empty where there are no keys.
+        id: Its name, 128 random bits.
+        owner: Name of the API key that created it; empty without keys.
         model: Name of the model.
         source: Name of the uploaded file in the job's folder.
-        kind: What it is.
-        state: How far it is.
-        height: Of the raster (px).
-        width: Of the raster (px).
-        gsd: Ground size of a picture's pixels (m), where it was given.
-        bytes: On disk, upload and result together.
-        created: Unix time (seconds).
-        finished: The same, or None.
+        kind: A picture or a raster.
+        state: Its state.
+        height: Rows of the upload (px).
+        width: Columns of the upload (px).
+        gsd: Metres per pixel of a picture, if given.
+        bytes: Size of upload and result on disk.
+        created: Unix time (s).
+        finished: Unix time (s), or None.
         error: Why it failed.
+        tiles_done: Tiles that are translated.
+        tiles: Number of tiles; 0 while it is unknown.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,114 +64,130 @@ class Record(BaseModel):
     created: float
     finished: float | None = None
     error: Problem | None = None
+    tiles_done: int = 0
+    tiles: int = 0
 
 
 class JobStore:
-    """Records of jobs; all of its functions may be called from any thread.
+    """Records of jobs; its functions may be called from any thread."""
 
-    It holds the file's lock while it is open: two services never share a state folder.
-    """
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
+        """Open or create the file.
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the file.
+        Args:
+            path: The file.
+            shared: Let other worker processes of the same service use it; by default it is locked.
 
         Raises:
-            SettingsError: Another service has it, it is of a newer version, or it cannot be written.
+            SettingsError: Another service uses it, a newer version wrote it, or it cannot be written.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=1)
+            self._db = sqlite3.connect(
+                path, check_same_thread=False, isolation_level=None, timeout=10 if shared else 1
+            )
             self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._db.execute("BEGIN IMMEDIATE")  # takes the lock, which stays
+            if not shared:
+                self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("BEGIN IMMEDIATE")  # takes the lock; in exclusive mode it is kept
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                self._db.execute(f"CREATE TABLE jobs ({_COLUMNS})")
-            elif version == 1:
-                self._db.execute("ALTER TABLE jobs ADD COLUMN gsd REAL")
-            if version < _VERSION:
-                self._db.execute(f"PRAGMA user_version = {_VERSION}")
+            self._migrate(version)
             self._db.execute("COMMIT")
         except (OSError, sqlite3.Error) as error:
+            problem = f"the state folder {path.parent} cannot be used ({error})"
             if "locked" in str(error):
-                raise SettingsError(
-                    f"another service uses the state folder {path.parent}: give --state another folder"
-                ) from None
-            raise SettingsError(
-                f"the state folder {path.parent} cannot be used ({error}): give --state another folder"
-            ) from None
+                problem = f"another service uses the state folder {path.parent}"
+            raise SettingsError(problem, hint="choose another folder", setting="state") from None
         if version > _VERSION:
             self._db.close()
-            raise SettingsError(f"{path} is of a newer sat2map: upgrade, or give --state another folder")
+            raise SettingsError(
+                f"{path} was written by a newer sat2map",
+                hint="upgrade, or choose another folder",
+                setting="state",
+            )
         self._lock = threading.Lock()
+
+    def _migrate(self, version: int) -> None:
+        """Bring the table from `version` to the present one."""
+        if version == 0:
+            self._db.execute(f"CREATE TABLE jobs ({_COLUMNS})")
+        if version == 1:
+            self._db.execute("ALTER TABLE jobs ADD COLUMN gsd REAL")
+        if version in (1, 2):
+            self._db.execute("ALTER TABLE jobs ADD COLUMN tiles_done INTEGER NOT NULL DEFAULT 0")
+            self._db.execute("ALTER TABLE jobs ADD COLUMN tiles INTEGER NOT NULL DEFAULT 0")
+        if version < _VERSION:
+            self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
     def add(self, record: Record) -> None:
         """Store a new job."""
         values = record.model_dump(exclude={"error"})
-        self._write(
+        self._execute(
             f"INSERT INTO jobs ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",
-            [*values.values()],
+            *values.values(),
         )
 
     def get(self, job: str) -> Record | None:
         """Return a job, or None."""
-        found = self._read("WHERE id = ?", [job])
-        return found[0] if found else None
+        rows = self._execute("SELECT * FROM jobs WHERE id = ?", job)
+        return _record(rows[0]) if rows else None
 
     def in_states(self, *states: State) -> list[Record]:
         """Return the jobs in these states, the oldest first."""
-        return self._read(f"WHERE state IN ({', '.join('?' * len(states))}) ORDER BY created, id", states)
+        marks = ", ".join("?" * len(states))
+        query = f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY created, id"
+        return [_record(row) for row in self._execute(query, *states)]
 
     def take(self) -> Record | None:
-        """Mark the oldest queued job as running and return it, or None."""
-        with self._lock:
-            row = self._db.execute(
-                "UPDATE jobs SET state = 'running' WHERE id = "
-                "(SELECT id FROM jobs WHERE state = 'queued' ORDER BY created, id LIMIT 1) RETURNING *"
-            ).fetchone()
-            return _record(row) if row else None
+        """Mark the oldest queued job as running and return it, or None.
 
-    def put_back(self, job: str | None = None) -> None:
-        """Mark a running job (None: all of them) as queued: it will be run again."""
-        if job is None:
-            self._write("UPDATE jobs SET state = 'queued' WHERE state = 'running'", [])
-        else:
-            self._write("UPDATE jobs SET state = 'queued' WHERE state = 'running' AND id = ?", [job])
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        rows = self._execute(
+            "UPDATE jobs SET state = 'running' WHERE id = "
+            "(SELECT id FROM jobs WHERE state = 'queued' ORDER BY created, id LIMIT 1) RETURNING *"
+        )
+        return _record(rows[0]) if rows else None
+
+    def put_back(self, job: str) -> None:
+        """Mark a running job as queued: it will run again."""
+        self._execute("UPDATE jobs SET state = 'queued' WHERE state = 'running' AND id = ?", job)
+
+    def report(self, job: str, done: int, total: int) -> None:
+        """Store the progress of a job."""
+        self._execute("UPDATE jobs SET tiles_done = ?, tiles = ? WHERE id = ?", done, total, job)
 
     def end(self, job: str, state: State, *, size: int = 0, error: Problem | None = None) -> None:
         """Mark a job as ended, unless it has ended already."""
         assert state in ENDED
-        words = error.model_dump_json() if error else None
-        self._write(
+        text = error.model_dump_json() if error else None
+        self._execute(
             "UPDATE jobs SET state = ?, bytes = ?, finished = ?, error = ? "
             "WHERE id = ? AND state IN ('queued', 'running')",
-            [state, size, time.time(), words, job],
+            *(state, size, time.time(), text, job),
         )
 
     def remove(self, job: str) -> None:
-        """Forget a job."""
-        self._write("DELETE FROM jobs WHERE id = ?", [job])
+        """Delete a job."""
+        self._execute("DELETE FROM jobs WHERE id = ?", job)
 
     def total_bytes(self) -> int:
-        """Return what all jobs have on disk."""
-        with self._lock:
-            return int(self._db.execute("SELECT coalesce(sum(bytes), 0) FROM jobs").fetchone()[0])
+        """Return the size of all uploads and results on disk."""
+        return int(self._execute("SELECT coalesce(sum(bytes), 0) FROM jobs")[0][0])
 
     def close(self) -> None:
-        """Close the file and give back its lock."""
+        """Close the file and release its lock."""
         with self._lock:
             self._db.close()
 
-    def _write(self, statement: str, values: Sequence[object]) -> None:
+    def _execute(self, statement: str, *values: object) -> list[sqlite3.Row]:
         try:
             with self._lock:
-                self._db.execute(statement, values)
+                return self._db.execute(statement, values).fetchall()
         except sqlite3.OperationalError as error:
-            raise OutputError(f"the jobs' records cannot be written: {error}") from None
-
-    def _read(self, condition: str, values: Sequence[object]) -> list[Record]:
-        with self._lock:
-            return [_record(row) for row in self._db.execute(f"SELECT * FROM jobs {condition}", values)]
+            full = OSError(errno.ENOSPC, "no space left") if "full" in str(error) else None
+            raise OutputError(f"the records of jobs cannot be used: {error}") from full
 
 
 def _record(row: sqlite3.Row) -> Record:

@@ -1,8 +1,10 @@
-"""Owns the one table from an error to what a client gets: RFC 9457 problem details."""
+"""The table from errors to the problem details (RFC 9457) that clients receive."""
 
 from __future__ import annotations
 
+import errno
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +27,9 @@ class Kind:
 
     Attributes:
         status: HTTP status.
-        slug: Its name in URLs.
-        title: What it is, the same for each that occurs.
-        detail: What a client is told in place of the error's own words, where those are not for it.
+        slug: Name in the address of its description.
+        title: Short summary, the same for every occurrence.
+        detail: Sent instead of the error's text if that text is for the operator only.
     """
 
     status: int
@@ -36,39 +38,52 @@ class Kind:
     detail: str | None = None
 
 
-INTERNAL = Kind(500, "internal", "The service made a mistake", "The mistake was logged; please report it.")
+INTERNAL = Kind(500, "internal", "Internal error", "The error was logged; please report it.")
+NO_SPACE = Kind(507, "no-space", "No storage left", "The disk of the service is full: try again later.")
+STORAGE = Kind(
+    503, "storage", "Storage unavailable", "The service cannot write to its disk: try again later."
+)
+RESOURCES = Kind(
+    503, "resources", "Out of resources", "The service is short of memory or file handles: try again later."
+)
+_ERRNO = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), NO_SPACE),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO), STORAGE),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN), RESOURCES),
+}
 
-# An error is answered by the entry of its nearest ancestor.
+# The entry of an error's nearest ancestor applies.
 PROBLEMS: dict[type[Exception], Kind] = {
     http_errors.BadRequestError: Kind(400, "bad-request", "The request cannot be understood"),
     http_errors.UnauthorizedError: Kind(401, "unauthorized", "An API key is needed"),
-    http_errors.NotFoundError: Kind(404, "not-found", "There is no such thing here"),
-    http_errors.NotAcceptableError: Kind(406, "not-acceptable", "The answer cannot be given in that format"),
+    http_errors.NotFoundError: Kind(404, "not-found", "Not found"),
+    http_errors.NotAcceptableError: Kind(406, "not-acceptable", "No acceptable format"),
     http_errors.UploadTooSlowError: Kind(408, "upload-too-slow", "The upload took too long"),
-    http_errors.NotReadyError: Kind(409, "not-ready", "The result is not there yet"),
+    http_errors.NotReadyError: Kind(409, "not-ready", "The result is not ready"),
     http_errors.BodyTooLargeError: Kind(413, "body-too-large", "The upload is too large"),
     http_errors.TooManyPixelsError: Kind(413, "too-many-pixels", "The image has too many pixels"),
-    http_errors.UnsupportedFormatError: Kind(
-        415, "unsupported-format", "Files of this kind are not opened here"
-    ),
-    RequestValidationError: Kind(422, "bad-parameter", "A parameter does not fit"),
+    http_errors.UnsupportedFormatError: Kind(415, "unsupported-format", "Unsupported file type"),
+    RequestValidationError: Kind(422, "bad-parameter", "A parameter is not valid"),
     ImageError: Kind(422, "bad-image", "The image cannot be translated"),
     DataError: Kind(422, "bad-data", "The data cannot be used"),
-    http_errors.BusyError: Kind(503, "busy", "The service has too much to do"),
-    OutputError: Kind(503, "no-space", "The result could not be stored", "The service's disk may be full."),
-    Sat2MapError: Kind(422, "cannot-be-done", "This cannot be done"),
+    http_errors.BusyError: Kind(503, "busy", "The service is busy"),
+    http_errors.InsufficientStorageError: Kind(507, "no-space", "No storage left"),
+    http_errors.InterruptedJobError: Kind(500, "interrupted", "The job was interrupted"),
+    OutputError: STORAGE,
+    MemoryError: RESOURCES,
+    Sat2MapError: Kind(422, "cannot-be-done", "The request cannot be processed"),
     Exception: INTERNAL,
 }
 
-# What the web framework refuses by itself.
+# Refusals of the web framework.
 _BY_STATUS = {
     404: PROBLEMS[http_errors.NotFoundError],
-    405: Kind(405, "method-not-allowed", "This address does not take that method"),
+    405: Kind(405, "method-not-allowed", "Method not allowed"),
 }
 
 
 class Problem(BaseModel):
-    """An answer that says what went wrong (RFC 9457)."""
+    """A problem detail (RFC 9457)."""
 
     type: str = Field(examples=["/problems/too-many-pixels"])
     title: str = Field(examples=["The image has too many pixels"])
@@ -79,31 +94,37 @@ class Problem(BaseModel):
 
 
 def kinds() -> dict[str, Kind]:
-    """Return all kinds of problems by name."""
-    return {kind.slug: kind for kind in (*PROBLEMS.values(), *_BY_STATUS.values())}
+    """Return all kinds of problems by slug."""
+    return {
+        kind.slug: kind for kind in (*PROBLEMS.values(), *_BY_STATUS.values(), NO_SPACE, STORAGE, RESOURCES)
+    }
 
 
 def kind_of(error: Exception) -> Kind:
-    """Return the kind of problem that an error is."""
+    """Return the kind of problem that an error is; a system error in its chain of causes says more."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(error, http_errors.ServiceError):
+        if isinstance(cause, OSError) and cause.errno in _ERRNO:
+            return _ERRNO[cause.errno]
+        cause = cause.__cause__
     return next(PROBLEMS[ancestor] for ancestor in type(error).__mro__ if ancestor in PROBLEMS)
 
 
 def describe(error: Exception) -> Problem:
-    """Put an error into the words that a client may read."""
-    kind = kind_of(error)
-    return _problem(kind, str(error))
+    """Return the problem detail of an error: its problem, without the hint for library users."""
+    return _problem(kind_of(error), error.problem if isinstance(error, Sat2MapError) else str(error))
 
 
-def answer(error: Exception) -> Response:
-    """Answer with the problem that an error is."""
+def to_response(error: Exception) -> Response:
+    """Return the answer to a request that failed with `error`."""
     kind = kind_of(error)
     headers = {}
     if isinstance(error, http_errors.BusyError):
         headers["Retry-After"] = str(error.retry_after)
-    elif kind.status == 503:
+    elif kind.status in (503, 507):
         headers["Retry-After"] = "60"
     if isinstance(error, http_errors.UnauthorizedError):
-        headers["WWW-Authenticate"] = "Bearer"
+        headers["WWW-Authenticate"] = "Bearer"  # not Basic, or browsers would open a dialog of their own
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -112,9 +133,14 @@ def answer(error: Exception) -> Response:
 
 
 def documented(*kinds_of_error: type[Exception]) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of an operation that may fail in these ways and the common ones, for OpenAPI."""
+    """Return OpenAPI's `responses` for these errors and the ones that every operation may answer with."""
     found: dict[int | str, dict[str, Any]] = {}
-    always = (http_errors.BadRequestError, RequestValidationError, http_errors.BusyError)
+    always = (
+        http_errors.BadRequestError,
+        RequestValidationError,
+        http_errors.BusyError,
+        http_errors.InsufficientStorageError,
+    )
     for kind in sorted(
         (PROBLEMS[error] for error in (*always, *kinds_of_error)), key=lambda kind: kind.status
     ):
@@ -122,31 +148,45 @@ def documented(*kinds_of_error: type[Exception]) -> dict[int | str, dict[str, An
         entry = found.setdefault(kind.status, {"description": kind.title, "content": content})
         if kind.title not in entry["description"]:
             entry["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
-        if kind.status == 503:
+        if kind.status in (503, 507):
             entry["headers"] = {
                 "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}
             }
     return found
 
 
-def install(app: FastAPI) -> None:
-    """Make `app` answer every error with a problem."""
+def install(app: FastAPI, not_found_page: Callable[[Request], Response]) -> None:
+    """Register handlers, so that `app` answers every error with a problem detail.
 
-    async def known(_: Request, error: Exception) -> Response:
-        if kind_of(error).detail:  # what the client is not told
+    Args:
+        app: The app.
+        not_found_page: Answers a browser that asks for an address that does not exist.
+    """
+
+    async def handle_known(_: Request, error: Exception) -> Response:
+        if kind_of(error).detail:  # the client does not see the text
             _log.warning("%s", error)
-        return answer(error)
+        return to_response(error)
 
-    async def refused(_: Request, error: Exception) -> Response:
+    async def handle_os_error(request: Request, error: Exception) -> Response:
+        if kind_of(error) is INTERNAL:
+            raise error
+        return await handle_known(request, error)
+
+    async def handle_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
+            return not_found_page(request)
         kind = _BY_STATUS.get(error.status_code)
         if kind is None:
             kind = Kind(error.status_code, "bad-request", "The request cannot be understood")
         return _response(_problem(kind, str(error.detail)), dict(error.headers or {}))
 
-    app.add_exception_handler(Sat2MapError, known)
-    app.add_exception_handler(RequestValidationError, known)
-    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(Sat2MapError, handle_known)
+    app.add_exception_handler(RequestValidationError, handle_known)
+    app.add_exception_handler(OSError, handle_os_error)
+    app.add_exception_handler(MemoryError, handle_known)
+    app.add_exception_handler(HTTPException, handle_http)
 
 
 def _problem(kind: Kind, detail: str) -> Problem:

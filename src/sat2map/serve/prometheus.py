@@ -1,4 +1,4 @@
-"""Owns what a service counts and times, in Prometheus' format."""
+"""Counters and timers of a service, in Prometheus' format."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 
 class Metrics:
-    """The figures of one service; two in one process do not mix.
+    """The metrics of one service; two services in one process do not mix.
 
     Attributes:
-        requests: Answers by route, method and status; 499 where the client went away.
+        requests: Answers by route, method and status; 499: the client disconnected.
         running: Requests that are being answered.
-        latency: Seconds from the request's head to the answer's end, by route.
-        waited: Seconds that an image waited for the network.
-        network: Seconds that the network took for the batch an image was in.
+        latency: Time from the request's head to the answer's end (s), by route.
+        waited: Time that an image waited for the network (s).
+        network: Time that the network took for an image's batch (s).
         batch: Images that ran together, by model.
-        tiles: Parts of live maps asked for, by kind and by whether they were in the cache.
+        tiles: Requested parts of live maps, by kind and by whether they were cached.
         jobs: Jobs that ended, by state.
     """
 
@@ -49,14 +49,14 @@ class Metrics:
             registry=registry,
         )
         self.tiles = Counter(
-            "sat2map_map_pieces", "Parts of live maps asked for", ["kind", "cache"], registry=registry
+            "sat2map_map_pieces", "Requested parts of live maps", ["kind", "cache"], registry=registry
         )
         self.jobs = Counter("sat2map_jobs_ended", "Jobs that ended", ["state"], registry=registry)
 
-    def watch(self, name: str, words: str, read: Callable[[], float]) -> None:
-        """Report what `read` returns whenever the figures are asked for."""
-        Gauge(f"sat2map_{name}", words, registry=self._registry).set_function(read)
+    def watch(self, name: str, description: str, read: Callable[[], float]) -> None:
+        """Report the value of `read` in each scrape."""
+        Gauge(f"sat2map_{name}", description, registry=self._registry).set_function(read)
 
     def text(self) -> bytes:
-        """Return all figures as Prometheus reads them."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)

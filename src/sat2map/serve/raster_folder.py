@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import math
@@ -14,15 +15,20 @@ from typing import NamedTuple
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.fill import fillnodata
-from rio_tiler.errors import NoOverviewWarning, RioTilerError
-from rio_tiler.io import Reader
+from rasterio.enums import Resampling
+from rio_tiler.errors import NoOverviewWarning
 
 from sat2map.errors import ImageError, Sat2MapError
 from sat2map.geo.gdal import FAILURES, reason
-from sat2map.geo.read import Scale, open_raster
+from sat2map.geo.georeference import read_grid
+from sat2map.geo.read import open_raster
+from sat2map.geo.samples import plain_samples, warped, without_alpha
+from sat2map.geo.web_mercator import find_coverage
+from sat2map.images.levels import Limits, to_8_bits
+from sat2map.images.masks import PixelMask
 from sat2map.inference.tiling import Area
 from sat2map.serve.http_errors import NotFoundError
 
@@ -43,7 +49,7 @@ class Piece(NamedTuple):
     """A rectangle of the world.
 
     Attributes:
-        pixels: uint8 (h, w, bands); plausible colours where the raster has none.
+        pixels: uint8 (h, w, bands).
         mask: uint8 (h, w), 0 where the raster has nothing.
     """
 
@@ -60,9 +66,10 @@ class RasterFile:
         path: Where it is.
         identity: Changes when the file does.
         bands: Which are shown: red, green and blue, or one three times.
+        mask: How their valid pixels are found.
         scale: Values of each that become 0 and 255, or None for 8 bits as they are.
-        opaque: Whether its alpha band is none.
-        bounds: West, south, east, north in degrees.
+        bounds: West, south, east, north in degrees; all longitudes where it crosses 180 degrees.
+        centre: Longitude and latitude of its middle.
         world: The same in web mercator (m).
         max_zoom: The zoom of its own resolution.
         width: Columns.
@@ -73,9 +80,10 @@ class RasterFile:
     path: Path
     identity: str
     bands: tuple[int, ...]
-    scale: Scale | None
-    opaque: bool
+    mask: PixelMask
+    scale: Limits | None
     bounds: tuple[float, float, float, float]
+    centre: tuple[float, float]
     world: tuple[float, float, float, float]
     max_zoom: int
     width: int
@@ -108,35 +116,26 @@ class RasterFile:
         """
         size = pixel_size(zoom)
         left, top = area.left * size - _EARTH / 2, _EARTH / 2 - area.top * size
-        box = (left, top - area.height * size, left + area.width * size, top)
         try:
-            with _open(self.path) as dataset, Reader(None, dataset=dataset) as reader:
-                image = reader.part(
-                    box,
-                    dst_crs=_MERCATOR,
-                    bounds_crs=_MERCATOR,
-                    indexes=self.bands,
+            with contextlib.ExitStack() as stack:
+                plain = stack.enter_context(plain_samples(stack.enter_context(_open(self.path))))
+                vrt, mask = warped(
+                    stack.enter_context(without_alpha(plain, self.mask)),
+                    self.mask,
+                    resampling=Resampling.bilinear,
+                    crs=_MERCATOR,
+                    transform=Affine(size, 0, left, 0, -size, top),
                     width=area.width,
                     height=area.height,
-                    resampling_method="bilinear",
-                    reproject_method="bilinear",
                 )
-        except (*FAILURES, RioTilerError) as error:
+                values = stack.enter_context(vrt).read(self.bands)
+                valid = mask.read(vrt, values)
+        except FAILURES as error:
             raise ImageError(
                 f"{self.name} cannot be read here ({reason(error)}): the file may be damaged"
             ) from None
-        values, mask = image.data, image.mask
-        if self.opaque:
-            mask = np.where((mask > 0) | (values != 0).any(axis=0), np.uint8(255), np.uint8(0))
-        if self.scale is not None:
-            lows, highs = (
-                np.array(limits, np.float32)[:, None, None] for limits in zip(*self.scale, strict=True)
-            )
-            values = np.clip(
-                (np.nan_to_num(values.astype(np.float32)) - lows) * (255 / (highs - lows)), 0, 255
-            )
-        pixels = np.ascontiguousarray(np.moveaxis(np.rint(values).astype(np.uint8), 0, -1))
-        return Piece(pixels, np.asarray(mask, np.uint8))
+        levels = values if self.scale is None else to_8_bits(values, self.scale)
+        return Piece(np.ascontiguousarray(np.moveaxis(levels, 0, -1)), valid)
 
 
 class RasterFolder:
@@ -202,20 +201,10 @@ def pixel_size(zoom: int) -> float:
     return _EARTH / (TILE << zoom)
 
 
-def fill(piece: Piece) -> NDArray[np.uint8]:
-    """Return the pixels with something plausible where the raster has nothing.
-
-    A hard black edge would be drawn by the network as if it were on the ground.
-    """
-    missing = piece.mask == 0
-    if not missing.any() or missing.all():
-        return piece.pixels
-    filled = piece.pixels.copy()
-    for band in range(filled.shape[2]):
-        plane = filled[..., band]
-        plane[missing] = np.median(plane[~missing])
-        filled[..., band] = fillnodata(plane, mask=(~missing).astype(np.uint8), max_search_distance=32)
-    return filled
+def tile_corner(zoom: int, x: int, y: int) -> tuple[float, float]:
+    """Return the upper left corner of a tile in web mercator (m)."""
+    side = TILE * pixel_size(zoom)
+    return x * side - _EARTH / 2, _EARTH / 2 - y * side
 
 
 def _open(path: Path) -> rasterio.DatasetReader:
@@ -226,19 +215,14 @@ def _inspect(name: str, path: Path, identity: str) -> RasterFile | str:
     label = f"the raster {name}"
     try:
         with _open(path) as dataset:
-            if dataset.crs is None:
-                return f"{label} has no coordinate reference system: nobody can tell where it lies"
-            with Reader(None, dataset=dataset) as reader:
-                bounds = reader.get_geographic_bounds(CRS.from_epsg(4326))
-                world = reader.get_geographic_bounds(_MERCATOR)
-                zoom = min(reader.maxzoom, MAX_ZOOM)
-            width, height, has_alpha = dataset.width, dataset.height, dataset.count in (2, 4)
-        if not all(map(math.isfinite, (*bounds, *world))):
-            return f"{label} lies nowhere on a web map: reproject it first"
+            coverage = find_coverage(read_grid(dataset, str(path), []), str(path))
+            bounds, world = coverage.bounds, coverage.world
+            zoom = min(coverage.zooms()[1], MAX_ZOOM)
+            width, height = dataset.width, dataset.height
         with open_raster(path, bands=None, count=3) as raster:
-            opaque = has_alpha and raster.mask_kind == "none"
+            bands, mask, scale = raster.bands, raster.mask, raster.scale
             return RasterFile(
-                name, path, identity, raster.bands, raster.scale, opaque, bounds, world, zoom, width, height
+                name, path, identity, bands, mask, scale, bounds, coverage.centre, world, zoom, width, height
             )
     except Sat2MapError as error:  # its words name the path
         return str(error).replace(str(path), label)

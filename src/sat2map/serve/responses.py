@@ -1,4 +1,4 @@
-"""Owns the formats of answers: which one a client gets, and encoding it."""
+"""Formats of maps: content negotiation and encoding."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _LONGEST = {"image/webp": 16383, "image/jpeg": 65500}
 
 
 def negotiate(accept: str, offered: Sequence[MediaType]) -> MediaType:
-    """Choose a format by an `Accept` header (RFC 9110, 12.5.1).
+    """Return the format that an `Accept` header prefers (RFC 9110, 12.5.1).
 
     Args:
-        accept: The header; empty takes anything.
-        offered: What there is, the best first.
+        accept: The header; empty accepts anything.
+        offered: The possible formats, the preferred one first.
 
     Raises:
-        NotAcceptableError: The client takes none of these.
+        NotAcceptableError: The client accepts none of them.
     """
     ranges = [_range(part) for part in accept.lower().split(",") if part.strip()] or [("*/*", 1.0)]
 
     def quality(media_type: MediaType) -> float:
-        # The most specific range that matches decides.
+        # The most specific matching range decides.
         for pattern in (media_type, "image/*", "*/*"):
             for name, q in ranges:
                 if name == pattern:
@@ -47,7 +47,7 @@ def negotiate(accept: str, offered: Sequence[MediaType]) -> MediaType:
     best = max(offered, key=quality)
     if quality(best) <= 0:
         raise NotAcceptableError(
-            f"maps are given as {', '.join(offered)}: put one of them into the Accept header"
+            f"the map is available as {', '.join(offered)}: name one of them in the Accept header"
         )
     return best
 
@@ -58,14 +58,14 @@ def encode(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, media_typ
     Args:
         pixels: uint8 (h, w, bands).
         alpha: uint8 (h, w) or None.
-        media_type: As what.
+        media_type: The format.
 
     Raises:
         NotAcceptableError: The format cannot hold it.
     """
     if alpha is not None and media_type == "image/jpeg":
         raise NotAcceptableError(
-            "JPEG cannot carry this image's transparency: accept image/png or image/webp"
+            "JPEG cannot hold the transparency of this image: accept image/png or image/webp"
         )
     limit = _LONGEST.get(media_type)
     if limit is not None and max(pixels.shape[:2]) > limit:

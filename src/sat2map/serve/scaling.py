@@ -1,9 +1,8 @@
-"""Owns bringing an uploaded picture to its model's scale, within the service's limits."""
+"""The size of an uploaded picture at its model's scale, within the service's limits."""
 
 from __future__ import annotations
 
-from sat2map.errors import ImageError, SettingsError
-from sat2map.inference.translator import MIN_SIDE
+from sat2map.inference.scale import size_at_model_scale
 from sat2map.models.model_file import ModelHeader
 from sat2map.serve.http_errors import TooManyPixelsError
 
@@ -14,25 +13,20 @@ def size_for_model(header: ModelHeader, size: Size, gsd: float | None, *, pixels
     """Return the height and width that a picture has at the model's scale.
 
     Args:
-        header: The model's.
+        header: Header of the model.
         size: The picture's height and width (px).
-        gsd: Ground size of its pixels (m); None: nobody said, and the picture is taken as it is.
-        pixels: The most that it may have at that scale.
+        gsd: Its metres per pixel; None: unknown.
+        pixels: Largest number of pixels at that scale.
 
     Raises:
-        SettingsError: The model does not know its own ground size of a pixel.
+        SettingsError: The model's own metres per pixel are unknown.
         ImageError: The picture is too small at the model's scale.
         TooManyPixelsError: It is too large there.
     """
-    if gsd is None:
-        return size
-    if header.gsd is None:
-        raise SettingsError("this model does not know its own ground size of a pixel: leave gsd out")
-    factor = gsd / header.gsd
-    height, width = round(size[0] * factor), round(size[1] * factor)
-    told = f"at the model's {header.gsd:g} m a pixel the image has {width}×{height} px"
-    if min(height, width) < MIN_SIDE:
-        raise ImageError(f"{told}: it needs {MIN_SIDE} px a side or more")
+    height, width = size_at_model_scale(header, size, gsd)
     if height * width > pixels:
-        raise TooManyPixelsError(f"{told}: at most {pixels / 1e6:g} million are taken this way")
+        raise TooManyPixelsError(
+            f"at the model's scale the image has {width}×{height} px: at most {pixels / 1e6:g} million are "
+            "accepted here"
+        )
     return height, width

@@ -1,36 +1,41 @@
-"""Owns what a service can be told: its limits, each a setting with a default, and where it listens."""
+"""Settings of a service, and its limits."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from sat2map.files import state_folder
 
 MIB = 2**20
 
 
 class Limits(BaseModel):
-    """What a service takes on, and where it says no."""
+    """Limits of a service; what is beyond them is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     body_mib: int = Field(32, ge=1, description="Largest upload to translate at once (MiB).")
     megapixels: float = Field(16, gt=0, description="Largest image to translate at once (million pixels).")
-    queue: int = Field(
-        64, ge=1, description="Images that may wait for the network; the next is told to retry."
-    )
+    queue: int = Field(64, ge=1, description="Images that may wait for the network; further ones get 503.")
     large_queue: int = Field(8, ge=1, description="The same for images that are cut into tiles.")
     batch: int = Field(
         4,
         ge=1,
-        description="Most small images that run together: side by side on a CPU, as one batch on a GPU.",
+        description="Small images that run together: in parallel on a CPU, as one batch on a GPU.",
     )
     request_seconds: float = Field(
-        60, gt=0, description="Longest time for one translation, waiting included (seconds)."
+        60, gt=0, description="Longest time for one translation, with the wait (seconds)."
     )
     upload_seconds: float = Field(60, gt=0, description="Longest time to send an upload's body (seconds).")
-    concurrent_requests: int = Field(128, ge=1, description="Requests answered at the same time.")
+    header_seconds: float = Field(10, gt=0, description="Longest time to send a request's header (seconds).")
+    memory_mib: int = Field(
+        2048, ge=64, description="Memory for uploads and images of all requests and jobs (MiB)."
+    )
+    concurrent_uploads: int = Field(256, ge=1, description="Uploads that may arrive at the same time.")
+    event_streams: int = Field(64, ge=1, description="Event streams that may be open; further ones get 503.")
+    concurrent_requests: int = Field(128, ge=1, description="Requests processed at the same time.")
     job_body_mib: int = Field(1024, ge=1, description="Largest upload of a job (MiB).")
     job_upload_seconds: float = Field(1800, gt=0, description="The same for a job (seconds).")
     job_picture_megapixels: float = Field(
@@ -40,12 +45,16 @@ class Limits(BaseModel):
     )
     job_megapixels: float = Field(1000, gt=0, description="Largest raster of a job (million pixels).")
     concurrent_jobs: int = Field(1, ge=1, description="Jobs that run at the same time.")
-    queued_jobs: int = Field(20, ge=1, description="Jobs that may wait or run; the next is told to retry.")
+    queued_jobs: int = Field(20, ge=1, description="Jobs that may wait or run; further ones get 503.")
     result_mib: int = Field(10_240, ge=1, description="Disk for the uploads and results of jobs (MiB).")
-    result_hours: float = Field(24, gt=0, description="How long a finished job is kept (hours).")
-    cache_mib: int = Field(256, ge=1, description="Memory for computed pieces of live maps (MiB).")
+    result_hours: float = Field(24, gt=0, description="Time for which a finished job is kept (hours).")
+    image_mib: int = Field(
+        1024, ge=1, description="Disk for uploaded images that may be translated again (MiB)."
+    )
+    image_minutes: float = Field(60, gt=0, description="Time for which such an image is kept (minutes).")
+    cache_mib: int = Field(256, ge=1, description="Memory for computed parts of live maps (MiB).")
     shutdown_seconds: int = Field(
-        30, ge=1, description="Longest time to finish what is running when told to stop (seconds)."
+        30, ge=1, description="Longest time to finish running requests at a stop (seconds)."
     )
 
     @property
@@ -57,6 +66,11 @@ class Limits(BaseModel):
     def job_body_bytes(self) -> int:
         """Largest body of a job in bytes."""
         return self.job_body_mib * MIB
+
+    @property
+    def image_bytes(self) -> int:
+        """Disk for uploaded images in bytes."""
+        return self.image_mib * MIB
 
     @property
     def pixels(self) -> int:
@@ -75,28 +89,35 @@ class Limits(BaseModel):
 
 
 class ServeSettings(BaseModel):
-    """Everything that decides how a service runs.
+    """Settings of a service.
 
     Attributes:
-        models: Model files by name, the default one first.
+        models: Models by name, the default one first: paths, hf:// names, or None for the bundled one.
         rasters: Folder of rasters to show as live maps, or None.
-        state: Folder for jobs; it outlives the service.
-        api_keys: File of hashed API keys; None: everybody may ask.
+        state: Folder for jobs and uploaded images; it survives a restart.
+        api_keys: File of hashed API keys; None: no key is needed.
         allow_origins: Other sites whose pages may call the API.
-        limits: What it takes on.
+        root_path: Path below which a proxy publishes the service, such as /maps; or empty.
+        trusted_proxies: Addresses and networks of proxies whose X-Forwarded headers are believed.
+        workers: Number of server processes.
+        colors: Name or file of the colours of all maps; None: the models' own.
+        limits: Its limits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models: dict[str, Path]
+    models: dict[str, str | Path | None]
     rasters: Path | None = None
     state: Path
     api_keys: Path | None = None
     allow_origins: tuple[str, ...] = ()
+    root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~/-]*[^/])?$")
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    workers: int = Field(1, ge=1)
+    colors: str | None = None
     limits: Limits = Limits()
 
 
 def default_state(port: int) -> Path:
-    """Return the state folder of a service that was given none: one a port, so that two do not meet."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "sat2map" / f"serve-{port}"
+    """Return the default state folder, one for each port."""
+    return state_folder() / f"serve-{port}"

@@ -1,23 +1,29 @@
-"""Owns running the app: it listens, and finishes what is running when it is told to stop."""
+"""Runs the app on a socket, and finishes running requests at a stop."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import signal
 import socket
 from collections.abc import Iterator
 from types import FrameType
+from typing import Final
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sat2map.errors import SettingsError
 from sat2map.serve.app import create_app
 from sat2map.serve.service import Service
 
+MAX_CONNECTIONS: Final = 4096
+SPARE_HANDLES: Final = 128
+
 
 class _Server(uvicorn.Server):
-    """Tells the service at once when it has to stop, not only when the last client has gone."""
+    """Stops the service at the signal, not only when the last connection is closed."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
@@ -33,36 +39,93 @@ class _Server(uvicorn.Server):
         for sig in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sig, self.handle_exit)
         yield
-        # A second SIGTERM on the way out must not kill it either: Python takes back all handlers but this.
+        # A second SIGTERM must not kill the process while it stops: Python restores all other handlers.
         for sig in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sig, signal.SIG_IGN)
 
 
-def run(service: Service, listener: socket.socket) -> None:
-    """Answer at `listener` until SIGTERM or Ctrl-C, then finish what is running."""
-    host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+class _Protocol(H11Protocol):
+    """Closes connections whose next header does not arrive in time; uvicorn waits without end."""
+
+    header_seconds = 10.0
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_header()
+
+    def data_received(self, data: bytes) -> None:
+        if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
+            self._expect_header()
+        super().data_received(data)
+
+    def handle_events(self) -> None:
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before:
+            self._cancel_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_deadline()
+        super().connection_lost(exc)
+
+    def _expect_header(self) -> None:
+        self._deadline = self.loop.call_later(self.header_seconds, self.transport.close)
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def run(service: Service, listener: socket.socket, *, runs_jobs: bool = True) -> None:
+    """Answer requests at `listener` until SIGTERM or Ctrl-C, then finish the running ones.
+
+    Args:
+        service: The service.
+        listener: A listening socket.
+        runs_jobs: Whether this process runs the jobs.
+    """
+    limits = service.settings.limits
     _log_to_stderr()
+    # The C parser would be faster, but does not bound the size of headers.
+    protocol = type("_Protocol", (_Protocol,), {"header_seconds": limits.header_seconds})
     config = uvicorn.Config(
-        create_app(service),
-        access_log=False,  # ours tells less of the clients
+        create_app(service, runs_jobs=runs_jobs),
+        access_log=False,  # ours stores less of the clients
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=service.settings.limits.shutdown_seconds,
+        proxy_headers=False,  # see sat2map.serve.proxy
+        timeout_graceful_shutdown=limits.shutdown_seconds,
         timeout_keep_alive=15,
-        # Twice the requests, as idle connections count too; ours, below it, answers with Retry-After.
-        limit_concurrency=2 * service.settings.limits.concurrent_requests + 64,
-        http="h11",  # the other parser, though faster, takes headers without end
+        limit_concurrency=_connection_limit(),
+        http=protocol,
     )
-    print(f"serving {', '.join(service.models)} at {address}  (the page; stop with Ctrl-C)", flush=True)
     _Server(config, service).run([listener])
 
 
+def _connection_limit() -> int:
+    """Return how many connections may be open: some file handles are left for files."""
+    try:
+        import resource
+
+        handles, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except ImportError:  # Windows
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, max(16, handles - SPARE_HANDLES))
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return the address of a listening socket as a URL."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def listen(host: str, port: int) -> socket.socket:
-    """Take an address; who connects from now on waits until `run` answers.
+    """Listen at an address; connections wait until `run` accepts them.
 
     Raises:
-        SettingsError: The address is taken, or not of this machine.
+        SettingsError: The address is in use, or not of this machine.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -70,7 +133,9 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((address[0], address[1]), family=family, backlog=2048)
     except OSError as error:
         raise SettingsError(
-            f"--host {host} --port {port} cannot be used ({error.strerror}): try another --port"
+            f"the service cannot listen at {host}, port {port} ({error.strerror})",
+            hint="try another port",
+            setting="port",
         ) from None
 
 

@@ -1,10 +1,10 @@
-"""Owns what all routes of one service share."""
+"""The parts of a service that its routes share."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,21 +12,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fastapi import Request
 
 from sat2map.serve.auth import ApiKeys
+from sat2map.serve.decoder import Decoder
 from sat2map.serve.http_errors import BusyError
+from sat2map.serve.image_store import ImageStore
 from sat2map.serve.job_runner import Jobs
+from sat2map.serve.memory import MemoryBudget
 from sat2map.serve.prometheus import Metrics
 from sat2map.serve.serve_settings import ServeSettings
 from sat2map.serve.served_models import Models
 
-if TYPE_CHECKING:  # both need the `geo` extra, which a service without rasters does not
+if TYPE_CHECKING:  # these need the `geo` extra, a service without rasters does not
     from sat2map.serve.livemap import LiveMaps
     from sat2map.serve.raster_folder import RasterFolder
 
 T = TypeVar("T")
 
 
-class ClientGone(Exception):  # noqa: N818 - no mistake of anybody's
-    """The client went away; nobody reads an answer."""
+class ClientGone(Exception):  # noqa: N818 - not an error
+    """The client closed the connection; an answer would not be read."""
 
 
 @dataclass
@@ -34,40 +37,53 @@ class Service:
     """The parts of a service.
 
     Attributes:
-        settings: What it was told.
-        models: What translates.
-        jobs: What runs in the background.
-        metrics: What is counted.
-        keys: Who may ask; None: everybody.
-        rasters: What is shown as live maps; None: nothing.
-        maps: What computes them.
-        threads: For decoding and encoding.
-        ready: Whether it takes requests on: not before it has started, and not once it is told to stop.
+        settings: Its settings.
+        models: The models.
+        jobs: Work in the background.
+        images: Uploaded images that may be translated again.
+        metrics: Counters and timers.
+        memory: The memory that requests and jobs share.
+        decoder: Reads uploaded images.
+        keys: API keys; None: no key is needed.
+        rasters: The rasters of the live maps, or None.
+        maps: The live maps, or None.
+        threads: For decoding and encoding small images.
+        large_threads: The same for large images.
+        ready: Whether it accepts requests: not before it has started, and not once it stops.
     """
 
     settings: ServeSettings
     models: Models
     jobs: Jobs
+    images: ImageStore
     metrics: Metrics
+    memory: MemoryBudget
+    decoder: Decoder
     keys: ApiKeys | None
     rasters: RasterFolder | None
     maps: LiveMaps | None
     threads: ThreadPoolExecutor
+    large_threads: ThreadPoolExecutor
     ready: bool = False
 
+    async def run_in_thread(self, function: Callable[..., T], *values: object, large: bool = False) -> T:
+        """Run a function in a thread: those for `large` images are others, so small images do not wait."""
+        threads = self.large_threads if large else self.threads
+        return await asyncio.get_running_loop().run_in_executor(threads, function, *values)
+
     def stop(self) -> None:
-        """Finish what is running and take on nothing new; the server calls this when it is told to stop."""
+        """Finish what is running and accept nothing new."""
         self.ready = False
         self.jobs.interrupt()
 
 
-async def while_wanted(request: Request, work: Coroutine[Any, Any, T], seconds: float) -> T:
-    """Return what `work` returns, unless the client goes away or it takes too long: then it is cancelled.
+async def run_until_disconnected(request: Request, work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """Return the result of `work`; cancel it if the client disconnects or it takes too long.
 
-    Call this when the request's body has been read.
+    Call this after the body of the request has been read.
 
     Raises:
-        ClientGone: The client went away.
+        ClientGone: The client disconnected.
         BusyError: It took longer than `seconds`.
     """
     task = asyncio.ensure_future(work)

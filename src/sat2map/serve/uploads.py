@@ -1,19 +1,16 @@
-"""Owns taking in what strangers send: bounded bodies, few formats, sizes known before decoding."""
+"""Uploads: bounded bodies, a minimum speed, and few formats that are known by their first bytes."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from pathlib import Path
-from typing import Literal, cast
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Final, Literal
 
 import anyio
 from fastapi import Request
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from sat2map.images.pixels import Picture, read_image, read_size
 from sat2map.serve.http_errors import (
     BadRequestError,
     BodyTooLargeError,
@@ -21,10 +18,15 @@ from sat2map.serve.http_errors import (
     UnsupportedFormatError,
     UploadTooSlowError,
 )
+from sat2map.serve.memory import Reserve
+from sat2map.serve.serve_settings import MIB
 
 Format = Literal["png", "jpeg", "webp", "tiff"]
+MAX_SIDE: Final = 65_500  # px; JPEG's limit; longer ones are hardly photos
+MIN_BYTES_PER_SECOND: Final = 1024  # slower uploads are ended; Apache's mod_reqtimeout has 500
+GRACE_SECONDS: Final = 8.0  # before the slowest speed counts
 
-# The first bytes of all that is opened. Anything else (SVG, VRT, PDF, ...) reaches no decoder at all.
+# The first bytes of all supported formats. Anything else (SVG, VRT, PDF, JPEG 2000) reaches no decoder.
 _MAGIC: dict[bytes, Format] = {
     b"\x89PNG\r\n\x1a\n": "png",
     b"\xff\xd8\xff": "jpeg",
@@ -35,75 +37,59 @@ _MAGIC: dict[bytes, Format] = {
 }
 
 
-class _Upload(io.BytesIO):
-    """Bytes that call themselves what their sender calls them, where an error would name a path."""
-
-    def __str__(self) -> str:
-        return "the image"
-
-
 class _InMemoryParser(MultiPartParser):
-    # The body is bounded already: spilling it to disk would only put strangers' images there.
+    # The body is in memory and bounded already.
     spool_max_size = 2**62
 
 
-def recognise(head: bytes) -> Format:
-    """Tell an image's format by its first 16 bytes.
+def sniff_format(head: bytes) -> Format:
+    """Return the format of an image file by its first 16 bytes.
 
     Raises:
-        UnsupportedFormatError: It is none that is opened here.
+        UnsupportedFormatError: It is of none of the supported formats.
     """
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
             return name
-    raise UnsupportedFormatError(
-        "this is not an image of a kind that is opened here: send PNG, JPEG, WebP or TIFF"
-    )
-
-
-def decode(body: bytes, *, pixels: int) -> Picture:
-    """Decode an image of a known format and a bounded size.
-
-    Args:
-        body: The file.
-        pixels: The most it may have; more is refused before anything is decoded.
-
-    Raises:
-        UnsupportedFormatError: It is of another format.
-        TooManyPixelsError: It is too large.
-        ImageError: It is damaged, or of a kind that cannot be read without damage.
-    """
-    recognise(body[:16])
-    upload = cast("Path", _Upload(body))  # Pillow takes either, and the errors want a name only
-    height, width = read_size(upload)
-    check_size(height, width, pixels)
-    return read_image(upload)
+    raise UnsupportedFormatError("this is not a supported image: send PNG, JPEG, WebP or TIFF")
 
 
 def check_size(height: int, width: int, pixels: int) -> None:
-    """Refuse an image of more than `pixels`.
+    """Check an image's size before anything is decoded.
 
     Raises:
-        TooManyPixelsError: It has more.
+        TooManyPixelsError: It has more than `pixels`, or a side of more than `MAX_SIDE`.
     """
     if height * width > pixels:
         raise TooManyPixelsError(
-            f"the image has {width}×{height} px: at most {pixels / 1e6:g} million pixels are taken this way"
+            f"the image has {width}×{height} px: at most {pixels / 1e6:g} million pixels are accepted here"
         )
+    if max(height, width) > MAX_SIDE:
+        raise TooManyPixelsError(f"the image has {width}×{height} px: a side may have {MAX_SIDE} px at most")
 
 
-async def read_body(request: Request, *, limit: int, seconds: float) -> bytes:
-    """Read the image in a request: its whole body, or the one file of a multipart form.
+async def read_body(request: Request, reserve: Reserve, *, limit: int, seconds: float) -> bytes:
+    """Return the image in a request: its whole body, or the one file of a multipart form.
+
+    Args:
+        request: The request.
+        reserve: Reserves the memory of what arrives.
+        limit: Largest body (bytes).
+        seconds: Longest time for it (s).
 
     Raises:
         BodyTooLargeError: It has more than `limit` bytes.
-        UploadTooSlowError: It has not arrived after `seconds`.
+        UploadTooSlowError: It arrives too slowly.
+        BusyError: The memory for uploads is in use.
         BadRequestError: It is empty, or a form without exactly one file.
     """
-    with upload_deadline(seconds):
-        body = b"".join([part async for part in stream_body(request, limit=limit)])
+    parts = []
+    async for part in stream_body(request, limit=limit, seconds=seconds):
+        reserve(len(part))
+        parts.append(part)
+    body = b"".join(parts)
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         body = await _only_file(request.headers, body)
     if not body:
@@ -111,36 +97,33 @@ async def read_body(request: Request, *, limit: int, seconds: float) -> bytes:
     return body
 
 
-@contextlib.contextmanager
-def upload_deadline(seconds: float) -> Iterator[None]:
-    """Bound the time that reading a body takes.
-
-    Raises:
-        UploadTooSlowError: It has not arrived after `seconds`.
-    """
-    try:
-        with anyio.fail_after(seconds):
-            yield
-    except TimeoutError:
-        raise UploadTooSlowError(
-            f"the upload had not arrived after {seconds:g} s: try a smaller one"
-        ) from None
-
-
-async def stream_body(request: Request, *, limit: int) -> AsyncIterator[bytes]:
-    """Yield a body's parts as they arrive.
+async def stream_body(request: Request, *, limit: int, seconds: float) -> AsyncIterator[bytes]:
+    """Yield the parts of a body as they arrive.
 
     Raises:
         BodyTooLargeError: It has more than `limit` bytes.
+        UploadTooSlowError: It has not arrived after `seconds`, or is slower than `MIN_BYTES_PER_SECOND`.
     """
     declared = request.headers.get("content-length", "0")
     too_large = BodyTooLargeError(
-        f"the upload has more than {limit / 2**20:g} MiB, the most that is taken here"
+        f"the upload has more than {limit / MIB:g} MiB, the most that is accepted here"
     )
     if declared.isdecimal() and int(declared) > limit:
         raise too_large
-    size = 0
-    async for part in request.stream():
+    parts = request.stream()
+    started, size = time.monotonic(), 0
+    while True:
+        # Where the upload would fall below the slowest speed, or end too late.
+        until = min(started + seconds, started + GRACE_SECONDS + size / MIN_BYTES_PER_SECOND)
+        try:
+            with anyio.fail_after(until - time.monotonic()):
+                part = await anext(parts)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise UploadTooSlowError(
+                f"the upload took more than {seconds:g} s, or was slower than {MIN_BYTES_PER_SECOND} bytes/s"
+            ) from None
         size += len(part)
         if size > limit:
             raise too_large

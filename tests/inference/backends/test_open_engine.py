@@ -158,7 +158,7 @@ def test_an_exported_model_opened_for_pictures_in_openvino_leaves_the_class_head
 
 def test_classes_of_what_is_opened_for_pictures_are_refused(model: Path) -> None:
     translator = Translator.open(model, device="cpu", image_only=True)
-    with pytest.raises(SettingsError, match="opened for pictures only"):
+    with pytest.raises(SettingsError, match="opened for images only"):
         translator.classes(np.zeros((32, 32, 3), np.uint8))
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from sat2map.models.architectures.blocks import init_weights
-from sat2map.models.architectures.generators import GENERATORS, build_generator, count_parameters
+from sat2map.models.architectures.generators import build_generator, count_parameters
+from sat2map.models.architectures.registry import ARCHITECTURES
 from sat2map.models.architectures.resnet.network import ResNet
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.architectures.unet.network import UNet
@@ -18,9 +19,7 @@ from sat2map.models.discriminator import PatchGAN
 
 NORMS = ("batch", "instance", "group", "none")
 UPSAMPLINGS = ("transpose", "resize", "shuffle")
-DRAWING = [
-    name for name in sorted(GENERATORS) if name != "efficient-unet"
-]  # that one gives logits of colours
+DRAWING = [name for name, architecture in ARCHITECTURES.items() if not architecture.gives_colours]
 VARIANTS = list(itertools.product(DRAWING, NORMS, UPSAMPLINGS))
 
 

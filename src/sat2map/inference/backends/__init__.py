@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from sat2map.errors import SettingsError, nearest
 from sat2map.extras import require
-from sat2map.inference.backends.options import DEFAULTS, EngineName, EngineOptions
+from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime import may_have_gpu
-from sat2map.settings import Device
+from sat2map.settings import Device, EngineName
 
 __all__ = ["Engine", "EngineName", "EngineOptions", "Uint8Backend", "open_engine", "require"]
 

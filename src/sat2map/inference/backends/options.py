@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from sat2map.models.model_file import InferenceMode
-from sat2map.settings import Device, Precision
-
-EngineName = Literal["auto", "torch", "onnx", "openvino"]
+from sat2map.settings import Device, EngineName, Precision
 
 
 @dataclass(frozen=True)

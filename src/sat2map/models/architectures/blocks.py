@@ -1,4 +1,4 @@
-"""Owns the parts that the networks share: normalisation, upsampling and initialisation."""
+"""The parts that the networks share: normalisation, upsampling and initialisation."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import math
 
 from torch import nn
 
-from sat2map.models.architectures.spec import GeneratorSpec
+from sat2map.models.architectures.spec import GROUP_CHANNELS, GeneratorSpec
 from sat2map.settings import Norm, Upsample
-
-GROUP_CHANNELS = 16  # channels that share their statistics in a GroupNorm, where that divides them
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:

@@ -7,9 +7,10 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sat2map.errors import SettingsError, nearest
+from sat2map.models.architectures.registry import ARCHITECTURES, find_architecture
 from sat2map.settings import Norm, TrainSettings, Upsample
 
-ARCHITECTURES: Final = ("efficient-unet", "global", "resnet6", "resnet9", "tutorial", "unet")
+GROUP_CHANNELS: Final = 16  # channels that share their statistics in a GroupNorm, where that divides them
 
 MAX_BANDS: Final = 64
 MAX_CLASSES: Final = 255  # class numbers are uint8, and 255 is an ignored pixel
@@ -22,7 +23,7 @@ class GeneratorSpec(BaseModel):
     The last two fields are there for networks that come from other projects.
 
     Attributes:
-        architecture: A name of `ARCHITECTURES`.
+        architecture: A name of `registry.ARCHITECTURES`.
         source_bands: Bands of the input.
         target_bands: Bands of the output.
         classes: Logits of map classes after the image's bands; 0: the network has no class head.
@@ -63,17 +64,7 @@ class GeneratorSpec(BaseModel):
     @property
     def size_divisor(self) -> int:
         """Height and width of the input are multiples of this many pixels."""
-        return 1 << self.num_downsamplings
-
-    @property
-    def num_downsamplings(self) -> int:
-        """How often the network halves the image."""
-        return {"resnet6": 2, "resnet9": 2, "efficient-unet": 5}.get(self.architecture, self.depth)
-
-    @property
-    def residual_blocks(self) -> int:
-        """Residual blocks of a ResNet."""
-        return {"resnet6": 6, "resnet9": 9}.get(self.architecture, self.blocks)
+        return find_architecture(self.architecture).size_divisor(self)
 
 
 def spec_of(settings: TrainSettings, *, classes: int = 0, colours: int = 0) -> GeneratorSpec:
@@ -87,12 +78,7 @@ def spec_of(settings: TrainSettings, *, classes: int = 0, colours: int = 0) -> G
     Raises:
         SettingsError: The architecture is unknown, or the sizes of the images do not suit it.
     """
-    if settings.generator not in ARCHITECTURES:
-        raise SettingsError(
-            f"no architecture is called '{settings.generator}'",
-            hint=nearest(settings.generator, ARCHITECTURES),
-            setting="generator",
-        )
+    architecture = find_architecture(settings.generator)
     swapped = settings.direction == "target-to-source"
     bands = (settings.source_bands, settings.target_bands)
     spec = GeneratorSpec(
@@ -102,7 +88,7 @@ def spec_of(settings: TrainSettings, *, classes: int = 0, colours: int = 0) -> G
         classes=classes,
         colours=colours,
         width=settings.width,
-        depth=settings.depth or (4 if settings.generator == "global" else _halvings(settings.crop_size)),
+        depth=settings.depth or architecture.default_depth(settings.crop_size),
         norm=settings.norm,
         upsample=settings.upsample,
         dropout=settings.dropout,
@@ -122,15 +108,10 @@ def _check_sizes(settings: TrainSettings, spec: GeneratorSpec) -> None:
                 hint=f"use {near}, or a smaller depth",
                 setting=name,
             )
-    is_unet = settings.generator in ("unet", "tutorial")
-    if settings.depth is None and is_unet and settings.crop_size >= 64 and divisor < 32:
+    least = find_architecture(spec.architecture).least_divisor
+    if settings.depth is None and divisor < least <= settings.crop_size // 2:
         raise SettingsError(
             f"crop_size {settings.crop_size} can be halved only {spec.depth} times, too few for a U-Net",
-            hint=f"use {round(settings.crop_size / 32) * 32}, or set depth",
+            hint=f"use {round(settings.crop_size / least) * least}, or set depth",
             setting="crop_size",
         )
-
-
-def _halvings(size: int) -> int:
-    """Return how often `size` can be halved (256 → 8): the U-Net's bottleneck is then as small as can be."""
-    return max(2, (size & -size).bit_length() - 1)

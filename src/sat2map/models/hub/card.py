@@ -1,9 +1,10 @@
-"""Owns the model card: what a model file's header says, as the hub's page for the model."""
+"""The model card: the header of a model file as the hub's page for the model."""
 
 from __future__ import annotations
 
 import json
 
+from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.model_file import ModelHeader, describe_scale
 
 _CARD = """---
@@ -50,7 +51,7 @@ fake = translator(np.asarray(Image.open("photo.png").convert("RGB")))  # uint8 (
 ## Training
 
 {training}
-"""
+{licenses}"""
 
 
 def model_card(header: ModelHeader, repo: str) -> str:
@@ -62,9 +63,9 @@ def model_card(header: ModelHeader, repo: str) -> str:
     """
     spec = header.generator
     draws_map = header.direction == "source-to-target"
-    kind = {"unet": "U-Net", "tutorial": "U-Net"}.get(spec.architecture, "ResNet")
+    architecture = find_architecture(spec.architecture)
     way = "source images into their targets" if draws_map else "target images back into their sources"
-    what = f"A pix2pix generator ({kind}, width {spec.width}) that turns {way}"
+    what = f"A pix2pix generator ({architecture.label}) that turns {way}"
     if header.palette is not None:
         what += f": a map with the classes {', '.join(header.palette.names)}"
     return _CARD.format(
@@ -78,6 +79,7 @@ def model_card(header: ModelHeader, repo: str) -> str:
         else "None are in the model file: measure it with `sat2map evaluate --data PAIRS`.",
         limits=_limits(header),
         training=_training(header),
+        licenses=_licenses(header),
     )
 
 
@@ -87,10 +89,11 @@ def _facts(header: ModelHeader) -> dict[str, str]:
     return {
         "input": f"{', '.join(band.name for band in header.bands)} from {low:g} to {high:g}, any size",
         "output": f"{spec.target_bands} bands, uint8, the same size"
+        + (f"; logits of {spec.colours} colours" if spec.colours else "")
         + (f"; logits of {spec.classes} classes" if spec.classes else ""),
         "scale": describe_scale(header),
         "inference mode": f"`{header.inference_mode}`",
-        "network": f"{spec.architecture}, width {spec.width}, {spec.norm} norm, {spec.upsample} upsampling",
+        "network": find_architecture(spec.architecture).describe(spec),
     }
 
 
@@ -113,6 +116,13 @@ def _training(header: ModelHeader) -> str:
     if header.settings:
         lines.append(f"```json\n{json.dumps(header.settings, indent=2)}\n```")
     return "\n\n".join(lines)
+
+
+def _licenses(header: ModelHeader) -> str:
+    if not header.licenses:
+        return ""
+    texts = [f"**{part}**\n\n```text\n{text}\n```" for part, text in header.licenses.items()]
+    return "\n" + "\n\n".join(["## Parts that others made", *texts]) + "\n"
 
 
 def _table(rows: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Owns what an exported graph says of itself: the names of its ends, and the texts that ride in it."""
+"""What an exported graph says of itself: the names of its inputs and outputs, and the texts stored in it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ EXPORTED_SUFFIXES: Final = (".onnx", ".xml")
 SOURCE: Final = "source"
 FAKE: Final = "fake"
 CLASS_LOGITS: Final = "class_logits"
+COLOUR_LOGITS: Final = "colour_logits"
 
 PRECISION_KEY: Final = "sat2map_precision"  # of the weights and activations, where that is not fp32
 

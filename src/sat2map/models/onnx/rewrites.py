@@ -1,4 +1,4 @@
-"""Owns the exact rewrites of weights: norms folded into convolutions, upsampling layers as one convolution.
+"""The exact rewrites of weights: norms folded into convolutions, upsampling layers as one convolution.
 
 All upsampling layers double the size. Each becomes an ordinary convolution at the lower size that draws the
 four pixels of every 2×2 block as four times the channels, then a depth-to-space. That is the arithmetic of a
@@ -28,6 +28,7 @@ class Convolution:
         blocks: 2 where the outputs are four phases of 2×2 blocks, in the order of ONNX DepthToSpace mode DCR:
             channel (2·y + x)·c + i is pixel (y, x) of output i of c. 1 where they are plain channels.
         crop: Pixels to cut off each side after the depth-to-space.
+        groups: Of the convolution; as many as channels in a depthwise one.
     """
 
     weight: Array
@@ -36,6 +37,7 @@ class Convolution:
     stride: int = 1
     blocks: int = 1
     crop: int = 0
+    groups: int = 1
 
     @property
     def channels(self) -> int:

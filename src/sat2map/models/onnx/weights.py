@@ -1,9 +1,9 @@
-"""Owns handing out a state dict's arrays by layer, and the complaint when they do not fit."""
+"""The arrays of a state dict, handed out layer by layer, and the error where they do not fit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.onnx import rewrites
 from sat2map.models.onnx.rewrites import Array, Convolution
 
-EPSILON = 1e-5  # PyTorch's default in every norm
+EPSILON: Final = 1e-5  # PyTorch's default in every norm
 
 _MISFIT = "its weights do not fit the network of its header"
 
@@ -28,32 +28,49 @@ class Weights:
         self._spec = spec
 
     def convolution(
-        self, name: str, inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: int = 0
+        self,
+        name: str,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        padding: int | tuple[int, int] = 0,
+        groups: int = 1,
     ) -> Convolution:
-        """Take a Conv2d; a missing bias is zeros."""
-        weight = self._take(f"{name}.weight", outputs, inputs, kernel, kernel)
-        return Convolution(weight, self._bias(name, outputs), (padding,) * 4, stride)
+        """Take a Conv2d; a missing bias is zeros. `padding`: on all sides, or (before, after)."""
+        weight = self._take(f"{name}.weight", outputs, inputs // groups, kernel, kernel)
+        before, after = (padding, padding) if isinstance(padding, int) else padding
+        pads = (before, before, after, after)
+        return Convolution(weight, self._bias(name, outputs), pads, stride, groups=groups)
 
-    def upsampling(self, name: str, inputs: int, outputs: int) -> Convolution:
-        """Take an upsampling layer, whatever its kind (see `blocks.make_upsampling`)."""
+    def shuffled(self, name: str, inputs: int, outputs: int) -> Convolution:
+        """Take a 3×3 Conv2d of padding 1 that a PixelShuffle(2) follows."""
+        weight = self._take(f"{name}.weight", 4 * outputs, inputs, 3, 3)
+        return rewrites.from_shuffle(weight, self._bias(name, 4 * outputs))
+
+    def upsampling(self, name: str, inputs: int, outputs: int, *, transpose_kernel: int) -> Convolution:
+        """Take an upsampling layer, whatever its kind (see `blocks.make_upsampling`).
+
+        `transpose_kernel`: side of the kernel where it is a transposed convolution, 3 or 4.
+        """
         if self._spec.upsample == "resize":
             weight = self._take(f"{name}.1.weight", outputs, inputs, 3, 3)
             return rewrites.from_resize(weight, self._bias(f"{name}.1", outputs))
         if self._spec.upsample == "shuffle":
-            weight = self._take(f"{name}.0.weight", 4 * outputs, inputs, 3, 3)
-            return rewrites.from_shuffle(weight, self._bias(f"{name}.0", 4 * outputs))
-        if self._spec.architecture not in ("unet", "tutorial"):
+            return self.shuffled(f"{name}.0", inputs, outputs)
+        if transpose_kernel == 3:
             weight = self._take(f"{name}.weight", inputs, outputs, 3, 3)
             return rewrites.from_transpose_3(weight, self._bias(name, outputs))
         weight = self._take(f"{name}.weight", inputs, outputs, 4, 4)
         return rewrites.from_transpose_4(weight, self._bias(name, outputs))
 
-    def batch_norm(self, name: str, channels: int) -> tuple[Array, Array]:
+    def batch_norm(self, name: str, channels: int, *, epsilon: float = EPSILON) -> tuple[Array, Array]:
         """Take a BatchNorm2d as (scale, shift) of its running statistics."""
         scale, shift = self.scale_and_shift(name, channels)
         mean = self._take(f"{name}.running_mean", channels)
         variance = self._take(f"{name}.running_var", channels)
-        factor = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + EPSILON)
+        factor = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + epsilon)
         return factor.astype(np.float32), (shift - mean * factor).astype(np.float32)
 
     def scale_and_shift(self, name: str, channels: int) -> tuple[Array, Array]:

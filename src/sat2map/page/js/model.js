@@ -16,7 +16,7 @@ export async function showModels() {
 }
 
 function showCard(model, service) {
-  const metres = model.metres_per_pixel;
+  const metres = model.gsd;
   const facts = {
     Name: service.models.length < 2 && model.name, // else the choice above tells
     "Expects": metres ? `about ${metres} m a pixel, seen from above` : "pictures from above, like those it was trained on",

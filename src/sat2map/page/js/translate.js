@@ -36,8 +36,8 @@ async function start(file, name = file.name || "pasted image", field = element("
   try {
     const looked = await look(file, urls, signal);
     const model = service.models.find((one) => one.name === element("model").value) ?? service.models[0];
-    const gsd = model?.metres_per_pixel && field?.value;
-    const factor = gsd ? gsd / model.metres_per_pixel : 1;
+    const gsd = model?.gsd && field?.value;
+    const factor = gsd ? gsd / model.gsd : 1;
     const large = looked.tiff ? looked.large : !looked.size || factor * Math.max(...looked.size) > (model?.max_untiled_size ?? 1024);
     tell("Translating");
     const fields = Object.entries({ model: element("model").value, gsd }).filter(([, value]) => value);

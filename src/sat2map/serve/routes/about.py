@@ -1,31 +1,19 @@
-"""Owns what tells of the service: models, problems, health, figures, and the page."""
+"""Descriptions of the service: models, problems, health and metrics."""
 
 from __future__ import annotations
 
-import functools
-import io
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any
 
-import anyio.to_thread
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends
 from fastapi import Path as InPath
-from fastapi.responses import FileResponse, Response
-from PIL import Image
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
-from starlette.staticfiles import StaticFiles
 
 from sat2map.serve.http_errors import BusyError, NotFoundError, UnauthorizedError
 from sat2map.serve.problems import documented, kinds
 from sat2map.serve.routes.access import check_key
 from sat2map.serve.served_models import ServedModel
 from sat2map.serve.service import Service
-from sat2map.synthetic.towns import draw_town
-
-PAGE = Path(str(resources.files("sat2map") / "page"))
-EXAMPLES = (7, 19, 14, 1)  # seeds of drawn towns that show much
-EXAMPLE_SIDE = 512  # px
 
 
 class MapClass(BaseModel):
@@ -36,7 +24,7 @@ class MapClass(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """What a model is."""
+    """Description of a model."""
 
     name: str = Field(examples=["maps"])
     architecture: str = Field(examples=["unet, width 32, depth 6"])
@@ -44,30 +32,27 @@ class ModelCard(BaseModel):
     source_bands: int = Field(examples=[3])
     target_bands: int = Field(examples=[3])
     image_size: int | None = Field(
-        examples=[256],
-        description="Side to which images were resized for its training (px); null: native pixels.",
+        examples=[256], description="Side of its training images (px); null: native pixels."
     )
     max_untiled_size: int = Field(
-        examples=[1024], description="Longest side that is translated in one piece (px)."
+        examples=[1024], description="Longest side that is translated without tiles (px)."
     )
-    metres_per_pixel: float | None = Field(
-        examples=[2.1], description="Ground size of a pixel that it expects."
-    )
+    gsd: float | None = Field(examples=[0.9], description="Metres per pixel that it expects, if known.")
     mode: str = Field(examples=["eval"])
     direction: str = Field(examples=["source-to-target"])
     classes: list[MapClass]
-    scores: dict[str, float | None] = Field(description="On the images it was validated on.")
+    scores: dict[str, float | None] = Field(description="On the validation images.")
     notes: str
 
 
 class ModelList(BaseModel):
-    """The models of a service, the default one first, and what it takes."""
+    """The models of a service, the default one first, and its limits."""
 
     models: list[ModelCard]
     body_bytes: int = Field(description="Largest upload to translate at once.")
     pixels: int = Field(description="Largest image to translate at once.")
     job_body_bytes: int = Field(description="Largest upload of a job.")
-    live_maps: bool = Field(description="Whether there are rasters to see.")
+    live_maps: bool = Field(description="Whether the service shows rasters.")
 
 
 class ProblemKind(BaseModel):
@@ -79,7 +64,7 @@ class ProblemKind(BaseModel):
 
 
 def about_routes(service: Service) -> APIRouter:
-    """Return the routes that tell of the service."""
+    """Return the routes."""
     router = APIRouter()
     keys = [Depends(check_key(service.keys))]
     limits = service.settings.limits
@@ -97,7 +82,7 @@ def about_routes(service: Service) -> APIRouter:
 
     @router.get("/problems/{slug}", tags=["service"], responses=documented(NotFoundError))
     async def read_problem(slug: Annotated[str, InPath(max_length=64, examples=["busy"])]) -> ProblemKind:
-        """Say what a kind of problem is."""
+        """Describe a kind of problem."""
         kind = kinds().get(slug)
         if kind is None:
             raise NotFoundError(f"no kind of problem is called {slug!r}")
@@ -105,12 +90,12 @@ def about_routes(service: Service) -> APIRouter:
 
     @router.get("/healthz", tags=["service"])
     async def health() -> dict[str, str]:
-        """Say that the service lives."""
+        """Return 200 while the process runs."""
         return {"status": "alive"}
 
     @router.get("/readyz", tags=["service"], responses=documented(BusyError))
     async def readiness() -> dict[str, str]:
-        """Say whether the service takes requests."""
+        """Return 200 while the service accepts requests, else 503."""
         if not service.ready:
             raise BusyError("the service is starting or stopping", retry_after=5)
         return {"status": "ready"}
@@ -125,45 +110,11 @@ def about_routes(service: Service) -> APIRouter:
             **documented(UnauthorizedError),
         },
     )
-    async def figures() -> Response:
-        """Return figures for Prometheus."""
+    async def read_metrics() -> Response:
+        """Return metrics for Prometheus."""
         return Response(service.metrics.text(), media_type=service.metrics.content_type)
 
     return router
-
-
-def add_page(app: FastAPI) -> None:
-    """Serve the page, its files and its examples."""
-
-    @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return _page("index.html")
-
-    @app.get("/map", include_in_schema=False)
-    async def live_map() -> FileResponse:
-        return _page("map.html")
-
-    @app.get("/favicon.ico", include_in_schema=False)
-    async def icon() -> FileResponse:
-        return FileResponse(PAGE / "icon.svg", media_type="image/svg+xml")
-
-    @app.get("/examples/{number}.png", include_in_schema=False)
-    async def example(request: Request, number: Annotated[int, InPath(ge=1, le=len(EXAMPLES))]) -> Response:
-        content = await anyio.to_thread.run_sync(_draw, EXAMPLES[number - 1])
-        return Response(content, media_type="image/png", headers={"Cache-Control": "public, max-age=86400"})
-
-    app.mount("/page", StaticFiles(directory=PAGE), name="page")
-
-
-def _page(name: str) -> FileResponse:
-    return FileResponse(PAGE / name, media_type="text/html", headers={"Cache-Control": "no-cache"})
-
-
-@functools.lru_cache(maxsize=len(EXAMPLES))
-def _draw(seed: int) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(draw_town(seed, size=EXAMPLE_SIDE).source).save(out, "PNG")
-    return out.getvalue()
 
 
 def _card(model: ServedModel) -> ModelCard:
@@ -178,7 +129,7 @@ def _card(model: ServedModel) -> ModelCard:
         engine=model.engine,
         source_bands=spec.source_bands,
         target_bands=spec.target_bands,
-        metres_per_pixel=header.gsd,
+        gsd=header.gsd,
         mode=header.inference_mode,
         classes=[MapClass(name=c.name, colour="#{:02x}{:02x}{:02x}".format(*c.colours[0])) for c in classes],
         scores={name: score if abs(score) < float("inf") else None for name, score in header.scores.items()},

@@ -1,4 +1,4 @@
-"""Owns the check of API keys before a route, and the types that routes share."""
+"""The check of API keys before a route, and the types of parameters that routes share."""
 
 from __future__ import annotations
 
@@ -6,20 +6,33 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
 
-from sat2map.serve.auth import ApiKeys
+from sat2map.serve.auth import ApiKeys, is_read_only
+from sat2map.serve.http_errors import UnauthorizedError
 
-_bearer = HTTPBearer(auto_error=False, description="An API key, where the service asks for one.")
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
-ModelName = Annotated[
-    str | None, Query(description="Name of a model of `/v1/models`; none: the first one.", max_length=64)
+_bearer = HTTPBearer(auto_error=False, description="An API key, if the service requires one.")
+_basic = HTTPBasic(
+    auto_error=False, description="The same API key as password, with any user name, for GIS clients."
+)
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+Basic = Annotated[HTTPBasicCredentials | None, Security(_basic)]
+TileKey = Annotated[
+    str | None,
+    Query(
+        alias="key",
+        max_length=128,
+        description="A read-only key (its name begins with `tiles-`), for clients without header fields.",
+    ),
 ]
-GroundSize = Annotated[
+ModelName = Annotated[
+    str | None, Query(description="Name of a model of `/v1/models`; default: the first one.", max_length=64)
+]
+Gsd = Annotated[
     float | None,
     Query(
-        description="Ground size of a pixel of a picture (metres), where it is known: the picture is brought "
-        "to the model's scale, and its map back. A GeoTIFF's own is used instead.",
+        description="Metres per pixel of a picture, if known: it is resized to the model's scale, and its "
+        "map back. A GeoTIFF has its own.",
         gt=0,
         le=1000,
         allow_inf_nan=False,
@@ -28,20 +41,41 @@ GroundSize = Annotated[
 ]
 
 
-def check_key(keys: ApiKeys | None) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Return a dependency that lets those through who may ask, and notes who it is for `owner_of`."""
+def check_key(keys: ApiKeys | None, *, tiles: bool = False) -> Callable[..., Coroutine[Any, Any, None]]:
+    """Return a dependency that checks the API key of a request and stores its name for `owner_of`.
 
-    async def anybody(request: Request) -> None:
+    Args:
+        keys: The keys; None: no key is needed.
+        tiles: Whether read-only keys are accepted, also in the query.
+    """
+
+    async def accept(request: Request) -> None:
         request.state.owner = ""
 
-    async def known(request: Request, credentials: Credentials) -> None:
-        assert keys is not None
-        request.state.owner = keys.check(credentials.credentials if credentials else None)
+    async def check(request: Request, bearer: Bearer, basic: Basic) -> None:
+        key = bearer.credentials if bearer else basic.password if basic else None
+        request.state.owner = _check(key)
+        if not tiles and is_read_only(request.state.owner):
+            raise UnauthorizedError("this key is for tiles only")
 
-    return anybody if keys is None else known
+    async def check_with_query(request: Request, bearer: Bearer, basic: Basic, key: TileKey = None) -> None:
+        if key is None or bearer or basic:
+            await check(request, bearer, basic)
+            return
+        request.state.owner = _check(key)
+        if not is_read_only(request.state.owner):
+            raise UnauthorizedError("only read-only keys may stand in an address: send this one in a header")
+
+    def _check(key: str | None) -> str:
+        assert keys is not None
+        return keys.check(key)
+
+    if keys is None:
+        return accept
+    return check_with_query if tiles else check
 
 
 def owner_of(request: Request) -> str:
-    """Return the name of the request's API key; empty where there are no keys."""
+    """Return the name of the request's API key; empty without keys."""
     owner: str = request.state.owner
     return owner

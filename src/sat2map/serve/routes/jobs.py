@@ -1,15 +1,15 @@
-"""Owns `/v1/jobs`: large images in the background, with progress, cancelling and download."""
+"""`/v1/jobs`: large images in the background, with progress, cancelling and download."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timezone
 from typing import Annotated, Any
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
@@ -17,8 +17,8 @@ from starlette.requests import ClientDisconnect
 
 from sat2map.errors import ImageError
 from sat2map.serve.http_errors import (
-    BadRequestError,
     BodyTooLargeError,
+    BusyError,
     NotFoundError,
     NotReadyError,
     TooManyPixelsError,
@@ -26,17 +26,18 @@ from sat2map.serve.http_errors import (
     UnsupportedFormatError,
     UploadTooSlowError,
 )
-from sat2map.serve.input_files import Kind, inspect_file
+from sat2map.serve.input_files import Inspected, Kind
+from sat2map.serve.job_runner import Jobs
 from sat2map.serve.job_store import ENDED, Record, State
 from sat2map.serve.problems import Problem, documented
 from sat2map.serve.responses import MEDIA_TYPES
-from sat2map.serve.routes.access import GroundSize, ModelName, check_key, owner_of
+from sat2map.serve.routes.access import Gsd, ModelName, check_key, owner_of
 from sat2map.serve.scaling import size_for_model
 from sat2map.serve.service import ClientGone, Service
-from sat2map.serve.uploads import stream_body, upload_deadline
+from sat2map.serve.upload_files import check_price, copy_file, receive_file
 
-LOOK_AGAIN = 0.2  # s, between looks at a job that somebody watches
-HEARTBEAT = 15.0  # s, after which a word is sent though nothing has changed
+LOOK_AGAIN = 0.25  # s between reads of a watched job
+HEARTBEAT = 15.0  # s after which a comment is sent although nothing has changed
 
 _BINARY = {"type": "string", "format": "binary"}
 _REQUEST: dict[str, Any] = {
@@ -49,10 +50,13 @@ _REQUEST: dict[str, Any] = {
 JobId = Annotated[
     str, InPath(max_length=64, description="The job's id.", examples=["Jq3zJ1mJm4m1pZ0a1nKZ5w"])
 ]
+ImageId = Annotated[
+    str | None, Query(max_length=64, description="Id of an image of `/v1/images`, instead of a body.")
+]
 
 
 class JobStatus(BaseModel):
-    """How far a job is."""
+    """The state of a job."""
 
     id: str = Field(examples=["Jq3zJ1mJm4m1pZ0a1nKZ5w"])
     state: State
@@ -61,24 +65,25 @@ class JobStatus(BaseModel):
     width: int = Field(examples=[12000], description="Columns (px).")
     height: int = Field(examples=[9000], description="Rows (px).")
     tiles_done: int = Field(examples=[120])
-    tiles: int = Field(examples=[768], description="In all; 0 while nobody knows.")
+    tiles: int = Field(examples=[768], description="Number of tiles; 0 while it is unknown.")
     created: datetime
     finished: datetime | None = None
-    expires: datetime | None = Field(None, description="When an ended job is forgotten.")
+    expires: datetime | None = Field(None, description="When an ended job is deleted.")
     error: Problem | None = None
+
+
+_SHARED = {"id", "state", "model", "kind", "width", "height", "error", "tiles_done", "tiles"}
 
 
 def job_routes(service: Service) -> APIRouter:
     """Return the routes."""
     router = APIRouter(dependencies=[Depends(check_key(service.keys))], prefix="/v1/jobs", tags=["jobs"])
     limits, jobs = service.settings.limits, service.jobs
+    streams: set[object] = set()
 
     def status(record: Record) -> JobStatus:
-        done, total = jobs.progress(record.id)
         return JobStatus(
-            **record.model_dump(include={"id", "state", "model", "kind", "width", "height", "error"}),
-            tiles_done=done,
-            tiles=total,
+            **record.model_dump(include=_SHARED),
             created=_when(record.created),
             finished=_when(record.finished),
             expires=_when(jobs.expires(record)),
@@ -90,7 +95,9 @@ def job_routes(service: Service) -> APIRouter:
         response_model=JobStatus,
         openapi_extra=_REQUEST,
         responses={
-            202: {"headers": {"Location": {"description": "Where the job is", "schema": {"type": "string"}}}},
+            202: {
+                "headers": {"Location": {"description": "Address of the job", "schema": {"type": "string"}}}
+            },
             **documented(
                 UnauthorizedError,
                 NotFoundError,
@@ -102,30 +109,27 @@ def job_routes(service: Service) -> APIRouter:
             ),
         },
     )
-    async def create_job(request: Request, model: ModelName = None, gsd: GroundSize = None) -> Response:
-        """Send an image or GeoTIFF to be translated in the background."""
-        served = service.models.find(model)
+    async def create_job(
+        request: Request, model: ModelName = None, gsd: Gsd = None, image: ImageId = None
+    ) -> Response:
+        """Send an image or GeoTIFF, or name an uploaded one, to be translated in the background."""
+        served, owner = service.models.find(model), owner_of(request)
+        stored = None if image is None else service.images.get(image, owner)
         declared = request.headers.get("content-length", "")
         size = int(declared) if declared.isdecimal() else limits.job_body_bytes
         folder = jobs.new_folder(min(size, limits.job_body_bytes))
         try:
-            async with await anyio.open_file(folder / "upload", "wb") as file:
-                with upload_deadline(limits.job_upload_seconds):
-                    async for part in stream_body(request, limit=limits.job_body_bytes):
-                        await file.write(part)
-                if not await file.tell():
-                    raise BadRequestError("the request has no body: send the bytes of an image")
-            upload = await anyio.to_thread.run_sync(
-                lambda: inspect_file(
-                    folder / "upload",
-                    picture_pixels=limits.job_picture_pixels,
-                    raster_pixels=limits.job_pixels,
-                )
-            )
+            if stored is None:
+                upload = await receive_file(service, request, folder, raster_pixels=limits.job_pixels)
+            else:
+                path = folder / stored.file
+                await anyio.to_thread.run_sync(copy_file, service.images.path(stored), path)
+                upload = Inspected(path, stored.kind, stored.height, stored.width)
             if upload.kind == "picture":
                 shape = upload.height, upload.width
-                size_for_model(served.header, shape, gsd, pixels=limits.job_picture_pixels)
-            record = jobs.add(folder, upload, owner=owner_of(request), model=served.name, gsd=gsd)
+                scaled = size_for_model(served.header, shape, gsd, pixels=limits.job_picture_pixels)
+                check_price(service, served, scaled)
+            record = jobs.add(folder, upload, owner=owner, model=served.name, gsd=gsd)
         except ClientDisconnect:
             jobs.drop(folder)
             raise ClientGone from None
@@ -137,7 +141,7 @@ def job_routes(service: Service) -> APIRouter:
 
     @router.get("/{job}", responses=documented(UnauthorizedError, NotFoundError))
     async def read_job(request: Request, job: JobId) -> JobStatus:
-        """Tell how far a job is."""
+        """Return the state of a job."""
         return status(jobs.get(job, owner_of(request)))
 
     @router.get(
@@ -149,35 +153,25 @@ def job_routes(service: Service) -> APIRouter:
         },
     )
     async def watch_job(request: Request, job: JobId) -> StreamingResponse:
-        """Follow a job as server-sent events: `progress` at each change, then one named by how it ended.
+        """Follow a job as server-sent events: `progress` at each change, then one with the name of its end.
 
-        The data of each is a JobStatus. `restart`: the service stops; the job goes on when it is back.
+        The data of each is a JobStatus. `restart`: the service stops; the job continues with its next start.
         """
         owner = owner_of(request)
         jobs.get(job, owner)
+        if request.scope.get("sat2map.head"):
+            return StreamingResponse(iter(()), media_type="text/event-stream")
+        if len(streams) >= limits.event_streams:
+            raise BusyError(f"{len(streams)} event streams are open already: ask for the state instead", 10)
 
         async def events() -> AsyncIterator[str]:
-            last, silent = "", 0.0
-            while True:
-                try:
-                    now = status(jobs.get(job, owner))
-                except NotFoundError:  # removed while it was watched
-                    return
-                text = now.model_dump_json()
-                if now.state in ENDED:
-                    yield f"event: {now.state}\ndata: {text}\n\n"
-                    return
-                if jobs.stopping:
-                    yield f"event: restart\nretry: 3000\ndata: {text}\n\n"
-                    return
-                if text != last:
-                    yield f"event: progress\ndata: {text}\n\n"
-                    last, silent = text, 0.0
-                elif silent > HEARTBEAT:
-                    yield ": still here\n\n"
-                    silent = 0.0
-                await asyncio.sleep(LOOK_AGAIN)
-                silent += LOOK_AGAIN
+            token = object()
+            streams.add(token)
+            try:
+                async for event in _events(lambda: status(jobs.get(job, owner)), jobs):
+                    yield event
+            finally:
+                streams.discard(token)
 
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(events(), media_type="text/event-stream", headers=headers)
@@ -203,10 +197,35 @@ def job_routes(service: Service) -> APIRouter:
 
     @router.delete("/{job}", status_code=204, responses=documented(UnauthorizedError, NotFoundError))
     async def delete_job(request: Request, job: JobId) -> None:
-        """Cancel a job, or delete the result of one that has ended."""
+        """Cancel a job, or delete one that has ended, with its result."""
         jobs.remove(job, owner_of(request))
 
     return router
+
+
+async def _events(read: Callable[[], JobStatus], jobs: Jobs) -> AsyncIterator[str]:
+    """Yield the server-sent events of a job until it ends or the service stops."""
+    last, silent = "", 0.0
+    while True:
+        try:
+            now = read()
+        except NotFoundError:  # deleted meanwhile
+            return
+        text = now.model_dump_json()
+        if now.state in ENDED:
+            yield f"event: {now.state}\ndata: {text}\n\n"
+            return
+        if jobs.stopping:
+            yield f"event: restart\nretry: 3000\ndata: {text}\n\n"
+            return
+        if text != last:
+            yield f"event: progress\ndata: {text}\n\n"
+            last, silent = text, 0.0
+        elif silent > HEARTBEAT:
+            yield ": still here\n\n"
+            silent = 0.0
+        await asyncio.sleep(LOOK_AGAIN)
+        silent += LOOK_AGAIN
 
 
 def _when(seconds: float | None) -> datetime | None:

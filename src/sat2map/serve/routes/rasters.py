@@ -1,9 +1,10 @@
-"""Owns `/rasters`: live maps as XYZ tiles, and the TileJSON that describes them."""
+"""`/rasters`: live maps as XYZ tiles, and the TileJSON that describes them."""
 
 from __future__ import annotations
 
 from collections.abc import Coroutine
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Request
@@ -17,7 +18,7 @@ from sat2map.serve.livemap import Layer, LiveMaps
 from sat2map.serve.problems import documented
 from sat2map.serve.raster_folder import MAX_ZOOM, RasterFile, RasterFolder
 from sat2map.serve.routes.access import ModelName, check_key
-from sat2map.serve.service import Service, while_wanted
+from sat2map.serve.service import Service, run_until_disconnected
 
 Name = Annotated[
     str, InPath(max_length=200, description="Name of a raster of `/rasters`.", examples=["town"])
@@ -27,7 +28,7 @@ Number = Annotated[int, InPath(ge=0, lt=1 << MAX_ZOOM, examples=[19300])]
 
 
 class RasterEntry(BaseModel):
-    """A raster of the service."""
+    """A raster that the service shows."""
 
     name: str = Field(examples=["town"])
     bounds: tuple[float, float, float, float] | None = Field(
@@ -39,7 +40,7 @@ class RasterEntry(BaseModel):
 
 
 class TileJson(BaseModel):
-    """Where tiles are and how far they reach (TileJSON 3.0)."""
+    """Addresses and extent of tiles (TileJSON 3.0)."""
 
     tilejson: str = "3.0.0"
     name: str
@@ -52,7 +53,9 @@ class TileJson(BaseModel):
 
 def raster_routes(service: Service, rasters: RasterFolder, maps: LiveMaps) -> APIRouter:
     """Return the routes of a service that has rasters."""
-    router = APIRouter(dependencies=[Depends(check_key(service.keys))], prefix="/rasters", tags=["live map"])
+    router = APIRouter(
+        dependencies=[Depends(check_key(service.keys, tiles=True))], prefix="/rasters", tags=["live map"]
+    )
     limits = service.settings.limits
 
     async def find(name: str) -> RasterFile:
@@ -61,7 +64,7 @@ def raster_routes(service: Service, rasters: RasterFolder, maps: LiveMaps) -> AP
     async def tile(request: Request, etag: str, work: Coroutine[Any, Any, bytes]) -> Response:
         who = "public" if service.keys is None else "private"
         headers = {"ETag": etag, "Cache-Control": f"{who}, max-age=3600"}
-        content = await while_wanted(request, work, limits.request_seconds)
+        content = await run_until_disconnected(request, work, limits.request_seconds)
         return Response(content, media_type="image/png", headers=headers)
 
     @router.get("", responses=documented(UnauthorizedError))
@@ -80,7 +83,7 @@ def raster_routes(service: Service, rasters: RasterFolder, maps: LiveMaps) -> AP
         """Describe the map of a raster as a tile layer."""
         raster, served = await find(name), service.models.find(model)
         layer = Layer(raster, served)
-        query = "" if model is None else f"?model={served.name}"
+        query = tile_query(request, model=model and served.name)
         title = f"{name}: map"
         return _tilejson(request, title, "read_tile", raster, layer.min_zoom, raster.max_zoom, query)
 
@@ -90,12 +93,12 @@ def raster_routes(service: Service, rasters: RasterFolder, maps: LiveMaps) -> AP
     async def describe_imagery(request: Request, name: Name) -> TileJson:
         """Describe a raster itself as a tile layer."""
         raster = await find(name)
-        return _tilejson(request, name, "read_imagery", raster, 0, raster.max_zoom, "")
+        return _tilejson(request, name, "read_imagery", raster, 0, raster.max_zoom, tile_query(request))
 
     answers: dict[int | str, dict[str, Any]] = {
         200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
     }
-    answers[304] = {"description": "The tile is the one that the client has."}
+    answers[304] = {"description": "The client has this tile already."}
 
     @router.get(
         "/{name}/tiles/{z}/{x}/{y}.png",
@@ -105,7 +108,7 @@ def raster_routes(service: Service, rasters: RasterFolder, maps: LiveMaps) -> AP
     async def read_tile(
         request: Request, name: Name, z: Zoom, x: Number, y: Number, model: ModelName = None
     ) -> Response:
-        """Return a tile of the map, computed now or kept; transparent where the raster has nothing."""
+        """Return a tile of the map, computed now or cached; transparent where the raster has no data."""
         _check_tile(z, x, y)
         layer = Layer(await find(name), service.models.find(model))
         etag = layer.etag(z, x, y)
@@ -130,18 +133,24 @@ def raster_routes(service: Service, rasters: RasterFolder, maps: LiveMaps) -> AP
     return router
 
 
+def tile_query(request: Request, **parameters: str | None) -> str:
+    """Return the query of tile addresses: parameters, and the read-only key of the request if it has one."""
+    given = {**parameters, "key": request.query_params.get("key")}
+    query = urlencode({name: value for name, value in given.items() if value})
+    return f"?{query}" if query else ""
+
+
 def _tilejson(
     request: Request, title: str, route: str, raster: RasterFile, low: int, high: int, query: str
 ) -> TileJson:
     url = str(request.url_for(route, name=raster.name, z="0", x="0", y="0"))
-    west, south, east, north = raster.bounds
     return TileJson(
         name=title,
         tiles=[url.removesuffix("/0/0/0.png") + "/{z}/{x}/{y}.png" + query],
         minzoom=low,
         maxzoom=high,
         bounds=raster.bounds,
-        center=((west + east) / 2, (south + north) / 2, high),
+        center=(*raster.centre, high),
     )
 
 
@@ -152,4 +161,4 @@ def _check_tile(zoom: int, x: int, y: int) -> None:
 
 def _has(request: Request, etag: str) -> bool:
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    return etag in known
+    return etag in known or "*" in known

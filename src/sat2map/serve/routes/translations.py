@@ -1,4 +1,4 @@
-"""Owns `POST /v1/translate`: one image in, its map out."""
+"""`POST /v1/translate` and `/v1/preview`: one image in, its map or the image itself out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 from fastapi import APIRouter, Depends, Request
@@ -16,7 +16,8 @@ from fastapi.responses import Response
 from numpy.typing import NDArray
 
 from sat2map.errors import ImageError
-from sat2map.images.pixels import Picture, resize, with_bands
+from sat2map.images.pixels import Picture, with_bands
+from sat2map.serve.decoder import SMALL_FILE, SMALL_IMAGE
 from sat2map.serve.http_errors import (
     BodyTooLargeError,
     NotAcceptableError,
@@ -27,20 +28,20 @@ from sat2map.serve.http_errors import (
     UploadTooSlowError,
 )
 from sat2map.serve.input_files import RESULTS, Inspected, inspect_file, read_file
+from sat2map.serve.memory import Reserve, price
 from sat2map.serve.problems import documented
 from sat2map.serve.responses import MEDIA_TYPES, MediaType, encode, negotiate
-from sat2map.serve.routes.access import GroundSize, ModelName, check_key
+from sat2map.serve.routes.access import Gsd, ModelName, check_key
 from sat2map.serve.scaling import size_for_model
 from sat2map.serve.served_models import ServedModel
-from sat2map.serve.service import Service, while_wanted
-from sat2map.serve.uploads import decode, read_body, recognise
+from sat2map.serve.service import Service, run_until_disconnected
+from sat2map.serve.uploads import check_size, read_body, sniff_format
 
-T = TypeVar("T")
 _BINARY = {"type": "string", "format": "binary"}
 _REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "The image, as it is or as the one file of a form.",
+        "description": "The image as the body, or as the one file of a form.",
         "content": {
             **{media_type: {"schema": _BINARY} for media_type in MEDIA_TYPES},
             "application/octet-stream": {"schema": _BINARY},
@@ -51,10 +52,10 @@ _REQUEST: dict[str, Any] = {
     }
 }
 _ANSWER: dict[str, Any] = {
-    "description": "The map, on the image's own pixels.",
+    "description": "The map, with the size of the image.",
     "content": {media_type: {"schema": _BINARY} for media_type in MEDIA_TYPES},
     "headers": {
-        "Sat2map-Model": {"description": "Name of the model that made it", "schema": {"type": "string"}},
+        "Sat2map-Model": {"description": "Name of the model", "schema": {"type": "string"}},
         "Server-Timing": {
             "description": "Milliseconds in the queue and in the network",
             "schema": {"type": "string", "example": "queue;dur=3.1, network;dur=21.9"},
@@ -84,47 +85,55 @@ def translate_routes(service: Service) -> APIRouter:
         openapi_extra=_REQUEST,
         responses={200: _ANSWER, **documented(NotFoundError, NotAcceptableError), **_FAILURES},
     )
-    async def translate(request: Request, model: ModelName = None, gsd: GroundSize = None) -> Response:
+    async def translate(request: Request, model: ModelName = None, gsd: Gsd = None) -> Response:
         """Translate an image into a map.
 
-        Send PNG, JPEG, WebP or TIFF of 8 bits a band, or any GeoTIFF; `Accept` chooses the format of the map.
-        A GeoTIFF becomes a Cloud-Optimized GeoTIFF on the same grid unless another format is asked for.
+        Send PNG, JPEG, WebP or TIFF with 8 bits per band, or any GeoTIFF; `Accept` chooses the format of the
+        map. A GeoTIFF becomes a Cloud-Optimized GeoTIFF on the same grid, unless `Accept` names another
+        format.
         """
         served = service.models.find(model)
-        body = await read_body(request, limit=limits.body_bytes, seconds=limits.upload_seconds)
         accept = request.headers.get("accept", "")
-        if recognise(body[:16]) == "tiff":
-            work = _tiff(served, body, accept, gsd)
-        else:
-            work = _picture(served, body, accept, gsd)
-        return await while_wanted(request, work, limits.request_seconds)
+        with service.memory.account() as reserve:
+            body = await read_body(request, reserve, limit=limits.body_bytes, seconds=limits.upload_seconds)
+            translate = _translate_tiff if sniff_format(body[:16]) == "tiff" else _translate_picture
+            work = translate(served, body, accept, gsd, reserve)
+            return await run_until_disconnected(request, work, limits.request_seconds)
 
-    async def _picture(served: ServedModel, body: bytes, accept: str, gsd: float | None) -> Response:
+    async def _translate_picture(
+        served: ServedModel, body: bytes, accept: str, gsd: float | None, reserve: Reserve
+    ) -> Response:
         media_type = negotiate(accept, MEDIA_TYPES)
 
         def read() -> tuple[Picture, NDArray[np.uint8]]:
-            picture = decode(body, pixels=limits.pixels)
+            height, width = service.decoder.size(body)
+            check_size(height, width, limits.pixels)
+            size = size_for_model(served.header, (height, width), gsd, pixels=limits.pixels)
+            reserve(price(served.header.generator, *size) + 8 * height * width)
+            picture = service.decoder.pixels(body)
             path = cast("Path", "the image")
             source = with_bands(picture.pixels, served.header.generator.source_bands, path)
-            size = size_for_model(served.header, source.shape[:2], gsd, pixels=limits.pixels)
-            return picture, resize(source, *size)
+            return picture, source
 
         def write() -> bytes:
-            return encode(resize(fake, *picture.pixels.shape[:2]), picture.alpha, media_type)
+            return encode(fake, picture.alpha, media_type)
 
-        picture, source = await _thread(read)
-        fake, done = await served.translate(source)
-        content = await _thread(write)
+        large = len(body) > SMALL_FILE
+        picture, source = await service.run_in_thread(read, large=large)
+        fake, done = await served.translate(source, gsd=gsd)
+        content = await service.run_in_thread(write, large=picture.pixels.size > 3 * SMALL_IMAGE)
         return _answer(served, content, media_type, done.waited, done.ran)
 
-    async def _tiff(served: ServedModel, body: bytes, accept: str, gsd: float | None) -> Response:
-        async with _put_down(body) as upload:
+    async def _translate_tiff(
+        served: ServedModel, body: bytes, accept: str, gsd: float | None, reserve: Reserve
+    ) -> Response:
+        async with _spool_upload(body) as upload:
             if upload.kind == "picture":
-                return await _picture(served, body, accept, gsd)
+                return await _translate_picture(served, body, accept, gsd, reserve)
             media_type = negotiate(accept, ("image/tiff", "image/png", "image/webp"))
             output = upload.path.with_name(RESULTS[upload.kind])
             done = await served.translate_file(upload.path, output, upload.kind)
-            content = await _thread(_pick_up, output, media_type)
+            content = await service.run_in_thread(_read_result, output, media_type, large=True)
             return _answer(served, content, media_type, done.waited, done.ran)
 
     @router.post(
@@ -137,33 +146,39 @@ def translate_routes(service: Service) -> APIRouter:
         },
     )
     async def preview(request: Request) -> Response:
-        """Show an image as the model would see it: browsers open no TIFF, and no more than 8 bits a band."""
-        body = await read_body(request, limit=limits.body_bytes, seconds=limits.upload_seconds)
+        """Return an image as the model sees it, since browsers open neither TIFF nor 16 bits per band."""
+        with service.memory.account() as reserve:
+            body = await read_body(request, reserve, limit=limits.body_bytes, seconds=limits.upload_seconds)
 
-        async def show() -> Response:
-            async with _put_down(body) as upload:
-                picture = await _thread(read_file, upload)
-            content = await _thread(encode, picture.pixels, picture.alpha, "image/png")
-            return Response(content, media_type="image/png", headers={"Cache-Control": "no-store"})
+            async def show() -> Response:
+                async with _spool_upload(body) as upload:
+                    reserve(8 * upload.height * upload.width)
+                    picture = await service.run_in_thread(read_file, upload, service.decoder, large=True)
+                content = await service.run_in_thread(
+                    encode, picture.pixels, picture.alpha, "image/png", large=True
+                )
+                return Response(content, media_type="image/png", headers={"Cache-Control": "no-store"})
 
-        return await while_wanted(request, show(), limits.request_seconds)
-
-    async def _thread(function: Callable[..., T], *values: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(service.threads, function, *values)
+            return await run_until_disconnected(request, show(), limits.request_seconds)
 
     @contextlib.asynccontextmanager
-    async def _put_down(body: bytes) -> AsyncIterator[Inspected]:
-        """Write an upload into a folder of its own, for GDAL works on files."""
-        folder = await _thread(_write, service.settings.state / "now", body)
+    async def _spool_upload(body: bytes) -> AsyncIterator[Inspected]:
+        """Write an upload into a folder of its own, as GDAL reads files."""
+        folder = await service.run_in_thread(_make_folder, service.settings.state / "now")
         try:
-            yield await _thread(
+            await service.run_in_thread((folder / "upload").write_bytes, body)
+            yield await service.run_in_thread(
                 lambda: inspect_file(
-                    folder / "upload", picture_pixels=limits.pixels, raster_pixels=limits.pixels
-                )
+                    folder / "upload",
+                    service.decoder,
+                    picture_pixels=limits.pixels,
+                    raster_pixels=limits.pixels,
+                ),
+                large=len(body) > SMALL_FILE,
             )
         finally:
             # Cancelled work may still write there until its next tile; the next start removes that.
-            await asyncio.shield(_thread(_clear, folder))
+            await asyncio.shield(service.run_in_thread(_clear, folder))
 
     def _answer(
         served: ServedModel, content: bytes, media_type: MediaType, waited: float, ran: float
@@ -182,7 +197,7 @@ def translate_routes(service: Service) -> APIRouter:
     return router
 
 
-def _pick_up(path: Path, media_type: MediaType) -> bytes:
+def _read_result(path: Path, media_type: MediaType) -> bytes:
     if media_type == "image/tiff":
         return path.read_bytes()
     import rasterio
@@ -194,11 +209,9 @@ def _pick_up(path: Path, media_type: MediaType) -> bytes:
     return encode(pixels, None if mask.all() else mask, media_type)
 
 
-def _write(base: Path, body: bytes) -> Path:
+def _make_folder(base: Path) -> Path:
     base.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=base))
-    (folder / "upload").write_bytes(body)
-    return folder
+    return Path(tempfile.mkdtemp(dir=base))
 
 
 def _clear(folder: Path) -> None:

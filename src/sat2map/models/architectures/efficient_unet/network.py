@@ -3,52 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sat2map.models.architectures.spec import GeneratorSpec
-
-BATCH_NORM_EPSILON = 1e-3  # TensorFlow's, which the pretrained encoders were trained with
-BATCH_NORM_MOMENTUM = 0.02  # running statistics over about 50 steps: batches here are small
-STEM_CHANNELS = 32
-DECODER_CHANNELS = (64, 48, 32, 24)
-
-
-class Stage(NamedTuple):
-    """A row of table 1 of the EfficientNet paper: blocks that share kernel, expansion and channels."""
-
-    repeats: int
-    kernel: int
-    stride: int
-    expansion: int
-    channels: int
-
-
-# EfficientNet-Lite0: EfficientNet-B0 (Tan & Le 2019, https://arxiv.org/abs/1905.11946, table 1) with ReLU6
-# and without squeeze-and-excitation.
-LITE0 = (
-    Stage(1, 3, 1, 1, 16),
-    Stage(2, 3, 2, 6, 24),
-    Stage(2, 5, 2, 6, 40),
-    Stage(3, 3, 2, 6, 80),
-    Stage(3, 5, 1, 6, 112),
-    Stage(4, 5, 2, 6, 192),
-    Stage(1, 3, 1, 6, 320),
+from sat2map.models.architectures.efficient_unet.layout import (
+    BATCH_NORM_EPSILON,
+    BATCH_NORM_MOMENTUM,
+    DECODER_CHANNELS,
+    LITE0,
+    STEM_CHANNELS,
+    Stage,
+    same_padding,
 )
+from sat2map.models.architectures.spec import GeneratorSpec
 
 
 class SamePadConv(nn.Conv2d):
-    """A convolution with TensorFlow's SAME padding: at stride 2, one pixel less before than after.
-
-    Symmetric padding would shift the features of a pretrained encoder by half a pixel at every stride.
-    """
+    """A convolution with TensorFlow's SAME padding (see `layout.same_padding`)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
-        total = kernel - stride
-        self.same = (total // 2, total - total // 2)
+        self.same = same_padding(kernel, stride)
         symmetric = self.same[0] == self.same[1]
         super().__init__(
             inputs,

@@ -1,10 +1,11 @@
-"""Owns the ResNet generators."""
+"""The ResNet generators."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from sat2map.models.architectures.blocks import has_bias, make_norm, make_upsampling
+from sat2map.models.architectures.resnet.record import num_blocks, num_downsamplings
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.architectures.unet.network import split_tanh
 
@@ -48,15 +49,15 @@ class ResNet(nn.Module):
             make_norm(norm, width),
             nn.ReLU(),
         ]
-        for channels in (width * 2**i for i in range(spec.num_downsamplings)):
+        for channels in (width * 2**i for i in range(num_downsamplings(spec))):
             layers += [
                 nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias),
                 make_norm(norm, 2 * channels),
                 nn.ReLU(),
             ]
-        inner = width * 2**spec.num_downsamplings
-        layers += [ResidualBlock(inner, spec) for _ in range(spec.residual_blocks)]
-        for channels in (inner // 2**i for i in range(spec.num_downsamplings)):
+        inner = width * 2 ** num_downsamplings(spec)
+        layers += [ResidualBlock(inner, spec) for _ in range(num_blocks(spec))]
+        for channels in (inner // 2**i for i in range(num_downsamplings(spec))):
             layers += [self._up(channels, spec), make_norm(norm, channels // 2), nn.ReLU()]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, spec.target_bands + spec.classes, 7)]
         self.body = nn.Sequential(*layers)

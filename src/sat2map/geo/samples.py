@@ -1,0 +1,182 @@
+"""Which bands of a raster a model reads, which of their pixels are valid, and how they become 8 bits.
+
+The rules are those of `sat2map.images`; here they meet an open raster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+
+from sat2map.errors import ImageError, SettingsError
+from sat2map.geo.gdal import FAILURES, reason
+from sat2map.images.bands import band_meanings, check_bands, choose_bands, default_names
+from sat2map.images.levels import Limits, lab_error, measure_limits, reject_complex
+from sat2map.images.masks import SAMPLE, PixelMask
+from sat2map.images.vrt import plain_vrt, unmarked_vrt
+
+T = TypeVar("T")
+
+_ADDED_ALPHA = {"uint16": 65535, "int16": 32767}  # what GDAL's warper writes where a pixel is valid; else 255
+
+
+@contextlib.contextmanager
+def plain_samples(dataset: rasterio.DatasetReader) -> Iterator[rasterio.DatasetReader]:
+    """Yield a dataset of 8 bits or more whose black is 0 and whose bands are colours: mostly itself."""
+    xml = plain_vrt(dataset)
+    if xml is None:
+        yield dataset
+        return
+    with rasterio.open(xml) as plain:
+        yield plain
+
+
+@contextlib.contextmanager
+def without_alpha(dataset: rasterio.DatasetReader, mask: PixelMask) -> Iterator[rasterio.DatasetReader]:
+    """Yield a dataset in which no band is marked as alpha, where the one that is holds measurements.
+
+    GDAL would weigh the other bands by it.
+    """
+    if mask.alpha is not None or "alpha" not in band_meanings(dataset):
+        yield dataset
+        return
+    with rasterio.open(unmarked_vrt(dataset)) as unmarked:
+        yield unmarked
+
+
+def warped(
+    dataset: rasterio.DatasetReader | WarpedVRT, mask: PixelMask, *, resampling: Resampling, **target: Any
+) -> tuple[WarpedVRT, PixelMask]:
+    """Return a dataset on another grid, and how its valid pixels are found there.
+
+    Args:
+        dataset: Where to read; alpha is marked only if it is a mask.
+        mask: How its valid pixels are found.
+        resampling: The filter.
+        target: The grid, as `rasterio.vrt.WarpedVRT` takes it.
+    """
+    nan = {}
+    if mask.kind == "nodata" and dataset.nodata is None:  # floats that may be NaN, which would spread
+        nan = {"src_nodata": float("nan"), "nodata": float("nan")}
+    if mask.alpha is not None:
+        return WarpedVRT(dataset, resampling=resampling, **nan, **target), mask
+    vrt = WarpedVRT(dataset, resampling=resampling, add_alpha=True, **nan, **target)
+    opaque = _ADDED_ALPHA.get(vrt.dtypes[-1], 255)
+    return vrt, replace(mask, alpha=vrt.count, opaque=opaque, stored=False, nodata=(None,) * len(mask.nodata))
+
+
+def find_bands(
+    dataset: rasterio.DatasetReader, bands: tuple[int, ...] | None, count: int, name: str, notes: list[str]
+) -> tuple[int, ...]:
+    """Return the bands to read, from 1.
+
+    Args:
+        dataset: The raster.
+        bands: The user's choice, or None.
+        count: How many the model takes.
+        name: What the raster is called in messages.
+        notes: Gets a sentence where the meaning of bands was assumed.
+
+    Raises:
+        ImageError: There are too few, or they hold complex numbers or L*a*b* colours.
+        SettingsError: The choice does not fit.
+    """
+    if bands is not None:
+        check_bands(bands, dataset.count, count, name)
+        chosen = bands
+    else:
+        chosen, note = choose_bands(band_meanings(dataset), default_names(count), name)
+        notes += [note] if note else []
+    if dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE") == "CIELAB":
+        raise lab_error(name)
+    for band in chosen:
+        reject_complex(dataset.dtypes[band - 1], name)
+    return chosen
+
+
+def find_mask(
+    dataset: rasterio.DatasetReader, bands: tuple[int, ...], name: str, notes: list[str]
+) -> PixelMask:
+    """Return how the valid pixels of these bands are found.
+
+    Raises:
+        ImageError: The raster is damaged.
+    """
+    with _readable(name):
+        mask = PixelMask.of(dataset, bands, name)
+    notes += mask.notes
+    return mask
+
+
+def find_limits(
+    dataset: rasterio.DatasetReader,
+    bands: tuple[int, ...],
+    mask: PixelMask,
+    scale: tuple[float, ...] | None,
+    name: str,
+    notes: list[str],
+) -> Limits | None:
+    """Return the limits of each band that become 0 and 255, or None for 8 bits as they are.
+
+    Where none are given they are measured on a reduced copy, from overviews where there are any.
+
+    Raises:
+        ImageError: The copy shows no valid pixel, or the raster is damaged.
+        SettingsError: The limits that the user gives do not fit.
+    """
+    if scale is not None:
+        return _given_limits(scale, len(bands))
+    if all(dataset.dtypes[band - 1] == "uint8" for band in bands):
+        return None
+
+    def read(shape: tuple[int, int]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        values = dataset.read(bands, out_shape=(len(bands), *shape))
+        return values, mask.read(dataset, values, out_shape=shape) > 0
+
+    limits, note = measure_limits(*_sample(dataset, name, read), name)
+    notes.append(note)
+    return limits
+
+
+def _given_limits(scale: tuple[float, ...], bands: int) -> Limits:
+    if len(scale) not in (2, 2 * bands):
+        raise SettingsError(
+            f"the scale has {len(scale)} numbers",
+            hint=f"give the lowest and highest value, such as 0,3000, or both for each of the {bands} bands",
+            setting="scale",
+        )
+    pairs = tuple(zip(scale[::2], scale[1::2], strict=True))
+    # Written so that NaN is refused as well.
+    if not all(-float("inf") < low < high < float("inf") for low, high in pairs):
+        raise SettingsError(
+            f"the scale is {','.join(f'{v:g}' for v in scale)}",
+            hint="each lowest value must be below its highest, and both finite",
+            setting="scale",
+        )
+    return pairs * (bands // len(pairs))
+
+
+def _sample(
+    dataset: rasterio.DatasetReader | WarpedVRT, name: str, read: Callable[[tuple[int, int]], T]
+) -> T:
+    shrink = max(1.0, max(dataset.shape) / SAMPLE)
+    with _readable(name):
+        return read((max(1, round(dataset.height / shrink)), max(1, round(dataset.width / shrink))))
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except FAILURES as error:
+        raise ImageError(
+            f"{name} cannot be read ({reason(error)})", hint="it is truncated or damaged; fetch it again"
+        ) from None

@@ -1,0 +1,198 @@
+"""Reading vectors around a raster: clipped first, then transformed; what cannot be drawn is counted."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import pyproj
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+
+from sat2map.errors import DataError
+from sat2map.geo.grid import Box, GeoGrid
+
+MAX_WARNINGS = 3  # of GDAL's, that are passed on
+_OTHER_TAGS = re.compile(r'"((?:[^"\\]|\\.)*)"=>"((?:[^"\\]|\\.)*)"')
+
+
+@dataclass
+class Vectors:
+    """Lines and polygons in metres from a grid's first pixel: x along its rows, y along its columns.
+
+    Attributes:
+        geometries: shapely geometries.
+        fields: Values of each field as text, or None, in the same order.
+        notes: What a user should know about how they were read.
+    """
+
+    geometries: NDArray[Any]
+    fields: dict[str, NDArray[Any]]
+    notes: list[str] = field(default_factory=list)
+
+
+def metre_plane(grid: GeoGrid) -> Affine:
+    """Return the transform from a grid's coordinates to metres from its first pixel, along rows and columns.
+
+    Widths in metres are right along both axes there, whatever the CRS.
+
+    Raises:
+        DataError: The grid's pixels have no known size.
+    """
+    metres = grid.metres()
+    if metres is None:
+        raise DataError("the size of the orthophoto's pixels is unknown, so vectors cannot be laid over it")
+    plane: Affine = Affine.scale(*metres) @ ~grid.transform
+    return plane
+
+
+def read_vectors(path: Path, wanted: set[str], grid: GeoGrid, margin: float) -> Vectors:
+    """Read what lies on a grid, or within a margin around it.
+
+    Args:
+        path: Whatever GDAL reads: .gpkg, .geojson, .osm.pbf, .shp, .fgb, .parquet, ….
+        wanted: Names of the fields to read; missing ones are None.
+        grid: Where the vectors will be drawn.
+        margin: How far outside of it they matter (m).
+
+    Raises:
+        DataError: The file is missing or no vector file, names no CRS, or one that has nothing to do with the
+            grid's.
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    parts: list[Vectors] = []
+    repaired = lost = 0
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for name, kind in pyogrio.list_layers(path):
+                if kind is None or "Point" in str(kind):
+                    continue
+                for part, counts in _read_layer(path, str(name), wanted, grid, margin):
+                    parts.append(part)
+                    repaired, lost = repaired + counts[0], lost + counts[1]
+    except pyogrio.errors.DataSourceError as error:
+        raise DataError(f"{path} cannot be read as vectors ({' '.join(str(error).split())})") from None
+    if not parts:
+        raise DataError(f"{path} has no lines and no polygons")
+    said = dict.fromkeys(str(w.message).partition(". To avoid")[0] for w in caught)
+    notes = [f"{path}: {sentence}" for sentence in list(said)[:MAX_WARNINGS]]
+    if repaired:
+        notes.append(f"{path}: {repaired} geometries were invalid, and were repaired")
+    if lost:
+        notes.append(f"{path}: {lost} geometries were invalid beyond repair, and were left out")
+    return Vectors(
+        np.concatenate([part.geometries for part in parts]),
+        {name: np.concatenate([part.fields[name] for part in parts]) for name in wanted},
+        notes,
+    )
+
+
+def _read_layer(
+    path: Path, layer: str, wanted: set[str], grid: GeoGrid, margin: float
+) -> Iterator[tuple[Vectors, tuple[int, int]]]:
+    """Yield the vectors in each box that covers the grid, and how many were repaired and lost."""
+    about = pyogrio.read_info(path, layer=layer)
+    if about["crs"] is None:
+        raise DataError(f"{path} does not name its CRS", hint="convert it to a GeoPackage with one")
+    crs, grid_crs = pyproj.CRS(about["crs"]), grid.proj_crs
+    assert grid_crs is not None
+    try:
+        to_grid = pyproj.Transformer.from_crs(crs, grid_crs, always_xy=True)
+    except pyproj.exceptions.ProjError:
+        raise DataError(
+            f"{path} is in {crs.name}, which has no relation to the orthophoto's {grid_crs.name}"
+        ) from None
+    to_plane = metre_plane(grid)
+    for box in _boxes(grid, crs, margin, about.get("total_bounds")):
+        meta, _, stored, columns = pyogrio.raw.read(path, layer=layer, bbox=box)
+        geometries = shapely.from_wkb(stored, on_invalid="fix")
+        missing = shapely.is_missing(geometries) & np.array([wkb is not None for wkb in stored], bool)
+        lost = int(missing.sum())
+        invalid = ~shapely.is_valid(geometries) & ~missing
+        invalid &= ~shapely.is_missing(geometries)
+        geometries[invalid] = shapely.make_valid(geometries[invalid])
+        geometries = shapely.clip_by_rect(geometries, *box)
+        kept = ~shapely.is_missing(geometries) & ~shapely.is_empty(geometries)
+        geometries = geometries[kept]
+
+        def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+            x, y = to_grid.transform(xy[:, 0], xy[:, 1])
+            a, b, c, d, e, f = to_plane[:6]
+            return np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
+
+        placed = shapely.transform(geometries, move)
+        finite = np.isfinite(shapely.bounds(placed)).all(axis=1)
+        values = dict(zip(meta["fields"], columns, strict=True))
+        fields = {name: _column(name, values, len(stored))[kept][finite] for name in wanted}
+        yield Vectors(placed[finite], fields), (int(invalid.sum()), lost + int((~finite).sum()))
+
+
+def _boxes(
+    grid: GeoGrid, crs: pyproj.CRS, margin: float, extent: tuple[float, float, float, float] | None
+) -> list[Box]:
+    """Return the boxes of a file's CRS that cover a grid: two across 180 degrees."""
+    metres = grid.metres()
+    assert metres is not None
+    column, row = (1 + margin / side for side in metres)
+    corners = [
+        grid.transform @ (x, y) for x in (-column, grid.width + column) for y in (-row, grid.height + row)
+    ]
+    xs, ys = zip(*corners, strict=True)
+    wide = GeoGrid(
+        grid.crs,
+        Affine.translation(min(xs), max(ys)) @ Affine.scale(max(xs) - min(xs), min(ys) - max(ys)),
+        1,
+        1,
+    )
+    if crs.is_geographic and grid.on_earth:
+        west, south, east, north = wide.lonlat_box("the orthophoto")
+        boxes = [(west, south, east, north)]
+        if west > east:
+            boxes = [(west, south, 180.0, north), (-180.0, south, east, north)]
+        if extent is not None and np.isfinite(extent).all() and extent[2] > 180:  # it counts from 0 to 360
+            boxes += [(left + 360, bottom, right + 360, top) for left, bottom, right, top in boxes]
+        return boxes
+    to_file = pyproj.Transformer.from_crs(grid.proj_crs, crs, always_xy=True)
+    try:
+        box: Box = to_file.transform_bounds(*wide.bounds(), densify_pts=21)
+    except pyproj.exceptions.ProjError:
+        box = (np.inf,) * 4
+    if not np.isfinite(box).all():
+        raise DataError(f"the orthophoto lies outside of the area of the vectors' CRS ({crs.name})")
+    return [box]
+
+
+def _column(name: str, values: dict[str, NDArray[Any]], count: int) -> NDArray[Any]:
+    """Return a field's values as text; OSM keeps the rarer ones together in `other_tags`."""
+    if name in values:
+        return np.array([_text(value) for value in values[name]] or [None] * count, object)[:count]
+    others = values.get("other_tags")
+    if others is None:
+        return np.full(count, None, object)
+    return np.array([_other_tags(text).get(name) if text else None for text in others], object)
+
+
+def _text(value: Any) -> str | None:
+    """Return a value as text; whole numbers in a field with nulls come as floats."""
+    if value is None or value != value:
+        return None
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    return str(int(value)) if isinstance(value, (float, np.floating)) and value == int(value) else str(value)
+
+
+def _other_tags(text: str) -> dict[str, str]:
+    """Read GDAL's column of further OSM tags: HSTORE by default, JSON if it is set up so."""
+    if text.startswith("{"):
+        return {key: str(value) for key, value in json.loads(text).items()}
+    return dict(_OTHER_TAGS.findall(text))

@@ -1,0 +1,82 @@
+"""The palette generator as an ONNX graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sat2map.models.architectures.efficient_unet.layout import (
+    BATCH_NORM_EPSILON,
+    DECODER_CHANNELS,
+    LITE0,
+    STEM_CHANNELS,
+    same_padding,
+)
+from sat2map.models.onnx.graph import Finish, GraphBuilder, Tail
+
+
+def build_efficient_unet(graph: GraphBuilder, x: str) -> Tail:
+    """Add the layers of `network.EfficientUNet` but the last, for the input called `x`."""
+    taps = _add_encoder(graph, x)
+    x, inputs = taps.pop()
+    for i, outputs in enumerate(DECODER_CHANNELS):
+        skip, skip_channels = taps.pop()
+        x = _add_decoder_stage(graph, f"decoder.{i}.body", (x, inputs), (skip, skip_channels), outputs)
+        inputs = outputs
+    last = graph.weights.shuffled("head.0", inputs, graph.spec.colours)
+    return Tail(x, last, lambda y: y)
+
+
+def _add_encoder(graph: GraphBuilder, x: str) -> list[tuple[str, int]]:
+    """Add the encoder; return names and channels of the features at strides 2 to 32."""
+    x = _layer(graph, x, "encoder.stem", (graph.spec.source_bands, STEM_CHANNELS), 3, 2, graph.relu6)
+    taps, inputs, at = [], STEM_CHANNELS, 0
+    for i, stage in enumerate(LITE0):
+        for repeat in range(stage.repeats):
+            name, stride = f"encoder.blocks.{at}.body", stage.stride if repeat == 0 else 1
+            y, layer, inner = x, 0, inputs * stage.expansion
+            if stage.expansion != 1:
+                y, layer = _layer(graph, y, name, (inputs, inner), 1, 1, graph.relu6), 3
+            y = _layer(graph, y, name, (inner, inner), stage.kernel, stride, graph.relu6, layer, groups=inner)
+            y = _layer(graph, y, name, (inner, stage.channels), 1, 1, None, layer + 3)
+            x = graph.node("Add", x, y) if stride == 1 and inputs == stage.channels else y
+            inputs, at = stage.channels, at + 1
+        if i + 1 == len(LITE0) or LITE0[i + 1].stride == 2:
+            taps.append((x, inputs))
+    return taps
+
+
+def _layer(
+    graph: GraphBuilder,
+    x: str,
+    name: str,
+    channels: tuple[int, int],
+    kernel: int,
+    stride: int,
+    finish: Finish | None,
+    at: int = 0,
+    *,
+    groups: int = 1,
+) -> str:
+    """Add the convolution at place `at` of a sequence, with the norm after it and an activation."""
+    convolution = graph.weights.convolution(
+        f"{name}.{at}", *channels, kernel, stride=stride, padding=same_padding(kernel, stride), groups=groups
+    )
+    norm = graph.weights.batch_norm(f"{name}.{at + 1}", channels[1], epsilon=BATCH_NORM_EPSILON)
+    return graph.layer(x, convolution.scaled(*norm), finish=finish)
+
+
+def _add_decoder_stage(
+    graph: GraphBuilder, name: str, below: tuple[str, int], skip: tuple[str, int], outputs: int
+) -> str:
+    scales = graph.constant(np.array([1, 1, 2, 2], np.float32))
+    large = graph.node(
+        "Resize",
+        below[0],
+        "",
+        scales,
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+    joined = graph.node("Concat", large, skip[0], axis=1)
+    return _layer(graph, joined, name, (below[1] + skip[1], outputs), 3, 1, graph.relu)

@@ -1,0 +1,54 @@
+"""The record of the paper's U-Net (see `record.Architecture`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sat2map.models.architectures.record import Architecture, OutputLayer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sat2map.models.architectures.spec import GeneratorSpec
+    from sat2map.models.onnx.graph import GraphBuilder, Tail
+
+
+def halvings_of(crop_size: int) -> int:
+    """Return how often a size can be halved (256 → 8), which makes the bottleneck as small as it can be."""
+    return max(2, (crop_size & -crop_size).bit_length() - 1)
+
+
+def output_layer(spec: GeneratorSpec) -> OutputLayer:
+    """Return the last layer: an upsampling one (see `blocks.make_upsampling`)."""
+    return {
+        "transpose": OutputLayer("up.0.conv", transposed=True),
+        "resize": OutputLayer("up.0.conv.1"),
+        "shuffle": OutputLayer("up.0.conv.0", phases=4),
+    }[spec.upsample]
+
+
+def _build(spec: GeneratorSpec) -> nn.Module:
+    from sat2map.models.architectures.unet.network import UNet
+
+    return UNet(spec)
+
+
+def _build_onnx(graph: GraphBuilder, source: str) -> Tail:
+    from sat2map.models.architectures.unet.onnx import build_unet
+
+    return build_unet(graph, source)
+
+
+ARCHITECTURES = (
+    Architecture(
+        name="unet",
+        label="U-Net",
+        size_divisor=lambda spec: 1 << spec.depth,
+        build=_build,
+        build_onnx=_build_onnx,
+        input_layer="down.0.conv",
+        output_layer=output_layer,
+        default_depth=halvings_of,
+        least_divisor=32,
+    ),
+)

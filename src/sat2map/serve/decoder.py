@@ -1,0 +1,129 @@
+"""Decoding of uploads in a child process, where they can take neither memory nor time from other requests.
+
+Decoders hold Python's lock for long on some files (a PNG with one chunk of 24 MB, metadata with a million
+entries), and damaged files have crashed decoders. Small files are decoded in the calling thread instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import multiprocessing
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+
+from sat2map.errors import ImageError, Sat2MapError
+from sat2map.images.pixels import Picture, read_image, read_size
+
+T = TypeVar("T")
+SMALL_FILE = 2**20  # bytes that are decoded in the calling thread
+SMALL_IMAGE = 2_000_000  # px
+_HEADROOM = 512 * 2**20  # bytes that a child may take beside the decoded image
+
+
+class _Failure(NamedTuple):
+    kind: type[Sat2MapError]
+    problem: str
+
+
+class _Upload(io.BytesIO):
+    """Bytes with the name that errors show instead of a path."""
+
+    def __str__(self) -> str:
+        return "the image"
+
+
+class Decoder:
+    """Reads sizes and pixels of image files; may be used from any thread."""
+
+    def __init__(self, memory: int, *, processes: int = 1) -> None:
+        """Prepare; the child processes start with the first large file.
+
+        Args:
+            memory: Largest decoded image (bytes).
+            processes: Number of child processes.
+        """
+        self._memory = memory
+        self._processes = processes
+        self._pool: ProcessPoolExecutor | None = None
+        self._lock = threading.Lock()
+
+    def size(self, file: bytes | Path) -> tuple[int, int]:
+        """Return (height, width) of an image file, from its header.
+
+        Raises:
+            ImageError: It is damaged.
+        """
+        return self._run(read_size, file, child=_length(file) > SMALL_FILE)
+
+    def pixels(self, file: bytes | Path) -> Picture:
+        """Decode an image file whose size was accepted.
+
+        Raises:
+            ImageError: It is damaged, or of a kind that cannot be read without damage.
+        """
+        if _length(file) <= SMALL_FILE:
+            height, width = self.size(file)
+            return self._run(read_image, file, child=height * width > SMALL_IMAGE)
+        return self._run(read_image, file, child=True)
+
+    def close(self) -> None:
+        """End the child processes."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, function: Callable[[Path], T], file: bytes | Path, *, child: bool) -> T:
+        if not child:
+            return function(_as_path(file))
+        with self._lock:
+            pool = self._pool = self._pool or ProcessPoolExecutor(
+                self._processes,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_limit_memory,
+                initargs=(self._memory + _HEADROOM,),
+            )
+        try:
+            found = pool.submit(_attempt, function, file).result()
+        except BrokenProcessPool:
+            with self._lock:
+                if self._pool is pool:
+                    self._pool = None
+            raise ImageError("the image cannot be decoded: it is damaged, or takes too much memory") from None
+        if isinstance(found, _Failure):
+            error = found.kind.__new__(found.kind)
+            Sat2MapError.__init__(error, found.problem)  # subclasses take other arguments
+            raise error
+        return cast("T", found)
+
+
+def _length(file: bytes | Path) -> int:
+    return len(file) if isinstance(file, bytes) else file.stat().st_size
+
+
+def _as_path(file: bytes | Path) -> Path:
+    return cast("Path", _Upload(file)) if isinstance(file, bytes) else file  # Pillow reads either
+
+
+def _attempt(function: Callable[[Path], Any], file: bytes | Path) -> Any:
+    """Run in the child: errors go back as a record, since exceptions of ours do not survive pickling."""
+    try:
+        return function(_as_path(file))
+    except MemoryError:
+        return _Failure(ImageError, "decoding the image takes too much memory")
+    except Sat2MapError as error:
+        return _Failure(type(error), error.problem)
+
+
+def _limit_memory(more: int) -> None:
+    """Bound this process's memory to what it has and `more` bytes, where the system can."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + more
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -1,0 +1,136 @@
+"""`/v1/images`: images that are uploaded once and translated as often as wanted."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi import Path as InPath
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
+
+from sat2map.errors import ImageError
+from sat2map.serve.http_errors import (
+    BodyTooLargeError,
+    NotFoundError,
+    TooManyPixelsError,
+    UnauthorizedError,
+    UnsupportedFormatError,
+    UploadTooSlowError,
+)
+from sat2map.serve.image_store import StoredImage
+from sat2map.serve.input_files import Inspected, Kind, read_file
+from sat2map.serve.problems import documented
+from sat2map.serve.responses import MEDIA_TYPES, encode
+from sat2map.serve.routes.access import check_key, owner_of
+from sat2map.serve.service import ClientGone, Service, run_until_disconnected
+from sat2map.serve.upload_files import receive_file
+
+_BINARY = {"type": "string", "format": "binary"}
+_REQUEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The bytes of an image or GeoTIFF.",
+        "content": {kind: {"schema": _BINARY} for kind in (*MEDIA_TYPES, "application/octet-stream")},
+    }
+}
+ImageId = Annotated[
+    str, InPath(max_length=64, description="Id of the image.", examples=["Jq3zJ1mJm4m1pZ0a1nKZ5w"])
+]
+
+
+class ImageStatus(BaseModel):
+    """An uploaded image."""
+
+    id: str = Field(examples=["Jq3zJ1mJm4m1pZ0a1nKZ5w"])
+    kind: Kind = Field(description="A raster is georeferenced, a picture is not.")
+    width: int = Field(examples=[1200], description="Columns (px).")
+    height: int = Field(examples=[900], description="Rows (px).")
+    expires: datetime = Field(description="When it is deleted.")
+
+
+def image_routes(service: Service) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(dependencies=[Depends(check_key(service.keys))], prefix="/v1/images", tags=["images"])
+    limits, images = service.settings.limits, service.images
+
+    @router.post(
+        "",
+        status_code=201,
+        response_model=ImageStatus,
+        openapi_extra=_REQUEST,
+        responses={
+            201: {
+                "headers": {"Location": {"description": "Address of the image", "schema": {"type": "string"}}}
+            },
+            **documented(
+                UnauthorizedError,
+                UploadTooSlowError,
+                BodyTooLargeError,
+                TooManyPixelsError,
+                UnsupportedFormatError,
+                ImageError,
+            ),
+        },
+    )
+    async def upload_image(request: Request) -> Response:
+        """Upload an image that is translated later, more than once: at other scales or with other models."""
+        declared = request.headers.get("content-length", "")
+        size = int(declared) if declared.isdecimal() else limits.image_bytes
+        folder = await service.run_in_thread(images.new_folder, min(size, limits.job_body_bytes))
+        try:
+            upload = await receive_file(service, request, folder, raster_pixels=limits.job_pixels)
+            image = images.add(folder, upload, owner_of(request))
+        except ClientDisconnect:
+            images.drop(folder)
+            raise ClientGone from None
+        except BaseException:
+            images.drop(folder)
+            raise
+        location = {"Location": request.url_for("read_image_status", image=image.id).path}
+        return JSONResponse(_status(image).model_dump(mode="json"), 201, location)
+
+    @router.get("/{image}", responses=documented(UnauthorizedError, NotFoundError))
+    async def read_image_status(request: Request, image: ImageId) -> ImageStatus:
+        """Return what is known of an uploaded image."""
+        return _status(images.get(image, owner_of(request)))
+
+    @router.delete("/{image}", status_code=204, responses=documented(UnauthorizedError, NotFoundError))
+    async def delete_image(request: Request, image: ImageId) -> None:
+        """Delete an uploaded image."""
+        images.remove(image, owner_of(request))
+
+    @router.get(
+        "/{image}/preview",
+        response_class=Response,
+        responses={
+            200: {"description": "The image as a PNG.", "content": {"image/png": {"schema": _BINARY}}},
+            **documented(UnauthorizedError, NotFoundError, TooManyPixelsError, ImageError),
+        },
+    )
+    async def preview_image(request: Request, image: ImageId) -> Response:
+        """Return an uploaded image as the model sees it; browsers open neither TIFF nor 16 bits per band."""
+        found = images.get(image, owner_of(request))
+        if found.height * found.width > limits.pixels:
+            raise TooManyPixelsError(f"a preview may have {limits.pixels / 1e6:g} million pixels at most")
+        upload = Inspected(images.path(found), found.kind, found.height, found.width)
+
+        async def show() -> bytes:
+            picture = await service.run_in_thread(read_file, upload, service.decoder, large=True)
+            return await service.run_in_thread(encode, picture.pixels, picture.alpha, "image/png", large=True)
+
+        with service.memory.account() as reserve:
+            reserve(8 * found.height * found.width)
+            content = await run_until_disconnected(request, show(), limits.request_seconds)
+        return Response(content, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+    return router
+
+
+def _status(image: StoredImage) -> ImageStatus:
+    return ImageStatus(
+        **image.model_dump(include={"id", "kind", "width", "height"}),
+        expires=datetime.fromtimestamp(image.expires, timezone.utc),
+    )

@@ -1,0 +1,65 @@
+"""The page: its files, its examples, and the answer to mistyped addresses."""
+
+from __future__ import annotations
+
+import functools
+import html
+import io
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import FastAPI, Request
+from fastapi import Path as InPath
+from fastapi.responses import HTMLResponse, Response
+from PIL import Image
+from starlette.staticfiles import StaticFiles
+
+from sat2map.synthetic.towns import draw_town
+
+PAGE = Path(str(resources.files("sat2map") / "page"))
+EXAMPLES = (7, 19, 14, 1)  # seeds of drawn towns with water, parks, houses and large roads
+EXAMPLE_SIDE = 512  # px
+
+
+def add_page(app: FastAPI) -> None:
+    """Serve the page, its files and its examples."""
+    files = StaticFiles(directory=PAGE)
+
+    async def read(request: Request, name: str) -> Response:
+        response = await files.get_response(name, request.scope)  # with ETag, and 304 where it matches
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return await read(request, "index.html")
+
+    @app.get("/map", include_in_schema=False)
+    async def live_map(request: Request) -> Response:
+        return await read(request, "map.html")
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def icon(request: Request) -> Response:
+        return await read(request, "icon.svg")
+
+    @app.get("/examples/{number}.png", include_in_schema=False)
+    async def example(number: Annotated[int, InPath(ge=1, le=len(EXAMPLES))]) -> Response:
+        content = await anyio.to_thread.run_sync(_draw, EXAMPLES[number - 1])
+        return Response(content, media_type="image/png", headers={"Cache-Control": "public, max-age=86400"})
+
+    app.mount("/page", files, name="page")
+
+
+def not_found_page(request: Request) -> Response:
+    """Return the page for an address that does not exist."""
+    root = html.escape(request.scope.get("root_path", ""))
+    return HTMLResponse((PAGE / "not-found.html").read_text("utf-8").replace("{root}", root), 404)
+
+
+@functools.lru_cache(maxsize=len(EXAMPLES))
+def _draw(seed: int) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(draw_town(seed, size=EXAMPLE_SIDE).source).save(out, "PNG")
+    return out.getvalue()
