@@ -48,7 +48,8 @@ def main() -> None:
     colours = sum(len(map_class.colours) for map_class in palette.classes)
     spec = GeneratorSpec(architecture=args.architecture, colours=colours)
     build_generator(spec).load_state_dict(weights)  # complains where they do not fit
-    half = {name: w.half() if w.is_floating_point() else w for name, w in weights.items()}
+    # Statistics of norms stay fp32: a variance may be too large for fp16.
+    half = {name: w.half() if w.dim() > 1 else w for name, w in weights.items()}
     header = ModelHeader(
         created_with=version("sat2map"),
         generator=spec,
