@@ -1,9 +1,9 @@
 """Makes the generator that ships in the package from trained ones, and writes it into its place.
 
 Run it as `python tools/bundle.py runs/release/best.safetensors --data DIR`, then tools/record_bundled.py and
-tools/score_release.py. Of several generators with a common start the weights are averaged: Izmailov et al. 2018,
-"Averaging Weights Leads to Wider Optima"; Wortsman et al. 2022, "Model soups". A palette network's class offsets
-and temperature are fitted on the validation pairs.
+tools/score_release.py. Of several generators with a common start the weights are averaged: Izmailov et al.
+2018, "Averaging Weights Leads to Wider Optima"; Wortsman et al. 2022, "Model soups". A palette network's class
+offsets and temperature are fitted on the validation pairs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def add_offsets(weights: dict[str, Tensor], offsets: Tensor) -> dict[str, Tensor]:
-    """Add to the logits of each colour of a palette network, float (colours,); its head has four phases each."""
+    """Add float (colours,) to a palette network's logits; its head has four phases of each colour."""
     bias = weights["head.0.bias"] + offsets.repeat_interleave(4)
     return {**weights, "head.0.bias": bias}
 
