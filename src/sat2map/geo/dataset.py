@@ -18,7 +18,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from sat2map.errors import DataError, OutputError, SettingsError
-from sat2map.files import atomic_write_text
+from sat2map.files import atomic_write_text, locks
 from sat2map.geo.block_split import BlockSplit
 from sat2map.geo.draw import VectorMap
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
@@ -74,6 +74,7 @@ class PairsResult:
     notes: list[str] = field(default_factory=list)
 
 
+@locks("output")
 def write_pairs(
     source: str | Path,
     output: Path,

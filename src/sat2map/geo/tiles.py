@@ -23,7 +23,7 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.windows import Window
 
 from sat2map.errors import ImageError, OutputError, SettingsError
-from sat2map.files import atomic_path, atomic_write_text, refuse_existing
+from sat2map.files import atomic_path, atomic_write_text, locks, refuse_existing
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
 from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.grid import GeoGrid
@@ -47,6 +47,7 @@ class TilesResult:
     zooms: tuple[int, int]
 
 
+@locks("output")
 def write_tiles(
     raster: Path,
     output: Path,

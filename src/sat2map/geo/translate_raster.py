@@ -16,6 +16,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from sat2map.errors import ImageError, ModelFileError, Sat2MapError
+from sat2map.files import locks
 from sat2map.geo.confidence import with_confidence
 from sat2map.geo.gdal import gdal_env
 from sat2map.geo.grid import GeoGrid
@@ -57,6 +58,7 @@ class RasterResult:
     notes: list[str] = field(default_factory=list)
 
 
+@locks("output")
 def translate_raster(
     translator: Translator,
     source: str | Path,
