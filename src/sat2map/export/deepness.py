@@ -1,4 +1,4 @@
-"""Owns the form of a model that QGIS's Deepness plugin runs: a picture in, probabilities of classes out."""
+"""Models for QGIS's Deepness plugin: an image in, probabilities of classes out."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def export_deepness(model: Path, output: Path, *, overwrite: bool = False) -> No
     """
     refuse_existing(output, overwrite=overwrite)
     header = read_header(model)
-    proto = onnx.load_model_from_string(make_graph(model, header, pixels=False))
+    proto = onnx.load_model_from_string(make_graph(model, header, uint8_io=False))
     _change_ends(proto.graph, header)
     write_metadata(proto, deepness_metadata(header))
     onnx.checker.check_model(proto)
