@@ -21,13 +21,14 @@ from sat2map.evaluation import Evaluation, draw_examples, evaluate
 from sat2map.evaluation.metrics import object_recall
 from sat2map.evaluation.metrics.crispness import crispness
 from sat2map.files import atomic_write_text
-from sat2map.geo.translate_raster import translate_raster
-from sat2map.models.bundled import BUNDLED
+from sat2map.front_door import translate_raster
+from sat2map.models.bundled import bundled_model
 from sat2map.models.model_file import read_header
 from sat2map.runtime.cpu import describe_processor
 from sat2map.training.samples import HEADINGS, draw_grid
 
 ROOT = Path(__file__).parents[1]
+BUNDLED = bundled_model()
 RESULTS = ROOT / "docs" / "results.json"
 SAMPLES = ROOT / "docs" / "figures" / "samples.jpg"
 PAPER_SIZE = 256  # px; the size at which papers print scores of this data set
