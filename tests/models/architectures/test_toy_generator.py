@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from sat2map.errors import SettingsError
@@ -132,8 +133,17 @@ def test_fine_tuning_fits_its_first_and_last_layer_to_other_bands(
     model: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sat2map.evaluation.report.write_run_report", lambda run: run / "report.html")
+    for path in pairs.rglob("*.png"):
+        (tmp_path / "grey" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        Image.open(path).convert("L").save(tmp_path / "grey" / path.parent.name / path.name)
     tuned = trained(
-        pairs, tmp_path / "run", model, source_bands=1, target_bands=1, palette="none", learning_rate=1e-30
+        tmp_path / "grey",
+        tmp_path / "run",
+        model,
+        source_bands=1,
+        target_bands=1,
+        palette="none",
+        learning_rate=1e-30,
     )
     before, after = read_weights(model), read_weights(tuned)
     torch.testing.assert_close(after["first.weight"], before["first.weight"].sum(dim=1, keepdim=True))
