@@ -32,6 +32,7 @@ SECTIONS = {
     "How to": [
         "install.md",
         "data.md",
+        "formats.md",
         "rasters.md",
         "service.md",
         "operations.md",
