@@ -40,12 +40,13 @@ def ended(monkeypatch: pytest.MonkeyPatch, error: BaseException | None, *switche
 
     flags = {"data": "--data", "resolution": "--resolution"}
     monkeypatch.setattr(parsing, "parse", lambda *_: parsing.Invocation(call, flags))
+    code: object = 0
     try:
         main(["info", *switches])
     except SystemExit as stop:
-        assert isinstance(stop.code, int)
-        return stop.code
-    return 0
+        code = stop.code
+    assert isinstance(code, int)
+    return code
 
 
 # errors
