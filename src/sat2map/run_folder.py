@@ -1,4 +1,4 @@
-"""Owns the run folder: settings, metrics as JSON lines, sample grids, kept models."""
+"""The run folder: settings, metrics as JSON lines, sample grids, kept models."""
 
 from __future__ import annotations
 

@@ -22,7 +22,6 @@ pytest.importorskip("ray", reason="the ray extra is not installed")
 Outputs = Callable[[Path], dict[str, bytes]]
 
 pytestmark = [
-    pytest.mark.slow,
     # Ray warns of what it will change, in its own code, and leaves sockets to the end of the process.
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

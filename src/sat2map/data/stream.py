@@ -1,4 +1,4 @@
-"""Owns reading pairs from shards in a random order known beforehand, holding a few shards at a time."""
+"""Pairs from shards in a random order that is known beforehand, a few shards at a time."""
 
 from __future__ import annotations
 

@@ -66,9 +66,9 @@ def _score_table(evaluation: Evaluation, shown: int) -> Table:
     )
     table.add_column("", no_wrap=True)
     for row in evaluation.rows:
-        told = _BROKEN.get(row.name) or "\n".join(textwrap.wrap(row.name, _NAME_WIDTH))
+        column = _BROKEN.get(row.name) or "\n".join(textwrap.wrap(row.name, _NAME_WIDTH))
         bold = "bold" if row.name == MODEL else ""
-        table.add_column(told, header_style=bold, vertical="bottom", overflow="fold")
+        table.add_column(column, header_style=bold, vertical="bottom", overflow="fold")
     constant = evaluation.row(CONSTANT)
     for names in score_names(evaluation).values():
         for name in names:

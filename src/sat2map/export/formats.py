@@ -1,4 +1,4 @@
-"""Owns `export_model`: header, pictures, conversion, parity check and writing, in that order."""
+"""`export_model`: header, images, conversion, parity check and writing, in that order."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Export:
 
 
 def default_output(model: Path, to: Format) -> Path:
-    """Return where an export goes when nobody says: beside the model."""
+    """Return the default path of an export: beside the model."""
     ending = "-int8" if to.endswith("int8") else ""
     return model.with_name(f"{model.stem}{ending}{SUFFIXES[to]}")
 

@@ -1,4 +1,4 @@
-"""Owns PyTorch's own exported programs, which run without this package's code."""
+"""PyTorch's exported programs, which run without this package."""
 
 from __future__ import annotations
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import json
-import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +14,27 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from PIL import Image
-from pmtiles.convert import mbtiles_to_pmtiles
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.windows import Window
 
 from sat2map.errors import ImageError, OutputError, SettingsError
-from sat2map.files import atomic_path, atomic_write_text, refuse_existing
+from sat2map.files import refuse_existing
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
 from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.samples import find_bands, find_mask, plain_samples, warped, without_alpha
+from sat2map.geo.tile_archives import MARKER, Put, open_archive
 from sat2map.geo.web_mercator import HIGHEST_ZOOM, SIDE, Coverage, Part, find_coverage
+from sat2map.geo.write import tags_of
 from sat2map.images.masks import PixelMask
+from sat2map.images.palette.palette import Palette
+from sat2map.images.png import encode_png
+from sat2map.inference.drawing import average_pixels, recolour, repaint
 
 MAX_TILES = 50_000_000  # of a zoom level; more are a mistake
-_MARKER = "tiles.json"  # TileJSON; tells a folder of ours
 _TMS = morecantile.tms.get("WebMercatorQuad")
 
 Tile = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-Put = Callable[[int, int, int, bytes], None]
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,7 @@ def write_tiles(
     *,
     zooms: tuple[int, int] | None = None,
     crs: str | None = None,
+    colors: str | Path | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> TilesResult:
@@ -63,17 +62,18 @@ def write_tiles(
         output: .mbtiles, .pmtiles, or a folder, which gets {z}/{x}/{y}.png and a tiles.json.
         zooms: Lowest and highest zoom level; None: from one tile to the raster's own resolution.
         crs: The raster's CRS, where the file names none or a wrong one.
+        colors: Name or file of the colours in which the classes of a map are drawn; None: as they are.
         overwrite: Whether what is there may be replaced.
         progress: Called with tiles done and tiles in all.
 
     Raises:
         ImageError: The raster cannot be read, or lies nowhere.
-        SettingsError: The zoom levels are out of range.
+        SettingsError: The zoom levels are out of range, or the colours do not fit the raster.
         OutputError: The output exists, or cannot be written.
     """
     kind = output.suffix.lower()
     refuse_existing(output, overwrite=overwrite)
-    if kind not in (".mbtiles", ".pmtiles") and output.is_dir() and not (output / _MARKER).is_file():
+    if kind not in (".mbtiles", ".pmtiles") and output.is_dir() and not (output / MARKER).is_file():
         raise OutputError(
             f"{output} is a folder that sat2map did not write", hint="choose another name", setting="output"
         )
@@ -82,9 +82,10 @@ def write_tiles(
         coverage = find_coverage(grid, str(raster))
         zooms = zooms or coverage.zooms()
         _check_zooms(zooms, coverage)
+        paint = _find_paint(dataset, raster, colors)
         about = _about(raster, coverage, zooms)
-        with _sink(output, kind, about) as put:
-            count = _cut(dataset, raster.name, grid, coverage, zooms, put, progress)
+        with open_archive(output, about) as put:
+            count = _cut(dataset, raster.name, paint, grid, coverage, zooms, put, progress)
             if not count:
                 raise ImageError(f"{raster} has no valid pixel: there is nothing to cut")
     return TilesResult(count, zooms)
@@ -104,6 +105,47 @@ def _open(raster: Path) -> Iterator[rasterio.DatasetReader]:
         raise ImageError(f"{raster} cannot be read ({reason(error)})") from None
 
 
+@dataclass(frozen=True)
+class Paint:
+    """How a raster's pixels become colours.
+
+    Attributes:
+        is_numbers: Whether they are numbers of colours, of which no mean is taken.
+        is_plain: Whether they have the colours of a palette, between which nothing lies.
+        repaint: From colours to other colours, uint8 (h, w, 3); None: they stay.
+    """
+
+    is_numbers: bool
+    is_plain: bool
+    repaint: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+
+    @property
+    def finer(self) -> int:
+        """How many times finer tiles are drawn before they are averaged: plain colours get smooth edges."""
+        return 2 if self.is_plain and not self.is_numbers else 1
+
+
+def _find_paint(dataset: rasterio.DatasetReader, raster: Path, colors: str | Path | None) -> Paint:
+    """Return how to paint a raster.
+
+    Raises:
+        SettingsError: Other colours are asked for, and there are no map classes or no such colours.
+    """
+    tags = tags_of(raster)
+    is_numbers = dataset.colorinterp[0] == ColorInterp.palette
+    if colors is None:
+        return Paint(is_numbers, is_numbers or tags.get("COLOURS") == "exact")
+    if tags.get("LAYER") not in ("map", "classes") or "PALETTE" not in tags:
+        raise SettingsError(
+            f"{raster} names no map classes",
+            hint="other colours need a map of a model with a palette",
+            setting="colors",
+        )
+    palette = Palette.from_json(tags["PALETTE"])
+    drawn = recolour(palette, Palette.load(colors))
+    return Paint(is_numbers, is_plain=True, repaint=partial(repaint, palette=palette, drawn=drawn))
+
+
 def _check_zooms(zooms: tuple[int, int], coverage: Coverage) -> None:
     if not 0 <= zooms[0] <= zooms[1] <= HIGHEST_ZOOM:
         raise SettingsError(
@@ -121,6 +163,7 @@ def _check_zooms(zooms: tuple[int, int], coverage: Coverage) -> None:
 def _cut(
     dataset: rasterio.DatasetReader,
     name: str,
+    paint: Paint,
     grid: GeoGrid,
     coverage: Coverage,
     zooms: tuple[int, int],
@@ -139,11 +182,8 @@ def _cut(
         bands = find_bands(plain, None, 3, name, [])
         mask = find_mask(plain, bands, name, [])
         plain = stack.enter_context(without_alpha(plain, mask))
-        blend = dataset.colorinterp[0] != ColorInterp.palette
-        resampling = Resampling.bilinear if blend else Resampling.nearest
         readers = [
-            _TileReader(stack, plain, bands, mask, grid, part, zooms[1], resampling)
-            for part in coverage.parts
+            _TileReader(stack, plain, bands, mask, grid, part, zooms[1], paint) for part in coverage.parts
         ]
 
         def make(zoom: int, x: int, y: int) -> Tile | None:
@@ -155,7 +195,8 @@ def _cut(
                 tile = _overlaid([reader.read(x, y) for reader in readers if x in reader.columns])
             else:
                 tile = _reduced(
-                    [[make(zoom + 1, 2 * x + i, 2 * y + j) for i in (0, 1)] for j in (0, 1)], blend=blend
+                    [[make(zoom + 1, 2 * x + i, 2 * y + j) for i in (0, 1)] for j in (0, 1)],
+                    blend=not paint.is_numbers,
                 )
             progress(done, total)
             done += 1
@@ -209,11 +250,12 @@ class _TileReader:
         grid: GeoGrid,
         part: Part,
         zoom: int,
-        resampling: Resampling,
+        paint: Paint,
     ) -> None:
+        self._paint, self._side = paint, SIDE * paint.finer
         self.columns, self._rows, self._bands = part.columns(zoom), part.rows(zoom), bands
         corner = _TMS.xy_bounds(morecantile.Tile(self.columns.start, self._rows.start, zoom))
-        pixel = (corner.right - corner.left) / SIDE
+        pixel = (corner.right - corner.left) / self._side
         vrt, self._mask = warped(
             dataset,
             mask,
@@ -221,17 +263,24 @@ class _TileReader:
             src_transform=Affine.translation(part.shift, 0) @ grid.transform,
             crs="EPSG:3857",
             transform=Affine(pixel, 0, corner.left, 0, -pixel, corner.top),
-            width=len(self.columns) * SIDE,
-            height=len(self._rows) * SIDE,
-            resampling=resampling,
+            width=len(self.columns) * self._side,
+            height=len(self._rows) * self._side,
+            resampling=Resampling.nearest if paint.is_plain else Resampling.bilinear,
         )
         self._vrt = stack.enter_context(vrt)
 
     def read(self, x: int, y: int) -> Tile:
         """Return a tile's pixels, uint8 (bands, 256, 256), and mask, uint8 (256, 256)."""
-        window = Window((x - self.columns.start) * SIDE, (y - self._rows.start) * SIDE, SIDE, SIDE)
+        side, paint = self._side, self._paint
+        window = Window((x - self.columns.start) * side, (y - self._rows.start) * side, side, side)
         values = self._vrt.read(self._bands, window=window)
-        return values, self._mask.read(self._vrt, values, window=window)
+        mask = self._mask.read(self._vrt, values, window=window)
+        if paint.repaint is not None:
+            values = np.moveaxis(paint.repaint(np.ascontiguousarray(np.moveaxis(values, 0, -1))), -1, 0)
+        if paint.finer > 1:
+            averaged = average_pixels(np.dstack([np.moveaxis(values, 0, -1), mask]), paint.finer)
+            values, mask = np.moveaxis(averaged[..., :-1], -1, 0), averaged[..., -1]
+        return values, mask
 
 
 def _overlaid(tiles: list[Tile]) -> Tile:
@@ -245,9 +294,7 @@ def _overlaid(tiles: list[Tile]) -> Tile:
 def _png(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> bytes:
     whole = bool((mask == 255).all())
     image = np.moveaxis(pixels if whole else np.concatenate([pixels, mask[None]]), 0, -1)
-    content = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(content, "PNG", compress_level=6)
-    return content.getvalue()
+    return encode_png(np.ascontiguousarray(image))
 
 
 def _about(raster: Path, coverage: Coverage, zooms: tuple[int, int]) -> dict[str, Any]:
@@ -258,74 +305,3 @@ def _about(raster: Path, coverage: Coverage, zooms: tuple[int, int]) -> dict[str
         "minzoom": zooms[0],
         "maxzoom": zooms[1],
     }
-
-
-@contextlib.contextmanager
-def _sink(output: Path, kind: str, about: dict[str, Any]) -> Iterator[Put]:
-    """Yield a function that takes tiles; what they become appears under its name when all are there."""
-    if kind == ".mbtiles":
-        with atomic_path(output) as temporary, _mbtiles(temporary, about) as put:
-            yield put
-    elif kind == ".pmtiles":
-        with atomic_path(output) as temporary:
-            box = temporary.with_suffix(".mbtiles")
-            try:
-                with _mbtiles(box, about) as put:
-                    yield put
-                mbtiles_to_pmtiles(box, temporary, None)  # type: ignore[no-untyped-call]
-            finally:
-                box.unlink(missing_ok=True)
-    else:
-        with _folder(output, about) as put:
-            yield put
-
-
-@contextlib.contextmanager
-def _mbtiles(path: Path, about: dict[str, Any]) -> Iterator[Put]:
-    """Write a database as the MBTiles specification 1.3 says; its rows count from the south."""
-    words = {
-        name: ",".join(f"{v:.9g}" for v in value) if isinstance(value, list) else str(value)
-        for name, value in about.items()
-    }
-    try:
-        with contextlib.closing(sqlite3.connect(path)) as box, box:
-            box.execute("CREATE TABLE metadata (name text, value text)")
-            box.execute(
-                "CREATE TABLE tiles "
-                "(zoom_level integer, tile_column integer, tile_row integer, tile_data blob)"
-            )
-            box.execute("CREATE UNIQUE INDEX tile_index on tiles (zoom_level, tile_column, tile_row)")
-            rows = {**words, "format": "png", "type": "overlay", "version": "1"}
-            box.executemany("INSERT INTO metadata VALUES (?, ?)", rows.items())
-
-            def put(zoom: int, x: int, y: int, content: bytes) -> None:
-                box.execute("INSERT INTO tiles VALUES (?, ?, ?, ?)", (zoom, x, 2**zoom - 1 - y, content))
-
-            yield put
-    except sqlite3.Error as error:
-        raise OutputError(
-            f"the tiles cannot be written ({error}): free some space, or choose another place"
-        ) from None
-
-
-@contextlib.contextmanager
-def _folder(output: Path, about: dict[str, Any]) -> Iterator[Put]:
-    unfinished = output.with_name(f".{output.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-
-    def put(zoom: int, x: int, y: int, content: bytes) -> None:
-        path = unfinished / str(zoom) / str(x) / f"{y}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-    try:
-        yield put
-        tilejson = {"tilejson": "3.0.0", "tiles": ["{z}/{x}/{y}.png"], **about}
-        atomic_write_text(unfinished / _MARKER, json.dumps(tilejson, indent=2) + "\n")
-        if output.exists():
-            shutil.rmtree(output)
-        unfinished.rename(output)
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

@@ -100,6 +100,7 @@ class ServeSettings(BaseModel):
         root_path: Path below which a proxy publishes the service, such as /maps; or empty.
         trusted_proxies: Addresses and networks of proxies whose X-Forwarded headers are believed.
         workers: Number of server processes.
+        colors: Name or file of the colours of all maps; None: the models' own.
         limits: Its limits.
     """
 
@@ -113,6 +114,7 @@ class ServeSettings(BaseModel):
     root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~/-]*[^/])?$")
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     workers: int = Field(1, ge=1)
+    colors: str | None = None
     limits: Limits = Limits()
 
 

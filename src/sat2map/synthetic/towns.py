@@ -1,4 +1,4 @@
-"""Owns drawn towns as data: a pair of images for a seed, and a folder of such pairs to train on."""
+"""Synthetic towns as data: a pair of images for a seed, and a folder of such pairs to train on."""
 
 from __future__ import annotations
 

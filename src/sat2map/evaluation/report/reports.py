@@ -1,4 +1,4 @@
-"""Owns the three reports: which sections each has, in which order."""
+"""The three reports: which sections each has, in which order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the sections of a run: samples over time, curves, settings, what to do next."""
+"""The sections of a run: samples over time, curves, settings, next steps."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def samples_section(run: Path, log: RunLog) -> Section | None:
     for path in (paths[i] for i in chosen):
         step = int(path.stem.removeprefix("step-"))
         line = next((line for line in log.validation if line["step"] == step), {})
-        told = [
+        scores = [
             f"{label(n)} {format_value(n, line[n])}"
             for n in ("mean_iou", "road_f1", "l1")
             if line.get(n) is not None
         ]
         where = [f"epoch {line['epoch']}"] if line else []
-        caption = " · ".join([*where, f"step {step}", *told])
+        caption = " · ".join([*where, f"step {step}", *scores])
         grid = image(read_image(path).pixels, f"Sources, generated maps and real maps at step {step}")
         figures.append(figure(grid, caption))
     return Section(
@@ -174,10 +174,12 @@ def settings_section(settings: TrainSettings) -> Section:
         ]  # fmt: skip
 
     head = ["setting", "value", "default", "meaning"]
-    told = table(head, rows(changed), caption="Settings that differ from the defaults", kind="prose wide")
+    differing = table(
+        head, rows(changed), caption="Settings that differ from the defaults", kind="prose wide"
+    )
     others = table(head, rows(rest), caption="Settings left at their defaults", kind="prose wide")
     summary = f"{len(changed)} settings differ from the defaults, {len(rest)} do not"
-    return Section("Settings", details(summary, told + others))
+    return Section("Settings", details(summary, differing + others))
 
 
 def next_section(run: Path, settings: TrainSettings, log: RunLog) -> Section:

@@ -147,12 +147,12 @@ def _examples(examples: Sequence[Example]) -> Section:
     blocks = []
     for example in examples:
         scores = example.image.scores
-        told = ", ".join(
+        listed = ", ".join(
             f"{label(name)} {format_value(name, scores[name])}" for name in SCORES if name in scores
         )
         sides = (("source", example.source), ("generated map", example.fake), ("real map", example.target))
         pictures = (image(pixels, f"{side} of {example.image.name}") for side, pixels in sides)
-        caption = f"<b>{escape(_capital(example.kind))}</b> · {escape(example.image.name)} · {escape(told)}"
+        caption = f"<b>{escape(_capital(example.kind))}</b> · {escape(example.image.name)} · {escape(listed)}"
         blocks.append(
             f'<figure class="example">{tiles(pictures, "trio")}<figcaption>{caption}</figcaption></figure>'
         )

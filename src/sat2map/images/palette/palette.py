@@ -1,4 +1,4 @@
-"""Owns palettes: the classes of a map style, their JSON files, and the class of a colour."""
+"""Palettes: the classes of a map style, their JSON files, and the class of a colour."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
 class TorchEngine:
-    """A generator in PyTorch, on any device (see `backends.PictureEngine`); callers take turns."""
+    """A generator in PyTorch, on any device (see `backends.Uint8Backend`); callers take turns."""
 
     streams = 1
 
@@ -89,8 +89,8 @@ class TorchEngine:
             result: NDArray[np.float32] = self._generator(self._send(source)).float().cpu().numpy()
             return result
 
-    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Translate a batch of pictures (see `backends.PictureEngine`); only bytes are moved."""
+    def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Translate a batch of images (see `backends.Uint8Backend`); only bytes are moved."""
         count, height, width, bands = pixels.shape
         with self._ready((count, bands, height, width)):
             source = self._send(pixels).permute(0, 3, 1, 2).contiguous(memory_format=_layout(self._device))
