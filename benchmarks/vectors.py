@@ -27,7 +27,7 @@ RIGHT = 2.0  # degrees from 90
 
 
 def right_angles(polygons: NDArray[Any]) -> tuple[int, int, int]:
-    """Return how many corners there are, how many are right, and how many of these do not follow the pixels."""
+    """Return how many corners there are, how many are right, and how many of these leave the grid."""
     corners = right = turned = 0
     for polygon in polygons:
         for ring in (polygon.exterior, *polygon.interiors):
@@ -36,7 +36,11 @@ def right_angles(polygons: NDArray[Any]) -> tuple[int, int, int]:
             turn = np.abs((np.diff(np.append(direction, direction[0])) + 180) % 360 - 180)
             square = np.abs(turn - 90) < RIGHT
             off_grid = np.abs((direction + 45) % 90 - 45) > GRID
-            corners, right, turned = corners + len(turn), right + square.sum(), turned + (square & off_grid).sum()
+            corners, right, turned = (
+                corners + len(turn),
+                right + square.sum(),
+                turned + (square & off_grid).sum(),
+            )
     return corners, int(right), int(turned)
 
 
@@ -46,7 +50,9 @@ def measure(buildings: NDArray[Any], truth: Any) -> str:
     union = shapely.union_all(buildings)
     iou = union.intersection(truth).area / union.union(truth).area
     per_building = corners / max(1, len(buildings))
-    return f"{len(buildings)} | {per_building:.1f} | {right / corners:.0%} | {turned / corners:.0%} | {iou:.3f}"
+    return (
+        f"{len(buildings)} | {per_building:.1f} | {right / corners:.0%} | {turned / corners:.0%} | {iou:.3f}"
+    )
 
 
 def connected_share(lines: NDArray[Any]) -> float:
@@ -110,16 +116,27 @@ def draw(path: Path, layers: list[str], picture: Path) -> None:
     """Draw the vectors to look at."""
     import matplotlib.pyplot as plt
 
-    colours = {"land": "#e8e5df", "building": "#c9b8a0", "road": "#ffffff", "park": "#cbdfac", "water": "#b1d0fe"}
+    colours = {
+        "land": "#e8e5df",
+        "building": "#c9b8a0",
+        "road": "#ffffff",
+        "park": "#cbdfac",
+        "water": "#b1d0fe",
+    }
     _, axes = plt.subplots(figsize=(14, 14))
-    for layer in sorted(layers, key=lambda name: name.endswith("_centre")):
+    for layer in sorted(layers, key=lambda name: (name.endswith("_centre"), name != "land")):
         if layer == "layer_styles":
             continue
         for shape in read(path, layer):
             if layer.endswith("_centre"):
                 axes.plot(*shape.xy, color="#d0021b", linewidth=1, marker=".", markersize=3)
             else:
-                axes.fill(*shape.exterior.xy, facecolor=colours.get(layer, "#f79e27"), edgecolor="#666", linewidth=0.3)
+                axes.fill(
+                    *shape.exterior.xy,
+                    facecolor=colours.get(layer, "#f79e27"),
+                    edgecolor="#666",
+                    linewidth=0.3,
+                )
     axes.set_aspect("equal")
     plt.savefig(picture, dpi=80, bbox_inches="tight")
 

@@ -46,8 +46,10 @@ def class_polygons(
         if not known.any():
             raise ImageError("the map is all nodata: there is nothing to vectorize")
         return ground[known], numbers[known]
-    nearest = distance_transform_edt(is_building, return_distances=False, return_indices=True)
-    ground, numbers = _outlines(classes[tuple(nearest)])
+    nearest = distance_transform_edt(
+        is_building | (classes == NODATA), return_distances=False, return_indices=True
+    )
+    ground, numbers = _outlines(np.where(is_building, classes[tuple(nearest)], classes))
     ground = np.asarray(shapely.coverage_simplify(ground, tolerance))
     houses, _ = _outlines(is_building.astype(np.uint8), wanted=1)
     houses = _apart(regularise(_without_small_holes(houses, min_area), tolerance))

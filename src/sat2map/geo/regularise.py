@@ -9,7 +9,8 @@ import shapely
 from numpy.typing import NDArray
 from shapely.affinity import rotate
 
-LEAST_OVERLAP = 0.75  # intersection over union; an outline that changes more keeps its simplified shape
+MOST_MOVED = 0.6  # tolerances; an outline that moves more on average keeps its simplified shape
+_SIMPLER = 0.8  # of the tolerance, before edges are turned: less keeps the steps of pixels, more cuts corners
 _ANGLES = np.deg2rad(np.arange(0, 90, 1.0))
 
 
@@ -25,7 +26,7 @@ def regularise(polygons: NDArray[Any], tolerance: float) -> NDArray[Any]:
         tolerance: About the size of a pixel that the model saw, in their units.
     """
     out = []
-    for polygon, simple in zip(polygons, shapely.simplify(polygons, tolerance), strict=True):
+    for polygon, simple in zip(polygons, shapely.simplify(polygons, _SIMPLER * tolerance), strict=True):
         square = _squared(polygon, simple, tolerance)
         out.append(simple if square is None else square)
     return np.array(out, object)
@@ -44,7 +45,7 @@ def main_direction(polygon: shapely.Polygon) -> float:
 
 
 def _squared(polygon: shapely.Polygon, simple: shapely.Polygon, tolerance: float) -> shapely.Polygon | None:
-    best, best_overlap = None, LEAST_OVERLAP
+    best, least = None, MOST_MOVED * tolerance * simple.length
     centre = polygon.centroid
     edges = np.diff(shapely.get_coordinates(simple.exterior), axis=0)
     # The mean direction of the edges, modulo 90 degrees; long ones count most.
@@ -61,9 +62,9 @@ def _squared(polygon: shapely.Polygon, simple: shapely.Polygon, tolerance: float
         if not square.is_valid:
             continue
         square = rotate(square, angle, origin=centre)
-        overlap = square.intersection(polygon).area / square.union(polygon).area
-        if overlap > best_overlap:
-            best, best_overlap = square, overlap
+        changed = square.symmetric_difference(polygon).area
+        if changed < least:
+            best, least = square, changed
     return best
 
 
