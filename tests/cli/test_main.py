@@ -230,7 +230,7 @@ def test_an_unknown_command_names_the_nearest(refused: Callable[..., str], words
         ("train tiny --learning-rate nan", "--learning-rate nan: must be a finite number"),
         ("train tiny --palette mapz", "did you mean 'maps'?"),
         ("train tiny --resume nowhere", "tiny"),
-        ("train --resume nowhere --epochs 3", "leave out --epochs"),
+        ("train --resume nowhere --seed 3", "leave out --seed"),
         ("train --resume nowhere", "nowhere is not the folder of a run"),
     ],
 )

@@ -27,9 +27,9 @@ from sat2map.models.architectures.blocks import init_weights
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, save_model
-from sat2map.settings import TrainSettings
+from sat2map.settings import TrainSettings, replace
 from sat2map.synthetic.towns import write_towns
-from sat2map.training import loop, setup
+from sat2map.training import estimate, loop
 
 ROOT = Path(__file__).parents[2]
 PAGES = [path.relative_to(ROOT) for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
@@ -133,17 +133,17 @@ def desk(tmp_path: Path, towns: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to run snippets in, where a training is short and may replace an earlier one."""
 
     def shortened(settings: TrainSettings) -> TrainSettings:
-        kept = {"depth": None} if settings.generator == "global" else {}
-        return settings.model_copy(update={**TINY, **kept})
+        kept = {"depth": None} if settings.network.generator == "global" else {}
+        return replace(settings, **{**TINY, **kept})
 
-    real_train, real_dry_run = loop.train, setup.dry_run
+    real_train, real_dry_run = loop.train, estimate.dry_run
 
     def train(settings: TrainSettings, **options: Any) -> loop.TrainResult:
-        shutil.rmtree(settings.run, ignore_errors=True)
+        shutil.rmtree(settings.output.run, ignore_errors=True)
         return real_train(shortened(settings), **options)
 
     monkeypatch.setattr(loop, "train", train)
-    monkeypatch.setattr(setup, "dry_run", lambda settings, **o: real_dry_run(shortened(settings), **o))
+    monkeypatch.setattr(estimate, "dry_run", lambda settings, **o: real_dry_run(shortened(settings), **o))
     monkeypatch.setattr("sat2map.evaluation.report.write_run_report", lambda run: run / "report.html")
     for module in ("sat2map.models.bundled", "sat2map.models.model"):
         monkeypatch.setattr(f"{module}.bundled_model", lambda: tmp_path / "model.safetensors")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sat2map.data.left_out import LeftOut, describe_contents, find_left_out, is_side_by_side
 from sat2map.errors import DataError, ImageError, nearest
-from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, with_bands
+from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, read_size, with_bands
 from sat2map.settings import Direction
 
 SPLITS = ("train", "val", "test")
@@ -124,6 +124,13 @@ def find_pairs(
 def read_pair(
     pair: Pair, direction: Direction = "source-to-target", bands: tuple[int, int] = (3, 3)
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Decode the images of a pair (see `read_masked_pair`)."""
+    return read_masked_pair(pair, direction, bands)[:2]
+
+
+def read_masked_pair(
+    pair: Pair, direction: Direction = "source-to-target", bands: tuple[int, int] = (3, 3)
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_] | None]:
     """Decode a pair.
 
     Args:
@@ -132,29 +139,45 @@ def read_pair(
         bands: Bands of source and target on disk, before any swap.
 
     Returns:
-        Input and output of the generator, uint8 (h, w, bands) each, of one size.
+        Input and output of the generator, uint8 (h, w, bands) each, of one size; and the ignored pixels, bool
+        (h, w), which are those that are transparent in either, or None where neither has alpha.
 
     Raises:
         ImageError: A file cannot be decoded, cannot be split in two, or the sides' sizes differ.
     """
-    pixels = read_image(pair.source).pixels
+    image = read_image(pair.source)
     if pair.target is None:
-        width = pixels.shape[1]
-        if width % 2:
+        half, odd = divmod(image.pixels.shape[1], 2)
+        if odd:
             raise ImageError(
-                f"{pair.source} is {width} px wide: a side-by-side pair needs an even width; crop one column"
+                f"{pair.source} is {2 * half + 1} px wide: a side-by-side pair needs an even width; crop one "
+                "column"
             )
-        source, target = pixels[:, : width // 2], pixels[:, width // 2 :]
+        source, target = image.pixels[:, :half], image.pixels[:, half:]
+        alphas = [] if image.alpha is None else [image.alpha[:, :half], image.alpha[:, half:]]
     else:
-        source, target = pixels, read_image(pair.target).pixels
+        other = read_image(pair.target)
+        source, target = image.pixels, other.pixels
         if source.shape[:2] != target.shape[:2]:
             raise ImageError(
                 f"{pair.source} is {_size(source)} px but its partner {pair.target} is {_size(target)} px: "
                 "resize one to the other"
             )
+        alphas = [alpha for alpha in (image.alpha, other.alpha) if alpha is not None]
+    ignored = np.logical_or.reduce([alpha == 0 for alpha in alphas]) if alphas else None
     source = with_bands(source, bands[0], pair.source)
     target = with_bands(target, bands[1], pair.target or pair.source)
-    return (target, source) if direction == "target-to-source" else (source, target)
+    return (target, source, ignored) if direction == "target-to-source" else (source, target, ignored)
+
+
+def read_pair_size(pair: Pair) -> tuple[int, int]:
+    """Return (height, width) of a pair's images in pixels, from the file's header alone.
+
+    Raises:
+        ImageError: The file is missing or not an image.
+    """
+    height, width = read_size(pair.source)
+    return height, width if pair.target else width // 2
 
 
 def _size(pixels: NDArray[np.uint8]) -> str:
