@@ -110,8 +110,8 @@ def _merge_small(
 ) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Give each small candidate to the neighbour with which it has the longest common border."""
     polygons = polygons.copy()
-    small = [i for i in candidates if polygons[i].area < min_area]
-    small.sort(key=lambda i: polygons[i].area)
+    areas = shapely.area(polygons)
+    small = sorted((int(i) for i in candidates if areas[i] < min_area), key=lambda i: float(areas[i]))
     tree = shapely.STRtree(polygons)
     current = np.arange(len(polygons))  # where each polygon is now
 

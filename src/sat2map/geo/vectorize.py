@@ -193,7 +193,7 @@ def _read_confidence(
         with rasterio.open(path) as dataset:
             if dataset.shape != found.classes.shape:
                 raise ImageError(f"{path} is {dataset.width}×{dataset.height} px, unlike the map")
-            values = dataset.read(1).astype(np.float32)
+            values: NDArray[np.float32] = dataset.read(1).astype(np.float32)
             values[dataset.dataset_mask() == 0] = np.nan
     except FAILURES as error:
         raise ImageError(f"{path} cannot be read ({reason(error)})") from None
