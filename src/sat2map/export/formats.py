@@ -13,7 +13,7 @@ from sat2map.export.check import LIMITS, Check, check_parity, open_reference
 from sat2map.export.pictures import Pictures, find_pictures
 from sat2map.export.pth import export_pth
 from sat2map.extras import require
-from sat2map.files import refuse_existing
+from sat2map.files import locks, refuse_existing
 from sat2map.inference.backends import Engine
 from sat2map.models.model_file import HEADER_KEY, InferenceMode, ModelHeader, is_exported, read_header
 from sat2map.settings import ExportFormat
@@ -78,6 +78,7 @@ def default_output(model: Path, to: Format) -> Path:
     return model.with_name(f"{model.stem}{ending}{SUFFIXES[to]}")
 
 
+@locks("output")
 def export_model(
     model: Path,
     to: Format,

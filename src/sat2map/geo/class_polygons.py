@@ -105,6 +105,13 @@ def _cut(polygons: NDArray[Any], knives: NDArray[Any]) -> NDArray[Any]:
     return polygons
 
 
+def _common_border(small: Any, other: Any) -> float:
+    """Return the length of the border that two polygons share; only what is near the small one is looked at."""
+    left, bottom, right, top = small.bounds
+    near = shapely.clip_by_rect(other, left - 1, bottom - 1, right + 1, top + 1)
+    return float(small.boundary.intersection(near.buffer(1e-6)).length)
+
+
 def _merge_small(
     polygons: NDArray[Any], numbers: NDArray[np.uint8], candidates: NDArray[np.int64], min_area: float
 ) -> tuple[NDArray[Any], NDArray[np.uint8]]:
@@ -124,7 +131,7 @@ def _merge_small(
         if polygons[find(i)] is not polygons[i] or polygons[i].area >= min_area:
             continue
         neighbours = {find(j) for j in tree.query(polygons[i].buffer(1e-6), predicate="intersects")} - {i}
-        borders = {j: polygons[i].boundary.intersection(polygons[j].buffer(1e-6)).length for j in neighbours}
+        borders = {j: _common_border(polygons[i], polygons[j]) for j in neighbours}
         best = max(borders, key=lambda j: borders[j], default=None)
         if best is None or not borders[best]:
             continue

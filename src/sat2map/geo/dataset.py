@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError, OutputError, SettingsError
-from sat2map.files import atomic_write_text
+from sat2map.files import atomic_write_text, locks
 from sat2map.geo.block_split import BlockSplit
 from sat2map.geo.draw import VectorMap
 from sat2map.geo.gdal import gdal_env
@@ -79,6 +79,7 @@ class PairsResult:
     notes: list[str] = field(default_factory=list)
 
 
+@locks("output")
 def write_pairs(
     source: str | Path,
     output: Path,

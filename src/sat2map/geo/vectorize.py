@@ -18,7 +18,7 @@ from rasterio.features import rasterize, sieve
 from rasterio.windows import Window
 
 from sat2map.errors import ImageError, SettingsError
-from sat2map.files import refuse_existing
+from sat2map.files import locks, refuse_existing
 from sat2map.geo.class_polygons import class_polygons
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
 from sat2map.geo.georeference import read_grid
@@ -74,6 +74,7 @@ class _ClassMap:
         return max(1.0, float(np.sqrt(float(factors[1]) * float(factors[2])))) if factors else 1.0
 
 
+@locks("output")
 def vectorize_raster(
     raster: Path,
     output: Path,
