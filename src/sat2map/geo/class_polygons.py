@@ -106,7 +106,7 @@ def _cut(polygons: NDArray[Any], knives: NDArray[Any]) -> NDArray[Any]:
 
 
 def _common_border(small: Any, other: Any) -> float:
-    """Return the length of the border that two polygons share; only what is near the small one is looked at."""
+    """Return the length of the border that two polygons share; it is looked for near the small one."""
     left, bottom, right, top = small.bounds
     near = shapely.clip_by_rect(other, left - 1, bottom - 1, right + 1, top + 1)
     return float(small.boundary.intersection(near.buffer(1e-6)).length)
