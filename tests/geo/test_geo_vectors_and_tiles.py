@@ -82,9 +82,9 @@ def test_simplified_neighbours_leave_no_gaps(write, town, tmp_path):
 
 
 def test_simplifying_saves_most_of_the_points_and_keeps_the_classes(write, town, tmp_path):
-    for tolerance in (0, 1.5):
+    for tolerance in (0, 3.0):
         vectorize_raster(write(town[1]), tmp_path / f"{tolerance}.gpkg", tolerance=tolerance)
-    exact, simple = (features(tmp_path / f"{t}.gpkg", "building")[0] for t in (0, 1.5))
+    exact, simple = (features(tmp_path / f"{t}.gpkg", "building")[0] for t in (0, 3.0))
     assert shapely.get_num_coordinates(simple).sum() < shapely.get_num_coordinates(exact).sum() / 2
     both = shapely.area(shapely.intersection(shapely.union_all(simple), shapely.union_all(exact)))
     assert both / shapely.area(exact).sum() > 0.9
