@@ -23,7 +23,7 @@ from sat2map.images.palette import Palette
 FOLDER = Path(__file__).parent
 PANEL = 480  # px, side of a panel
 GAP = 8  # px between panels
-CAPTION = 34  # px under a panel
+CAPTION = 48  # px under a panel
 COLOURS = "high-contrast"  # what the classes are drawn in
 
 
@@ -32,7 +32,7 @@ def panel_row(panels: dict[str, Image.Image]) -> Image.Image:
     side = PANEL
     width = len(panels) * (side + GAP) - GAP
     sheet = Image.new("RGB", (width, side + CAPTION), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(20)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(28)
     for i, (caption, panel) in enumerate(panels.items()):
         left = i * (side + GAP)
         sheet.paste(panel.resize((side, side), Image.Resampling.LANCZOS), (left, 0))

@@ -1,4 +1,4 @@
-"""Draws page.png and slider.gif: the service's page with an image and its map, in a Chromium.
+"""Draws page.png and slider.webp: the service's page with an image and its map, in a Chromium.
 
 Run it as `python docs/figures/make_page.py photo.jpg --gsd 0.3` in the repository's root, with `--model` for
 another model than the bundled one. Chromium must be installed.
@@ -21,7 +21,7 @@ from sat2map.models.bundled import bundled_model
 
 FOLDER = Path(__file__).parent
 FRAMES = 24
-WIDTH = 640  # px, of the moving image
+WIDTH = 520  # px, of the moving image
 
 
 def main() -> None:
@@ -55,10 +55,9 @@ def main() -> None:
             page.wait_for_timeout(50)
             frame = Image.open(io.BytesIO(page.locator("#slider").screenshot())).convert("RGB")
             height = round(frame.height * WIDTH / frame.width)
-            frames.append(frame.resize((WIDTH, height)).quantize(96, dither=Image.Dither.NONE))
-        frames[0].save(
-            FOLDER / "slider.gif", save_all=True, append_images=frames[1:], duration=90, loop=0, optimize=True
-        )
+            frames.append(frame.resize((WIDTH, height), Image.Resampling.LANCZOS))
+        path = FOLDER / "slider.webp"
+        frames[0].save(path, save_all=True, append_images=frames[1:], duration=110, loop=0, quality=70)
         browser.close()
 
 
