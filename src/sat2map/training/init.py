@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from sat2map.errors import ModelFileError, RunError, SettingsError
+from sat2map.models.architectures.record import OutputLayer
+from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import GeneratorSpec, spec_of
 from sat2map.models.model_file import read_header, read_weights
 from sat2map.settings import TrainSettings, change, explain
@@ -130,13 +132,17 @@ def _fitted(
     new: GeneratorSpec,
 ) -> dict[str, Tensor]:
     """Return a state dict of the shapes of `fresh`."""
-    first = "down.0.conv.weight" if "down.0.conv.weight" in fresh else "body.1.weight"
+    architecture = find_architecture(new.architecture)
+    first, last = f"{architecture.input_layer}.weight", architecture.output_layer(new)
     fitted = dict(weights)
     if weights[first].shape != fresh[first].shape:
         fitted[first] = _fit_inputs(weights[first], new.source_bands)
-    if (old.target_bands, old.classes) != (new.target_bands, new.classes):
-        for name in [name for name in fresh if weights[name].shape != fresh[name].shape and name != first]:
-            fitted[name] = _fit_outputs(name, weights[name], fresh[name], old, new)
+    if (old.target_bands, old.classes, old.colours) != (new.target_bands, new.classes, new.colours):
+        for name in (f"{last.name}.weight", f"{last.name}.bias"):
+            if name in fresh and weights[name].shape != fresh[name].shape:
+                # Logits of other colours mean something else: they start anew.
+                fits = not new.colours
+                fitted[name] = _fit_outputs(weights[name], fresh[name], old, new, last) if fits else fresh[name]
     return fitted
 
 
@@ -157,14 +163,14 @@ def _fit_inputs(weight: Tensor, bands: int) -> Tensor:
     return fitted
 
 
-def _fit_outputs(name: str, weight: Tensor, fresh: Tensor, old: GeneratorSpec, new: GeneratorSpec) -> Tensor:
+def _fit_outputs(
+    weight: Tensor, fresh: Tensor, old: GeneratorSpec, new: GeneratorSpec, layer: OutputLayer
+) -> Tensor:
     """Fit an entry of the last layer to other bands and classes; what is new keeps its random start."""
-    # Of the U-Net's transposed convolution the outputs are the second dimension; a shuffle has four of each.
-    transposed = name.startswith("up.0.") and new.upsample == "transpose" and weight.dim() == 4
-    phases = 4 if name.startswith("up.0.") and new.upsample == "shuffle" else 1
+    transposed = layer.transposed and weight.dim() == 4
     fitted = fresh.clone()
     theirs, mine = (tensor.transpose(0, 1) if transposed else tensor for tensor in (weight, fitted))
-    theirs, mine = (tensor.view(-1, phases, *tensor.shape[1:]) for tensor in (theirs, mine))
+    theirs, mine = (tensor.view(-1, layer.phases, *tensor.shape[1:]) for tensor in (theirs, mine))
     bands, wanted = old.target_bands, new.target_bands
     if wanted == 1:
         mine[:1] = theirs[:bands].mean(dim=0, keepdim=True)
