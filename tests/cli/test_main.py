@@ -489,7 +489,7 @@ def test_info_says_what_a_model_is(sat2map: Callable[..., Result], model: Path) 
     result = sat2map("info", model)
     assert result.code == 0
     for word in (
-        "unet, width 4, depth 3, batch norm",
+        "U-Net (unet), width 4, depth 3, batch norm",
         "trained at 32 px",
         "l1 7.500",
         "a head for 2 classes",

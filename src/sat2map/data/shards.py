@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
 from sat2map.data.pairs import Pair, find_pairs
 from sat2map.errors import DataError, SettingsError
-from sat2map.files import atomic_path, atomic_write_text, cache_folder, require_new_folder, sha256_of
+from sat2map.files import atomic_path, atomic_write_text, cache_folder, locks, require_new_folder, sha256_of
 from sat2map.settings import explain
 
 INDEX = "shards.json"
@@ -62,6 +62,7 @@ class ShardIndex(BaseModel):
     splits: dict[str, list[Shard]]
 
 
+@locks("output")
 def pack(
     data: Path,
     output: Path,
