@@ -140,9 +140,9 @@ def _fitted(
     if (old.target_bands, old.classes, old.colours) != (new.target_bands, new.classes, new.colours):
         for name in (f"{last.name}.weight", f"{last.name}.bias"):
             if name in fresh and weights[name].shape != fresh[name].shape:
-                # Logits of other colours mean something else: they start anew.
-                fits = not new.colours
-                fitted[name] = _fit_outputs(weights[name], fresh[name], old, new, last) if fits else fresh[name]
+                fitted[name] = fresh[name]
+                if not new.colours:  # logits of other colours mean something else: they start anew
+                    fitted[name] = _fit_outputs(weights[name], fresh[name], old, new, last)
     return fitted
 
 
