@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from torch import Tensor
@@ -30,11 +31,13 @@ class PretrainedInit:
         file: The model file.
         spec: Its network.
         weights: Its weights; None where a checkpoint has newer ones.
+        licenses: Licences of the parts that others made, which stay with the weights.
     """
 
     file: Path
     spec: GeneratorSpec
     weights: Mapping[str, Tensor] | None
+    licenses: Mapping[str, str] = field(default_factory=dict)
 
     def fit_settings(self, settings: TrainSettings) -> TrainSettings:
         """Return the settings with the network of the file.
@@ -79,7 +82,11 @@ class PretrainedInit:
                 f"its first layer, made for {self.spec.source_bands} bands, was fitted to {spec.source_bands}"
             )
         before, after = ((it.target_bands, it.classes) for it in (self.spec, spec))
-        if before != after:
+        if self.spec.colours != spec.colours:
+            said.append(
+                f"its last layer, made for {self.spec.colours} colours, starts anew for {spec.colours}"
+            )
+        elif before != after:
             said.append(
                 f"its last layer, made for {before[0]} bands and {before[1]} classes, was fitted to "
                 f"{after[0]} and {after[1]}"
@@ -88,7 +95,11 @@ class PretrainedInit:
 
     def note(self) -> str:
         """Return what the run folder keeps of it, for a resume (see `read_run_init`)."""
-        values = {"file": str(self.file.absolute()), "generator": self.spec.model_dump(mode="json")}
+        values: dict[str, Any] = {
+            "file": str(self.file.absolute()),
+            "generator": self.spec.model_dump(mode="json"),
+        }
+        values["licenses"] = dict(self.licenses)
         return json.dumps(values, indent=2) + "\n"
 
 
@@ -98,7 +109,8 @@ def read_init(file: Path) -> PretrainedInit:
     Raises:
         ModelFileError: The file cannot be used.
     """
-    return PretrainedInit(Path(file), read_header(Path(file)).generator, read_weights(Path(file)))
+    header = read_header(Path(file))
+    return PretrainedInit(Path(file), header.generator, read_weights(Path(file)), header.licenses)
 
 
 def read_run_init(run: Path, *, with_weights: bool) -> PretrainedInit | None:
@@ -118,11 +130,12 @@ def read_run_init(run: Path, *, with_weights: bool) -> PretrainedInit | None:
     try:
         values = json.loads(path.read_text("utf-8"))
         file, spec = Path(values["file"]), GeneratorSpec(**values["generator"])
+        licenses = values.get("licenses", {})
     except ValidationError as error:
         raise RunError(f"{path} does not fit this version: {explain(error)}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} cannot be read ({error}): it is damaged, start a new run") from None
-    return read_init(file) if with_weights else PretrainedInit(file, spec, None)
+    return read_init(file) if with_weights else PretrainedInit(file, spec, None, licenses)
 
 
 def _fitted(
@@ -137,12 +150,13 @@ def _fitted(
     fitted = dict(weights)
     if weights[first].shape != fresh[first].shape:
         fitted[first] = _fit_inputs(weights[first], new.source_bands)
-    if (old.target_bands, old.classes, old.colours) != (new.target_bands, new.classes, new.colours):
-        for name in (f"{last.name}.weight", f"{last.name}.bias"):
-            if name in fresh and weights[name].shape != fresh[name].shape:
-                fitted[name] = fresh[name]
-                if not new.colours:  # logits of other colours mean something else: they start anew
-                    fitted[name] = _fit_outputs(weights[name], fresh[name], old, new, last)
+    for name in (f"{last.name}.weight", f"{last.name}.bias"):
+        if name not in fresh or weights[name].shape == fresh[name].shape:
+            continue
+        # Another palette has other colours: no output for one of them says anything about another.
+        fitted[name] = (
+            fresh[name] if new.colours else _fit_outputs(weights[name], fresh[name], last, old, new)
+        )
     return fitted
 
 
@@ -164,13 +178,13 @@ def _fit_inputs(weight: Tensor, bands: int) -> Tensor:
 
 
 def _fit_outputs(
-    weight: Tensor, fresh: Tensor, old: GeneratorSpec, new: GeneratorSpec, layer: OutputLayer
+    weight: Tensor, fresh: Tensor, layer: OutputLayer, old: GeneratorSpec, new: GeneratorSpec
 ) -> Tensor:
     """Fit an entry of the last layer to other bands and classes; what is new keeps its random start."""
-    transposed = layer.transposed and weight.dim() == 4
+    transposed, phases = layer.transposed and weight.dim() == 4, layer.phases
     fitted = fresh.clone()
     theirs, mine = (tensor.transpose(0, 1) if transposed else tensor for tensor in (weight, fitted))
-    theirs, mine = (tensor.view(-1, layer.phases, *tensor.shape[1:]) for tensor in (theirs, mine))
+    theirs, mine = (tensor.view(-1, phases, *tensor.shape[1:]) for tensor in (theirs, mine))
     bands, wanted = old.target_bands, new.target_bands
     if wanted == 1:
         mine[:1] = theirs[:bands].mean(dim=0, keepdim=True)
