@@ -66,7 +66,9 @@ class RasterArgs:
 
         Raises:
             SettingsError: One cannot be read.
+            MissingExtraError: The `geo` extra is not installed.
         """
+        require_geo("a georeferenced raster")
         from sat2map.geo.raster_job import RasterOptions
 
         window = parse_numbers(self.window, int, "window", "0,0,1024,1024 (column, row, width, height)", 4)
