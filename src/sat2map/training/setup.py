@@ -21,7 +21,7 @@ from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime import pick_device, pick_training_precision
-from sat2map.settings import TrainSettings, change, resolve_recipe
+from sat2map.settings import TrainSettings, as_rgb_recipe, change, resolve_recipe
 from sat2map.training.batches import Batches, class_frequencies
 from sat2map.training.distributed import SINGLE_PROCESS, DistributedContext
 from sat2map.training.init import PretrainedInit
@@ -186,6 +186,8 @@ def set_up(
 def _resolve(settings: TrainSettings, init: PretrainedInit | None) -> tuple[TrainSettings, list[str]]:
     """Decide everything that is `auto`, so that the run records what it did."""
     if init:
+        if settings.network.generator == "auto" and not init.spec.colours:
+            settings = as_rgb_recipe(settings)
         settings = change(init.fit_settings(settings), pretrained="none")
     settings, about_recipe = resolve_recipe(settings)
     settings, about_encoder = resolve_pretrained(settings)
