@@ -11,23 +11,23 @@ import numpy as np
 import torch
 
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
-from sat2map.data.pairs import Splits, find_pairs, first_strays, read_pair_size
+from sat2map.data.left_out import count_left_out
+from sat2map.data.pairs import Splits, find_pairs, first_unpaired, read_pair_size
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
 from sat2map.images.palette import Palette, srgb_to_lab
-from sat2map.models.architectures.efficient_unet.pretrained import LICENSE
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime import pick_device, pick_training_precision
-from sat2map.settings import TrainSettings, change, resolve_recipe
+from sat2map.settings import TrainSettings, as_rgb_recipe, change, resolve_recipe
 from sat2map.training.batches import Batches, class_frequencies
 from sat2map.training.distributed import SINGLE_PROCESS, DistributedContext
 from sat2map.training.init import PretrainedInit
 from sat2map.training.networks import Networks, make_networks
 from sat2map.training.palette_tensors import PaletteTensors
-from sat2map.training.pretrained import load_pretrained, resolve_pretrained
+from sat2map.training.pretrained import encoder_of, load_pretrained, resolve_pretrained
 from sat2map.training.step import TrainStep
 
 MAX_UNTILED_SIZE = 1024  # px; a fully convolutional generator translates up to this in one piece
@@ -128,10 +128,13 @@ def set_up(
     spec = init.fit_spec(spec) if init else spec
     dtype = pick_training_precision(settings.compute.precision, device)
     networks = make_networks(settings, spec, device, dtype)
+    encoder = encoder_of(settings)
+    licenses = {"encoder": encoder.license} if encoder else {}
     if init:
+        licenses = dict(init.licenses)
         init.load_into(networks, spec)
-    elif settings.network.pretrained != "none" and with_weights:
-        load_pretrained(networks.generator, spec.source_bands)
+    elif encoder is not None and with_weights:
+        load_pretrained(networks.generator, encoder, spec.source_bands)
         if networks.average is not None:
             networks.average.load_state_dict(networks.generator.state_dict())
     tensors = None
@@ -154,7 +157,7 @@ def set_up(
         settings=settings.model_dump(mode="json", exclude={"data": {"path"}, "output": {"run"}}),
         data_fingerprint=data.train.fingerprint,
         notes=init.describe(spec) if init else "",
-        licenses={"encoder": LICENSE} if settings.network.pretrained != "none" else {},
+        licenses=licenses,
     )
     return Setup(
         settings=settings,
@@ -183,6 +186,8 @@ def set_up(
 def _resolve(settings: TrainSettings, init: PretrainedInit | None) -> tuple[TrainSettings, list[str]]:
     """Decide everything that is `auto`, so that the run records what it did."""
     if init:
+        if settings.network.generator == "auto" and not init.spec.colours:
+            settings = as_rgb_recipe(settings)
         settings = change(init.fit_settings(settings), pretrained="none")
     settings, about_recipe = resolve_recipe(settings)
     settings, about_encoder = resolve_pretrained(settings)
@@ -217,11 +222,13 @@ def _open_data(settings: TrainSettings, palette: Palette | None, report: Report)
     splits = find_pairs(
         data.path, group_column=data.group_column, val_fraction=data.val_fraction, seed=compute.seed
     )
-    if splits.strays:
+    if splits.unpaired_files:
         raise DataError(
-            f"{first_strays(splits.strays)} has no partner",
+            f"{first_unpaired(splits.unpaired_files)} has no partner",
             hint=f"add it or move the file away; a check of {data.path} lists all",
         )
+    if splits.left_out:
+        report(count_left_out(splits.left_out, data.path))
     caches = {
         split: open_pairs(splits[split], how, workers=compute.workers, progress=_decoding(split, report))
         for split, how in (("train", train), ("val", val))

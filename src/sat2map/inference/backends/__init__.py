@@ -1,4 +1,4 @@
-"""Owns running a generator on a batch: one small protocol, and the choice among the engines that keep it."""
+"""Running a generator on a batch: one small protocol, and the choice among the engines that keep it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ def open_engine(model: ModelLike, options: EngineOptions = DEFAULTS, **words: An
         raise SettingsError(f"no engine is called '{engine}', {nearest(engine, get_args(EngineName))}")
     if engine in ("onnx", "openvino") and options.device not in ("auto", "cpu"):
         raise SettingsError(
-            f"the {engine} engine runs on the CPU: leave --device at auto, or use --engine torch"
+            f"the {engine} engine runs on the CPU",
+            hint="leave the device at auto, or use the engine torch",
+            setting="device",
         )
 
     if engine == "openvino" or (engine == "auto" and found.path.suffix.lower() == ".xml"):

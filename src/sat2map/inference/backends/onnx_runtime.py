@@ -1,4 +1,4 @@
-"""Owns running a generator with ONNX Runtime, which the base install brings."""
+"""The ONNX Runtime backend, which the base install brings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sat2map.models.model_file import ModelHeader
 from sat2map.models.onnx.metadata import PRECISION_KEY, SOURCE
 from sat2map.runtime.cpu import default_threads
 
-# Where ONNX Runtime reports its use to its maker (on Windows), ours is nobody's business.
+# On Windows ONNX Runtime sends usage events to its maker; sat2map sends nothing.
 onnxruntime.disable_telemetry_events()
 
 
@@ -45,7 +45,11 @@ class OnnxEngine(GraphEngine):
     def open(cls, model: Path, options: EngineOptions = DEFAULTS) -> OnnxEngine:
         """Open a model file or an exported .onnx file (see `sat2map.inference.backends.open_engine`)."""
         if model.suffix.lower() == ".xml":
-            raise ModelFileError(f"{model} is an OpenVINO model: leave --engine at auto, or use openvino")
+            raise ModelFileError(
+                f"{model} is an OpenVINO model",
+                hint="leave the engine at auto, or use openvino",
+                setting="engine",
+            )
         graph, header = read_graph(model, options)
         try:
             return cls(graph, header, options)
