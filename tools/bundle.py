@@ -2,8 +2,8 @@
 
 Run it as `python tools/bundle.py runs/release/best.safetensors --data DIR`, then tools/record_bundled.py and
 tools/score_release.py. Of several generators with a common start the weights are averaged: Izmailov et al.
-2018, "Averaging Weights Leads to Wider Optima"; Wortsman et al. 2022, "Model soups". A palette network's class
-offsets and temperature are fitted on the validation pairs.
+2018, "Averaging Weights Leads to Wider Optima"; Wortsman et al. 2022, "Model soups". Class offsets and
+temperature of a palette network are fitted on the validation pairs.
 """
 
 from __future__ import annotations
