@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-import tyro
+import cyclopts
 
 from sat2map.extras import require
 
@@ -61,4 +61,4 @@ def bench(
 
 
 if __name__ == "__main__":
-    tyro.cli(bench, prog="python -m benchmarks")
+    cyclopts.run(bench)

@@ -19,7 +19,7 @@ from benchmarks.timing import interleave
 from sat2map.evaluation.scores import ScoreSheet
 from sat2map.export import Format, export_model
 from sat2map.inference import Translator
-from sat2map.inference.backends import EngineName, EngineOptions, PictureEngine, open_engine
+from sat2map.inference.backends import EngineName, EngineOptions, Uint8Backend, open_engine
 from sat2map.inference.backends.torch import TorchEngine
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.model_file import ModelHeader
@@ -49,7 +49,7 @@ class Candidate:
     """
 
     name: str
-    engine: PictureEngine
+    engine: Uint8Backend
     arithmetic: str
     classes: bool
 
@@ -78,10 +78,10 @@ def open_candidates(
             output = folder / f"{label}-{engine}{'.xml' if engine == 'openvino' else '.onnx'}"
             path = export_model(model, to, output, pairs=pairs, score=False, mode="eval", limit=255).output
         how = replace(
-            exact, engine=engine, pictures=True, precision="auto" if precision == "int8" else precision
+            exact, engine=engine, image_only=True, precision="auto" if precision == "int8" else precision
         )
         opened = open_engine(path, how)
-        assert isinstance(opened, PictureEngine)
+        assert isinstance(opened, Uint8Backend)
         found.append(Candidate(name, opened, precision, classes=to == "onnx-int8"))
     return found
 
@@ -97,7 +97,7 @@ def inference_rows(
     rows = []
     for side, rounds in sizes.items():
         pixels = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
-        calls = {c.name: partial(c.engine.draw, pixels) for c in candidates}
+        calls = {c.name: partial(c.engine.predict, pixels) for c in candidates}
         seconds = interleave(calls, rounds=rounds, warm_up=2)
         for c in candidates:
             amount = gmac(c.engine.header, side, classes=c.classes)

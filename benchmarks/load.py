@@ -35,8 +35,8 @@ def engine_rate(model: Path, seconds: float, batch: int) -> float:
     from sat2map.synthetic.towns import draw_town
 
     town = draw_town(1, size=256).source
-    whole = Translator(open_engine(model, pictures=True))
-    shared = Translator(open_engine(model, pictures=True, streams=min(batch, processor().threads)))
+    whole = Translator(open_engine(model, image_only=True))
+    shared = Translator(open_engine(model, image_only=True, streams=min(batch, processor().threads)))
 
     def rate(translator: Translator, together: int) -> float:
         def run(_: int) -> int:
@@ -92,7 +92,7 @@ def stages(model: Path, body: bytes) -> dict[str, float]:
     from sat2map.serve.decoder import Decoder
     from sat2map.serve.responses import encode
 
-    translator = Translator.open(model, threads=1, pictures=True)
+    translator = Translator.open(model, threads=1, image_only=True)
     decoder = Decoder(2**30)
     source = decoder.pixels(body).pixels
     fake = translator(source)

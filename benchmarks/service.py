@@ -16,7 +16,7 @@ from PIL import Image
 from benchmarks.table import Row
 from sat2map.images.pixels import write_image
 from sat2map.inference import Translator
-from sat2map.inference.backends import EngineName, EngineOptions, PictureEngine, open_engine
+from sat2map.inference.backends import EngineName, EngineOptions, Uint8Backend, open_engine
 from sat2map.inference.image_files import for_pictures, plan_jobs, translate_images
 from sat2map.models.model_file import ModelHeader
 from sat2map.synthetic.towns import draw_town
@@ -27,7 +27,7 @@ T = TypeVar("T", bound=np.generic)
 _FIRST_IMAGE = """
 import numpy as np
 from sat2map.inference import Translator
-translator = Translator.open({model!r}, engine={engine!r}, device="cpu", low_memory={low}, pictures=True)
+translator = Translator.open({model!r}, engine={engine!r}, device="cpu", low_memory={low}, image_only=True)
 translator(np.zeros(({side}, {side}, 3), np.uint8))
 """
 # Where the system tells it, the peak since the program began: ru_maxrss counts the parent's before it too.
@@ -41,9 +41,9 @@ print(peak[0] if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 class _Timed:
-    """An engine that adds up the time spent in it (see `sat2map.inference.backends.PictureEngine`)."""
+    """An engine that adds up the time spent in it (see `sat2map.inference.backends.Uint8Backend`)."""
 
-    def __init__(self, engine: PictureEngine) -> None:
+    def __init__(self, engine: Uint8Backend) -> None:
         self.header: ModelHeader = engine.header
         self.name = engine.name
         self.streams = engine.streams
@@ -53,8 +53,8 @@ class _Timed:
     def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
         return self._timed(self._engine, source)
 
-    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return self._timed(self._engine.draw, pixels)
+    def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return self._timed(self._engine.predict, pixels)
 
     def _timed(self, call: Callable[[NDArray[T]], NDArray[T]], given: NDArray[T]) -> NDArray[T]:
         began = time.perf_counter()
@@ -76,7 +76,7 @@ def folder_row(model: Path, folder: Path, *, count: int, threads: int) -> Row:
         Image.fromarray(towns[i % len(towns)]).save(inputs / f"{i:04d}.jpg", quality=75)
     options = EngineOptions(device="cpu", threads=threads)
     alone, many = (open_engine(model, for_pictures(options, n)) for n in (1, count))
-    assert isinstance(alone, PictureEngine)
+    assert isinstance(alone, Uint8Backend)
     network, translator = _Timed(alone), Translator(many)
     _translate_each(Translator(network), towns[:2])
     _translate_each(translator, towns[:2])

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-COMMAND = "import sys, tyro; from sat2map.cli.serve import serve; tyro.cli(serve, args=sys.argv[1:])"
+COMMAND = "import sys; from sat2map.cli.main import main; main(['serve', *sys.argv[1:]])"
 
 
 @contextlib.contextmanager

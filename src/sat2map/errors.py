@@ -7,7 +7,8 @@ Sat2MapError
 │   └── ImageError       one image file
 ├── ModelFileError       a model file or checkpoint
 ├── RunError             a run folder: one that exists, cannot be resumed, is not a run
-├── TrainingError        a training that cannot go on (NaN, out of memory)
+├── TrainingError        a training that cannot continue (NaN, a lost process)
+├── OutOfMemoryError     the device or the machine has too little memory
 ├── OutputError          a file that cannot be written (it exists, the disk is full, no rights)
 └── MissingExtraError    an optional dependency that is not installed
 ```
@@ -60,6 +61,10 @@ class RunError(Sat2MapError):
 
 class TrainingError(Sat2MapError):
     """A training that cannot go on."""
+
+
+class OutOfMemoryError(Sat2MapError):
+    """The device, or the machine, has too little memory for what was asked."""
 
 
 class OutputError(Sat2MapError):

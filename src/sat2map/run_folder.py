@@ -41,11 +41,13 @@ def refuse_used_folder(run: Path) -> None:
         RunError: The folder already holds a run, or something else.
     """
     if (run / SETTINGS).exists():
-        raise RunError(f"{run} already holds a run: go on with --resume {run}, or give --run another folder")
+        raise RunError(
+            f"{run} already holds a run", hint="resume it, or choose another folder", setting="run"
+        )
     if run.exists() and not run.is_dir():
-        raise RunError(f"{run} is a file: give --run a new folder")
+        raise RunError(f"{run} is a file", hint="choose a new folder", setting="run")
     if run.exists() and any(run.iterdir()):
-        raise RunError(f"{run} exists and is not empty: give --run a new folder")
+        raise RunError(f"{run} exists and is not empty", hint="choose a new folder", setting="run")
 
 
 def read_run_settings(run: Path) -> TrainSettings:

@@ -24,6 +24,8 @@ Norm = Literal["batch", "instance", "group", "none"]
 Upsample = Literal["transpose", "resize", "shuffle"]
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+EngineName = Literal["auto", "torch", "onnx", "openvino"]
+ExportFormat = Literal["onnx", "openvino", "onnx-int8", "openvino-int8", "pt2", "pth", "pytorch-cyclegan"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 

@@ -55,7 +55,9 @@ def test_windows_join_at_another_resolution_and_from_16_bits_too(
     options = replace(options, resolution=3.1)  # its pixels are 2 m
     summary = run_bulk(plan_tasks([str(source)], cut=640), options)
     translator = Translator.open(options.model, engine="torch", device="cpu")
-    translate_raster(translator, source, tmp_path / "whole.tif", RasterOptions(resolution=3.1))
+    translate_raster(
+        translator, source, tmp_path / "whole.tif", RasterOptions(resolution=3.1, keep_grid=True)
+    )
     with rasterio.open(tmp_path / "whole.tif") as whole, rasterio.open(summary.assembled[0]) as joined:
         difference = np.abs(joined.read().astype(int) - whole.read())
     assert difference.max() <= 1

@@ -24,6 +24,7 @@ def completed(script: str, line: str) -> list[str]:
     words = line.split(" ")
     program = f"""{script}
 COMP_WORDS=({" ".join(f"'{word}'" for word in words)}); COMP_CWORD={len(words) - 1}
+COMP_LINE='{line}'; COMP_POINT={len(line)}; cur='{words[-1]}'; prev='{words[-2] if len(words) > 1 else ""}'
 $(complete -p sat2map | sed -E 's/.*-F ([^ ]+) .*/\\1/') sat2map
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """

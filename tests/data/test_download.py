@@ -150,7 +150,7 @@ def test_a_download_that_broke_off_goes_on_where_it_was(
 
 def test_the_next_call_goes_on_where_the_last_gave_up(server: Server, archive: bytes, tmp_path: Path) -> None:
     server.break_after = [10, 10, 10]
-    with pytest.raises(DataError, match=r"broke off after 30 of .* the next attempt goes on from there"):
+    with pytest.raises(DataError, match=r"broke off after 30 of .* the next attempt continues this download"):
         fetched(tmp_path / "set")
     assert not (tmp_path / "set").exists()
     fetched(tmp_path / "set")
@@ -218,7 +218,7 @@ def refused(folder: Path, why: str, kind: type[Exception] = DataError, **values:
 
 def test_a_wrong_checksum_leaves_nothing(server: Server, archive: bytes, tmp_path: Path) -> None:
     digest = hashlib.sha256(archive).hexdigest()
-    refused(tmp_path / "set", f"has the SHA-256 {digest}, not abc: .* was thrown away", sha256="abc")
+    refused(tmp_path / "set", f"has the SHA-256 {digest}, not abc: the download was deleted", sha256="abc")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -237,13 +237,13 @@ def test_an_archive_cut_short_without_a_promised_length_is_refused(
 
 
 def test_a_file_that_is_not_there_is_one_sentence(server: Server, tmp_path: Path) -> None:
-    refused(tmp_path / "set", r"/official/facades\.tar\.gz is not there \(404 .*\): try another --mirror")
+    refused(tmp_path / "set", r"/official/facades\.tar\.gz does not exist \(404 .*\): use another mirror")
 
 
 def test_no_network_is_one_sentence_that_says_what_to_do(tmp_path: Path) -> None:
     refused(
         tmp_path / "set",
-        "cannot be reached .*: check the network, or name a --mirror",
+        "cannot be reached .*: check the network, or use another mirror",
         mirror="http://127.0.0.1:9",  # the port that discards; nobody listens
     )
 

@@ -196,11 +196,11 @@ def refused(data: Path, why: str, group_column: str | None = None) -> None:
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    refused(tmp_path / "no", "does not exist: give --data a folder")
+    refused(tmp_path / "no", "does not exist: name a folder")
 
 
 def test_a_file_that_is_no_csv_is_refused(tmp_path: Path) -> None:
-    refused(draw(tmp_path / "1.png"), "is a file: give --data the folder it lies in")
+    refused(draw(tmp_path / "1.png"), "is a file: name the folder that holds it")
 
 
 def test_an_empty_folder_is_refused_with_the_layouts(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_an_export_goes_beside_the_model_by_default(to: Any) -> None:
 def test_an_export_over_the_limit_fails_and_leaves_nothing(model: Path, tmp_path: Path, to: Any) -> None:
     needs(to)
     before = files(model.parent)
-    with pytest.raises(ModelFileError, match=r"not the model, and was not written: .* grey levels"):
+    with pytest.raises(ModelFileError, match=r"differs from the model, and was not written: .* grey levels"):
         export_model(model, to, tmp_path / f"x{SUFFIXES[to]}", limit=-1)
     assert files(tmp_path) == set()
     assert files(model.parent) == before
@@ -211,7 +211,7 @@ def test_a_graph_that_draws_something_else_is_not_written(
 ) -> None:
     real = OnnxEngine.__call__
     monkeypatch.setattr(OnnxEngine, "__call__", lambda engine, source: real(engine, source) + 0.01)
-    with pytest.raises(ModelFileError, match="not the model"):
+    with pytest.raises(ModelFileError, match="differs from the model"):
         export_model(model, "onnx", tmp_path / "x.onnx")
     assert files(tmp_path) == set()
 
@@ -238,7 +238,7 @@ def test_an_existing_file_is_refused_before_any_work(
     monkeypatch.setattr("sat2map.export.formats.find_pictures", None)
     output = tmp_path / f"x{SUFFIXES[to]}"
     output.write_text("mine")
-    with pytest.raises(OutputError, match=r"exists: give --output another name, or add --overwrite"):
+    with pytest.raises(OutputError, match=r"exists: choose another name, or allow it to be replaced"):
         export_model(model, to, output)
     assert output.read_text() == "mine"
 
@@ -259,7 +259,7 @@ def test_overwrite_replaces_the_file(model: Path, tmp_path: Path, to: Any) -> No
 
 
 def test_a_suffix_that_is_not_the_formats_is_refused(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"does not end in \.xml, as openvino does"):
+    with pytest.raises(OutputError, match=r"is no name for the format openvino: end it in \.xml"):
         export_model(model, "openvino", tmp_path / "x.onnx")
 
 
@@ -296,7 +296,7 @@ def test_a_model_in_paper_mode_is_exported_in_eval_mode_on_request_only(model: P
     paper = tmp_path / "paper.safetensors"
     header = read_header(model).model_copy(update={"inference_mode": "paper"})
     save_model(paper, build_generator(SPEC).state_dict(), header)
-    with pytest.raises(ModelFileError, match="only eval mode can be exported: give --mode eval"):
+    with pytest.raises(ModelFileError, match="only eval mode can be exported: choose eval"):
         export_model(paper, "onnx")
     output = export_model(paper, "onnx", mode="eval").output
     assert read_header(output).inference_mode == "eval"

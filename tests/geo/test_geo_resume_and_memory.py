@@ -59,16 +59,16 @@ def source(write):
 def test_a_killed_translation_leaves_no_output_and_resumes_to_the_same_bytes(source, tmp_path):
     parts = tmp_path / ".map.tif.parts"
     process = start(source, tmp_path / "map.tif", wait=0.02)
-    while process.poll() is None and len(list(parts.glob("map.*.tif"))) < 3:
+    while process.poll() is None and len(list(parts.glob("map.*.tif"))) < 30:  # three rows of tiles
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert not (tmp_path / "map.tif").exists()
-    assert len(list(parts.glob("map.*.tif"))) >= 3
+    assert len(list(parts.glob("map.*.tif"))) >= 30
 
     out, errors = start(source, tmp_path / "map.tif", resume=True).communicate()
     assert not errors
-    assert int(out.split()[0]) >= 96
+    assert int(out.split()[0]) >= 64
     assert not parts.exists()
     straight, _ = start(source, tmp_path / "straight.tif").communicate()
     assert straight.split()[0] == "0"
@@ -95,7 +95,7 @@ def test_resume_refuses_rows_that_were_made_otherwise(source, tmp_path, straight
     translator = straight(lambda x: x if runs.append(1) or len(runs) < 30 else interrupt(x), tile=64)
     with pytest.raises(KeyboardInterrupt):
         translate_raster(translator, source, tmp_path / "map.tif")
-    with pytest.raises(OutputError, match=r"--resume cannot go on: .* begun with another settings"):
+    with pytest.raises(OutputError, match="begun with another settings"):
         translate_raster(
             straight(), source, tmp_path / "map.tif", RasterOptions(resume=True, bands=(3, 2, 1))
         )

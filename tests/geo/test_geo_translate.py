@@ -29,7 +29,7 @@ def seam_score(pixels, grid):
     scores = []
     for steps, length in ((np.abs(np.diff(image, axis=1)).mean(axis=0), image.shape[1]),
                           (np.abs(np.diff(image, axis=0)).mean(axis=1), image.shape[0])):  # fmt: skip
-        borders = {b for s in grid.starts(length) for b in (s, s + grid.tile) if 0 < b < length}
+        borders = {b for s in grid.spans(length) for b in (s.first, s.first + grid.overlap) if 0 < b < length}
         at = np.zeros(length - 1, bool)
         at[[b - 1 for b in borders]] = True
         scores.append(steps[at].mean() / steps[~at].mean())

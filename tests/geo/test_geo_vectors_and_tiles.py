@@ -240,3 +240,49 @@ def test_tiles_are_png(chequered, tmp_path):
         (data,) = box.execute("SELECT tile_data FROM tiles").fetchone()
     box.close()
     assert Image.open(io.BytesIO(data)).format == "PNG"
+
+
+def _pixels_of(folder, zoom):
+    tiles = [
+        np.asarray(Image.open(p).convert("RGBA")).reshape(-1, 4) for p in (folder / str(zoom)).rglob("*.png")
+    ]
+    pixels = np.concatenate(tiles)
+    return {tuple(map(int, c[:3])) for c in pixels[pixels[:, 3] == 255]}
+
+
+def test_the_classes_of_a_map_are_cut_in_other_colours(write, town, tmp_path, random_translator):
+    palette = Palette.load("maps")
+    translate_raster(random_translator(), write(town[0]), tmp_path / "m.tif")
+    write_tiles(tmp_path / "m.tif", tmp_path / "tiles", zooms=(18, 18), colors="dark")  # far above its own
+    dark = Palette.load("dark")
+    known = {colour for map_class in dark.classes for colour in map_class.colours}
+    found = _pixels_of(tmp_path / "tiles", 18)
+    assert len(found & known) >= 3
+    drawn = np.array(sorted(found))
+    assert drawn.min() < 60, "nothing of the light map is left in the ground"
+    assert not found & {colour for map_class in palette.classes for colour in map_class.colours}
+
+
+def test_other_colours_need_a_map_that_names_its_classes(chequered, tmp_path):
+    with pytest.raises(SettingsError, match="names no map classes"):
+        write_tiles(chequered, tmp_path / "tiles", colors="dark")
+
+
+def test_a_level_is_the_average_of_the_level_above_it(chequered, tmp_path):
+    result = write_tiles(chequered, tmp_path / "tiles")
+    high, low = result.zooms[1], result.zooms[1] - 1
+    for path in (tmp_path / "tiles" / str(low)).rglob("*.png"):
+        x, y = int(path.parent.name), int(path.stem)
+        whole = np.zeros((512, 512, 4), np.uint8)
+        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            child = tmp_path / "tiles" / str(high) / str(2 * x + column) / f"{2 * y + row}.png"
+            if child.exists():
+                tile = np.asarray(Image.open(child).convert("RGBA"))
+                whole[row * 256 : (row + 1) * 256, column * 256 : (column + 1) * 256] = tile
+        blocks = whole.reshape(256, 2, 256, 2, 4).astype(float)
+        weights = blocks[..., 3:]
+        colours = (blocks[..., :3] * weights).sum(axis=(1, 3)) / np.maximum(weights.sum(axis=(1, 3)), 1)
+        found = np.asarray(Image.open(path).convert("RGBA")).astype(float)
+        shown = found[..., 3] > 0
+        assert np.abs(found[..., :3] - colours)[shown].max() <= 0.5
+        assert np.abs(found[..., 3] - weights.mean(axis=(1, 3))[..., 0]).max() <= 0.5

@@ -370,8 +370,8 @@ def test_a_few_pictures_have_all_cores_for_each_and_many_share_them() -> None:
 
 
 def test_what_is_averaged_is_not_rounded_before() -> None:
-    assert for_pictures(EngineOptions(), 1).pictures
-    assert not for_pictures(EngineOptions(), 1, tta=True).pictures
+    assert for_pictures(EngineOptions(), 1).image_only
+    assert not for_pictures(EngineOptions(), 1, tta=True).image_only
 
 
 def is_tiff(text: str, *, listed: bool = False) -> bool:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 pytest.importorskip("fastapi")
 pytest.importorskip("rio_tiler")
 
-COMMAND = "import sys, tyro; from sat2map.cli.serve import serve; tyro.cli(serve, args=sys.argv[1:])"
+COMMAND = "import sys; from sat2map.cli.main import main; main(['serve', *sys.argv[1:]])"
 
 
 @dataclass
@@ -122,6 +122,7 @@ def raster_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file.write(pixels)
     with rasterio.open(folder / "nowhere.tif", "w", transform=ground, **form) as file:
         file.write(pixels)
+    _write_aligned(folder / "aligned.tif", pixels[:, :520, :600])
     (folder / "link.tif").symlink_to(outside / "secret.tif")
     (folder / "broken.tif").write_bytes(b"II*\x00 and no more")
     (folder / "disguised.tif").write_text(
@@ -130,6 +131,23 @@ def raster_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "</VRTDataset>"
     )
     return folder
+
+
+def _write_aligned(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write a raster whose pixels are those of web maps at zoom 16, with nodata beyond a slanted edge.
+
+    It lies where they are 2.1 m wide, which is what the model knows.
+    """
+    import rasterio
+    from affine import Affine
+
+    size = 2 * 20037508.342789244 / (256 << 16)
+    ground = Affine(size, 0, 10_000 * size, 0, -size, 1_386_000 * size)
+    rows, columns = np.mgrid[: pixels.shape[1], : pixels.shape[2]]
+    values = np.where(columns + rows // 2 < 500, np.maximum(pixels, 1), 0).astype(np.uint8)
+    form = {"driver": "GTiff", "height": 520, "width": 600, "count": 3, "dtype": "uint8", "nodata": 0}
+    with rasterio.open(path, "w", crs="EPSG:3857", transform=ground, **form) as file:
+        file.write(values)
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def test_the_documented_client_works(server: Any, town: Any, model_file: Path, t
     )
     assert ran.returncode == 0, ran.stderr
     assert "PNG, JPEG, WebP or TIFF" in ran.stdout
-    expected = Translator.open(model_file, pictures=True)(town)
+    expected = Translator.open(model_file, image_only=True)(town)
     for name in ("now.png", "later.png"):
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / name)), expected)
 

@@ -91,7 +91,7 @@ def test_upload_compare_zoom_and_download(page: Any, town: NDArray[np.uint8], mo
         page.click("#download")
     assert waiting.value.suggested_filename == "my town-map.png"
     got = np.asarray(Image.open(waiting.value.path()))
-    np.testing.assert_array_equal(got, Translator.open(model_file, pictures=True)(town))
+    np.testing.assert_array_equal(got, Translator.open(model_file, image_only=True)(town))
 
 
 def test_the_ground_size_is_sent_and_remembered_and_a_wrong_one_is_told(
@@ -113,7 +113,7 @@ def test_the_ground_size_is_sent_and_remembered_and_a_wrong_one_is_told(
     assert "1.05 m a pixel" in page.inner_text("#told")
     with page.expect_download() as waiting:
         page.click("#download")
-    expected = ScaledTranslator(Translator.open(model_file, pictures=True), 1.05)(town)
+    expected = ScaledTranslator(Translator.open(model_file, image_only=True), 1.05)(town)
     np.testing.assert_array_equal(np.asarray(Image.open(waiting.value.path())), expected)
     page.click("#again")
     assert field.input_value() == "1.05"

@@ -52,7 +52,7 @@ def test_a_job_tells_its_progress_and_gives_its_map(client: httpx.Client, model_
     assert last["tiles_done"] == last["tiles"] > 1
     result = client.get(f"{address}/result")
     assert "map.png" in result.headers["content-disposition"]
-    expected = Translator.open(model_file, pictures=True)(np.asarray(Image.open(io.BytesIO(body))))
+    expected = Translator.open(model_file, image_only=True)(np.asarray(Image.open(io.BytesIO(body))))
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(result.content))), expected)
     assert client.get(f"{address}/result", headers={"Range": "bytes=0-7"}).content == b"\x89PNG\r\n\x1a\n"
     assert client.delete(address).status_code == 204
@@ -65,7 +65,7 @@ def test_a_job_is_translated_at_the_models_scale_where_the_ground_size_is_given(
     body = _large(200)
     address = client.post("/v1/jobs?gsd=6.3", content=body).headers["location"]  # three times the model's
     assert _wait(client, address, "done", "failed")["state"] == "done"
-    expected = ScaledTranslator(Translator.open(model_file, pictures=True), 6.3)(
+    expected = ScaledTranslator(Translator.open(model_file, image_only=True), 6.3)(
         np.asarray(Image.open(io.BytesIO(body)))
     )
     result = client.get(f"{address}/result")

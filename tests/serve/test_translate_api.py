@@ -37,7 +37,7 @@ def test_an_image_comes_back_as_the_map_that_the_translator_makes(
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["sat2map-model"] == "tiny"
     assert "network;dur=" in answer.headers["server-timing"]
-    np.testing.assert_array_equal(_decode(answer.content), Translator.open(model_file, pictures=True)(town))
+    np.testing.assert_array_equal(_decode(answer.content), Translator.open(model_file, image_only=True)(town))
 
 
 def test_a_large_image_in_tiles_is_what_the_translator_makes(
@@ -45,7 +45,9 @@ def test_a_large_image_in_tiles_is_what_the_translator_makes(
 ) -> None:
     large = np.tile(town, (2, 2, 1))[:400, :300]
     answer = client.post("/v1/translate", content=_png(large))
-    np.testing.assert_array_equal(_decode(answer.content), Translator.open(model_file, pictures=True)(large))
+    np.testing.assert_array_equal(
+        _decode(answer.content), Translator.open(model_file, image_only=True)(large)
+    )
 
 
 def test_many_at_the_same_time_get_the_map_that_one_alone_gets(
@@ -107,7 +109,7 @@ def test_alpha_is_carried_over_and_jpeg_refuses_it(client: httpx.Client, town: N
 def test_a_picture_of_known_ground_size_is_translated_at_the_models_scale(
     client: httpx.Client, model_file: Path, town: NDArray[np.uint8]
 ) -> None:
-    expected = ScaledTranslator(Translator.open(model_file, pictures=True), 4.2)(town)  # twice the model's
+    expected = ScaledTranslator(Translator.open(model_file, image_only=True), 4.2)(town)  # twice the model's
     answer = client.post("/v1/translate?gsd=4.2", content=_png(town))
     np.testing.assert_array_equal(_decode(answer.content), expected)
     same = client.post("/v1/translate?gsd=2.1", content=_png(town))

@@ -123,6 +123,7 @@ class Worker:
             scale=task.scale or given.scale,
             window=task.window,
             resolution=given.resolution,
+            keep_grid=True,  # windows of one raster must join
             overwrite=True,
             resume=True,
         )

@@ -1,120 +1,135 @@
-"""Owns the command for bulk jobs: words become a plan, options and a backend, and the result is told."""
+"""The command `bulk`: very many inputs, in shards or on a Ray cluster."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
+from cyclopts import Group, Parameter
 
+from sat2map.cli.flags import (
+    Bands,
+    DeviceFlag,
+    Engine,
+    Mode,
+    ModelFlag,
+    PrecisionFlag,
+    Scale,
+    Threads,
+    Tta,
+    between,
+)
+from sat2map.cli.raster import RasterArgs
+from sat2map.cli.terminal import open_console, print_error, say
 from sat2map.errors import SettingsError
-from sat2map.inference.backends import EngineName, EngineOptions
-from sat2map.settings import Device, Precision
+from sat2map.extras import require_geo
 
 if TYPE_CHECKING:
     from sat2map.bulk.pipeline import Backend, Summary
     from sat2map.bulk.worker import WorkOptions
 
+MIN_CUT = 512  # px; smaller windows are mostly overlap
 
+
+@Parameter(name="*", group=Group("How each input is translated", sort_key=2))
 @dataclass(frozen=True)
 class BulkArgs:
-    """The flags of `bulk` that say how each source is translated.
+    """Options of `bulk` that decide how each input is translated.
 
     Attributes:
-        model: Model file; none: the one that comes with the package.
-        engine: What runs the model; auto: the fastest that is installed. On unlike machines, name one.
-        device: Where to run; with --ray, cuda gives each worker a GPU.
-        mode: eval or paper; none: what the model file says.
-        precision: Arithmetic; auto: bf16 where the hardware multiplies it.
-        threads: CPU threads of a worker; 0: one a core that is free, and with --ray one.
-        tta: Average over the eight symmetries: a little better, and eight times slower.
-        bands: Bands of rasters to read, such as 1,2,3.
-        scale: Lowest and highest value of other than 8-bit bands, such as 0,3000.
-        resolution: auto (the model's own), source, or metres a pixel to work at.
+        resolution: Metres per pixel at which the model runs; auto: the model's own; source: the raster's.
     """
 
-    model: Path | None = None
-    engine: EngineName = "auto"
-    device: Device = "auto"
-    mode: Literal["eval", "paper"] | None = None
-    precision: Precision = "auto"
-    threads: int = 0
-    tta: bool = False
-    bands: str | None = None
-    scale: str | None = None
-    resolution: str = "auto"
+    model: ModelFlag = None
+    engine: Engine = "auto"
+    device: DeviceFlag = "auto"
+    mode: Mode = None
+    precision: PrecisionFlag = "auto"
+    threads: Threads = 0
+    tta: Tta = False
+    bands: Bands = None
+    scale: Scale = None
+    resolution: Annotated[str, Parameter(allow_leading_hyphen=True)] = "auto"
 
     def options(self, folder: Path, cut: int) -> WorkOptions:
-        """Read the words.
+        """Parse them, and find the model.
 
         Raises:
             SettingsError: One cannot be read.
             ModelFileError: There is no such model.
         """
         from sat2map.bulk.worker import WorkOptions
-        from sat2map.cli.geo import RasterArgs
+        from sat2map.inference.backends import EngineOptions
         from sat2map.models.model import Model
 
         model = Model.find(self.model)
-        rasters = RasterArgs(bands=self.bands, scale=self.scale, resolution=self.resolution).options(
-            overwrite=True
-        )
+        rasters = RasterArgs(bands=self.bands, scale=self.scale, resolution=self.resolution)
+        options = rasters.options(overwrite=True)
         return WorkOptions(
             folder=folder,
             model=model.path,
             model_sha256=model.sha256,
             how=EngineOptions(self.engine, self.device, self.mode, self.precision, self.threads),
             tta=self.tta,
-            bands=rasters.bands,
-            scale=rasters.scale,
-            resolution=rasters.resolution,
+            bands=options.bands,
+            scale=options.scale,
+            resolution=options.resolution,
             cut=cut,
         )
 
 
 def bulk(
-    inputs: tyro.conf.Positional[list[str]],
-    *,
+    *inputs: str,
     output: Path,
     shard: str | None = None,
     ray: str | None = None,
-    workers: int = 0,
+    workers: Annotated[int, Parameter(validator=between(0, 100_000))] = 0,
     resume: bool = False,
-    cut: int = 8192,
+    cut: Annotated[int, Parameter(validator=between(0, 1_000_000))] = 8192,
     assemble: Literal["vrt", "cog", "none"] = "vrt",
     column: str | None = None,
     asset: str | None = None,
-    how: tyro.conf.OmitArgPrefixes[BulkArgs] = BulkArgs(),
+    how: BulkArgs = BulkArgs(),
 ) -> None:
     """Translate very many rasters or images, or a very large one: here, in shards, or on a Ray cluster.
 
-    What is done is not done again: after any failure the same command with --resume goes on. Exits 1 where
-    some inputs failed; failures.csv in the folder tells which and why.
+    Finished work is never repeated: after any failure, run the same command with --resume. If some inputs
+    fail, the others are done, failures.csv in the output folder lists the failures, and the exit code is 2.
 
     Args:
         inputs: Files, folders, quoted globs, addresses; lists of them: CSV, GeoParquet, STAC items as JSON.
         output: Folder for the maps, the manifest and the report.
-        shard: Do the part I of N, such as 0/8; every shard is given the same inputs.
-        ray: Do it on a Ray cluster: its address, auto for the one around this machine, local for a new one.
+        shard: Do part I of N, such as 0/8; every shard is given the same inputs.
+        ray: Run on a Ray cluster: its address, auto for the one around this machine, local for a new one.
         workers: Ray workers; 0: as many as the cores or GPUs allow.
-        resume: Go on in a folder that an earlier run has begun; a shard always does.
-        cut: Cut rasters that are larger into windows of this side (px); 0: open none to see.
+        resume: Continue in a folder that an earlier run has begun; a shard always does.
+        cut: Cut larger rasters into windows of this side (px); 0: never.
         assemble: What the windows of a raster become: a VRT, one COG, or nothing more.
-        column: The lists' column of paths; none: path, source, file, location, href or url.
-        asset: Asset of the STAC items; none: the picture among them.
-        how: How each of them is translated.
+        column: Column of paths in the lists; without it: path, source, file, location, href or url.
+        asset: Asset of the STAC items; without it, the image among them.
+        how: How each input is translated.
+
+    Examples:
+        sat2map bulk 'orthos/*.tif' --output maps
+        sat2map bulk list.csv --output maps --shard 0/8
     """
+    require_geo("bulk")
     if shard is not None and ray is not None:
-        raise SettingsError("--shard and --ray both spread the work: give one of them")
+        raise SettingsError("a shard and Ray both spread the work", hint="use one of them", setting="shard")
     if workers and ray is None:
-        raise SettingsError("--workers is for --ray: --ray local starts workers on this machine")
-    if cut and cut < 512:
         raise SettingsError(
-            f"--cut {cut}: windows of less than 512 px are mostly overlap; 4096 or more is better"
+            "workers are for Ray",
+            hint="to start workers on this machine, set ray to local",
+            setting="workers",
         )
-    from rich.console import Console
+    if cut and cut < MIN_CUT:
+        raise SettingsError(
+            f"windows of {cut} px are mostly overlap",
+            hint="use 512 px or more; 4096 is better",
+            setting="cut",
+        )
     from rich.progress import Progress
 
     from sat2map.bulk.inputs import find_sources
@@ -128,46 +143,48 @@ def bulk(
         from sat2map.bulk.on_ray import RayBackend
 
         backend = RayBackend(ray, workers=workers)
-    part = None if shard is None else _shard(shard)
+    part = None if shard is None else _parse_shard(shard)
     options = how.options(output, cut)
     bands = read_header(options.model).generator.source_bands
-    sources = find_sources(inputs, column=column, asset=asset)
+    sources = find_sources(list(inputs), column=column, asset=asset)
     plan = plan_tasks(sources, cut=cut, bands=options.bands, count=bands, scale=options.scale)
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         line = bar.add_task("translating", total=None)
 
         def progress(record: Record | None, done: int, total: int) -> None:
             bar.update(line, completed=done, total=total)
             if record is not None and record.state == "failed":
-                console.print(f"sat2map: {record.error}", highlight=False, markup=False, soft_wrap=True)
+                print_error(str(record.error))
 
         summary = run_bulk(
             plan, options, shard=part, backend=backend, resume=resume, assemble=assemble, progress=progress
         )
-    _tell(summary, output)
+    _report(summary, output)
     if summary.failed:
-        sys.exit(1)
+        sys.exit(2)
 
 
-def _shard(text: str) -> tuple[int, int]:
+def _parse_shard(text: str) -> tuple[int, int]:
     number, _, count = text.partition("/")
     if not (number.isdecimal() and count.isdecimal()):
         raise SettingsError(
-            f"--shard '{text}' cannot be read: give its number, from 0, and how many, such as 0/8"
+            f"'{text}' is no shard",
+            hint="give its number, from 0, and how many there are: 0/8",
+            setting="shard",
         )
     return int(number), int(count)
 
 
-def _tell(summary: Summary, folder: Path) -> None:
-    there = f", {summary.skipped} were there" if summary.skipped else ""
-    print(f"{summary.done} written to {folder}{there}")
+def _report(summary: Summary, folder: Path) -> None:
+    skipped = f", {summary.skipped} were there" if summary.skipped else ""
+    say(f"{summary.done} written to {folder}{skipped}")
     for path in summary.assembled:
-        print(f"assembled:   {path}")
+        say(f"assembled:   {path}")
     if summary.failed:
-        print(f"failed:      {len(summary.failed)}, listed in {summary.report}")
-        print("next:        mend what can be mended, and run it again with --resume")
+        say(f"failed:      {len(summary.failed)}, listed in {summary.report}")
+        say("next:        repair what can be repaired, and run the command again with --resume")
     elif summary.left:
-        print(f"left:        {summary.left} for other shards")
+        say(f"left:        {summary.left} for other shards")
     else:
-        print(f"checksums:   {folder / 'SHA256SUMS'}")
+        say(f"checksums:   {folder / 'SHA256SUMS'}")

@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sat2map.cli.flags import Seed
 from sat2map.cli.terminal import open_console
 from sat2map.errors import RunError
+from sat2map.extras import require
 from sat2map.files import atomic_write_text
 
 if TYPE_CHECKING:
@@ -18,14 +20,18 @@ SCENE_SEED, SCENE_SIZE = 7_000_000, 768  # a town that is in neither split, larg
 MARKER = "demo.txt"
 
 
-def demo(*, folder: Path = Path("runs/demo"), seed: int = 0) -> None:
+def demo(*, output: Path = Path("runs/demo"), seed: Seed = 0) -> None:
     """Draw pairs, train a small model on them, score it and translate a scene: minutes on a CPU.
 
     Args:
-        folder: Where to.
-        seed: Seed of all of it.
+        output: Folder for everything that the demo makes; an earlier demo there is replaced.
+
+    Examples:
+        sat2map demo
     """
-    run_demo(folder, seed=seed, console=open_console())
+    for module, extra in (("torch", "train"), ("scipy", "train"), ("matplotlib", "train")):
+        require(module, "demo", extra)
+    run_demo(output, seed=seed, console=open_console())
 
 
 def run_demo(folder: Path, *, seed: int, console: Console) -> Path:
@@ -53,7 +59,9 @@ def run_demo(folder: Path, *, seed: int, console: Console) -> Path:
 
     if folder.exists():
         if not (folder / MARKER).exists() and any(folder.iterdir()):
-            raise RunError(f"{folder} exists and is not an earlier demo: give --folder another place")
+            raise RunError(
+                f"{folder} exists and is not an earlier demo", hint="choose another folder", setting="output"
+            )
         shutil.rmtree(folder)
     atomic_write_text(folder / MARKER, "Made by `sat2map demo`; the next demo replaces this folder.\n")
     pairs, run, report = folder / "pairs", folder / "run", folder / "report.html"

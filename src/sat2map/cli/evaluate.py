@@ -3,59 +3,60 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-import tyro
+from cyclopts import Parameter
 
-from sat2map.cli.terminal import open_console, progress_bar
-from sat2map.inference.backends import EngineName
-from sat2map.settings import Device
+from sat2map.cli.flags import DeviceFlag, Engine, GroupColumn, Mode, ModelFlag, between
+from sat2map.cli.terminal import open_console, progress_bar, say
 
 
 def evaluate(
     *,
     data: Path,
-    model: Path | None = None,
+    model: ModelFlag = None,
     split: str = "val",
-    group_column: str | None = None,
-    size: int | None = None,
+    group_column: GroupColumn = None,
+    size: Annotated[int | None, Parameter(validator=between(16, 65_536))] = None,
     json: Path | None = None,
     report: Path | None = None,
-    engine: EngineName = "auto",
-    device: Device = "auto",
-    mode: Literal["eval", "paper"] | None = None,
+    engine: Engine = "auto",
+    device: DeviceFlag = "auto",
+    mode: Mode = None,
     robustness: bool = False,
-    against: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
+    against: tuple[Path, ...] = (),
     inception: Path | None = None,
-    lpips: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="BACKBONE HEADS")] = None,
+    lpips: tuple[Path, Path] | None = None,
 ) -> None:
-    """Score a model on pairs, next to what a constant map scores on them.
+    """Score a model on pairs, beside the score of a constant map.
 
     Args:
         data: Folder or CSV of pairs.
-        model: Model file; none: the one that comes with the package.
         split: Which split to score.
-        group_column: CSV column of places; intervals then draw places, not tiles.
-        size: Side to which images are resized (px); none: what the model was trained for.
-        json: Write everything here as JSON.
-        report: Write an HTML report with the best, median and worst examples here.
-        engine: What runs the model; auto: the fastest that is installed.
-        device: Where to run.
-        mode: eval or paper; none: what the model file says.
-        robustness: Score it on degraded images too.
-        against: Another model file, scored in the same way in a column of its own.
+        size: Side to which images are resized (px); without it, what the model was trained for.
+        json: Write all scores to this JSON file.
+        report: Write an HTML report with the best, median and worst examples to this file.
+        robustness: Score degraded images too.
+        against: Another model file, scored in the same way in a column of its own; may be repeated.
         inception: Weights of FID's Inception (pytorch-fid's .pth); adds FID and KID. Nothing is downloaded.
         lpips: Weights of AlexNet (torchvision's .pth) and of LPIPS's heads (its v0.1/alex.pth); adds LPIPS.
+
+    Examples:
+        sat2map evaluate --model runs/mine/best.safetensors --data pairs
+        sat2map evaluate --data pairs --split test --report scores.html
     """
+    from sat2map.extras import require
+
+    require("scipy", "evaluate", "train")
     from sat2map.evaluation import column_names, draw_examples, print_evaluation
     from sat2map.evaluation import evaluate as run_evaluation
     from sat2map.models.model import Model
 
-    model = Model.find(model).path
+    path = Model.find(model).path
     others = dict(zip(column_names(against), [Model.find(other).path for other in against], strict=True))
     with progress_bar("scoring") as progress:
         result = run_evaluation(
-            model,
+            path,
             data,
             split=split,
             group_column=group_column,
@@ -75,5 +76,5 @@ def evaluate(
     if report:
         from sat2map.evaluation.report import write_evaluation_report
 
-        write_evaluation_report(result, draw_examples(result, model, data, device=device), report)
-        print(f"report:      {report}")
+        write_evaluation_report(result, draw_examples(result, path, data, device=device), report)
+        say(f"report:      {report}")

@@ -1,140 +1,205 @@
-"""Owns the command line: finds the command, and says in one sentence what is wrong.
+"""The entry point of the command line: finds the command, runs it, and turns how it ended into an exit code.
 
-Nothing heavy is imported before a command is known, so that `--help` answers at once.
+| code | means |
+|---|---|
+| 0 | done |
+| 1 | a fault of sat2map itself |
+| 2 | wrong usage, or input that cannot be used |
+| 3 | `data check` found something |
+| 130 | stopped by Ctrl-C, or by a signal to end |
+| 141 | the reader of standard output has gone, as after `| head` |
 """
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
-from typing import NamedTuple
+import traceback
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
+from sat2map.cli.commands import COMMANDS, overview
+from sat2map.cli.terminal import print_error, verbosity
 from sat2map.errors import Sat2MapError, SettingsError, nearest
 
-USAGE = "usage: sat2map COMMAND ...     (sat2map COMMAND --help tells all of a command)"
+EXAMPLES = """
+Examples:
+  sat2map translate photo.jpg --gsd 0.3 --output map.png
+  sat2map train --data pairs --run runs/mine
+"""
+GLOBAL_OPTIONS = """
+Options of every command:
+  -h, --help        Show the help of a command.
+  -q, --quiet       Print errors and results only.
+  -v, --verbose     Print more, with warnings of libraries.
+  -V, --version     Print the version.
+"""
+FAULT, BAD_INPUT, STOPPED, PIPE_CLOSED = 1, 2, 130, 141
 
 
-class Command(NamedTuple):
-    """Where a command is, and what it does.
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line.
 
-    Attributes:
-        sentence: The first line of its docstring.
-        module: Where its function is; `data check` is called `data_check` there.
+    Args:
+        argv: The arguments; None: those of this process.
+
+    Raises:
+        SystemExit: With the exit code, if it is not 0.
     """
-
-    sentence: str
-    module: str
-
-
-_DATA, _GEO, _MODELS = "sat2map.cli.data", "sat2map.cli.geo", "sat2map.cli.models"
-
-COMMANDS = {
-    "demo": Command(
-        "Draw pairs, train a small model on them, score it and translate a scene: minutes on a CPU.",
-        "sat2map.cli.demo",
-    ),
-    "data check": Command(
-        "Look for what is wrong with a data set; changes nothing, exits 1 when something is.", _DATA
-    ),
-    "data download": Command(
-        "Fetch a paired data set of the pix2pix paper; a download that broke off goes on where it was.",
-        _DATA,
-    ),
-    "data synth": Command("Draw synthetic towns: pairs of an aerial picture and its map.", _DATA),
-    "data palette": Command(
-        "Learn the palette of a data set's maps: their flat colours, a class each, to name and merge.",
-        _DATA,
-    ),
-    "data from-rasters": Command(
-        "Cut pairs to train on from an orthophoto and a map, or vectors drawn in a style.", _DATA
-    ),
-    "data pack": Command(
-        "Pack a data set into tar shards, for training from a server or on more than the disk holds.",
-        _DATA,
-    ),
-    "train": Command("Train a generator on pairs of images.", "sat2map.cli.train"),
-    "evaluate": Command(
-        "Score a model on pairs, next to what a constant map scores on them.", "sat2map.cli.evaluate"
-    ),
-    "translate": Command(
-        "Translate images into maps: files, folders, globs, rasters, of any size.",
-        "sat2map.cli.translate",
-    ),
-    "info": Command("Say what a model file is, and how this machine runs it.", _MODELS),
-    "vectorize": Command(
-        "Turn a map raster into vectors: polygons of each class, and centre lines of roads.", _GEO
-    ),
-    "tiles": Command(
-        "Cut a raster into web-mercator tiles: .mbtiles, .pmtiles, or a folder of z/x/y.png.", _GEO
-    ),
-    "bulk": Command(
-        "Translate very many rasters or images, or a very large one: here, in shards, or on a Ray cluster.",
-        "sat2map.cli.bulk",
-    ),
-    "plan": Command(
-        "Say what translating an area takes: tiles, hours, memory, storage, and what decides them.",
-        "sat2map.cli.plan",
-    ),
-    "serve": Command("Serve a page, live maps and an API.", "sat2map.cli.serve"),
-    "import": Command(
-        "Make a model file of another project's generator, such as pytorch-CycleGAN's or pix2pixHD's.",
-        _MODELS,
-    ),
-    "push": Command(
-        "Put a model file on the Hugging Face Hub, with a model card written from its header.", _MODELS
-    ),
-    "completion": Command(
-        "Print a script that teaches your shell to complete sat2map's commands and flags.",
-        "sat2map.cli.completion",
-    ),
-    "export": Command("Write a model in another format, checked against PyTorch.", _MODELS),
-}
+    _open_closed_streams()
+    _print_what_cannot_be_encoded()
+    arguments, switches = _split_switches(sys.argv[1:] if argv is None else argv)
+    quiet, verbose = bool(switches & {"-q", "--quiet"}), bool(switches & {"-v", "--verbose"})
+    with verbosity(quiet=quiet, verbose=verbose), _signals_interrupt():
+        code = _run(arguments)
+    if code:
+        sys.exit(code)
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Run the command line; errors of the user's go to standard error in one sentence, with exit code 2."""
+def _run(arguments: list[str]) -> int:
+    """Run a command, print its error, and return the exit code."""
+    flags: dict[str, str] = {}
     try:
-        _dispatch(list(sys.argv[1:] if words is None else words))
-        sys.stdout.flush()  # here, where a closed pipe can still be caught
+        _dispatch(arguments, flags)
+        sys.stdout.flush()  # here, where an error can still be reported
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else FAULT if stop.code else 0
     except Sat2MapError as error:
-        print(f"sat2map: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        print_error(_with_flag(error, flags))
     except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # `sat2map ... | head`
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # or the exit would flush, and fail, again
-        sys.exit(141)
+        return STOPPED
+    except BrokenPipeError:
+        _forget_standard_output()
+        return PIPE_CLOSED
+    except MemoryError:
+        print_error("the machine ran out of memory: use a smaller input, or close other programs")
+    except OSError as error:
+        if error.filename is None:  # what Python says where a write to an open stream fails
+            _forget_standard_output()
+            print_error(f"the output cannot be written: {error.strerror or error}")
+        else:
+            print_error(f"{os.fsdecode(error.filename)} cannot be used: {error.strerror or error}")
+    except Exception:
+        traceback.print_exc()
+        print_error("this is a fault of sat2map, not of your input: please report it with the lines above")
+        return FAULT
+    else:
+        return 0
+    return BAD_INPUT
 
 
-def _dispatch(words: list[str]) -> None:
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(_overview())
+def _dispatch(arguments: list[str], flags: dict[str, str]) -> None:
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(
+            "Turn satellite imagery into maps.\n\n"
+            "Usage: sat2map COMMAND [OPTIONS]     (sat2map help COMMAND explains a command)\n"
+            f"{overview()}\n{GLOBAL_OPTIONS}{EXAMPLES}{_documentation()}",
+            end="",
+        )
         return
-    if words[0] == "--version":
+    if arguments[0] in ("-V", "--version"):
         from importlib.metadata import version
 
         print(f"sat2map {version('sat2map')}")
         return
-    length = 2 if words[0] == "data" else 1
-    name = " ".join(words[:length])
-    if name in ("data", "data -h", "data --help"):
-        print(_overview("data "))
+    length = 2 if any(name.startswith(f"{arguments[0]} ") for name in COMMANDS) else 1
+    name = " ".join(arguments[:length])
+    if length == 2 and arguments[1:2] in ([], ["-h"], ["--help"]):
+        print(f"Usage: sat2map {arguments[0]} COMMAND [OPTIONS]\n{overview(f'{arguments[0]} ')}")
         return
     if name not in COMMANDS:
-        raise SettingsError(f"no command is called '{name}', {nearest(name, COMMANDS)}")
-    from sat2map.runtime.cpu import watch_load
+        raise SettingsError(f"no command is called '{name}'", hint=nearest(name, COMMANDS))
+    from sat2map.runtime.cpu import prepare_openmp, watch_load
 
     watch_load()  # while modules are imported
-    from sat2map.cli import parsing
+    prepare_openmp()  # first, as some commands' modules import PyTorch
+    from sat2map.cli.parsing import parse
 
-    parsing.run(name, COMMANDS[name].module, words[length:])
+    invocation = parse(name, arguments[length:])
+    flags.update(invocation.flags)
+    invocation.call()
 
 
-def _overview(prefix: str = "") -> str:
-    lines = [
-        f"  {name:<17} {command.sentence}" for name, command in COMMANDS.items() if name.startswith(prefix)
-    ]
-    return "\n".join(["Turn satellite imagery into maps.", "", USAGE, "", *lines])
+def _documentation() -> str:
+    """Return where the documentation is, as the package's metadata says."""
+    from importlib.metadata import metadata
+
+    for entry in metadata("sat2map").get_all("Project-URL") or ():
+        label, _, url = entry.partition(", ")
+        if label.lower() == "documentation":
+            return f"\nDocumentation: {url}\n"
+    return ""
+
+
+def _with_flag(error: Sat2MapError, flags: dict[str, str]) -> str:
+    """Return the error's sentence, with the flag of the setting that it is about."""
+    sentence = str(error)
+    flag = flags.get((error.setting or "").rpartition(".")[2])
+    return f"{sentence} ({flag})" if flag and flag not in sentence else sentence
+
+
+def _split_switches(arguments: Sequence[str]) -> tuple[list[str], set[str]]:
+    """Separate the options that every command has from the rest, up to `--`."""
+    known = {"-q", "--quiet", "-v", "--verbose"}
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    before = arguments[:end]
+    rest = [argument for argument in before if argument not in known]
+    return [*rest, *arguments[end:]], known.intersection(before)
+
+
+@contextlib.contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Treat SIGTERM and SIGHUP like Ctrl-C, so that files are left whole; what is ignored stays ignored."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        # Python allows handlers in the main thread only.
+        with contextlib.suppress(ValueError):
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+                before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _open_closed_streams() -> None:
+    """Connect closed standard streams to nothing, or files opened later would get their numbers."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - for the whole process
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
+def _print_what_cannot_be_encoded() -> None:
+    """Print `?` for what the output's encoding lacks; undecodable file names come out as they are."""
+
+    def replace(error: UnicodeError) -> tuple[str | bytes, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        if error.encoding.lower().replace("_", "-") == "utf-8":
+            with contextlib.suppress(UnicodeEncodeError):
+                return codecs.lookup_error("surrogateescape")(error)
+        return codecs.lookup_error("replace")(error)
+
+    codecs.register_error("sat2map", replace)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="sat2map")
+
+
+def _forget_standard_output() -> None:
+    """Point standard output at nothing, or the end of the process would flush it, and fail, again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

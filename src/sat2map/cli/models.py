@@ -3,59 +3,60 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-import tyro
+from cyclopts import Parameter
 
-from sat2map.export import Format
-from sat2map.settings import Direction
+from sat2map.cli.flags import Gsd, Mode, ModelFlag, Overwrite, between
+from sat2map.cli.terminal import say
+from sat2map.extras import require
+from sat2map.settings import Direction, ExportFormat
 
 
-def import_(
-    checkpoint: tyro.conf.Positional[Path],
+def import_model(
+    checkpoint: Path,
+    /,
     *,
-    to: Path,
+    output: Path,
     direction: Direction = "source-to-target",
     mode: Literal["eval", "paper"] = "eval",
     palette: str = "none",
-    gsd: float | None = None,
-    overwrite: bool = False,
+    gsd: Gsd = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make a model file of another project's generator, such as pytorch-CycleGAN's or pix2pixHD's.
 
     Args:
-        checkpoint: Its checkpoint (.pth, .pt, .safetensors); nothing in it is run.
-        to: The model file to write.
+        checkpoint: Checkpoint of that project (.pth, .pt, .safetensors); no code in it is run.
+        output: Model file to write.
         direction: Which side of the pairs was the input.
-        mode: eval, or paper: statistics of the picture itself and dropout, as those projects' own tests use.
+        mode: eval, or paper: batch statistics and dropout, as those projects' own tests use.
         palette: Map classes that it draws: a built-in name, a JSON file, or none.
-        gsd: Metres a pixel of its images, if known.
-        overwrite: Replace an existing file.
-    """
-    from sat2map.extras import require
+        gsd: Metres per pixel of its images, if known.
 
+    Examples:
+        sat2map import latest_net_G.pth --output maps.safetensors --palette maps
+    """
     require("torch", "importing a checkpoint", "train")
     from sat2map.models.importers import import_checkpoint
 
     found = import_checkpoint(
         checkpoint,
-        to,
+        output,
         direction=direction,
         mode=mode,
         palette=palette,
         gsd=gsd,
         overwrite=overwrite,
     )
-    print(f"{checkpoint} is {found.kind}; written to {to}")
-    print(f"next:        sat2map translate PHOTO.png --model {to} --output maps")
-
-
-globals()["import"] = import_  # what the command is called, which no function can be defined as
+    say(f"{checkpoint} is {found.kind}; written to {output}")
+    say(f"next:        sat2map translate PHOTO.png --model {output} --output maps")
 
 
 def push(
-    model: tyro.conf.Positional[Path],
-    repo: tyro.conf.Positional[str],
+    model: Path,
+    repo: str,
+    /,
     *,
     private: bool = False,
     replace_card: bool = False,
@@ -64,61 +65,74 @@ def push(
 
     Args:
         model: Model file.
-        repo: USER/REPO; made where it does not exist.
-        private: Make it for your eyes only.
-        replace_card: Replace a card that is there, which you may have edited.
+        repo: OWNER/NAME; created if it does not exist.
+        private: Create it private.
+        replace_card: Replace the model card that is there, which may have been edited.
+
+    Examples:
+        sat2map push runs/mine/best.safetensors me/my-maps
     """
     from sat2map.models.hub import push as push_to_hub
 
     pushed = push_to_hub(model, repo, private=private, replace_card=replace_card)
     kept = "; its card was left as it is" if pushed.card_kept else ""
-    print(f"pushed to {pushed.url}{kept}")
-    print(f"next:        sat2map translate PHOTO.png --model {pushed.name} --output maps")
+    say(f"pushed to {pushed.url}{kept}")
+    say(f"next:        sat2map translate PHOTO.png --model {pushed.name} --output maps")
 
 
-def info(model: tyro.conf.Positional[Path | None] = None) -> None:
-    """Say what a model file is, and how this machine runs it.
+def info(model: ModelFlag = None) -> None:
+    """Print what a model file holds, and how this machine runs it.
 
-    Args:
-        model: Model file; none: the one that comes with the package.
+    Examples:
+        sat2map info
+        sat2map info runs/mine/best.safetensors
     """
     from sat2map.models.model import Model
     from sat2map.models.model_file import describe
     from sat2map.runtime.cpu import describe_processor
 
     found = Model.find(model)
-    print(describe(found.path, found.header))
-    print()
+    print(f"{describe(found.path, found.header)}\n")
     for name, fact in describe_processor().items():
         print(f"{name + ':':<11} {fact}")
 
 
 def export(
-    model: tyro.conf.Positional[Path],
+    model: ModelFlag = None,
     *,
-    to: Format,
+    to: ExportFormat,
     output: Path | None = None,
-    images: tuple[str, ...] = (),
-    pairs: Path | None = None,
-    mode: Literal["eval", "paper"] | None = None,
-    limit: float | None = None,
-    overwrite: bool = False,
+    images: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    data: Path | None = None,
+    mode: Mode = None,
+    limit: Annotated[float | None, Parameter(validator=between(0, 255))] = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Write a model in another format, checked against PyTorch.
+    """Write a model in another format, and check the result against the model.
 
     Args:
-        model: Model file.
-        to: What for; pth is a plain PyTorch state dict.
-        output: Where to; none: beside the model.
-        images: Pictures to check with and to calibrate int8 on: files, folders, globs; none: drawn towns.
-        pairs: Pairs on which the cost of the export in mean class IoU is measured.
-        mode: eval, for a model file that says paper; only that can be exported.
-        limit: Largest mean error that passes (grey levels); none: that of the format.
-        overwrite: Replace existing files.
+        to: Format; pth is a plain PyTorch state dict.
+        output: File to write; without it, beside the model.
+        images: Images to check with and to calibrate int8 on: files, folders, globs; default: drawn towns.
+        data: Pairs on which the cost of the export in mean class IoU is measured.
+        limit: Largest mean error that passes (grey levels); without it, that of the format.
+
+    Examples:
+        sat2map export runs/mine/best.safetensors --to onnx
+        sat2map export runs/mine/best.safetensors --to openvino-int8 --images photos
     """
     from sat2map.export import export_model
+    from sat2map.models.model import Model
 
-    result = export_model(
-        model, to, output, images=images, pairs=pairs, mode=mode, limit=limit, overwrite=overwrite
+    print(
+        export_model(
+            Model.find(model).path,
+            to,
+            output,
+            images=images,
+            pairs=data,
+            mode=mode,
+            limit=limit,
+            overwrite=overwrite,
+        )
     )
-    print(result)

@@ -1,95 +1,175 @@
-"""Reading the arguments of a command: tyro parses them, and what does not fit becomes one sentence.
-
-The modules that do the work are imported inside the commands: torch only where one needs it.
-"""
+"""Parsing the arguments of one command with cyclopts; what does not fit becomes one sentence."""
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import functools
-import io
-from collections.abc import Callable, Iterable, Sequence
+import inspect
+import re
+import shutil
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from inspect import signature
-from typing import Any
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-import tyro
+import cyclopts
+from cyclopts import exceptions
+from pydantic import ValidationError
+from rich.console import Console
 
-from sat2map.errors import SettingsError
-from sat2map.runtime.cpu import prepare_openmp
+from sat2map.cli.commands import COMMANDS
+from sat2map.cli.help_page import HelpPage, usage
+from sat2map.errors import SettingsError, nearest
+from sat2map.settings import explain
+
+MIN_WIDTH = 40  # columns of a help; below about 10 its tables cannot be drawn
+MAX_WIDTH = 110
+_EXAMPLES = "\nExamples:\n"
 
 
-def run(name: str, module: str, words: Sequence[str]) -> None:
-    """Run the command of that name ("data check") with the words that follow it.
+class Invocation(NamedTuple):
+    """A command with its arguments.
+
+    Attributes:
+        call: Runs it.
+        flags: Its flags by the names of its parameters.
+    """
+
+    call: Callable[[], object]
+    flags: dict[str, str]
+
+
+def parse(name: str, arguments: Sequence[str]) -> Invocation:
+    """Read the arguments of a command.
 
     Args:
-        name: The command; its function in the module is called `data_check`.
-        module: Where it is defined.
-        words: What was typed behind it.
+        name: A name of `COMMANDS`.
+        arguments: What follows it on the command line.
 
     Raises:
-        SettingsError: The words do not fit the command.
-        Sat2MapError: Whatever the command raises.
+        SettingsError: They do not fit the command.
     """
-    prepare_openmp()  # first, as some commands' modules import PyTorch
-    command: Callable[..., None] = getattr(import_module(module), name.replace(" ", "_").replace("-", "_"))
-    if "words" in signature(command).parameters:  # it reads them itself
-        command(words)
-        return
-
-    @functools.wraps(command)
-    def bind(*args: Any, **flags: Any) -> Callable[[], None]:
-        return functools.partial(command, *args, **flags)
-
-    known = command.__annotations__.keys() - {"return"}
-    parse_words(bind, words, prog=f"sat2map {name}", known=known)()
-
-
-def parse_words(
-    kind: Callable[..., Any],
-    words: Sequence[str],
-    *,
-    prog: str,
-    known: Iterable[str],
-    description: str | None = None,
-) -> Any:
-    """Let tyro read the words; what does not fit becomes one sentence where tyro would draw a box.
-
-    Args:
-        kind: What to make of the words.
-        words: The words.
-        prog: The command, as it is typed.
-        known: Names of its flags.
-        description: What the help says; none: the docstring of `kind`.
-
-    Raises:
-        SettingsError: The words do not fit.
-    """
-    box = io.StringIO()
+    arguments = _with_new_names(arguments, COMMANDS[name].renamed)
+    app = make_app(name, arguments)
+    flags = {
+        argument.field_info.name: argument.name
+        for argument in app.assemble_argument_collection()
+        if argument.name.startswith("--")
+    }
     try:
-        with contextlib.redirect_stderr(box):
-            made, unknown = tyro.cli(
-                kind, args=list(words), prog=prog, description=description, return_unknown_args=True
+        function, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    except exceptions.CycloptsError as error:
+        raise SettingsError(f"{_sentence(error)}; 'sat2map {name} --help' lists all options") from None
+    return Invocation(functools.partial(function, *bound.args, **bound.kwargs), flags)
+
+
+def make_app(name: str, arguments: Sequence[str] = ()) -> cyclopts.App:
+    """Return the parser of a command.
+
+    Args:
+        name: A name of `COMMANDS`.
+        arguments: What follows it, for commands whose options depend on that.
+    """
+    command = COMMANDS[name]
+    module = import_module(f"sat2map.cli.{command.module}")
+    function: Callable[..., object] = getattr(module, command.function)
+    if command.adapt:
+        function = getattr(module, command.adapt)(arguments)
+    description, _, examples = (inspect.getdoc(function) or "").partition(_EXAMPLES)
+    app = cyclopts.App(
+        name=f"sat2map {name}",
+        group_arguments=cyclopts.Group("Arguments", sort_key=0),
+        group_parameters=cyclopts.Group("Options", sort_key=1),
+        help=description.partition("\nArgs:\n")[0],
+        help_format="plaintext",
+        help_epilogue=f"\nExamples:\n{textwrap.indent(textwrap.dedent(examples), '  ')}"
+        if examples
+        else None,
+        help_formatter=HelpPage(),
+        version_flags=(),
+        default_parameter=cyclopts.Parameter(
+            negative=(), allow_leading_hyphen=False, converter=_convert, validator=_check_finite
+        ),
+        console=Console(width=max(MIN_WIDTH, min(MAX_WIDTH, shutil.get_terminal_size().columns))),
+    )
+    app["--help"].show = False
+    app.default(function)
+    app.usage = usage(f"sat2map {name}", app.assemble_argument_collection())
+    return app
+
+
+def _with_new_names(arguments: Sequence[str], renamed: Mapping[str, str]) -> list[str]:
+    """Replace flags of earlier versions by what they are called now."""
+    new = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        new.append(f"{renamed.get(flag, flag)}{equals}{value}")
+    return new
+
+
+def _convert(kind: Any, tokens: Sequence[cyclopts.Token]) -> Any:
+    """Convert as cyclopts does, except that 1.5 is no whole number."""
+    if kind is int and not all(re.fullmatch(r"[+-]?\d{1,18}", token.value) for token in tokens):
+        raise ValueError
+    return cyclopts.convert(kind, tokens)
+
+
+def _check_finite(_kind: object, value: object) -> None:
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        raise ValueError("must be a finite number")
+
+
+def _sentence(error: exceptions.CycloptsError) -> str:
+    """Say in our words what does not fit."""
+    match error:
+        case exceptions.UnknownOptionError():
+            flag = (error.token.keyword or error.token.value).partition("=")[0]
+            known = [
+                name for argument in error.argument_collection if argument.show for name in argument.names
+            ]
+            close = difflib.get_close_matches(flag, known, n=1)
+            return f"unknown option '{flag}'" + (f": did you mean '{close[0]}'?" if close else "")
+        case exceptions.MissingArgumentError(argument=argument) if argument is not None:
+            if error.keyword or argument.tokens:
+                return f"{error.keyword or argument.name} needs {_value_of(argument)}"
+            return f"{_label(argument)} is missing"
+        case exceptions.CoercionError(argument=argument, token=token) if argument and token:
+            value = f"{token.keyword or _label(argument)} '{token.value}'"
+            choices = _choices(error.target_type)
+            return (
+                f"{value}: {nearest(token.value, choices)}"
+                if choices
+                else f"{value} is not {_value_of(argument)}"
             )
-    except SystemExit as stop:
-        if stop.code:
-            raise SettingsError(f"{_sentence_of(box.getvalue())}; '{prog} --help' tells more") from None
-        raise
-    if unknown:
-        flag = unknown[0].split("=")[0]
-        close = difflib.get_close_matches(flag, [f"--{name.replace('_', '-')}" for name in known], n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"'{prog} --help' lists all"
-        what = "unknown setting" if flag.startswith("-") else "nothing to do with"
-        raise SettingsError(f"{what} '{flag}', {hint}")
-    return made
+        case exceptions.ValidationError(__cause__=ValidationError() as cause):
+            return explain(cause)
+        case exceptions.ValidationError(argument=argument) if argument and argument.tokens:
+            token = argument.tokens[0]
+            return f"{token.keyword or _label(argument)} {token.value}: {error.exception_message}"
+        case exceptions.RepeatArgumentError():
+            return f"{error.token.keyword} is given twice"
+        case exceptions.UnusedCliTokensError(unused_tokens=[first, *_]):
+            return f"unexpected argument '{first}'"
+        case _:
+            return " ".join(str(error).split()).rstrip(".")
 
 
-def _sentence_of(box: str) -> str:
-    """Return the first paragraph of an error that tyro has drawn: below the title, above the next rule."""
-    lines = [line.strip(" │|╭╮╰╯") for line in box.splitlines()]
-    lines = [line for line in lines if line][1:]
-    if lines and not lines[0].strip("-─"):
-        del lines[0]
-    rule = next((i for i, line in enumerate(lines) if not line.strip("-─")), len(lines))
-    return " ".join(" ".join(lines[:rule]).split()).rstrip(".") or "these words do not fit"
+def _label(argument: cyclopts.Argument) -> str:
+    return argument.name if argument.name.startswith("--") else argument.name.upper()
+
+
+def _choices(kind: object) -> list[str]:
+    return [str(choice) for choice in get_args(kind)] if get_origin(kind) is Literal else []
+
+
+def _value_of(argument: cyclopts.Argument) -> str:
+    """Return what a parameter takes, in words."""
+    kinds: list[Any] = [
+        kind for kind in (get_args(argument.hint) or (argument.hint,)) if kind is not type(None)
+    ]
+    count = argument.token_count()[0]
+    if get_origin(argument.hint) is Literal:
+        return f"one of {', '.join(_choices(argument.hint))}"
+    if count > 1:
+        return f"{count} values"
+    return {int: "a whole number", float: "a number"}.get(kinds[0], "a value")

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from sat2map.inference import Translator
-from sat2map.inference.speeds import Speeds, measure, pick_machine
-from sat2map.plan import LINK_MBIT, describe_plan, plan_job
+from cyclopts import Parameter
+
+from sat2map.cli.flags import MAX_GSD, MIN_GSD, ModelFlag, between
+from sat2map.cli.terminal import counted
+
+if TYPE_CHECKING:
+    from sat2map.inference.speeds import Speeds
 
 
 def plan(
     *,
-    area_km2: float,
-    gsd: float,
+    area_km2: Annotated[float, Parameter(validator=between(1e-6, 1e9))],
+    gsd: Annotated[float, Parameter(validator=between(MIN_GSD, MAX_GSD))],
     machine: str = "this",
-    machines: int = 1,
-    model: Path | None = None,
-    mbit: float = LINK_MBIT,
-    price_hour: float | None = None,
+    machines: Annotated[int, Parameter(validator=between(1, 1_000_000))] = 1,
+    model: ModelFlag = None,
+    mbit: Annotated[float, Parameter(validator=between(0.001, 1e6))] = 100.0,
+    price_hour: Annotated[float | None, Parameter(validator=between(0, 1e6))] = None,
 ) -> None:
-    """Say what translating an area takes: tiles, hours, memory, storage, and what decides them.
+    """Estimate what translating an area takes: tiles, hours, memory, storage, and the bottleneck.
 
-    This machine is measured for some seconds; the rest is arithmetic, and says so.
+    The speed of this machine is measured for some seconds; the rest is arithmetic, and is marked as such.
 
     Args:
         area_km2: Area (km²).
-        gsd: Ground sample distance of the source (metres a pixel).
+        gsd: Metres per pixel of the source.
         machine: this, or 4-cores, 16-cores, 64-cores: this one's speed in proportion to the cores.
-        machines: How many of them.
-        model: Model file; none: the one that comes with the package.
+        machines: Number of machines.
         mbit: Speed at which each machine gets the source (Mbit/s).
         price_hour: Price of a machine for an hour, in any currency.
+
+    Examples:
+        sat2map plan --area-km2 1000 --gsd 0.5
+        sat2map plan --area-km2 250000 --gsd 0.3 --machine 16-cores --machines 20 --price-hour 0.8
     """
+    from sat2map.inference import Translator
+    from sat2map.inference.speeds import measure, pick_machine
+    from sat2map.plan import describe_plan, plan_job
+
     translator = Translator.open(model)
     here = measure(translator)
     speeds = pick_machine(machine, here)
@@ -44,7 +55,7 @@ def plan(
         link_mbit=mbit,
         price_hour=price_hour,
     )
-    print(f"measured:    {here.engine}, {here.cores} cores: {_stages_of(here)} million px/s")
+    print(f"measured:    {here.engine}, {counted(here.cores, 'core')}: {_stages_of(here)} million px/s")
     if machine != "this":
         print(f"arithmetic:  {machine}: {_stages_of(speeds)} million px/s, in proportion to its cores")
     print(describe_plan(job, machines))

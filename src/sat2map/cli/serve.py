@@ -1,63 +1,49 @@
-"""The command `sat2map serve`."""
+"""The command `serve`."""
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import field, make_dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
-import tyro
+from cyclopts import Group, Parameter
 from pydantic import ValidationError
 
+from sat2map.cli.flags import MAX_THREADS, DeviceFlag, Engine, between
 from sat2map.errors import MissingExtraError, SettingsError
 from sat2map.serve.serve_settings import Limits, ServeSettings, default_state
-from sat2map.settings import Device, explain
+from sat2map.settings import explain
 
-if TYPE_CHECKING:
-    LimitFlags = Limits
-else:
-    # A flag for each limit. tyro could read the model itself, but would report bad values in its own words.
-    LimitFlags = make_dataclass(
-        "LimitFlags",
-        [
-            (
-                name,
-                Annotated[info.annotation, tyro.conf.arg(help=info.description)],
-                field(default=info.default),
-            )
-            for name, info in Limits.model_fields.items()
-        ],
-    )
-    LimitFlags.__doc__ = Limits.__doc__
+Several = Parameter(consume_multiple=True)
 
 
 def serve(
     *,
-    model: tuple[str, ...] = (),
+    model: Annotated[tuple[str, ...], Several] = (),
     rasters: Path | None = None,
     host: str = "127.0.0.1",
-    port: int = 8000,
+    port: Annotated[int, Parameter(validator=between(0, 65_535))] = 8000,
     state: Path | None = None,
     api_keys: Path | None = None,
     new_key: str | None = None,
-    allow_origin: tuple[str, ...] = (),
+    allow_origin: Annotated[tuple[str, ...], Several] = (),
     root_path: str = "",
-    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1"),
-    workers: int = 1,
-    engine: Literal["auto", "torch", "onnx", "openvino"] = "auto",
-    device: Device = "auto",
-    limits: tyro.conf.OmitArgPrefixes[LimitFlags] = LimitFlags(),  # noqa: B008 - never changed
+    trusted_proxies: Annotated[tuple[str, ...], Several] = ("127.0.0.1", "::1"),
+    workers: Annotated[int, Parameter(validator=between(1, MAX_THREADS))] = 1,
+    engine: Engine = "auto",
+    device: DeviceFlag = "auto",
+    limits: Annotated[Limits, Parameter(name="*", group=Group("Limits", sort_key=2))] = Limits(),  # noqa: B008 - frozen
 ) -> None:
     """Serve a page, live maps and an API.
 
     Args:
-        model: Model files, FILE or NAME=FILE, the default one first; none: the bundled model.
+        model: Model files, FILE or NAME=FILE, the default one first; without it, the one of the package.
         rasters: Folder of georeferenced rasters to show as live maps.
         host: Address to listen at; 127.0.0.1: this machine only, 0.0.0.0: all networks.
-        port: Port to listen at.
-        state: Folder for jobs and their results; none: one in the user's state folder.
-        api_keys: File of API keys; none: no key is needed.
+        port: Port to listen at; 0: any that is free.
+        state: Folder for jobs and their results; without it, one in the user's state folder.
+        api_keys: File of API keys; without it, requests need none.
         new_key: Create a key of this name, add it to the file of API keys, print it, and exit. The name of a
             read-only key for tiles begins with tiles-.
         allow_origin: Other sites whose pages may call the API, such as https://maps.example.org.
@@ -65,28 +51,22 @@ def serve(
         trusted_proxies: Addresses or networks of proxies whose X-Forwarded-For, -Proto and -Prefix are
             believed.
         workers: Server processes; one is enough for most machines, as its threads use all cores.
-        engine: What runs the model; auto: the fastest that is installed.
-        device: Where to run.
-        limits: Limits of the service.
+
+    Examples:
+        sat2map serve
+        sat2map serve --model runs/mine/best.safetensors --rasters orthos
+        sat2map serve --api-keys keys.txt --new-key alice
     """
     if new_key is not None:
         _make_key(api_keys, new_key)
         return
-    try:
-        import uvicorn  # noqa: F401
-
-        import sat2map.serve.app  # noqa: F401
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("sat2map"):
-            raise
-        raise MissingExtraError("the service", "serve") from None
+    # Checked by name: an import that fails inside the service is a fault of ours.
+    if any(find_spec(name) is None for name in ("uvicorn", "fastapi", "rasterio", "rio_tiler", "cachetools")):
+        raise MissingExtraError("the service", "serve")
     if rasters is not None and not rasters.is_dir():
         raise SettingsError(f"{rasters} is not a folder", hint="name a folder of rasters", setting="rasters")
-    if not 0 <= port < 65536:
-        raise SettingsError(
-            f"{port} is not a port", hint="use one from 1 to 65535, or 0 for any free one", setting="port"
-        )
     from sat2map.serve.served_models import parse_models
+    from sat2map.serve.workers import serve_forever
 
     files = parse_models(list(model)) if model else {"maps": None}
     try:
@@ -99,12 +79,10 @@ def serve(
             root_path=root_path.rstrip("/"),
             trusted_proxies=trusted_proxies,
             workers=workers,
-            limits=Limits(**vars(limits)),
+            limits=limits,
         )
     except ValidationError as error:
         raise SettingsError(explain(error)) from None
-    from sat2map.serve.workers import serve_forever
-
     serve_forever(settings, host, port, engine=engine, device=device, notes=_notes(settings, host))
 
 
@@ -118,7 +96,11 @@ def _make_key(path: Path | None, name: str) -> None:
     from sat2map.serve.auth import new_key
 
     if path is None:
-        raise SettingsError("a new key needs a file to be added to", hint="name it", setting="api_keys")
+        raise SettingsError(
+            "a new key needs the file that it is added to",
+            hint="name the file of API keys",
+            setting="api_keys",
+        )
     key = new_key(path, name)
     print(f"{key}\nThis key is shown once: {path} keeps only its hash.")
 

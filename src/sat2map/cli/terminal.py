@@ -1,31 +1,100 @@
-"""What commands share on a terminal: consoles, progress bars, notes, and flags that hold several numbers."""
+"""What commands share on a terminal: notes, progress bars, plurals and how much is printed."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
-
-from sat2map.errors import SettingsError
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-Number = TypeVar("Number", int, float)
+LOGGER: Final = logging.getLogger("sat2map")
+
+
+@contextlib.contextmanager
+def verbosity(*, quiet: bool, verbose: bool) -> Iterator[None]:
+    """Print log records of the package on standard error while a command runs.
+
+    Args:
+        quiet: Errors and results only.
+        verbose: Everything, warnings of libraries included, which are left out otherwise.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Format())
+    level, propagate = LOGGER.level, LOGGER.propagate
+    LOGGER.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
+    LOGGER.addHandler(handler)
+    LOGGER.propagate = False
+    try:
+        with warnings.catch_warnings():
+            if not verbose:
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(level)
+        LOGGER.propagate = propagate
+
+
+class _Format(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        kind = "note" if record.levelno == logging.INFO else record.levelname.lower()
+        return f"{kind}: {super().format(record)}"
+
+
+def is_quiet() -> bool:
+    """Whether only errors and results are wanted."""
+    return not LOGGER.isEnabledFor(logging.INFO)
+
+
+def say(text: str) -> None:
+    """Print what a command has done, unless it runs with --quiet; what it was asked for is printed always."""
+    if not is_quiet():
+        print(text)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Log each note, which prints it on a line of standard error."""
+    for note in notes:
+        LOGGER.info(note)
+
+
+def print_error(sentence: str) -> None:
+    """Print an error on one line of standard error, its first word red on a terminal."""
+    head = "sat2map:"
+    if sys.stderr is None:
+        return
+    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+        from rich.console import Console
+        from rich.text import Text
+
+        line = Text.assemble((head, "bold red"), f" {' '.join(sentence.split())}")
+        Console(stderr=True, highlight=False).print(line, soft_wrap=True)
+    else:
+        print(f"{head} {' '.join(sentence.split())}", file=sys.stderr)
+
+
+def counted(count: int, singular: str, plural: str | None = None) -> str:
+    """Return a count with its noun: `1 pair`, `3 pairs`."""
+    return f"{count} {singular if count == 1 else plural or f'{singular}s'}"
 
 
 def open_console(*, stderr: bool = False) -> Console:
     """Return a console on standard output, or on standard error."""
     from rich.console import Console
 
-    return Console(stderr=stderr)
+    return Console(stderr=stderr, quiet=is_quiet() and stderr)
 
 
 @contextlib.contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on standard error while something goes on, where that is a terminal."""
+    """Show a bar on standard error while something runs, if that is a terminal."""
     from rich.progress import Progress
 
     console = open_console(stderr=True)
@@ -36,7 +105,6 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def unit_bar(unit: str) -> Progress:
     """Return a progress bar that counts a unit, such as tiles, on standard error."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
@@ -44,33 +112,6 @@ def unit_bar(unit: str) -> Progress:
         def render(self, task: Task) -> Text:
             return Text(f"{task.completed:.0f} of {task.total or 0:.0f} {unit}, {task.speed or 0:.1f}/s")
 
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), Speed(), TimeRemainingColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=120)
-
-
-def print_notes(notes: Sequence[str]) -> None:
-    """Print each note on a line of standard error."""
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-
-
-def numbers(
-    text: str | None, kind: Callable[[str], Number], flag: str, example: str, count: int | None = None
-) -> tuple[Number, ...] | None:
-    """Read numbers with commas between them.
-
-    Raises:
-        SettingsError: They are no numbers, or another count of them.
-    """
-    if text is None:
-        return None
-    try:
-        values = tuple(kind(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    if not values or (count is not None and len(values) != count):
-        raise SettingsError(
-            f"{flag} '{text}' cannot be read: give {count or ''} numbers such as {example}".replace("  ", " ")
-        )
-    return values

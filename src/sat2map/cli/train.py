@@ -1,111 +1,146 @@
-"""Owns the command `train`: a recipe, and a flag for each setting of it."""
+"""The command `train`: a recipe, and an option for each setting of it."""
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Sequence
-from dataclasses import field, make_dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, NamedTuple
 
-import tyro
+from cyclopts import Group, Parameter
 
-from sat2map.cli.parsing import parse_words
+from sat2map.cli.terminal import say
 from sat2map.errors import SettingsError
-from sat2map.settings import TrainSettings, load_settings, make_settings, preset_names
+from sat2map.extras import require
+from sat2map.settings import TrainSettings, load_settings, preset_names
 
 
-def train(words: Sequence[str]) -> None:
-    """Train a generator on pairs of images."""
-    assumed = words[0] if words and not words[0].startswith("-") else "default"
-    flags = _train_flags(assumed, words)
-    if flags["recipe"] != assumed:  # it stood behind a flag: the defaults are those of another recipe
-        assumed = flags["recipe"]
-        flags = _train_flags(assumed, words)
-    _, resume, dry_run, init_from = (flags.pop(name) for name in ("recipe", "resume", "dry_run", "init_from"))
+def train(
+    recipe: str = "default",
+    /,
+    *,
+    resume: Path | None = None,
+    init_from: str | None = None,
+    dry_run: bool = False,
+    **settings: Any,
+) -> None:
+    """Train a generator on pairs of images.
+
+    Every setting of the recipe is an option too; an option wins over the recipe.
+
+    Args:
+        recipe: A preset, or a TOML file of settings.
+        resume: Run folder to continue, exactly where it stopped.
+        init_from: Model file to fine-tune, here or hf://owner/name; its network replaces that of the recipe.
+        dry_run: Check everything, make two steps, estimate time and memory; write nothing.
+
+    Examples:
+        sat2map train --data pairs --run runs/mine
+        sat2map train paper --data pairs --run runs/paper --epochs 100
+        sat2map train my.toml --dry-run
+        sat2map train --resume runs/mine
+    """
+    require("torch", "train", "train")
     from sat2map import run_folder
     from sat2map.models.model import Model
     from sat2map.training import loop, setup
     from sat2map.training.distributed import leads_here
 
     if resume:
-        _refuse_beside_resume(flags, assumed, dry_run=dry_run, init_from=init_from)
-        settings = run_folder.read_run_settings(resume)
+        given = [*settings, *(["dry_run"] if dry_run else []), *(["init_from"] if init_from else [])]
+        _refuse_beside_resume(given, recipe)
+        used = run_folder.read_run_settings(resume)
         result = loop.resume(resume)
     else:
-        settings = make_settings(flags, where="settings")
-        init_from = Model.find(init_from).path if init_from else None
+        used = load_settings(recipe, **settings)
+        start = Model.find(init_from).path if init_from else None
         if dry_run:
-            _print_estimate(setup.dry_run(settings, init_from=init_from))
+            _print_estimate(setup.dry_run(used, init_from=start))
             return
-        result = loop.train(settings, init_from=init_from)
-    if not leads_here():  # of several processes one tells
+        result = loop.train(used, init_from=start)
+    if not leads_here():  # one of several processes prints
         return
     if not result.finished:
         sys.exit(130)
-    print(f"best model:  {result.best}\nreport:      {result.run / 'report.html'}")
-    print(f"next:        sat2map evaluate --model {result.best} --data {settings.data}")
+    say(f"best model:  {result.best}\nreport:      {result.run / 'report.html'}")
+    say(f"next:        sat2map evaluate --model {result.best} --data {used.data}")
 
 
-def _train_flags(recipe: str, words: Sequence[str]) -> dict[str, Any]:
-    """Read the words over a recipe: every setting of it, and `recipe`, `resume` and `dry_run`."""
-    flags: object = parse_words(
-        _flags_of(load_settings(recipe)),
-        words,
-        prog="sat2map train",
-        known=[*TrainSettings.model_fields, "resume", "dry_run", "init_from"],
-        description=f"Train a generator on pairs of images. RECIPE is a TOML file, or one of the presets "
-        f"{', '.join(preset_names())}; every setting of it is a flag too, and a flag wins.",
-    )
-    return vars(flags).copy()
+class Setting(NamedTuple):
+    """A setting as an option."""
+
+    name: str
+    group: str
+    kind: Any
+    description: str
+    default: Any
 
 
-def _refuse_beside_resume(
-    flags: dict[str, Any], recipe: str, *, dry_run: bool, init_from: Path | None
-) -> None:
-    """A run goes on with its own settings; a flag that would be ignored is refused.
+def list_settings(settings: TrainSettings) -> Iterator[Setting]:
+    """Yield every setting by the name of its option, with its value in `settings` as default."""
+    for name, info in TrainSettings.model_fields.items():
+        yield Setting(name, "Settings", info.annotation, info.description or "", getattr(settings, name))
+
+
+def train_with_settings(arguments: Sequence[str]) -> Callable[..., None]:
+    """Return `train` with a keyword for each setting; their defaults are those of the recipe.
+
+    Args:
+        arguments: What follows `train` on the command line; the recipe in it decides the defaults shown.
+    """
+    presets = preset_names()
+    recipe = next((text for text in arguments if text in presets or text.endswith(".toml")), "default")
+    try:
+        defaults = load_settings(recipe)
+    except SettingsError:  # which `train` will report
+        defaults = load_settings("default")
+
+    @wraps(train)
+    def command(*args: Any, **options: Any) -> None:
+        train(*args, **options)
+
+    parameters = list(inspect.signature(train, eval_str=True).parameters.values())[:-1]
+    # A union, so that completion offers the presets and any other text is taken for a file.
+    parameters[0] = parameters[0].replace(annotation=Literal[tuple(presets)] | str)
+    parameters += [
+        inspect.Parameter(
+            setting.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=setting.default,
+            annotation=Annotated[
+                setting.kind,
+                Parameter(
+                    help=setting.description,
+                    group=Group(setting.group, sort_key=2),
+                    negative=_negative(setting),
+                ),
+            ],
+        )
+        for setting in list_settings(defaults)
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def _negative(setting: Setting) -> tuple[str, ...]:
+    return (f"--no-{setting.name.replace('_', '-')}",) if setting.kind is bool else ()
+
+
+def _refuse_beside_resume(given: Sequence[str], recipe: str) -> None:
+    """Refuse options that a resumed run, which has its own settings, would ignore.
 
     Raises:
-        SettingsError: There is such a flag.
+        SettingsError: There is one.
     """
-    usual = load_settings(recipe)
-    others = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value != getattr(usual, name)]
-    others += ["--dry-run"] if dry_run else []
-    others += ["--init-from"] if init_from else []
-    others += [recipe] if recipe != "default" else []
-    if others:
+    ignored = [f"--{name.replace('_', '-')}" for name in given]
+    ignored += [recipe] if recipe != "default" else []
+    if ignored:
         raise SettingsError(
-            f"--resume goes on with the settings of the run: leave out {' and '.join(others)}"
+            "a resumed run has its own settings", hint=f"leave out {' and '.join(ignored)}", setting="resume"
         )
-
-
-def _flags_of(settings: TrainSettings) -> type:
-    """Make a plain class with a flag for each setting, with the help texts and defaults of `settings`.
-
-    tyro could read the model itself, but would then report bad values in pydantic's words, not ours.
-    """
-
-    def flag(kind: Any, text: str, default: object) -> tuple[Any, Any]:
-        parts = get_args(kind)
-        metavar = parts[0].__name__.upper() if type(None) in parts else None
-        return Annotated[kind, tyro.conf.arg(help=text, metavar=metavar)], field(default=default)
-
-    options = {
-        "resume": flag(Path | None, "Run folder to go on with, exactly where it stopped.", None),
-        "init_from": flag(
-            Path | None, "Model file to fine-tune, here or hf://user/repo: its network wins.", None
-        ),
-        "dry_run": flag(
-            bool,
-            "Check everything, make two steps, estimate time and memory; leave the run folder alone.",
-            False,
-        ),
-    }
-    for name, info in TrainSettings.model_fields.items():
-        options[name] = flag(info.annotation, info.description or "", getattr(settings, name))
-    about = tyro.conf.arg(help="A preset, or a TOML file.", metavar="[RECIPE]")
-    recipe = ("recipe", Annotated[tyro.conf.Positional[str], about], field(default="default"))
-    return make_dataclass("Options", [recipe, *((name, *option) for name, option in options.items())])
 
 
 def _print_estimate(estimate: object) -> None:

@@ -1,18 +1,15 @@
-"""Owns the command `translate`: pictures and rasters in, maps out."""
+"""The command `translate`: images and rasters in, maps out."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-import tyro
-
-from sat2map.cli.geo import RasterArgs, translate_rasters
+from sat2map.cli.flags import DeviceFlag, Engine, Gsd, Mode, ModelFlag, Overwrite, PrecisionFlag, Threads, Tta
+from sat2map.cli.raster import RasterArgs, translate_rasters
+from sat2map.cli.terminal import counted, open_console, print_error, print_notes, say
 from sat2map.errors import Sat2MapError, SettingsError
-from sat2map.geo.detect import split_inputs
-from sat2map.inference.backends import EngineName, EngineOptions
-from sat2map.settings import Device, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,56 +19,56 @@ if TYPE_CHECKING:
 
 
 def translate(
-    inputs: tyro.conf.Positional[list[str]],
-    *,
-    model: Path | None = None,
+    *inputs: str,
+    model: ModelFlag = None,
     output: Path = Path("maps"),
-    overwrite: bool = False,
-    gsd: float | None = None,
-    tta: bool = False,
-    engine: EngineName = "auto",
-    device: Device = "auto",
-    mode: Literal["eval", "paper"] | None = None,
-    precision: Precision = "auto",
-    threads: int = 0,
+    overwrite: Overwrite = False,
+    gsd: Gsd = None,
+    tta: Tta = False,
+    engine: Engine = "auto",
+    device: DeviceFlag = "auto",
+    mode: Mode = None,
+    precision: PrecisionFlag = "auto",
+    threads: Threads = 0,
     low_memory: bool = False,
-    raster: tyro.conf.OmitArgPrefixes[RasterArgs] = RasterArgs(),  # noqa: B008 - frozen
+    raster: RasterArgs = RasterArgs(),  # noqa: B008 - frozen
 ) -> None:
-    """Translate images into maps: files, folders, globs, rasters, of any size.
+    """Translate images into maps: files, folders, globs and rasters, of any size.
 
-    Rasters on the ground (GeoTIFF and whatever GDAL reads, here or at an address) become Cloud-Optimized
-    GeoTIFFs on the same grid; pictures become pictures.
+    Georeferenced rasters (GeoTIFF and whatever GDAL reads, here or at an address) become Cloud-Optimized
+    GeoTIFFs on the same grid; other images become images.
 
     Args:
         inputs: Image files, folders, quoted globs, addresses.
-        model: Model file; none: the one that comes with the package.
         output: Folder for the maps, or a file for a single input.
-        overwrite: Replace existing files.
-        gsd: Ground size of a pixel of the pictures (metres): they are brought to the model's scale and back.
-        tta: Average over the eight symmetries: a little better, and eight times slower.
-        engine: What runs the model; auto: the fastest that is installed.
-        device: Where to run.
-        mode: eval (running statistics) or paper (batch statistics, dropout); none: what the model file says.
-        precision: Arithmetic; auto: bf16 where the hardware multiplies it.
-        threads: CPU threads; 0: one a core that is free.
-        low_memory: Give up some speed for a smaller peak of memory.
-        raster: The flags for rasters.
+        gsd: Metres per pixel of the images; they are resized to the model's resolution, and the maps back.
+        low_memory: Use less memory, at the cost of some speed.
+
+    Examples:
+        sat2map translate photo.jpg --output map.png
+        sat2map translate photo.jpg --gsd 0.3 --output map.png
+        sat2map translate 'photos/*.jpg' --output maps
+        sat2map translate ortho.tif --output map.tif
     """
+    from sat2map.geo.detect import split_inputs
     from sat2map.inference import Translator
+    from sat2map.inference.backends import EngineOptions
     from sat2map.inference.image_files import for_pictures, plan_jobs
     from sat2map.models.model import Model
 
-    rasters, pictures = split_inputs(inputs)
-    if raster.any_given() and pictures:
+    rasters, images = split_inputs(list(inputs))
+    if raster.any_given() and images:
         raise SettingsError(
-            f"{pictures[0]} is a picture, not a raster on the ground: leave out the flags for rasters"
+            f"{images[0]} is no georeferenced raster", hint="leave out the options for rasters"
         )
     if gsd is not None and rasters:
         raise SettingsError(
-            f"{rasters[0]} knows its own ground size of a pixel: leave out --gsd, or give --resolution"
+            f"{rasters[0]} has a resolution of its own",
+            hint="leave out the gsd, or set a resolution",
+            setting="gsd",
         )
-    jobs = plan_jobs(pictures, output, overwrite=overwrite) if pictures or not rasters else []
-    model = Model.find(model).path
+    jobs = plan_jobs(images, output, overwrite=overwrite) if images or not rasters else []
+    path = Model.find(model).path
     options = EngineOptions(
         engine=engine,
         device=device,
@@ -82,16 +79,15 @@ def translate(
     )
     if not rasters:
         options = for_pictures(options, len(jobs), tta=tta)
-    translator = Translator.open(model, options, tta=tta)
+    translator = Translator.open(path, options, tta=tta)
     if rasters:
-        translate_rasters(translator, model, rasters, output, raster, overwrite=overwrite)
-    if jobs and _translate_pictures(translator, jobs, output, gsd):
+        translate_rasters(translator, path, rasters, output, raster, overwrite=overwrite)
+    if jobs and _translate_images(translator, jobs, output, gsd):
         sys.exit(2)
 
 
-def _translate_pictures(translator: Translator, jobs: Sequence[Job], output: Path, gsd: float | None) -> int:
-    """Translate pictures, tell of it, and return how many failed."""
-    from rich.console import Console
+def _translate_images(translator: Translator, jobs: Sequence[Job], output: Path, gsd: float | None) -> int:
+    """Translate images, report each that fails, and return how many did."""
     from rich.progress import Progress
 
     from sat2map.inference.image_files import translate_images
@@ -99,19 +95,19 @@ def _translate_pictures(translator: Translator, jobs: Sequence[Job], output: Pat
 
     scaled = translator if gsd is None else ScaledTranslator(translator, gsd)
     if isinstance(scaled, ScaledTranslator) and scaled.warning:
-        print(f"note: {scaled.warning}", file=sys.stderr)
-    console = Console(stderr=True)
+        print_notes([scaled.warning])
+    console = open_console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("translating", total=len(jobs))
 
         def done(job: Job, error: Sat2MapError | None) -> None:
             bar.advance(task)
             if error is not None:
-                console.print(f"sat2map: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+                print_error(str(error))
 
         failed = translate_images(scaled, jobs, done)
     if len(jobs) > 1:
-        print(f"{len(jobs) - failed} of {len(jobs)} written to {output}")
+        say(f"{len(jobs) - failed} of {counted(len(jobs), 'image')} written to {output}")
     elif not failed:
-        print(f"written to {jobs[0].output}")
+        say(f"written to {jobs[0].output}")
     return failed

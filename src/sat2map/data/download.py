@@ -90,14 +90,17 @@ def download(
         if sha256 is not None and digest != sha256.lower():
             _forget(part)
             raise DataError(
-                f"{url} has the SHA-256 {digest}, not {sha256}: it was damaged on the way, or is another "
-                "file, and was thrown away; try again, or another --mirror"
+                f"{url} has the SHA-256 {digest}, not {sha256}: the download was deleted",
+                hint="it is damaged or another file; try again, or use another mirror",
+                setting="mirror",
             )
         try:
             images = unpack(part, folder, inside=name)
         except DataError as error:
             _forget(part)
-            raise DataError(f"{url} {error}, and was thrown away; try again, or another --mirror") from None
+            raise DataError(
+                f"{url} {error}, and was deleted", hint="try again, or use another mirror", setting="mirror"
+            ) from None
     except OSError as error:
         raise output_error(folder, error) from error
     _forget(part)
@@ -115,7 +118,9 @@ def _fetch(url: str, part: Path, progress: Progress) -> int:
                 _forget(part)
             if error.code < 500 and error.code != 416:
                 raise DataError(
-                    f"{url} is not there ({error.code} {error.reason}): try another --mirror"
+                    f"{url} does not exist ({error.code} {error.reason})",
+                    hint="use another mirror",
+                    setting="mirror",
                 ) from None
             reason = f"{error.code} {error.reason}"
         except urllib.error.URLError as error:
@@ -124,8 +129,9 @@ def _fetch(url: str, part: Path, progress: Progress) -> int:
             reason = str(error) or type(error).__name__
         if attempt == ATTEMPTS:
             raise DataError(
-                f"{url} cannot be reached ({reason}): check the network, or name a --mirror; what was "
-                "fetched is kept, and the next attempt goes on from there"
+                f"{url} cannot be reached ({reason})",
+                hint="check the network, or use another mirror; the next attempt continues this download",
+                setting="mirror",
             )
     raise AssertionError
 

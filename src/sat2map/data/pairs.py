@@ -84,12 +84,16 @@ def find_pairs(
     data = Path(data)
     if not data.exists():
         raise DataError(
-            f"{data} does not exist: give --data a folder of pairs, or a CSV file that lists them"
+            f"{data} does not exist",
+            hint="name a folder of pairs, or a CSV file that lists them",
+            setting="data",
         )
     table = data if data.is_file() else data / CSV_NAME
     if data.is_file() and data.suffix.lower() != ".csv":
         raise DataError(
-            f"{data} is a file: give --data the folder it lies in, or a CSV file that lists pairs"
+            f"{data} is a file",
+            hint="name the folder that holds it, or a CSV file that lists pairs",
+            setting="data",
         )
     if table.is_file():
         splits = _from_csv(table, group_column)

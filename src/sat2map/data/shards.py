@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sat2map.data.cache import PairCache, cache_folder, open_cache
 from sat2map.data.pairs import Pair, find_pairs
-from sat2map.errors import DataError, OutputError, SettingsError
-from sat2map.files import atomic_path, atomic_write_text, sha256_of
+from sat2map.errors import DataError, SettingsError
+from sat2map.files import atomic_path, atomic_write_text, require_new_folder, sha256_of
 from sat2map.settings import Direction, explain
 
 INDEX = "shards.json"
@@ -90,10 +90,11 @@ def pack(
         DataError: The data cannot be used.
         OutputError: The folder holds something, or cannot be written.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise OutputError(f"{output} exists and is not empty: give --shards a new folder")
+    require_new_folder(output)
     if pairs_a_shard < 1:
-        raise SettingsError(f"--pairs-a-shard {pairs_a_shard}: it must be 1 or more")
+        raise SettingsError(
+            f"{pairs_a_shard} pairs in a shard", hint="use 1 or more", setting="pairs_a_shard"
+        )
     found = find_pairs(data, group_column=group_column, val_fraction=val_fraction, seed=seed)
     splits: dict[str, list[Shard]] = {}
     for split, pairs in found.pairs.items():

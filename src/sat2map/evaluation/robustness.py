@@ -44,7 +44,7 @@ class Degradation:
             image: Number of the image; noise depends on it alone.
         """
         degraded = self.apply(source, np.random.default_rng(image))
-        return translator(degraded) if self.gsd is None else translator(degraded, gsd=self.gsd)  # type: ignore[call-arg]
+        return translator(degraded) if self.gsd is None else translator(degraded, gsd=self.gsd)
 
 
 PHOTO_DEGRADATIONS = (

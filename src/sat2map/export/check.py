@@ -92,7 +92,11 @@ def check_parity(
         limit=limit,
     )
     if not check.mean_error <= limit:
-        raise ModelFileError(f"the export is not the model, and was not written: {check}; see --limit")
+        raise ModelFileError(
+            f"the export differs from the model, and was not written: {check}",
+            hint="allow a larger mean error",
+            setting="limit",
+        )
     return check
 
 

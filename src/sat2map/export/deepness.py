@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from sat2map.errors import ModelFileError, OutputError
-from sat2map.files import atomic_write_bytes
+from sat2map.errors import ModelFileError
+from sat2map.files import atomic_write_bytes, refuse_existing
 from sat2map.images.palette import Palette
 from sat2map.inference.backends.graphs import make_graph
 from sat2map.models.model_file import ModelHeader, read_header
@@ -37,10 +37,9 @@ def export_deepness(model: Path, output: Path, *, overwrite: bool = False) -> No
         ModelFileError: The model file cannot be used, or knows no map classes.
         OutputError: The output exists or cannot be written.
     """
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists: give --output another name, or add --overwrite")
+    refuse_existing(output, overwrite=overwrite)
     header = read_header(model)
-    proto = onnx.load_model_from_string(make_graph(model, header, pixels=False))
+    proto = onnx.load_model_from_string(make_graph(model, header, uint8_io=False))
     _change_ends(proto.graph, header)
     write_metadata(proto, deepness_metadata(header))
     onnx.checker.check_model(proto)

@@ -6,17 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal, Protocol, get_args
+from typing import Final, Protocol, get_args
 
 from sat2map.errors import ModelFileError, OutputError, SettingsError, nearest
 from sat2map.export.check import LIMITS, Check, check_parity, open_reference
 from sat2map.export.pictures import Pictures, find_pictures
 from sat2map.export.pth import export_pth
 from sat2map.extras import require
+from sat2map.files import refuse_existing
 from sat2map.inference.backends import Engine
 from sat2map.models.model_file import HEADER_KEY, InferenceMode, ModelHeader, is_exported, read_header
+from sat2map.settings import ExportFormat
 
-Format = Literal["onnx", "openvino", "onnx-int8", "openvino-int8", "pt2", "pth", "pytorch-cyclegan"]
+Format = ExportFormat
 
 SUFFIXES: Final[dict[str, str]] = {
     "onnx": ".onnx",
@@ -154,10 +156,11 @@ def export_model(
 def _check_output(output: Path, to: Format, *, overwrite: bool) -> None:
     suffix = SUFFIXES[to]
     if output.suffix.lower() != suffix:
-        raise OutputError(f"--output {output} does not end in {suffix}, as {to} does: rename it")
+        raise OutputError(
+            f"{output} is no name for the format {to}", hint=f"end it in {suffix}", setting="output"
+        )
     for path in (output, output.with_suffix(".bin")) if suffix == ".xml" else (output,):
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path} exists: give --output another name, or add --overwrite")
+        refuse_existing(path, overwrite=overwrite)
 
 
 def _header_to_export(model: Path, mode: InferenceMode | None) -> ModelHeader:
@@ -166,8 +169,9 @@ def _header_to_export(model: Path, mode: InferenceMode | None) -> ModelHeader:
     header = read_header(model)
     if (mode or header.inference_mode) == "paper":
         raise ModelFileError(
-            f"{model} runs in paper mode, on batch statistics and by chance, and only eval mode can be "
-            "exported: give --mode eval, once 'sat2map evaluate --mode eval' has shown its cost"
+            f"{model} runs in paper mode (batch statistics and dropout), and only eval mode can be exported",
+            hint="choose eval, after an evaluation in that mode has shown its cost",
+            setting="mode",
         )
     return header.model_copy(update={"inference_mode": "eval"})
 
@@ -192,7 +196,9 @@ def _convert(model: Path, header: ModelHeader, to: Format, pictures: Pictures) -
 
 def _mean_iou_before_and_after(reference: Engine, candidate: Engine, pairs: Path) -> tuple[float, float]:
     if reference.header.palette is None:
-        raise ModelFileError("the model names no palette, so it has no class IoU: omit --pairs")
+        raise ModelFileError(
+            "the model names no palette, so it has no class IoU", hint="export without pairs", setting="data"
+        )
     require("scipy", "scoring on pairs", "train")
     from sat2map.evaluation import evaluate
     from sat2map.inference import Translator

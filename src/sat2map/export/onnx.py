@@ -25,7 +25,7 @@ class Onnx:
     """A model as an ONNX graph; int8 where there are pictures to calibrate on (see `Converted`)."""
 
     def __init__(self, model: Path, header: ModelHeader, calibration: Sequence[Pixels]) -> None:
-        graph = make_graph(model, header, pixels=True)
+        graph = make_graph(model, header, uint8_io=True)
         self._graph = _quantize(graph, calibration) if calibration else graph
         self.candidates: list[tuple[Callable[[], Engine], str]] = [
             (lambda: OnnxEngine(self._graph, header), "int8" if calibration else "fp32")

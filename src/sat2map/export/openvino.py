@@ -33,7 +33,7 @@ class OpenVino:
     """A model in OpenVINO; int8 where there are pictures to calibrate on (see `Converted`)."""
 
     def __init__(self, model: Path, header: ModelHeader, calibration: Sequence[Pixels]) -> None:
-        graph = openvino.Core().read_model(make_graph(model, header, pixels=True))
+        graph = openvino.Core().read_model(make_graph(model, header, uint8_io=True))
         self._model = _quantize(graph, header, calibration) if calibration else graph
         as_used = (lambda: OpenVinoEngine(self._model, header), "int8" if calibration else "bf16")
         exact = (lambda: OpenVinoEngine(self._model, header, EngineOptions(precision="fp32")), "fp32")
@@ -78,7 +78,7 @@ def _quantize(model: openvino.Model, header: ModelHeader, pictures: Sequence[Pix
 
 
 def _draw(engine: OpenVinoEngine, pictures: Sequence[Pixels]) -> NDArray[np.int16]:
-    return np.concatenate([engine.draw(picture[None]) for picture in pictures]).astype(np.int16)
+    return np.concatenate([engine.predict(picture[None]) for picture in pictures]).astype(np.int16)
 
 
 def _quantize_all_but(names: list[str], model: openvino.Model, pictures: Sequence[Pixels]) -> openvino.Model:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from sat2map.errors import OutputError
-from sat2map.files import atomic_write_bytes
+from sat2map.files import atomic_write_bytes, refuse_existing
 from sat2map.models.model_file import read_header, read_weights
 
 
@@ -26,8 +25,7 @@ def export_pth(model: Path, output: Path, *, overwrite: bool = False) -> None:
     """
     import torch
 
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists: give --output another name, or add --overwrite")
+    refuse_existing(output, overwrite=overwrite)
     read_header(model)
     content = io.BytesIO()
     torch.save(read_weights(model), content)

@@ -6,8 +6,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sat2map.errors import ModelFileError, OutputError
-from sat2map.files import atomic_write_bytes
+from sat2map.errors import ModelFileError
+from sat2map.files import atomic_write_bytes, refuse_existing
 from sat2map.models.architectures.resnet.record import num_blocks, num_downsamplings
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import read_header, read_weights
@@ -35,8 +35,7 @@ def export_cyclegan(model: Path, output: Path, *, overwrite: bool = False) -> st
     """
     import torch
 
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists: give --output another name, or add --overwrite")
+    refuse_existing(output, overwrite=overwrite)
     spec = read_header(model).generator
     try:
         weights = _in_their_form(spec, read_weights(model))
@@ -67,8 +66,8 @@ def _in_their_form(spec: GeneratorSpec, weights: dict[str, Tensor]) -> dict[str,
         if entry == "bias" and convolves and layer != last and spec.norm != "instance":
             if tensor.any():
                 raise ModelFileError(
-                    f"{layer} has a bias, which its networks with {spec.norm} norm lack in that layer; train "
-                    "with --norm instance, or fine-tune a model that came from there"
+                    f"{layer} has a bias, which its networks with {spec.norm} norm lack in that layer",
+                    hint="train with instance norm, or fine-tune a model that was imported from there",
                 )
             continue
         theirs[f"{layers[layer]}.{entry}"] = tensor

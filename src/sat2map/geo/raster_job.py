@@ -1,19 +1,20 @@
-"""Owns what is decided before a raster is translated: which part, at which resolution, into which layers."""
+"""What is decided before a raster is translated: which part, at which resolution, into which layers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from sat2map.errors import ImageError, SettingsError
 from sat2map.geo.grid import window_area
 from sat2map.geo.layers import Layer, map_layer, side_layer
 from sat2map.geo.read import Raster
 from sat2map.inference import Translator
+from sat2map.inference.scale import MIN_SIDE
 from sat2map.inference.tiling import Area
-from sat2map.inference.translator import MIN_SIDE
+from sat2map.models.header import ModelHeader
 
 SAME = 1.1  # resolutions that differ by less than this factor are taken for equal
 COARSEST = 4.0  # a raster whose pixels are more than this many times the model's shows nothing it knows
@@ -28,14 +29,16 @@ class RasterOptions:
         scale: Lowest and highest value, once or for each band; None: 8 bits as they are, or measured.
         window: Column, row, width and height of the part to translate.
         bounds: The same as left, bottom, right, top in the raster's CRS.
-        resolution: `auto` works at the model's ground sample distance where it and the raster's are known,
-            `source` at the raster's; or metres a pixel. The map always has the raster's grid.
+        resolution: `auto` runs the model at its own gsd and writes the map on the raster's grid; `source`
+            runs it at the raster's gsd; metres per pixel write the map at that resolution, as in GDAL, and
+            run the model at it too where the model was trained to work there.
+        keep_grid: Write the map on the raster's grid whatever the resolution at which the model runs.
         crs: The raster's CRS, where the file names none or a wrong one.
         gsd: Its metres per pixel, where it has no CRS.
-        confidence: Where to write how far each pixel is to be trusted, in percent.
-        classes: Where to write the class head's class numbers.
+        confidence: Where to write the probability of each pixel's class, in percent.
+        classes: Where to write the class numbers.
         overwrite: Whether files may be replaced.
-        resume: Go on with what an interrupted run has left.
+        resume: Continue what an interrupted run has left.
     """
 
     bands: tuple[int, ...] | None = None
@@ -43,6 +46,7 @@ class RasterOptions:
     window: tuple[int, int, int, int] | None = None
     bounds: tuple[float, float, float, float] | None = None
     resolution: float | Literal["auto", "source"] = "auto"
+    keep_grid: bool = False
     crs: str | None = None
     gsd: float | None = None
     confidence: Path | None = None
@@ -58,7 +62,9 @@ def resolve_area(raster: Raster, options: RasterOptions) -> Area:
         SettingsError: The window or the bounds do not lie in the raster.
     """
     if options.window is not None and options.bounds is not None:
-        raise SettingsError("--window and --bounds name the same thing twice: give one of them")
+        raise SettingsError(
+            "a window and bounds name the same thing twice", hint="give one of them", setting="window"
+        )
     if options.window is not None:
         return window_area(options.window, raster.grid, raster.name)
     if options.bounds is not None:
@@ -66,51 +72,101 @@ def resolve_area(raster: Raster, options: RasterOptions) -> Area:
     return raster.grid.whole
 
 
-def resampling_factors(
-    raster: Raster, model: float | None, resolution: float | Literal["auto", "source"]
-) -> tuple[float, float] | None:
-    """Return how many times wider and higher than the raster's the pixels to work on are; None: not at all.
+class Factors(NamedTuple):
+    """How many times wider and higher than the raster's some pixels are."""
+
+    across: float
+    down: float
+
+
+SAME_PIXELS: Final = Factors(1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Scales:
+    """On which pixels a raster is worked on.
+
+    Attributes:
+        network: Pixels that the network sees.
+        output: Pixels of the map.
+    """
+
+    network: Factors = SAME_PIXELS
+    output: Factors = SAME_PIXELS
+
+
+def resampling_factors(raster: Raster, header: ModelHeader, options: RasterOptions) -> Scales:
+    """Return on which pixels to work.
 
     Args:
-        raster: The raster; told in its notes.
-        model: The model's ground sample distance (m), or None where it does not say.
-        resolution: As in `RasterOptions`.
+        raster: The raster; its notes say what was decided.
+        header: The model's.
+        options: What was asked for.
 
     Raises:
-        SettingsError: Metres are asked for of a raster that lies nowhere.
+        SettingsError: Metres are asked for of a raster without a CRS.
         ImageError: Nothing would be left of the raster.
     """
-    metres = raster.grid.metres()
+    metres, own, resolution = raster.grid.metres(), header.gsd, options.resolution
     if resolution == "source":
-        return None
+        return Scales()
+    if metres is None:
+        if resolution != "auto":
+            raise SettingsError(
+                f"a resolution of {resolution:g} m needs metres, but {raster.name} has no CRS",
+                hint="leave it at source",
+                setting="resolution",
+            )
+        if own is not None:
+            raster.notes.append(
+                f"the ground sample distance of {raster.name} is unknown, and taken to be the model's "
+                f"{own:g} m per pixel; if the map looks wrong, give the file its CRS"
+            )
+        return Scales()
     if resolution == "auto":
-        if model is None or metres is None:
-            return None
-        if max(metres) > COARSEST * model:
+        if own is None:
+            return Scales()
+        if max(metres) > COARSEST * own:
             raster.notes.append(
                 f"a pixel of {raster.name} is {max(metres):.3g} m of ground, and this model knows pixels of "
-                f"{model:g} m: it is translated as it is, and the map will mean little"
+                f"{own:g} m: it is translated as it is, and the map will mean little"
             )
-            return None
-        wanted = model
-    elif metres is None:
-        raise SettingsError(f"--resolution {resolution:g} needs to know metres, but {raster.name} has no CRS")
+            return Scales()
+        wanted, output = own, SAME_PIXELS
     else:
-        wanted = resolution
+        wanted = _network_gsd(header, resolution)
+        output = SAME_PIXELS if options.keep_grid else _factors(raster, metres, resolution)
+    network = _factors(raster, metres, wanted)
+    if network != SAME_PIXELS:
+        where = "on its grid" if output == SAME_PIXELS else f"at {resolution:g} m"
+        raster.notes.append(
+            f"{raster.name} has pixels of {metres[0]:.3g} m: the model sees it at {wanted:g} m, and the map "
+            f"is written {where}"
+        )
+    return Scales(network, output)
+
+
+def _network_gsd(header: ModelHeader, resolution: float) -> float:
+    """Return the gsd to run at: that of the map if the model was trained to work there, else its own."""
+    own, trained = header.gsd, header.gsd_range
+    if own is None or trained is None:
+        return resolution
+    return resolution if trained[0] <= resolution <= trained[1] else own
+
+
+def _factors(raster: Raster, metres: tuple[float, float], wanted: float) -> Factors:
     across, down = wanted / metres[0], wanted / metres[1]
     if max(across, down, 1 / across, 1 / down) < SAME:
-        return None
-    coarse = raster.grid.scaled(across, down)
-    if min(coarse.height, coarse.width) < MIN_SIDE:
+        return SAME_PIXELS
+    scaled = raster.grid.scaled(across, down)
+    if min(scaled.height, scaled.width) < MIN_SIDE:
         raise ImageError(
-            f"{raster.name} is {coarse.width}×{coarse.height} px at {wanted:g} m a pixel: the smallest that "
-            f"can be translated is {MIN_SIDE}×{MIN_SIDE}; --resolution source takes it as it is"
+            f"{raster.name} is {scaled.width}×{scaled.height} px at {wanted:g} m a pixel: the smallest that "
+            f"can be translated is {MIN_SIDE}×{MIN_SIDE}",
+            hint="the resolution source takes it as it is",
+            setting="resolution",
         )
-    raster.notes.append(
-        f"{raster.name} has pixels of {metres[0]:.3g} m: it is translated at {wanted:g} m, and put back on "
-        "its grid"
-    )
-    return across, down
+    return Factors(across, down)
 
 
 def plan_layers(
@@ -118,11 +174,11 @@ def plan_layers(
     raster: Raster,
     output: Path,
     options: RasterOptions,
-    factors: tuple[float, float] | None,
+    scales: Scales,
     model: tuple[str, str],
 ) -> list[Layer]:
     """Return the layers to write, the map first, with their tags."""
-    header = translator.header
+    header, palette = translator.header, translator.drawer.palette
     limits = ";".join(f"{low:.9g},{high:.9g}" for low, high in raster.scale or ())
     tags = {
         "TIFFTAG_SOFTWARE": f"sat2map {version('sat2map')}",
@@ -134,9 +190,12 @@ def plan_layers(
         "SAT2MAP_SOURCE": Path(raster.name).name,
         "SAT2MAP_BANDS": ",".join(map(str, raster.bands)),
         "SAT2MAP_SCALE": limits or "as it is",
-        "SAT2MAP_RESOLUTION": "source" if factors is None else f"source x {factors[0]:.6g}, {factors[1]:.6g}",
+        "SAT2MAP_RESOLUTION": "source"
+        if scales.network == SAME_PIXELS
+        else f"source x {scales.network.across:.6g}, {scales.network.down:.6g}",
         "SAT2MAP_TILES": f"{translator.grid.tile} px every {translator.grid.stride} px",
-        "SAT2MAP_PALETTE": " ".join(header.palette.to_json().split()) if header.palette else "",
+        "SAT2MAP_PALETTE": " ".join(palette.to_json().split()) if palette else "",
+        "SAT2MAP_COLOURS": "exact" if translator.drawer.is_exact else "",
         "SAT2MAP_CLASSES": options.classes.name if options.classes else "",
     }
     about = {name: value for name, value in tags.items() if value}
@@ -144,19 +203,23 @@ def plan_layers(
     def tagged(layer: str) -> dict[str, str]:
         return {**about, "SAT2MAP_LAYER": layer}
 
-    bands = header.generator.target_bands
-    layers = [map_layer(output, bands, raster.mask_kind, raster.nodata, tagged("map"))]
+    layers = [map_layer(output, translator.drawer.bands, raster.mask_kind, raster.nodata, tagged("map"))]
     if options.classes is not None:
-        layers.append(side_layer("classes", options.classes, header.palette, tagged("classes")))
+        layers.append(side_layer("classes", options.classes, palette, tagged("classes")))
     if options.confidence is not None:
         layers.append(side_layer("confidence", options.confidence, None, tagged("confidence")))
     return layers
 
 
 def describe_job(
-    source: str | Path, raster: Raster, area: Area, translator: Translator, layers: list[Layer]
+    source: str | Path,
+    raster: Raster,
+    area: Area,
+    translator: Translator,
+    layers: list[Layer],
+    scales: Scales,
 ) -> dict[str, Any]:
-    """Return all that decides the result, for `ResumeStore`."""
+    """Return everything that decides the result, for `ResumeStore`."""
     path = Path(source)
     stat = path.stat() if path.exists() else None
     return {
@@ -166,4 +229,5 @@ def describe_job(
         "outputs": [str(layer.path) for layer in layers],
         "device": translator.engine.name,
         "settings": dict(layers[0].tags),
+        "resolution": [*scales.network, *scales.output],
     }

@@ -1,10 +1,11 @@
-"""Owns the finished rows of an unfinished job: files beside the output, for a later run to go on from."""
+"""Finished blocks of an unfinished job: files beside the output, for a later run to continue from."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,26 @@ from rasterio.io import MemoryFile
 
 from sat2map.errors import OutputError
 from sat2map.files import atomic_write_bytes, atomic_write_text, output_error
+from sat2map.inference.tiling import Area
 
-_NAME = re.compile(r"(?P<layer>[a-z-]+)\.(?P<top>\d+)-(?P<bottom>\d+)\.tif")
+_NAME = re.compile(r"(?P<layer>[a-z]+)\.(?P<top>\d+)-(?P<bottom>\d+)\.(?P<left>\d+)-(?P<right>\d+)\.tif")
 
 
 class ResumeStore:
-    """A folder `.OUTPUT.parts` with rows of each layer, as TIFF files; each is there whole or not at all.
+    """A folder `.OUTPUT.parts` with blocks of each layer, as TIFF files; each is there whole or not at all.
 
     Attributes:
         folder: Where.
         output: What they will become.
     """
 
-    def __init__(self, output: Path, job: dict[str, Any], *, resume: bool) -> None:
-        """Start a job, or go on with one.
+    def __init__(self, output: Path, job: dict[str, Any], width: int, *, resume: bool) -> None:
+        """Start a job, or continue one.
 
         Args:
             output: The file they will become.
-            job: All that decides the result; only an equal job is gone on with.
+            job: Everything that decides the result; only an equal job is continued.
+            width: Columns of the output.
             resume: Keep what an earlier run has left.
 
         Raises:
@@ -39,40 +42,47 @@ class ResumeStore:
         """
         self.output = output
         self.folder = output.with_name(f".{output.name}.parts")
+        self._width = width
         about = self.folder / "job.json"
         text = json.dumps(job, indent=1, sort_keys=True)
         if resume and about.is_file():
             found = about.read_text()
             if found != text:
+                other = _difference(found, job)
                 raise OutputError(
-                    f"--resume cannot go on: {self.folder} was begun with another {_difference(found, job)}; "
-                    "give the same options, or start anew without --resume"
+                    f"the job cannot be resumed: {self.folder} was begun with another {other}",
+                    hint="give the same options, or start anew",
+                    setting="resume",
                 )
             return
         self.remove()
         atomic_write_text(about, text)
 
-    def rows(self, layer: str) -> list[tuple[int, int, Path]]:
-        """Return (top, bottom, file) of a layer's rows without a gap from the first one on, in order."""
-        found = []
+    def blocks(self, layer: str) -> list[tuple[Area, Path]]:
+        """Return the blocks of a layer's complete rows, without a gap from the first row on, in order."""
+        rows: dict[tuple[int, int], dict[tuple[int, int], Path]] = defaultdict(dict)
         for path in self.folder.iterdir():
             name = _NAME.fullmatch(path.name)
             if name and name["layer"] == layer:
-                found.append((int(name["top"]), int(name["bottom"]), path))
-        rows: list[tuple[int, int, Path]] = []
-        for part in sorted(found):
-            if part[0] != (rows[-1][1] if rows else 0):
+                rows[int(name["top"]), int(name["bottom"])][int(name["left"]), int(name["right"])] = path
+        blocks: list[tuple[Area, Path]] = []
+        done = 0
+        for (top, bottom), columns in sorted(rows.items()):
+            if top != done or sum(right - left for left, right in columns) != self._width:
                 break
-            rows.append(part)
-        return rows
+            done = bottom
+            blocks += [
+                (Area(top, left, bottom, right), path) for (left, right), path in sorted(columns.items())
+            ]
+        return blocks
 
     def done(self, layer: str) -> int:
-        """Return how many rows of a layer are there, from the first one on."""
-        rows = self.rows(layer)
-        return rows[-1][1] if rows else 0
+        """Return how many rows of a layer are complete, from the first one on."""
+        blocks = self.blocks(layer)
+        return blocks[-1][0].bottom if blocks else 0
 
-    def write(self, layer: str, top: int, pixels: NDArray[np.uint8]) -> None:
-        """Keep rows of a layer, uint8 (bands, rows, width), the first of which is number `top`.
+    def write(self, layer: str, top: int, left: int, pixels: NDArray[np.uint8]) -> None:
+        """Keep a block of a layer, uint8 (bands, h, w), whose first pixel is at (top, left).
 
         Raises:
             OutputError: The disk is full.
@@ -86,7 +96,7 @@ class ResumeStore:
             ) as file:  # fmt: skip
                 file.write(pixels)
             content = bytes(memory.getbuffer())
-        path = self.folder / f"{layer}.{top}-{top + height}.tif"
+        path = self.folder / f"{layer}.{top}-{top + height}.{left}-{left + width}.tif"
         try:
             atomic_write_bytes(path, content)
         except OutputError as error:  # name what the user asked for, not the part of it

@@ -1,11 +1,12 @@
-"""Owns what surrounds the network in a raster: one strip is read ahead of it, one is written behind it."""
+"""Reading ahead of the network and writing behind it, one strip or block at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,64 +14,105 @@ from numpy.typing import NDArray
 from sat2map.geo.gdal import thread_env
 from sat2map.geo.read import Raster
 from sat2map.images.pixels import to_unit
-from sat2map.inference.tiling import Area, Grid, pad_to
+from sat2map.inference.tiling import Area, Grid, Span, pad_to
 
 Strip = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+T = TypeVar("T")
+
+
+def fill_nodata(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a tile with the mean colour of its pixels wherever there are none.
+
+    The network would draw an edge to black or white as if it were on the ground.
+
+    Args:
+        pixels: uint8 (bands, h, w).
+        mask: uint8 (h, w), 0 where there is nothing; not everywhere.
+    """
+    there = mask > 0
+    if there.all():
+        return pixels
+    mean = pixels[:, there].mean(axis=1).round().astype(np.uint8)
+    return np.where(there, pixels, mean[:, None, None])
+
+
+def cut_tile(
+    pixels: NDArray[np.uint8], mask: NDArray[np.uint8], rows: Span, columns: Span
+) -> NDArray[np.float32] | None:
+    """Return a tile as the network takes it, float32 (bands, h, w) in [-1, 1]; None for one with no pixel.
+
+    Args:
+        pixels: What of the tile lies within the raster, uint8 (bands, h, w).
+        mask: Its mask, uint8 (h, w).
+        rows: The tile along the height.
+        columns: The tile along the width.
+    """
+    if not mask.any():
+        return None
+    unit = to_unit(np.moveaxis(fill_nodata(pixels, mask), 0, -1))
+    return pad_to(unit, rows.stop - rows.start, columns.stop - columns.start)
 
 
 class StripReader(AbstractContextManager["StripReader"]):
     """Gives the tiles of a raster row by row, and reads the next row of tiles in a thread meanwhile."""
 
     def __init__(self, raster: Raster, grid: Grid, area: Area) -> None:
-        self._raster, self._grid, self._area = raster, grid, area
+        """Begin to read.
+
+        Args:
+            raster: On the network's grid.
+            grid: Where the tiles lie.
+            area: What of the raster is wanted.
+        """
+        self._raster = raster
         size = raster.grid
-        lefts = grid.within(area.left, area.right, size.width)
-        self._left, self._right = lefts[0], min(lefts[-1] + grid.tile, size.width)
-        self._tops = iter(grid.within(area.top, area.bottom, size.height))
-        self._top = -1
+        columns = grid.within(area.left, area.right, size.width)
+        self._left, self._right = columns[0].start, min(columns[-1].stop, size.width)
+        self._rows = iter(grid.within(area.top, area.bottom, size.height))
+        self._here: Span | None = None
         self._strip: Strip
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="read")
         self._ahead = self._read_next()
 
-    def cut(self, top: int, left: int) -> NDArray[np.float32] | None:
-        """Return the tile at (top, left), float32 (bands, tile, tile) in [-1, 1]; None for one with no pixel.
-
-        Pixels that are not there take the mean colour of those that are: an edge to black would be drawn.
-        """
-        if top != self._top:
+    def cut(self, rows: Span, columns: Span) -> NDArray[np.float32] | None:
+        """Return a tile (see `cut_tile`)."""
+        if rows != self._here:
             assert self._ahead is not None
-            (self._top, self._strip), self._ahead = self._ahead.result(), None
-            assert top == self._top
+            (self._here, self._strip), self._ahead = self._ahead.result(), None
+            assert rows == self._here
             self._ahead = self._read_next()
         pixels, mask = self._strip
-        columns = slice(left - self._left, left - self._left + self._grid.tile)
-        there = mask[:, columns] > 0
-        if not there.any():
-            return None
-        tile = pixels[:, :, columns]
-        if not there.all():
-            mean = tile[:, there].mean(axis=1).round().astype(np.uint8)
-            tile = np.where(there, tile, mean[:, None, None])
-        return pad_to(to_unit(np.moveaxis(tile, 0, -1)), self._grid.tile, self._grid.tile)
+        here = slice(columns.start - self._left, columns.stop - self._left)
+        return cut_tile(pixels[:, :, here], mask[:, here], rows, columns)
 
-    def mask(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        """Return the mask of finished rows, uint8 (rows, area's width); they lie in the strip at hand."""
-        columns = slice(self._area.left - self._left, self._area.right - self._left)
-        return self._strip[1][top - self._top : bottom - self._top, columns]
+    def mask(self, area: Area) -> NDArray[np.uint8]:
+        """Return the mask of a block that has just been finished, on the network's grid."""
+        assert self._here is not None
+        rows = slice(area.top - self._here.start, area.bottom - self._here.start)
+        return self._strip[1][rows, area.left - self._left : area.right - self._left]
+
+    def call(self, read: Callable[[], T]) -> T:
+        """Read something else of the same file: one thread at a time may."""
+
+        def guarded() -> T:
+            with thread_env():
+                return read()
+
+        return self._pool.submit(guarded).result()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def _read_next(self) -> Future[tuple[int, Strip]] | None:
-        top = next(self._tops, None)
-        return None if top is None else self._pool.submit(self._read, top)
+    def _read_next(self) -> Future[tuple[Span, Strip]] | None:
+        rows = next(self._rows, None)
+        return None if rows is None else self._pool.submit(self._read, rows)
 
-    def _read(self, top: int) -> tuple[int, Strip]:
-        area = Area(top, self._left, min(top + self._grid.tile, self._raster.grid.height), self._right)
+    def _read(self, rows: Span) -> tuple[Span, Strip]:
+        area = Area(rows.start, self._left, min(rows.stop, self._raster.grid.height), self._right)
         with thread_env():
-            return top, (self._raster.read(area), self._raster.read_mask(area))
+            return rows, (self._raster.read(area), self._raster.read_mask(area))
 
 
 class BackgroundWriter(AbstractContextManager["BackgroundWriter"]):
@@ -100,9 +142,3 @@ class BackgroundWriter(AbstractContextManager["BackgroundWriter"]):
     def _run(call: Callable[[], None]) -> None:
         with thread_env():
             call()
-
-
-def in_pieces(height: int, rows: int = 64) -> Iterator[slice]:
-    """Yield slices of a few rows each, for work whose intermediate results would be large."""
-    for top in range(0, height, rows):
-        yield slice(top, min(top + rows, height))

@@ -1,37 +1,41 @@
-"""Owns translating a raster on the ground: same grid, strip by strip, into Cloud-Optimized GeoTIFFs."""
+"""Translating a raster: block by block, on its own grid, into Cloud-Optimized GeoTIFFs."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
-from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window
 
-from sat2map.errors import ImageError, ModelFileError, Sat2MapError
-from sat2map.geo.confidence import with_confidence
+from sat2map.errors import ImageError, Sat2MapError
 from sat2map.geo.gdal import gdal_env
-from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import Layer
-from sat2map.geo.raster_job import RasterOptions, describe_job, plan_layers, resampling_factors, resolve_area
-from sat2map.geo.read import LOCAL_CRS, Raster, open_raster
+from sat2map.geo.raster_job import (
+    SAME_PIXELS,
+    Factors,
+    RasterOptions,
+    describe_job,
+    plan_layers,
+    resampling_factors,
+    resolve_area,
+)
+from sat2map.geo.read import Raster, open_raster
 from sat2map.geo.resume import ResumeStore
-from sat2map.geo.strips import BackgroundWriter, StripReader, in_pieces
-from sat2map.geo.write import check_outputs, write_cog, write_mosaic
-from sat2map.images.pixels import from_unit
+from sat2map.geo.strips import BackgroundWriter, StripReader
+from sat2map.geo.write import check_outputs, write_cog
 from sat2map.inference import Translator
-from sat2map.inference.tiling import Area, Rows, Run, blended_rows
-from sat2map.inference.translator import MIN_SIDE
+from sat2map.inference.drawing import Products, draw_block
+from sat2map.inference.resample import Resampling
+from sat2map.inference.scale import MIN_SIDE
+from sat2map.inference.tiling import Area, Block, Run, Span, blended_blocks
 
 DEFAULTS = RasterOptions()
-MARGIN = 4  # px around a window at the model's resolution, for the way back
 
 
 class EmptyRasterError(ImageError):
@@ -68,8 +72,8 @@ def translate_raster(
 ) -> RasterResult:
     """Translate a raster into a Cloud-Optimized GeoTIFF on the same grid.
 
-    Memory grows with the raster's width, not with its area. Nothing is under the final names until all is
-    whole; finished rows wait in `.OUTPUT.parts` for a run with `resume`.
+    Memory does not grow with the raster's height, and little with its width. Nothing is under the final names
+    until everything is finished; finished blocks wait in `.OUTPUT.parts` for a run with `resume`.
 
     Args:
         translator: The model.
@@ -83,17 +87,17 @@ def translate_raster(
         ImageError: The source cannot be opened or read, or holds nothing that can be translated.
         SettingsError: An option does not fit the source.
         OutputError: An output exists, or cannot be written.
-        ModelFileError: The model has no class head for `options.classes`.
+        ModelFileError: The model has no map classes for `options.classes`.
     """
     start = time.perf_counter()
     header = translator.header
+    products = Products(options.classes is not None, options.confidence is not None)
+    translator.drawer.check(products)
     check_outputs(
         str(source),
         [path for path in (output, options.confidence, options.classes) if path],
         overwrite=options.overwrite,
     )
-    if options.classes is not None and not header.generator.classes:
-        raise ModelFileError("--classes needs a model with a class head: train one with --class-weight 10")
     with (
         gdal_env(),
         open_raster(
@@ -111,46 +115,79 @@ def translate_raster(
                 f"translated is {MIN_SIDE}×{MIN_SIDE}"
             )
         area = resolve_area(raster, options)
-        factors = resampling_factors(raster, header.gsd, options.resolution)
-        layers = plan_layers(translator, raster, output, options, factors, model)
-        parts = ResumeStore(
-            output, describe_job(source, raster, area, translator, layers), resume=options.resume
-        )
-        result = RasterResult(notes=raster.notes)
-        work = _Work(translator, raster, area, layers, parts, result, progress)
-        try:
-            if factors is None:
+        scales = resampling_factors(raster, header, options)
+        layers = plan_layers(translator, raster, output, options, scales, model)
+        with _at(raster, scales.network) as seen, _at(raster, scales.output) as target:
+            wanted = _scaled(area, scales.output, target)
+            job = describe_job(source, raster, area, translator, layers, scales)
+            parts = ResumeStore(output, job, wanted.width, resume=options.resume)
+            result = RasterResult(notes=raster.notes)
+            size = (seen.grid.height, seen.grid.width)
+            ratios = [out / net for out, net in zip(scales.output, scales.network, strict=True)]
+            resampling = Resampling.between(
+                size, (target.grid.height, target.grid.width), (ratios[1], ratios[0])
+            )
+            work = _Work(
+                translator, products, seen, target, resampling, wanted, layers, parts, result, progress
+            )
+            try:
                 work.translate()
-            else:
-                work.translate_coarsely(*factors)
-            grid = raster.grid.part(area)
-            finished = [(write_cog(parts, layer, grid), layer.path) for layer in layers]
-            for file, path in finished:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                file.replace(path)
-        except BaseException as error:
-            raise _with_hint(error, parts, remote=raster.remote) from error.__cause__
-        parts.remove()
+                grid = target.grid.part(wanted)
+                finished = [(write_cog(parts, layer, grid), layer.path) for layer in layers]
+                for file, path in finished:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    file.replace(path)
+            except BaseException as error:
+                raise _with_hint(error, parts, remote=raster.remote) from error.__cause__
+            parts.remove()
     result.seconds = time.perf_counter() - start
     return result
 
 
+def _at(raster: Raster, factors: Factors) -> AbstractContextManager[Raster]:
+    """Return a raster with pixels of another size, or as it is."""
+    return nullcontext(raster) if factors == SAME_PIXELS else raster.resampled(*factors)
+
+
+def _scaled(area: Area, factors: Factors, target: Raster) -> Area:
+    """Return the pixels of the output that an area of the source touches."""
+    return Area(
+        int(area.top / factors.down),
+        int(area.left / factors.across),
+        min(target.grid.height, math.ceil(area.bottom / factors.down - 1e-6)),
+        min(target.grid.width, math.ceil(area.right / factors.across - 1e-6)),
+    )
+
+
 def _with_hint(error: BaseException, parts: ResumeStore, *, remote: bool) -> BaseException:
-    """Keep those parts that are worth going on from, and tell of them."""
+    """Keep those blocks that are worth resuming, and say so."""
     damaged = isinstance(error, ImageError) and not remote
     if damaged or isinstance(error, EmptyRasterError) or not any(parts.folder.glob("*.tif")):
         parts.remove()
     elif isinstance(error, Sat2MapError):
-        return type(error)(f"{error}; --resume goes on from the rows that are finished")
+        hint = "; ".join(filter(None, (error.hint, "the finished rows are kept, and can be resumed")))
+        return type(error)(error.problem, hint=hint, setting="resume")
     return error
 
 
 @dataclass
 class _Work:
-    """One translation under way."""
+    """One translation under way.
+
+    Attributes:
+        translator: The model.
+        products: What is drawn.
+        seen: The raster on the network's grid.
+        target: The raster on the map's grid, for its mask.
+        resampling: From the one to the other.
+        area: What of the map's grid is wanted.
+    """
 
     translator: Translator
-    raster: Raster
+    products: Products
+    seen: Raster
+    target: Raster
+    resampling: Resampling
     area: Area
     layers: list[Layer]
     parts: ResumeStore
@@ -158,121 +195,62 @@ class _Work:
     progress: Callable[[int, int], None]
 
     def translate(self) -> None:
-        """Run the network over the area, and keep the finished rows of each layer."""
-        self._translate(self.raster, self.area, self.layers)
-
-    def translate_coarsely(self, across: float, down: float) -> None:
-        """Run the network over larger pixels, and put the result back on the raster's."""
-        plain = [
-            replace(layer, name=f"coarse-{layer.name}", mask_kind="none", nodata=None, palette=None)
-            for layer in self.layers
-        ]
-        with self.raster.resampled(across, down) as coarse:
-            area = Area(
-                max(0, int(self.area.top / down) - MARGIN),
-                max(0, int(self.area.left / across) - MARGIN),
-                min(coarse.grid.height, int(self.area.bottom / down) + 1 + MARGIN),
-                min(coarse.grid.width, int(self.area.right / across) + 1 + MARGIN),
-            )
-            self._translate(coarse, area, plain)
-        for before, layer in zip(plain, self.layers, strict=True):
-            self._put_back(before, coarse.grid.part(area), layer)
-
-    def _translate(self, raster: Raster, area: Area, layers: list[Layer]) -> None:
-        done = min(self.parts.done(layer.name) for layer in layers)
+        """Run the network over the area, and keep the finished blocks of each layer."""
+        done = min(self.parts.done(layer.name) for layer in self.layers)
         self.result.resumed_rows = done
-        if done == area.height:
+        if done == self.area.height:
             return
-        todo = replace(area, top=area.top + done)
-        grid, size = self.translator.grid, (raster.grid.height, raster.grid.width)
+        wanted = replace(self.area, top=self.area.top + done)
+        todo = self.resampling.needed(wanted)
+        grid, size = self.translator.grid, (self.seen.grid.height, self.seen.grid.width)
         total = len(grid.within(todo.left, todo.right, size[1])) * len(
             grid.within(todo.top, todo.bottom, size[0])
         )
         something = done > 0
-        with BackgroundWriter() as writer, StripReader(raster, grid, todo) as reader:
+        with BackgroundWriter() as writer, StripReader(self.seen, grid, todo) as reader:
 
-            def cut(top: int, left: int) -> NDArray[np.float32] | None:
+            def cut(rows: Span, columns: Span) -> NDArray[np.float32] | None:
                 self.progress(self.result.tiles, total)
                 self.result.tiles += 1
-                return reader.cut(top, left)
+                return reader.cut(rows, columns)
 
-            for rows in blended_rows(grid, size, cut, self._network(), todo):
-                something = something or rows.values is not None
-                mask = reader.mask(rows.top, rows.bottom)
-                finished = [self._pixels(layer, rows, todo.width) for layer in layers]
-                writer.submit(partial(self._keep, layers, finished, mask, rows.top - area.top))
+            blocks = blended_blocks(grid, size, cut, self._network(), todo, margin=self.resampling.margin)
+            for block in blocks:
+                something = something or block.values is not None
+                area = self.resampling.finished_by(block.area, wanted)
+                if area.height and area.width:
+                    mask = reader.mask(block.area) if self.seen is self.target else None
+                    writer.submit(partial(self._finish, block, area, mask, reader))
             writer.wait()
         self.progress(total, total)
         if not something:
-            where = "" if area == raster.grid.whole else " there"
+            where = "" if self.area == self.target.grid.whole else " there"
             raise EmptyRasterError(
-                f"{raster.name} holds no valid pixel{where}, only nodata: there is nothing to translate"
+                f"{self.seen.name} holds no valid pixel{where}, only nodata: there is nothing to translate"
             )
 
     def _network(self) -> Run:
-        """Return the network with just those outputs that a layer needs, timed."""
-        header, names = self.translator.header, {layer.name for layer in self.layers}
-        count = header.generator.target_bands + (header.generator.classes if "classes" in names else 0)
-        run = self.translator.network
-        if "confidence" in names:
-            run = with_confidence(self.translator.engine, header, tta=self.translator.tta)
+        """Return the network with the outputs that the products need, timed."""
+        run = self.translator.network_for(self.products)
 
         def timed(batch: NDArray[np.float32]) -> NDArray[np.float32]:
             start = time.perf_counter()
             out = run(batch)
             self.result.network_seconds += time.perf_counter() - start
-            if "confidence" in names:
-                return np.concatenate([out[:, :count], out[:, -1:]], axis=1)
-            return out[:, :count]
+            return out
 
         return timed
 
-    def _pixels(self, layer: Layer, rows: Rows, width: int) -> NDArray[np.uint8]:
-        """Turn blended outputs into a layer's bands, uint8 (bands, rows, width)."""
-        pixels = np.zeros((layer.bands, rows.bottom - rows.top, width), np.uint8)
-        if rows.values is None:
-            return pixels
-        bands, classes = (
-            self.translator.header.generator.target_bands,
-            self.translator.header.generator.classes,
-        )
-        for piece in in_pieces(pixels.shape[1]):
-            values = rows.values[:, piece]
-            if layer.name.endswith("classes"):
-                pixels[0, piece] = values[bands : bands + classes].argmax(axis=0)
-            elif layer.name.endswith("confidence"):
-                pixels[0, piece] = np.rint(values[-1] * 100)
-            else:
-                pixels[:, piece] = from_unit(values[:bands, None])[..., 0]  # bands stay apart: no transposing
-        return pixels
-
-    def _keep(
-        self, layers: list[Layer], finished: list[NDArray[np.uint8]], mask: NDArray[np.uint8], top: int
-    ) -> None:
-        for layer, pixels in zip(layers, finished, strict=True):
+    def _finish(self, block: Block, area: Area, mask: NDArray[np.uint8] | None, reader: StripReader) -> None:
+        """Draw a block and keep it, masked as the source is."""
+        drawn = None
+        if block.values is not None:
+            drawn = draw_block(block, self.translator.drawer, self.resampling, area, self.products)
+        if mask is None:
+            mask = reader.call(partial(self.target.read_mask, area))
+        for layer in self.layers:
+            size = (layer.bands, area.height, area.width)
+            pixels = np.zeros(size, np.uint8) if drawn is None else drawn.product(layer.name).reshape(size)
             if layer.mask_kind != "none" or layer.nodata is not None:
                 pixels = layer.masked(pixels, mask)
-            self.parts.write(layer.name, top, pixels)
-
-    def _put_back(self, before: Layer, grid: GeoGrid, layer: Layer) -> None:
-        mosaic = write_mosaic(self.parts, before, grid)
-        with rasterio.open(mosaic) as dataset:
-            to = self.raster.grid.part(self.area)
-            with WarpedVRT(
-                dataset,
-                src_crs=grid.crs or LOCAL_CRS,
-                crs=grid.crs or LOCAL_CRS,
-                src_transform=grid.transform,
-                transform=to.transform,
-                height=to.height,
-                width=to.width,
-                resampling=Resampling.bilinear if layer.blend else Resampling.nearest,
-            ) as back:
-                done = self.parts.done(layer.name)
-                for piece in in_pieces(to.height - done, 256):
-                    top, height = done + piece.start, piece.stop - piece.start
-                    pixels = back.read(window=Window(0, top, to.width, height))
-                    here = Area(
-                        self.area.top + top, self.area.left, self.area.top + top + height, self.area.right
-                    )
-                    self.parts.write(layer.name, top, layer.masked(pixels, self.raster.read_mask(here)))
+            self.parts.write(layer.name, area.top - self.area.top, area.left - self.area.left, pixels)

@@ -1,4 +1,4 @@
-"""The files of a raster job: finished rows become one mosaic, and that becomes a Cloud-Optimized GeoTIFF."""
+"""The files of a raster job: finished blocks become one mosaic, and that a Cloud-Optimized GeoTIFF."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def write_cog(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
     """Write a layer as a Cloud-Optimized GeoTIFF with overviews, into the parts' folder.
 
     Args:
-        parts: Where its finished rows are.
+        parts: Where its finished blocks are.
         layer: Which.
         grid: Its pixels on the ground.
 
@@ -32,16 +32,14 @@ def write_cog(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
     return finished
 
 
-def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid, name: str | None = None) -> Path:
-    """Write a VRT of a layer's rows.
+def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
+    """Write a VRT of a layer's blocks.
 
     Args:
         parts: Where they are.
         layer: Which.
         grid: The pixels of all of it on the ground.
-        name: What its rows are called, where not by the layer's name.
     """
-    name = name or layer.name
     meanings = {1: ["Gray"], 3: ["Red", "Green", "Blue"]}.get(layer.bands, ["Undefined"] * layer.bands)
     classes = layer.palette.classes if layer.palette is not None else ()
     if classes:
@@ -57,16 +55,16 @@ def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid, name: str | No
         names=[map_class.name for map_class in classes],
         tags=layer.tags,
     )
-    for top, bottom, path in parts.rows(name):
+    for area, path in parts.blocks(layer.name):
         vrt.add_file(
             path.name,
-            width=grid.width,
-            height=bottom - top,
-            column=0,
-            row=top,
+            width=area.width,
+            height=area.height,
+            column=area.left,
+            row=area.top,
             mask_band=str(len(meanings) + 1),
         )
-    path = parts.folder / f"{name}.vrt"
+    path = parts.folder / f"{layer.name}.vrt"
     vrt.write(path)
     return path
 

@@ -144,7 +144,7 @@ def for_pictures(options: EngineOptions, count: int, *, tta: bool = False) -> En
     """
     threads = options.threads or default_threads()
     streams = min(MAX_STREAMS, threads) if count >= MANY and not options.low_memory else 1
-    return replace(options, streams=streams, pictures=not tta)
+    return replace(options, streams=streams, image_only=not tta)
 
 
 def translate_image(

@@ -1,7 +1,7 @@
-"""Owns the eight right-angle symmetries of a picture: a network run on each of them, and the mean of it.
+"""Test-time augmentation over the eight right-angle symmetries of an image.
 
-Ground has no up, so a network should say the same of a turned or mirrored photo. What it does not say eight
-times is chance: the mean is a little better than one run, and the spread tells where not to trust it.
+The ground has no upright direction, so a network should give the same map of a rotated or mirrored image. The
+mean of the eight outputs is a little better than one of them, and their spread is a measure of uncertainty.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from sat2map.inference.tiling import Run
 SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
 
 
-def turn(image: NDArray[np.float32], turns: int, *, mirrored: bool) -> NDArray[np.float32]:
-    """Turn images (..., h, w) by quarter turns, then mirror them left to right."""
+def transform(image: NDArray[np.float32], turns: int, *, mirrored: bool) -> NDArray[np.float32]:
+    """Rotate images (..., h, w) by quarter turns, then mirror them left to right."""
     turned = np.rot90(image, turns, axes=(-2, -1))
     return np.ascontiguousarray(turned[..., ::-1] if mirrored else turned)
 
 
-def turn_back(image: NDArray[np.float32], turns: int, *, mirrored: bool) -> NDArray[np.float32]:
-    """Undo `turn`."""
+def invert(image: NDArray[np.float32], turns: int, *, mirrored: bool) -> NDArray[np.float32]:
+    """Undo `transform`."""
     return np.rot90(image[..., ::-1] if mirrored else image, -turns, axes=(-2, -1))
 
 
-def each_way(run: Run, batch: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Yield what the network says of each symmetry, turned back; the picture as it is comes first.
+def tta_outputs(run: Run, batch: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Yield the network's outputs for each symmetry, inverted; those of the image as it is come first.
 
     Args:
         run: The network on a batch.
-        batch: float32 (n, bands, h, w); one at a time is run, so memory stays that of one.
+        batch: float32 (n, bands, h, w); one symmetry at a time is run, so memory stays that of one.
     """
     for turns, mirrored in SYMMETRIES:
-        yield turn_back(run(turn(batch, turns, mirrored=mirrored)), turns, mirrored=mirrored)
+        yield invert(run(transform(batch, turns, mirrored=mirrored)), turns, mirrored=mirrored)
 
 
-def averaged(run: Run) -> Run:
-    """Return a network that says the mean over the eight symmetries, at eight times the cost."""
+def average(run: Run) -> Run:
+    """Return a network whose outputs are the mean over the eight symmetries, at eight times the cost."""
 
     def mean(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        ways = each_way(run, batch)
-        total = next(ways).copy()
-        for out in ways:
+        outputs = tta_outputs(run, batch)
+        total = next(outputs).copy()
+        for out in outputs:
             total += out
         return total / np.float32(len(SYMMETRIES))
 

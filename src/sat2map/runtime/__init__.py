@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from sat2map.errors import SettingsError, TrainingError
+from sat2map.errors import OutOfMemoryError, SettingsError
 from sat2map.runtime.cpu import asked_threads, processor
 
 if TYPE_CHECKING:
     import torch
 
-    from sat2map.settings import Device, Precision, TrainSettings
+    from sat2map.settings import Device, Precision
 
 _set_threads = 0  # what `set_torch_threads` set last
 
@@ -48,8 +48,11 @@ def pick_device(device: Device) -> torch.device:
     if device == "auto":
         return torch.device(next(name for name, is_there in there.items() if is_there))
     if not there[device]:
+        names = {"cuda": "CUDA GPU", "mps": "Apple GPU"}
         raise SettingsError(
-            f"this machine has no {device} that PyTorch can use: leave --device at auto, or use cpu"
+            f"PyTorch sees no {names[device]} here",
+            hint="leave the device at auto, or use cpu",
+            setting="device",
         )
     return torch.device(device)
 
@@ -108,21 +111,25 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 
 
 @contextlib.contextmanager
-def out_of_memory_told(settings: TrainSettings) -> Iterator[None]:
-    """Say in words that a training step is too large for the device.
+def explain_out_of_memory(hint: str) -> Iterator[None]:
+    """Turn PyTorch's and Python's errors about memory into ours.
+
+    Args:
+        hint: What needs less memory.
 
     Raises:
-        TrainingError: The device ran out of memory.
+        OutOfMemoryError: The device, or the machine, ran out of memory.
     """
     import torch
 
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise TrainingError(
-            f"the device ran out of memory: lower batch_size (now {settings.batch_size}), "
-            f"crop_size (now {settings.crop_size}) or width (now {settings.width})"
-        ) from None
+    except (torch.OutOfMemoryError, MemoryError):
+        raise OutOfMemoryError("the device ran out of memory", hint=hint) from None
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):  # PyTorch has no class for memory of the CPU
+            raise
+        raise OutOfMemoryError("the machine ran out of memory", hint=hint) from None
 
 
 def step_seed(seed: int, *which: int | str) -> int:

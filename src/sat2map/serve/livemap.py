@@ -1,4 +1,4 @@
-"""Owns the live map: tiles of a raster's map, computed when they are asked for, that meet without seams."""
+"""The live map: tiles of a raster's map, computed when they are asked for."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import anyio.to_thread
 import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
-from PIL import Image
 
-from sat2map.errors import ImageError
 from sat2map.images.png import encode_png
-from sat2map.inference.tiling import Area, ramp
+from sat2map.inference.drawing import average_pixels
+from sat2map.inference.tiling import Area, Grid, Span, blended_blocks
 from sat2map.serve.http_errors import NotFoundError
 from sat2map.serve.prometheus import Metrics
-from sat2map.serve.raster_folder import TILE, Piece, RasterFile, fill
+from sat2map.serve.raster_folder import TILE, Piece, RasterFile
+from sat2map.serve.scene import Scene
 from sat2map.serve.served_models import ServedModel
 
 OVERVIEWS = 3  # zooms below the model's own that are averaged from it; each takes four times the work
-_MARGIN = 2  # px around a part that is enlarged, which its neighbours then share
-_VERSION = 1  # of what a tile looks like; raise it when that changes, as clients keep tiles
+_VERSION = 2  # of what a tile looks like; raise it when that changes, as clients keep tiles
 
 Rgba = NDArray[np.uint8]
+Outputs = NDArray[np.float16]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Layer:
 
     @property
     def zoom(self) -> int:
-        """Where a pixel is as large on the ground as in the model's training; the network sees no other."""
+        """Where a pixel is about as large on the ground as the model's; lower zooms are averaged from it."""
         return self.raster.zoom_for(self.model.header.gsd)
 
     @property
@@ -53,17 +53,23 @@ class Layer:
         """The lowest zoom that has tiles."""
         return max(0, self.zoom - OVERVIEWS)
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What a tile depends on, beside its place: the raster, the model, the colours."""
+        palette = self.model.background_translator.drawer.palette
+        return self.raster.identity, self.model.sha256, palette.to_json() if palette else ""
+
     def etag(self, *which: object) -> str:
         """Return a validator for a tile, which is known before the tile is."""
-        parts = (_VERSION, self.raster.identity, self.model.sha256, *which)
+        parts = (_VERSION, *self.identity, *which)
         return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"'
 
 
 class LiveMaps:
     """Computes and keeps pieces of maps.
 
-    The network's tiles lie on one grid over the world's pixels at the layer's zoom, overlap, and are blended
-    as those of a large image are: what a pixel becomes does not depend on the tile that it is asked for with.
+    The network runs on the raster's own grid, in the tiles of `translate`; its outputs are blended, warped to
+    web mercator and then drawn. So a live map is the map that `translate` writes.
     """
 
     def __init__(self, cache_bytes: int, metrics: Metrics) -> None:
@@ -87,7 +93,7 @@ class LiveMaps:
         """
         if zoom < layer.min_zoom:
             raise NotFoundError(f"the map of this raster begins at zoom {layer.min_zoom}: zoom in")
-        key = ("tile", layer.raster.identity, layer.model.sha256, zoom, x, y)
+        key = ("tile", *layer.identity, zoom, x, y)
         return await self._once(key, partial(self._draw, layer, zoom, x, y))  # type: ignore[no-any-return]
 
     async def imagery(self, raster: RasterFile, zoom: int, x: int, y: int) -> bytes:
@@ -99,7 +105,7 @@ class LiveMaps:
         key = ("imagery", raster.identity, zoom, x, y)
 
         async def draw() -> bytes:
-            area = Area(y * TILE, x * TILE, (y + 1) * TILE, (x + 1) * TILE)
+            area = _area(x, y)
             if not _meet(area, raster.pixels(zoom)):
                 return _EMPTY
             piece = await self._read(raster, zoom, area)
@@ -108,82 +114,71 @@ class LiveMaps:
         return await self._once(key, draw)  # type: ignore[no-any-return]
 
     async def _draw(self, layer: Layer, zoom: int, x: int, y: int) -> bytes:
-        area = Area(y * TILE, x * TILE, (y + 1) * TILE, (x + 1) * TILE)
-        if not _meet(area, layer.raster.pixels(zoom)):
+        if not _meet(_area(x, y), layer.raster.pixels(zoom)):
             return _EMPTY
-        if zoom > layer.zoom:
-            pixels = await self._enlarged(layer, zoom - layer.zoom, area)
-        else:
-            pixels = await self._reduced(layer, layer.zoom - zoom, x, y)
+        pixels = await self._pixels(layer, zoom, x, y)
         return await anyio.to_thread.run_sync(encode_png, pixels)
 
-    async def _enlarged(self, layer: Layer, steps: int, area: Area) -> Rgba:
-        """Return a tile of a zoom above the layer's, from the few pixels below it."""
-        factor = 1 << steps
-        part = Area(
-            area.top // factor - _MARGIN,
-            area.left // factor - _MARGIN,
-            -(-area.bottom // factor) + _MARGIN,
-            -(-area.right // factor) + _MARGIN,
-        )
-        pixels = await self._map(layer, part)
-        top, left = (area.top / factor - part.top), (area.left / factor - part.left)
-        side = TILE / factor
-        image = Image.fromarray(pixels).resize(
-            (TILE, TILE), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
-        )
-        return np.asarray(image)
+    async def _pixels(self, layer: Layer, zoom: int, x: int, y: int) -> Rgba:
+        """Return a tile: drawn from the network's outputs, or the mean of the four tiles above it."""
+        key = ("pixels", *layer.identity, zoom, x, y)
+        draw = self._draw_overview if zoom < layer.zoom else self._draw_outputs
+        return await self._once(key, partial(draw, layer, zoom, x, y))  # type: ignore[no-any-return]
 
-    async def _reduced(self, layer: Layer, steps: int, x: int, y: int) -> Rgba:
-        """Return a tile of the layer's zoom, or of one below it: then the mean of those that it covers."""
-        factor = 1 << steps
-        out = np.zeros((TILE, TILE, 4), np.uint8)
-        small = TILE // factor
-        ground = layer.raster.pixels(layer.zoom)
-        for row in range(factor):
-            for column in range(factor):
-                top, left = (y * factor + row) * TILE, (x * factor + column) * TILE
-                area = Area(top, left, top + TILE, left + TILE)
-                if _meet(area, ground):
-                    pixels = await self._map(layer, area)
-                    here = (
-                        slice(row * small, (row + 1) * small),
-                        slice(column * small, (column + 1) * small),
-                    )
-                    out[here] = _mean(pixels, factor)
-        return out
+    async def _draw_overview(self, layer: Layer, zoom: int, x: int, y: int) -> Rgba:
+        whole = np.zeros((2 * TILE, 2 * TILE, 4), np.uint8)
+        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            if _meet(_area(2 * x + column, 2 * y + row), layer.raster.pixels(zoom + 1)):
+                here = np.s_[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
+                whole[here] = await self._pixels(layer, zoom + 1, 2 * x + column, 2 * y + row)
+        return average_pixels(whole, 2)
 
-    async def _map(self, layer: Layer, area: Area) -> Rgba:
-        """Return any rectangle of the map at the layer's zoom, blended from the network's tiles."""
-        grid = layer.model.background_translator.grid
-        ground = layer.raster.pixels(layer.zoom)
-        rows = range((area.top - grid.tile) // grid.stride + 1, (area.bottom - 1) // grid.stride + 1)
-        columns = range((area.left - grid.tile) // grid.stride + 1, (area.right - 1) // grid.stride + 1)
-        places = [(row, column) for row in rows for column in columns]
-        tiles = [
-            Area(r * grid.stride, c * grid.stride, r * grid.stride + grid.tile, c * grid.stride + grid.tile)
-            for r, c in places
+    async def _draw_outputs(self, layer: Layer, zoom: int, x: int, y: int) -> Rgba:
+        scene = await self._scene(layer)
+        translator = layer.model.background_translator
+        needed = await anyio.to_thread.run_sync(scene.needed_for, zoom, x, y)
+        if needed is None:
+            return np.zeros((TILE, TILE, 4), np.uint8)
+        size = (scene.grid.height, scene.grid.width)
+        places = [
+            (rows, columns)
+            for rows in translator.grid.within(needed.top, needed.bottom, size[0])
+            for columns in translator.grid.within(needed.left, needed.right, size[1])
         ]
-        tiles = [tile for tile in tiles if _meet(tile, ground)]
-        pieces = await asyncio.gather(*(self._piece(layer, tile) for tile in tiles))
-        return await anyio.to_thread.run_sync(_blend, area, tiles, pieces, ramp(grid.tile, grid.stride))
+        outputs = await asyncio.gather(*(self._outputs(layer, scene, *place) for place in places))
+        found = dict(zip(places, outputs, strict=True))
+        piece = await self._read(layer.raster, zoom, _area(x, y))
 
-    async def _piece(self, layer: Layer, area: Area) -> Piece | None:
-        """Return one of the network's tiles, or None where the raster has nothing."""
+        def draw() -> Rgba:
+            logits = _blend(translator.grid, size, found, needed)
+            if logits is None or not piece.mask.any():
+                return np.zeros((TILE, TILE, 4), np.uint8)
+            image = translator.drawer.draw(scene.warp(logits, needed, zoom, x, y)).image
+            rgb = np.moveaxis(np.broadcast_to(image[:3], (3, TILE, TILE)), 0, -1)
+            return np.dstack([np.where(piece.mask[..., None] > 0, rgb, 0), piece.mask]).astype(np.uint8)
 
-        async def compute() -> Piece | None:
-            piece = await self._read(layer.raster, layer.zoom, area)
-            if not piece.mask.any():
+        return await anyio.to_thread.run_sync(draw)
+
+    async def _outputs(self, layer: Layer, scene: Scene, rows: Span, columns: Span) -> Outputs | None:
+        """Return the network's outputs for one of its tiles, or None where the raster has nothing."""
+
+        async def compute() -> Outputs | None:
+            tile = await anyio.to_thread.run_sync(scene.cut, rows, columns, limiter=self._reading)
+            if tile is None:
                 return None
-            source = await anyio.to_thread.run_sync(fill, piece)
-            bands = layer.model.header.generator.source_bands
-            if bands not in (1, 3):
-                raise ImageError(f"the model {layer.model.name} takes {bands} bands: a live map has three")
-            fake, _ = await layer.model.translate(source[..., :bands])
-            return Piece(np.repeat(fake, 3, axis=2) if fake.shape[2] == 1 else fake[..., :3], piece.mask)
+            # Half precision halves what is kept: 0.06 of a grey level, or 0.01 of a logit.
+            return (await layer.model.run_tile(tile)).astype(np.float16)
 
-        key = ("piece", layer.raster.identity, layer.model.sha256, area)
+        key = ("outputs", *layer.identity, rows.start, columns.start)
         return await self._once(key, compute)  # type: ignore[no-any-return]
+
+    async def _scene(self, layer: Layer) -> Scene:
+        async def open_scene() -> Scene:
+            return await anyio.to_thread.run_sync(
+                Scene.of, layer.raster, layer.model.header, limiter=self._reading
+            )
+
+        return await self._once(("scene", *layer.identity), open_scene)  # type: ignore[no-any-return]
 
     async def _read(self, raster: RasterFile, zoom: int, area: Area) -> Piece:
         return await anyio.to_thread.run_sync(raster.read, zoom, area, limiter=self._reading)
@@ -222,36 +217,28 @@ class LiveMaps:
         return value
 
 
-def _blend(area: Area, tiles: list[Area], pieces: list[Piece | None], weights: NDArray[np.float32]) -> Rgba:
-    total = np.zeros((area.height, area.width, 3), np.float32)
-    weight = np.zeros((area.height, area.width, 1), np.float32)
-    mask = np.zeros((area.height, area.width), np.uint8)
-    window = np.outer(weights, weights)[..., None]
-    for tile, piece in zip(tiles, pieces, strict=True):
-        if piece is None:
+def _blend(
+    grid: Grid, size: tuple[int, int], found: dict[tuple[Span, Span], Outputs | None], area: Area
+) -> NDArray[np.float32] | None:
+    """Blend the outputs of tiles over an area, as `translate` does; None where there are none."""
+    total: NDArray[np.float32] | None = None
+
+    def cut(rows: Span, columns: Span) -> NDArray[np.float32] | None:
+        outputs = found[rows, columns]
+        return None if outputs is None else outputs.astype(np.float32)
+
+    for here, _, values in blended_blocks(grid, size, cut, lambda x: x, area):
+        if values is None:
             continue
-        top, bottom = max(area.top, tile.top), min(area.bottom, tile.bottom)
-        left, right = max(area.left, tile.left), min(area.right, tile.right)
-        inside = (slice(top - tile.top, bottom - tile.top), slice(left - tile.left, right - tile.left))
-        here = (slice(top - area.top, bottom - area.top), slice(left - area.left, right - area.left))
-        total[here] += piece.pixels[inside] * window[inside]
-        weight[here] += window[inside]
-        mask[here] = np.maximum(mask[here], piece.mask[inside])
-    # Where a tile is left out, since the raster has nothing there, the others' weights add up to less than 1.
-    levels = np.rint(total / np.maximum(weight, 1e-6)).clip(0, 255)
-    return np.dstack([levels.astype(np.uint8), mask])
+        if total is None:
+            total = np.zeros((len(values), area.height, area.width), np.float32)
+        top, left = here.top - area.top, here.left - area.left
+        total[:, top : top + here.height, left : left + here.width] = values
+    return total
 
 
-def _mean(pixels: Rgba, factor: int) -> Rgba:
-    """Average blocks of pixels; one that is transparent has no colour to give."""
-    if factor == 1:
-        return pixels
-    side = pixels.shape[0] // factor
-    blocks = pixels.reshape(side, factor, side, factor, 4).astype(np.float32)
-    alpha = blocks[..., 3:]
-    colours = (blocks[..., :3] * alpha).sum(axis=(1, 3)) / np.maximum(alpha.sum(axis=(1, 3)), 1)
-    mean: Rgba = np.rint(np.dstack([colours, alpha.mean(axis=(1, 3))])).astype(np.uint8)
-    return mean
+def _area(x: int, y: int) -> Area:
+    return Area(y * TILE, x * TILE, (y + 1) * TILE, (x + 1) * TILE)
 
 
 def _meet(one: Area, other: Area) -> bool:
@@ -260,8 +247,8 @@ def _meet(one: Area, other: Area) -> bool:
 
 
 def _size(value: Any) -> int:
-    if isinstance(value, Piece):
-        return value.pixels.nbytes + value.mask.nbytes
+    if isinstance(value, np.ndarray):
+        return value.nbytes
     return len(value) if isinstance(value, bytes) else 64
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.images.pixels import from_unit, to_unit
-from sat2map.inference.backends import Engine, PictureEngine
+from sat2map.inference.backends import Engine, Uint8Backend
 
 MAX_LOW_PRIORITY_WAIT = 0.5  # s; after this a tile of a large image goes before small images
 
@@ -59,14 +59,14 @@ class PrioritySemaphore:
 
 
 class ScheduledEngine:
-    """An engine that acquires permits for each call (see `sat2map.inference.backends.PictureEngine`)."""
+    """An engine that acquires permits for each call (see `sat2map.inference.backends.Uint8Backend`)."""
 
     def __init__(self, engine: Engine, semaphore: PrioritySemaphore, *, high_priority: bool) -> None:
         self.header = engine.header
         self.name = engine.name
         self.streams = engine.streams
         self._engine = engine
-        self._draw = engine.draw if isinstance(engine, PictureEngine) else None
+        self._predict = engine.predict if isinstance(engine, Uint8Backend) else None
         self._semaphore = semaphore
         self._high_priority = high_priority
 
@@ -75,11 +75,11 @@ class ScheduledEngine:
         with self._permits():
             return self._engine(source)
 
-    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Translate a batch, uint8 (n, h, w, bands), once permits are free."""
-        if self._draw is not None:
+        if self._predict is not None:
             with self._permits():
-                return self._draw(pixels)
+                return self._predict(pixels)
         return from_unit(self(to_unit(pixels))[:, : self.header.generator.target_bands])
 
     def _permits(self) -> AbstractContextManager[None]:

@@ -19,7 +19,6 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.fill import fillnodata
 from rio_tiler.errors import NoOverviewWarning
 from rio_tiler.io import Reader
 
@@ -49,7 +48,7 @@ class Piece(NamedTuple):
     """A rectangle of the world.
 
     Attributes:
-        pixels: uint8 (h, w, bands); plausible colours where the raster has none.
+        pixels: uint8 (h, w, bands).
         mask: uint8 (h, w), 0 where the raster has nothing.
     """
 
@@ -199,20 +198,10 @@ def pixel_size(zoom: int) -> float:
     return _EARTH / (TILE << zoom)
 
 
-def fill(piece: Piece) -> NDArray[np.uint8]:
-    """Return the pixels with something plausible where the raster has nothing.
-
-    A hard black edge would be drawn by the network as if it were on the ground.
-    """
-    missing = piece.mask == 0
-    if not missing.any() or missing.all():
-        return piece.pixels
-    filled = piece.pixels.copy()
-    for band in range(filled.shape[2]):
-        plane = filled[..., band]
-        plane[missing] = np.median(plane[~missing])
-        filled[..., band] = fillnodata(plane, mask=(~missing).astype(np.uint8), max_search_distance=32)
-    return filled
+def tile_corner(zoom: int, x: int, y: int) -> tuple[float, float]:
+    """Return the upper left corner of a tile in web mercator (m)."""
+    side = TILE * pixel_size(zoom)
+    return x * side - _EARTH / 2, _EARTH / 2 - y * side
 
 
 def _open(path: Path) -> rasterio.DatasetReader:

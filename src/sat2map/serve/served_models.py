@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sat2map.errors import SettingsError, nearest
 from sat2map.inference import Translator
 from sat2map.inference.backends import Engine, EngineName, EngineOptions, open_engine
+from sat2map.inference.drawing import IMAGE_ONLY
+from sat2map.inference.scale import size_at_model_scale
 from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime.cpu import asked_threads, processor
@@ -25,7 +28,15 @@ from sat2map.serve.prometheus import Metrics
 from sat2map.serve.serve_settings import Limits
 from sat2map.settings import Device
 
+Outputs = NDArray[np.float32]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class ImageWork(NamedTuple):
+    """An image to translate, uint8 (h, w, source_bands), and its metres per pixel, if known."""
+
+    pixels: Image
+    gsd: float | None
 
 
 class FileWork(NamedTuple):
@@ -54,25 +65,40 @@ class ServedModel:
     sha256: str
     background_translator: Translator
     _decoder: Decoder
-    _small: BatchQueue[Image, Image]
-    _large: BatchQueue[Image, Image]
+    _small: BatchQueue[ImageWork, Image]
+    _large: BatchQueue[ImageWork, Image]
+    _tiles: BatchQueue[Outputs, Outputs]
     _files: BatchQueue[FileWork, None]
 
     async def translate(
-        self, source: Image, progress: Progress = lambda done, total: None
-    ) -> tuple[Image, Work[Image, Image]]:
+        self, source: Image, progress: Progress = lambda done, total: None, *, gsd: float | None = None
+    ) -> tuple[Image, Work[ImageWork, Image]]:
         """Queue an image and return its map.
 
         Args:
             source: uint8 (h, w, source_bands).
             progress: Called from another thread with the tiles done and the number of tiles.
+            gsd: Metres per pixel of the image; None: unknown.
 
         Raises:
             BusyError: The queue is full.
             ImageError: The image is not an input of this model.
         """
-        whole = max(source.shape[:2]) <= self.header.max_untiled_size
-        return await (self._small if whole else self._large).submit(source, progress)
+        size = size_at_model_scale(self.header, source.shape[:2], gsd)
+        whole = max(size) <= self.header.max_untiled_size
+        return await (self._small if whole else self._large).submit(ImageWork(source, gsd), progress)
+
+    async def run_tile(self, tile: Outputs) -> Outputs:
+        """Queue one tile of a raster and return the network's outputs that the drawing of an image needs.
+
+        Args:
+            tile: float32 (source_bands, h, w) in [-1, 1].
+
+        Raises:
+            BusyError: The queue is full.
+        """
+        outputs, _ = await self._tiles.submit(tile)
+        return outputs
 
     async def translate_file(self, source: Path, output: Path, kind: Kind) -> Work[FileWork, None]:
         """Queue a file (see `sat2map.serve.input_files`) and wait for its map.
@@ -96,12 +122,13 @@ class ServedModel:
     @property
     def waiting(self) -> int:
         """How many images wait."""
-        return len(self._small) + len(self._large) + len(self._files)
+        return len(self._small) + len(self._large) + len(self._tiles) + len(self._files)
 
     def close(self) -> None:
         """Let the threads end."""
         self._small.close()
         self._large.close()
+        self._tiles.close()
         self._files.close()
 
 
@@ -132,7 +159,7 @@ class Models(Mapping[str, ServedModel]):
         """
         # All cores, as a service outlives whatever else runs while it starts.
         threads = asked_threads() or processor().threads
-        options = EngineOptions(engine=engine, device=device, threads=threads, pictures=True)
+        options = EngineOptions(engine=engine, device=device, threads=threads, image_only=True)
         streams = min(limits.batch, threads)
         semaphore = PrioritySemaphore(streams)
         served = {}
@@ -206,12 +233,19 @@ def _serve(
     # Streams use the cores better than batches; and in `paper` mode images of a batch change each other.
     no_batching = shared.streams > 1 or shared.header.inference_mode == "paper"
 
-    def run_small(batch: list[Work[Image, Image]]) -> list[Image]:
+    def run_small(batch: list[Work[ImageWork, Image]]) -> list[Image]:
         translator = multi_stream if small.has_backlog else single_stream
-        return translator.batch([work.source for work in batch])
+        return translator.batch([work.source.pixels for work in batch], gsd=batch[0].source.gsd)
 
-    def run_large(batch: list[Work[Image, Image]]) -> list[Image]:
-        return [background_translator(work.source, work.progress) for work in batch]
+    def run_large(batch: list[Work[ImageWork, Image]]) -> list[Image]:
+        return [
+            background_translator(work.source.pixels, work.progress, gsd=work.source.gsd) for work in batch
+        ]
+
+    run = single_stream.network_for(IMAGE_ONLY)
+
+    def run_tiles(batch: list[Work[Outputs, Outputs]]) -> list[Outputs]:
+        return [run(work.source[None])[0] for work in batch]
 
     def run_files(batch: list[Work[FileWork, None]]) -> list[None]:
         for work in batch:
@@ -226,7 +260,7 @@ def _serve(
         length=limits.queue,
         threads=shared.streams,
         batch=1 if no_batching else limits.batch,
-        batch_key=lambda source: source.shape,
+        batch_key=lambda source: (source.pixels.shape, source.gsd),
         observe=metrics.batch.labels(name).observe,
     )
     return ServedModel(
@@ -238,5 +272,6 @@ def _serve(
         decoder,
         small,
         BatchQueue(run_large, length=limits.large_queue),
+        BatchQueue(run_tiles, length=limits.queue),
         BatchQueue(run_files, length=limits.large_queue),
     )

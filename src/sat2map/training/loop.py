@@ -22,7 +22,7 @@ from sat2map.inference import Translator
 from sat2map.inference.backends.torch import TorchEngine
 from sat2map.models.model_file import save_model
 from sat2map.run_folder import BEST, LAST, SETTINGS, read_run_settings, refuse_used_folder, start_run
-from sat2map.runtime import out_of_memory_told, step_seed
+from sat2map.runtime import explain_out_of_memory, step_seed
 from sat2map.settings import TrainSettings
 from sat2map.training.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
 from sat2map.training.distributed import Team, restarted, team_up
@@ -30,7 +30,7 @@ from sat2map.training.init import START, read_run_start, read_start
 from sat2map.training.progress import Display
 from sat2map.training.run_writer import Journal
 from sat2map.training.samples import draw_grid
-from sat2map.training.setup import Setup, set_up
+from sat2map.training.setup import Setup, set_up, smaller_step_hint
 from sat2map.training.step import learning_rate_factor, make_step
 from sat2map.training.threads import adapted_threads
 
@@ -174,7 +174,7 @@ def _run(setup: Setup, progress: Progress, console: Console) -> TrainResult:
     with (
         display,
         _stop_signals() as stop,
-        out_of_memory_told(settings),
+        explain_out_of_memory(smaller_step_hint(settings)),
         adapted_threads(setup.device) as adapt_threads,
     ):
         line_began, line_step = time.monotonic(), progress.step

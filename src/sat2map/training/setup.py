@@ -19,7 +19,7 @@ from sat2map.models.architectures.generators import count_parameters
 from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
 from sat2map.run_folder import refuse_used_folder
-from sat2map.runtime import out_of_memory_told, pick_device, pick_precision
+from sat2map.runtime import explain_out_of_memory, pick_device, pick_precision
 from sat2map.settings import TrainSettings
 from sat2map.training.batches import Batches, class_frequencies
 from sat2map.training.distributed import ALONE, Team
@@ -161,6 +161,14 @@ class Estimate:
     memory_bytes: int
 
 
+def smaller_step_hint(settings: TrainSettings) -> str:
+    """Return which settings make a step need less memory, and their values."""
+    return (
+        f"lower batch_size (now {settings.batch_size}), crop_size (now {settings.crop_size}) "
+        f"or width (now {settings.width})"
+    )
+
+
 def dry_run(settings: TrainSettings, *, init_from: Path | None = None) -> Estimate:
     """Check all settings and data, make two steps, and estimate memory and time.
 
@@ -175,7 +183,7 @@ def dry_run(settings: TrainSettings, *, init_from: Path | None = None) -> Estima
     setup = set_up(settings, read_start(init_from) if init_from else None)
     settings = setup.settings
     step = make_step(settings, setup.networks, setup.device, setup.dtype, setup.class_weights, setup.palette)
-    with out_of_memory_told(settings), adapted_threads(setup.device):
+    with explain_out_of_memory(smaller_step_hint(settings)), adapted_threads(setup.device):
         for i in range(2):
             began = time.monotonic()
             losses = step(setup.batches(i), i)

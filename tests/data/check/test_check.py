@@ -175,7 +175,7 @@ def test_a_set_with_all_sides_swapped_is_one_warning_that_names_the_direction(tm
     result = check(tmp_path)
     finding = only(result)
     assert (finding.kind, finding.severity) == ("swapped", "warning")
-    assert "--direction target-to-source" in finding.message
+    assert "the direction target-to-source" in finding.message
     assert result.ok
 
 

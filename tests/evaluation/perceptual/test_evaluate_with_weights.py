@@ -90,7 +90,7 @@ def test_a_file_of_another_network_ends_in_one_sentence_and_exit_code_2(
 
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
-    assert "heads.pth looks like LPIPS's heads for AlexNet; --inception takes FID's Inception" in err
+    assert "heads.pth looks like LPIPS's heads for AlexNet: expected FID's Inception" in err
 
 
 def test_nothing_in_a_file_of_weights_can_run(

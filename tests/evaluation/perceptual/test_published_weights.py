@@ -73,7 +73,7 @@ def test_another_network_is_refused_with_what_it_is_and_what_is_wanted_and_where
         open_inception(path)
 
     assert str(refusal.value) == (
-        f"{path} looks like {look}; --inception takes FID's Inception: pt_inception-2015-12-05-6726825d.pth, "
+        f"{path} looks like {look}: expected FID's Inception: pt_inception-2015-12-05-6726825d.pth, "
         "from a release of mseitzer/pytorch-fid on GitHub"
     )
 
@@ -81,7 +81,7 @@ def test_another_network_is_refused_with_what_it_is_and_what_is_wanted_and_where
 def test_the_files_of_lpips_in_the_wrong_order_are_refused(files: dict[str, Path]) -> None:
     with pytest.raises(
         ModelFileError,
-        match=r"heads\.pth looks like LPIPS's heads for AlexNet; the first file of --lpips takes AlexNet: "
+        match=r"heads\.pth looks like LPIPS's heads for AlexNet: expected AlexNet: "
         r"alexnet-owt-7be5be79\.pth, from torchvision",
     ):
         open_lpips(files["heads"], files["alexnet"])
@@ -100,15 +100,15 @@ def test_the_files_of_lpips_in_the_wrong_order_are_refused(files: dict[str, Path
 def test_heads_of_another_backbone_are_refused(
     files: dict[str, Path], tmp_path: Path, weights: dict[str, tuple[int, ...]], look: str
 ) -> None:
-    with pytest.raises(ModelFileError, match=f"{look}; the second file of --lpips"):
+    with pytest.raises(ModelFileError, match=f"{look}: expected LPIPS's heads for AlexNet"):
         open_lpips(files["alexnet"], saved(tmp_path / "vgg.pth", **weights))
 
 
 def test_a_missing_file_and_one_that_is_no_checkpoint_are_told_with_what_is_wanted(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match=r"there is no file .*nowhere\.pth; --inception takes"):
+    with pytest.raises(ModelFileError, match=r"nowhere\.pth does not exist: expected FID's Inception"):
         open_inception(tmp_path / "nowhere.pth")
     (tmp_path / "page.pth").write_text("<html>not found</html>")
-    with pytest.raises(ModelFileError, match=r"no checkpoint of PyTorch.*; --inception takes"):
+    with pytest.raises(ModelFileError, match=r"no checkpoint of PyTorch.*: expected FID's Inception"):
         open_inception(tmp_path / "page.pth")
 
 

@@ -15,7 +15,7 @@ from sat2map.errors import MissingExtraError, ModelFileError, SettingsError
 from sat2map.export import export_model
 from sat2map.images.pixels import from_unit, to_unit
 from sat2map.inference import Translator
-from sat2map.inference.backends import EngineOptions, PictureEngine, auto, open_engine
+from sat2map.inference.backends import EngineOptions, Uint8Backend, auto, open_engine
 from sat2map.inference.backends.onnx_runtime import OnnxEngine
 from sat2map.inference.backends.torch import TorchEngine
 from sat2map.models.architectures.generators import build_generator
@@ -126,9 +126,9 @@ def test_a_picture_is_drawn_as_from_floating_point_numbers(model: Path, name: An
     pixels.setflags(write=False)  # as Pillow's are
     exact = open_engine(model, engine="torch", device="cpu")
     expected = from_unit(exact(to_unit(pixels))[:, :3])
-    engine = open_engine(model, engine=name, device="cpu", precision="fp32", pictures=pictures)
-    assert isinstance(engine, PictureEngine)
-    drawn = engine.draw(pixels)
+    engine = open_engine(model, engine=name, device="cpu", precision="fp32", image_only=pictures)
+    assert isinstance(engine, Uint8Backend)
+    drawn = engine.predict(pixels)
     assert drawn.dtype == np.uint8
     assert np.abs(drawn.astype(int) - expected).max() <= 1
     assert (drawn != expected).mean() < 0.01
@@ -139,7 +139,7 @@ def test_what_is_opened_for_pictures_gives_them_without_the_class_head(model: Pa
     pytest.importorskip("openvino" if name == "openvino" else "onnxruntime")
     source = picture(1, 3, 16, 24)
     plain = open_engine(model, engine=name, precision="fp32")(source)
-    pictures = open_engine(model, engine=name, precision="fp32", pictures=True)(source)
+    pictures = open_engine(model, engine=name, precision="fp32", image_only=True)(source)
     assert plain.shape[1] == 3 + SPEC.classes
     assert pictures.shape[1] == 3
     assert np.abs(pictures - plain[:, :3]).max() <= 1 / 127.5 + 1e-6  # a rounded grey level
@@ -150,15 +150,15 @@ def test_an_exported_model_opened_for_pictures_in_openvino_leaves_the_class_head
 ) -> None:
     pytest.importorskip("openvino")
     source = picture(1, 3, 16, 24)
-    both = (open_engine(exports["openvino"], precision="fp32", pictures=only) for only in (False, True))
+    both = (open_engine(exports["openvino"], precision="fp32", image_only=only) for only in (False, True))
     plain, pictures = (engine(source) for engine in both)
     assert plain.shape[1] == 3 + SPEC.classes
     np.testing.assert_array_equal(pictures, plain[:, :3])
 
 
 def test_classes_of_what_is_opened_for_pictures_are_refused(model: Path) -> None:
-    translator = Translator.open(model, device="cpu", pictures=True)
-    with pytest.raises(SettingsError, match="opened for pictures only"):
+    translator = Translator.open(model, device="cpu", image_only=True)
+    with pytest.raises(SettingsError, match="opened for images only"):
         translator.classes(np.zeros((32, 32, 3), np.uint8))
 
 
@@ -187,7 +187,7 @@ def test_pytorch_searches_for_kernels_only_when_a_shape_comes_again(
     monkeypatch.setattr(engine._generator, "forward", forward)
     for shape in ((1, 3, 16, 16), (1, 3, 16, 24), (1, 3, 16, 16)):
         engine(picture(*shape))
-    engine.draw(np.zeros((1, 16, 24, 3), np.uint8))
+    engine.predict(np.zeros((1, 16, 24, 3), np.uint8))
     assert searched == [False, False, True, True]
     assert not torch.backends.cudnn.benchmark
 

@@ -40,8 +40,8 @@ def find_swapped(seen: list[Seen], data: str) -> tuple[bool, list[Finding]]:
     findings = []
     if swapped:
         message = (
-            "has maps as sources and photos as targets, by their flat colours: if photos are to become maps, "
-            "train with --direction target-to-source"
+            "has maps as sources and photos as targets, judging by their flat colours: to turn photos into "
+            "maps, train with the direction target-to-source"
         )
         findings.append(Finding("swapped", "warning", data, message))
     for pair in seen:

@@ -25,14 +25,14 @@ class Published(NamedTuple):
 
     Attributes:
         what: The network.
-        flag: What gives them to a command.
+        setting: The argument of `evaluate` that takes them.
         file: Their file.
         where: Who publishes it.
         sha256: Its hash.
     """
 
     what: str
-    flag: str
+    setting: str
     file: str
     where: str
     sha256: str
@@ -40,21 +40,21 @@ class Published(NamedTuple):
 
 INCEPTION = Published(
     "FID's Inception",
-    "--inception",
+    "inception",
     "pt_inception-2015-12-05-6726825d.pth",
     "a release of mseitzer/pytorch-fid on GitHub",
     "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
 )
 BACKBONE = Published(
     "AlexNet",
-    "the first file of --lpips",
+    "lpips",
     "alexnet-owt-7be5be79.pth",
     "torchvision, on download.pytorch.org/models",
     "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
 )
 HEADS = Published(
     "LPIPS's heads for AlexNet",
-    "the second file of --lpips",
+    "lpips",
     "alex.pth",
     "richzhang/PerceptualSimilarity on GitHub, in lpips/weights/v0.1",
     "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
@@ -99,20 +99,24 @@ def open_lpips(backbone: Path, heads: Path, device: Device = "auto") -> Lpips:
 
 
 def _open(path: Path, build: Callable[[], _Network], wanted: Published) -> _Network:
-    expected = f"{wanted.flag} takes {wanted.what}: {wanted.file}, from {wanted.where}"
+
+    def refuse(problem: str) -> ModelFileError:
+        expected = f"expected {wanted.what}: {wanted.file}, from {wanted.where}"
+        return ModelFileError(problem, hint=expected, setting=wanted.setting)
+
     if not path.is_file():
-        raise ModelFileError(f"there is no file {path}; {expected}")
+        raise refuse(f"{path} does not exist")
     try:
         weights = read_state_dicts(path)[0]
     except ModelFileError as error:
-        raise ModelFileError(f"{error}; {expected}") from None
+        raise refuse(str(error)) from None
     with torch.device("meta"):  # only names and shapes: the file has the rest
         network = build()
     if not _fits(weights, network):
-        raise ModelFileError(f"{path} looks like {_look(weights, wanted)}; {expected}")
+        raise refuse(f"{path} looks like {_look(weights, wanted)}")
     weights = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
     if not all(bool(torch.isfinite(w).all()) for w in weights.values()):
-        raise ModelFileError(f"{path} has weights that are not finite: it is damaged; {expected}")
+        raise refuse(f"{path} is damaged: it has weights that are not finite")
     network.load_state_dict(weights, strict=True, assign=True)
     return network.eval()
 

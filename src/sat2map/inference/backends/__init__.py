@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from sat2map.errors import SettingsError, nearest
 from sat2map.extras import require
-from sat2map.inference.backends.options import DEFAULTS, EngineName, EngineOptions
+from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime import may_have_gpu
-from sat2map.settings import Device
+from sat2map.settings import Device, EngineName
 
-__all__ = ["Engine", "EngineName", "EngineOptions", "PictureEngine", "open_engine", "require"]
+__all__ = ["Engine", "EngineName", "EngineOptions", "Uint8Backend", "open_engine", "require"]
 
 
 class Engine(Protocol):
@@ -48,10 +48,10 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class PictureEngine(Engine, Protocol):
+class Uint8Backend(Engine, Protocol):
     """An engine that takes pictures as they are, and need not be given them as floating-point numbers."""
 
-    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Translate a batch.
 
         Args:

@@ -27,7 +27,7 @@ def open_fastest_on_cpu(model: Path, options: EngineOptions) -> Engine:
     fp32, within half a grey level; where bf16 does not, fp32 is tried.
     """
     header = read_header(model).model_copy(update={"inference_mode": "eval"})
-    graph = make_graph(model, header, pictures=options.pictures)
+    graph = make_graph(model, header, image_only=options.image_only)
     try:
         reference = OnnxEngine(graph, header, options)
     except Exception as error:  # its own exceptions share no base class

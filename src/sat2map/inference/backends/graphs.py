@@ -17,14 +17,16 @@ from sat2map.models.model_file import ModelHeader, is_exported, read_arrays, rea
 Run = Callable[[NDArray[np.generic]], list[NDArray[np.generic]]]
 
 
-def make_graph(model: Path, header: ModelHeader, *, pixels: bool = False, pictures: bool = False) -> bytes:
+def make_graph(
+    model: Path, header: ModelHeader, *, uint8_io: bool = False, image_only: bool = False
+) -> bytes:
     """Return a model file's network as a serialized ONNX graph (see `generator_graph.build_graph`).
 
     Args:
         model: The model file.
         header: Its header.
-        pixels: Take and give uint8.
-        pictures: The same, and leave the class head out.
+        uint8_io: Take and give uint8.
+        image_only: The same, and leave the class head out; without effect on a network of colour logits.
 
     Raises:
         ModelFileError: The weights do not fit the header, or the model runs in `paper` mode only.
@@ -32,9 +34,10 @@ def make_graph(model: Path, header: ModelHeader, *, pixels: bool = False, pictur
     from sat2map.models.onnx.generator_graph import build_graph
 
     refuse_paper_mode(model, header)
+    image_only = image_only and not header.generator.colours
     try:
         proto = build_graph(
-            header.generator, read_arrays(model), pixels=pixels or pictures, classes=not pictures
+            header.generator, read_arrays(model), pixels=uint8_io or image_only, classes=not image_only
         )
     except ModelFileError as error:
         raise ModelFileError(f"{model}: {error}") from None
@@ -52,7 +55,7 @@ def read_graph(model: Path, options: EngineOptions) -> tuple[bytes | Path, Model
     if options.mode is not None:
         header = header.model_copy(update={"inference_mode": options.mode})
     refuse_paper_mode(model, header)
-    return model if is_exported(model) else make_graph(model, header, pictures=options.pictures), header
+    return model if is_exported(model) else make_graph(model, header, image_only=options.image_only), header
 
 
 def refuse_paper_mode(model: Path, header: ModelHeader) -> None:
@@ -72,24 +75,24 @@ class GraphEngine(ABC):
         header: What the model says of itself.
         name: What runs it, in words.
         streams: How many calls run at the same time.
-        takes_pixels: Whether the graph goes from uint8 (n, h, w, bands) to `fake` uint8 (n, h, w, bands) and,
+        uint8_io: Whether the graph goes from uint8 (n, h, w, bands) to `fake` uint8 (n, h, w, bands) and,
             with a class head, the logits; else from float32 (n, bands, h, w) in [-1, 1] to all outputs so.
     """
 
     header: ModelHeader
     name: str
     streams: int
-    takes_pixels: bool
+    uint8_io: bool
 
     def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run a batch (see `sat2map.inference.backends.Engine`)."""
-        if self.takes_pixels:
+        if self.uint8_io:
             return run_on_pixels(self._run, source)
         return self._run(source)[0].astype(np.float32, copy=False)
 
-    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Translate a batch of pictures (see `sat2map.inference.backends.PictureEngine`)."""
-        if self.takes_pixels:
+    def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Translate a batch of pictures (see `sat2map.inference.backends.Uint8Backend`)."""
+        if self.uint8_io:
             return self._run(pixels)[0].astype(np.uint8, copy=False)
         return from_unit(self(to_unit(pixels))[:, : self.header.generator.target_bands])
 

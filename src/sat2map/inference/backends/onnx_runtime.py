@@ -35,7 +35,7 @@ class OnnxEngine(GraphEngine):
             how.add_session_config_entry("session.disable_prepacking", "1")
         content = str(graph) if isinstance(graph, Path) else graph
         self._session = onnxruntime.InferenceSession(content, how, providers=["CPUExecutionProvider"])
-        self.takes_pixels = self._session.get_inputs()[0].type == "tensor(uint8)"
+        self.uint8_io = self._session.get_inputs()[0].type == "tensor(uint8)"
         self.header = header
         self.streams = options.streams
         precision = self._session.get_modelmeta().custom_metadata_map.get(PRECISION_KEY, "fp32")

@@ -30,7 +30,9 @@ class OpenVinoEngine(GraphEngine):
         """Compile a graph: ONNX as bytes, an exported .onnx or .xml file, or a model in memory."""
         core = openvino.Core()
         model = graph if isinstance(graph, openvino.Model) else core.read_model(graph)
-        if options.pictures:  # of an exported model: a class head that nobody asks for
+        if (
+            options.image_only and not header.generator.colours
+        ):  # of an exported model: leave the class head out
             for result in model.get_results()[1:]:
                 model.remove_result(result)
         threads = options.threads or default_threads()
@@ -48,7 +50,7 @@ class OpenVinoEngine(GraphEngine):
         if options.low_memory:  # keep no kernels for shapes that are gone
             config["CPU_RUNTIME_CACHE_CAPACITY"] = 0
         compiled = core.compile_model(model, "CPU", config)
-        self.takes_pixels = compiled.input(0).element_type == openvino.Type.u8
+        self.uint8_io = compiled.input(0).element_type == openvino.Type.u8
         self._requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
         for _ in range(options.streams):
             self._requests.put(compiled.create_infer_request())

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from sat2map.models.model_file import InferenceMode
-from sat2map.settings import Device, Precision
-
-EngineName = Literal["auto", "torch", "onnx", "openvino"]
+from sat2map.settings import Device, EngineName, Precision
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,9 @@ class EngineOptions:
         low_memory: Give up some speed for a smaller peak of memory (ONNX Runtime and OpenVINO).
         streams: Share the threads among that many calls at the same time: each takes longer, all together
             less, as no thread waits for others after each layer (ONNX Runtime and OpenVINO; PyTorch has one).
-        pictures: Only pictures will be asked for, in whole grey levels and without the class head: the
-            runtime then takes and gives bytes, which saves a small network a sixth of its time.
+        image_only: Only images will be asked for, in whole grey levels and without the class head: the
+            runtime then takes and gives bytes, which saves a small network a sixth of its time. A network
+            of colour logits gives these all the same.
     """
 
     engine: EngineName = "auto"
@@ -35,7 +34,7 @@ class EngineOptions:
     threads: int = 0
     low_memory: bool = False
     streams: int = 1
-    pictures: bool = False
+    image_only: bool = False
 
 
 DEFAULTS: Final = EngineOptions()

@@ -12,12 +12,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sat2map.errors import ModelFileError, SettingsError
+from sat2map.errors import ModelFileError
 from sat2map.images.pixels import tensor_from_unit, tensor_to_unit
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.model_file import ModelHeader, is_exported, read_header, read_weights
-from sat2map.runtime import autocast, may_set_torch_threads, pick_device, pick_precision, set_torch_threads
+from sat2map.runtime import (
+    autocast,
+    explain_out_of_memory,
+    may_set_torch_threads,
+    pick_device,
+    pick_precision,
+    set_torch_threads,
+)
 from sat2map.runtime.cpu import default_threads
 from sat2map.settings import Precision
 
@@ -25,7 +32,7 @@ _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
 class TorchEngine:
-    """A generator in PyTorch, on any device (see `backends.PictureEngine`); callers take turns."""
+    """A generator in PyTorch, on any device (see `backends.Uint8Backend`); callers take turns."""
 
     streams = 1
 
@@ -82,8 +89,8 @@ class TorchEngine:
             result: NDArray[np.float32] = self._generator(self._send(source)).float().cpu().numpy()
             return result
 
-    def draw(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Translate a batch of pictures (see `backends.PictureEngine`); only bytes are moved."""
+    def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Translate a batch of images (see `backends.Uint8Backend`); only bytes are moved."""
         count, height, width, bands = pixels.shape
         with self._ready((count, bands, height, width)):
             source = self._send(pixels).permute(0, 3, 1, 2).contiguous(memory_format=_layout(self._device))
@@ -103,7 +110,7 @@ class TorchEngine:
         """Put the generator into the header's mode, and PyTorch into that of inference, for one batch.
 
         Raises:
-            SettingsError: The GPU's memory is too small for it.
+            OutOfMemoryError: The memory is too small for it.
         """
         # Set here and not once: a generator in training is switched to and fro by its owner.
         was_training = self._generator.training
@@ -111,19 +118,17 @@ class TorchEngine:
         # What comes again, such as tiles, is worth a search for the fastest kernels.
         searched, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, shape in self._seen
         self._seen.add(shape)
+        count, _, height, width = shape
+        images = "1 image" if count == 1 else f"{count} images"
+        smaller = f"at most {count // 2} at a time" if count > 1 else "a smaller model, or the CPU"
         try:
             with (
+                explain_out_of_memory(f"{images} of {width}×{height} px are too large: use {smaller}"),
                 torch.inference_mode(),
                 _frozen_statistics(self._generator),
                 autocast(self._device, self._dtype),
             ):
                 yield
-        except torch.OutOfMemoryError:
-            count, _, height, width = shape
-            less = f"at most {count // 2} at a time" if count > 1 else "a smaller model, or --device cpu"
-            raise SettingsError(
-                f"the GPU ran out of memory on {count} pictures of {width}×{height} px: use {less}"
-            ) from None
         finally:
             torch.backends.cudnn.benchmark = searched
             self._generator.train(was_training)

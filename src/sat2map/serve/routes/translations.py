@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from numpy.typing import NDArray
 
 from sat2map.errors import ImageError
-from sat2map.images.pixels import Picture, resize, with_bands
+from sat2map.images.pixels import Picture, with_bands
 from sat2map.serve.decoder import SMALL_FILE, SMALL_IMAGE
 from sat2map.serve.http_errors import (
     BodyTooLargeError,
@@ -113,14 +113,14 @@ def translate_routes(service: Service) -> APIRouter:
             picture = service.decoder.pixels(body)
             path = cast("Path", "the image")
             source = with_bands(picture.pixels, served.header.generator.source_bands, path)
-            return picture, resize(source, *size)
+            return picture, source
 
         def write() -> bytes:
-            return encode(resize(fake, *picture.pixels.shape[:2]), picture.alpha, media_type)
+            return encode(fake, picture.alpha, media_type)
 
         large = len(body) > SMALL_FILE
         picture, source = await service.run_in_thread(read, large=large)
-        fake, done = await served.translate(source)
+        fake, done = await served.translate(source, gsd=gsd)
         content = await service.run_in_thread(write, large=picture.pixels.size > 3 * SMALL_IMAGE)
         return _answer(served, content, media_type, done.waited, done.ran)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import from_unit
 from sat2map.inference.tiling import Run
-from sat2map.inference.tta import SYMMETRIES, each_way
+from sat2map.inference.tta import SYMMETRIES, tta_outputs
 from sat2map.models.model_file import ModelHeader
 
 Votes = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # outputs → (classes, h, w), 1 in all at a pixel
@@ -35,7 +35,7 @@ def with_confidence(run: Run, header: ModelHeader, *, tta: bool) -> Run:
     votes = _votes(header)
 
     def run_all(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        ways = each_way(run, batch)
+        ways = tta_outputs(run, batch)
         first = next(ways)[0]
         total, squares = first.copy(), first[:bands] ** 2
         agreed = votes(first) if votes else None

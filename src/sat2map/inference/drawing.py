@@ -1,0 +1,309 @@
+"""Drawing: a network's outputs become pixels, here and nowhere else.
+
+Outputs are blended across tiles and resampled to the output's grid before they are drawn, so that image,
+classes and confidence of a pixel come from the same numbers, and edges are as crisp as the output's grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sat2map.errors import ModelFileError, SettingsError
+from sat2map.images.palette.lab import pack_rgb, unpack_rgb
+from sat2map.images.palette.palette import MapClass, Palette
+from sat2map.images.pixels import from_unit
+from sat2map.inference.resample import Resampling
+from sat2map.inference.tiling import Area, Block
+from sat2map.models.header import ModelHeader
+
+PIECE: Final = 1 << 17  # px drawn at a time: their logits and probabilities fit the processor's cache
+
+
+@dataclass(frozen=True)
+class Products:
+    """What to draw: the image always; class numbers and confidence on request."""
+
+    classes: bool = False
+    confidence: bool = False
+
+
+IMAGE_ONLY: Final = Products()
+
+
+class Drawn(NamedTuple):
+    """A drawn rectangle.
+
+    Attributes:
+        image: uint8 (bands, h, w).
+        classes: Class numbers, uint8 (h, w), if they were asked for.
+        confidence: Probability of the class in percent, uint8 (h, w), 0..100, if it was asked for.
+    """
+
+    image: NDArray[np.uint8]
+    classes: NDArray[np.uint8] | None = None
+    confidence: NDArray[np.uint8] | None = None
+
+    def product(self, name: str) -> NDArray[np.uint8]:
+        """Return `map`, `classes` or `confidence`, which was asked for."""
+        found = {"map": self.image, "classes": self.classes, "confidence": self.confidence}[name]
+        assert found is not None
+        return found
+
+
+class Drawer:
+    """Draws the outputs of one model.
+
+    Logits of colours are drawn in the likeliest colour of each pixel's likeliest class. An image is drawn as
+    it is, unless other colours are asked for: then each pixel's class is.
+
+    Attributes:
+        palette: Classes in the colours in which they are drawn; None for a model without classes.
+        bands: Bands of the image.
+        recolours: Whether the image is drawn in other colours than the model's.
+    """
+
+    def __init__(self, header: ModelHeader, colors: Palette | None = None) -> None:
+        """Prepare drawing.
+
+        Args:
+            header: What the model's outputs are.
+            colors: Other colours for the model's classes, by name; None: those of the model.
+
+        Raises:
+            SettingsError: The model has no classes, or `colors` lacks one of them.
+        """
+        self._spec = header.generator
+        self._temperature = np.float32(header.temperature)
+        self._own = header.palette
+        self.recolours = colors is not None
+        if colors is not None and header.palette is None:
+            raise SettingsError(
+                "this model draws images without map classes", hint="leave the colours out", setting="colors"
+            )
+        self.palette = header.palette if colors is None else recolour(header.palette, colors)
+        if self._spec.colours:
+            self._ends, self._table = self._colour_table()
+        self.bands = 3 if self._spec.colours or self.recolours else self._spec.target_bands
+
+    @property
+    def is_palette_network(self) -> bool:
+        """Whether the network gives logits of colours, and so can be drawn at any resolution."""
+        return self._spec.colours > 0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether each pixel of an image has a colour of the palette."""
+        return self.is_palette_network or self.recolours
+
+    def check(self, products: Products) -> None:
+        """Refuse products that the model has no outputs for.
+
+        Raises:
+            ModelFileError: Classes are asked for of a model without a palette.
+        """
+        if products.classes and self.palette is None and not self._spec.classes:
+            raise ModelFileError(
+                "this model has no map classes", hint="train one on a data set with a palette"
+            )
+
+    def draw(self, outputs: NDArray[np.float32], products: Products = IMAGE_ONLY) -> Drawn:
+        """Draw outputs.
+
+        Args:
+            outputs: float32 (outputs, h, w): logits of colours; or an image in [-1, 1], class logits and, if
+                confidence is asked for, the confidence in 0..1.
+            products: What to draw.
+        """
+        return (
+            self._draw_colours(outputs, products)
+            if self._spec.colours
+            else self._draw_image(outputs, products)
+        )
+
+    def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities of the classes, float32 (classes, h, w), of outputs as in `draw`.
+
+        Raises:
+            ModelFileError: The network has no logits of classes.
+            SettingsError: It was opened without them.
+        """
+        if self._spec.colours:
+            odds = self._odds(outputs)
+            sums = np.add.reduceat(odds, [0, *self._ends[:-1]], axis=0)
+        elif self._spec.classes:
+            logits = self._class_logits(outputs)
+            sums = np.exp((logits - logits.max(axis=0)) / self._temperature)
+        else:
+            raise ModelFileError(
+                "this model has no class head", hint="train one on a data set with a palette"
+            )
+        result: NDArray[np.float32] = sums / sums.sum(axis=0)
+        return result
+
+    def _colour_table(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Return where each class ends among the outputs, and each output's colour, uint8 (colours, 3)."""
+        if self._own is None or self.palette is None:
+            raise ModelFileError("the model gives logits of colours, but its file lacks their palette")
+        sizes = [len(map_class.colours) for map_class in self._own.classes]
+        if sum(sizes) != self._spec.colours:
+            raise ModelFileError(
+                f"the model has {self._spec.colours} outputs, but its palette has {sum(sizes)} colours"
+            )
+        shades = [
+            drawn.colours if len(drawn.colours) == size else drawn.colours[:1] * size
+            for drawn, size in zip(self.palette.classes, sizes, strict=True)
+        ]
+        return np.cumsum(sizes), np.array([colour for colours in shades for colour in colours], np.uint8)
+
+    def _odds(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return numbers in proportion to the colours' probabilities, the largest of them 1."""
+        odds = logits - logits.max(axis=0)
+        if self._temperature != 1:
+            odds /= self._temperature
+        result: NDArray[np.float32] = np.exp(odds, out=odds)
+        return result
+
+    def _draw_colours(self, logits: NDArray[np.float32], products: Products) -> Drawn:
+        odds = self._odds(logits)
+        shape = odds.shape[1:]
+        best = np.full(shape, -1, np.float32)  # probability of the likeliest class so far
+        total = np.zeros(shape, np.float32)
+        colours, classes = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        for number, (start, end) in enumerate(zip((0, *self._ends), self._ends, strict=False)):
+            likeliest, top = np.full(shape, start, np.uint8), odds[start]
+            probability = odds[start].copy()
+            for colour in range(start + 1, end):
+                probability += odds[colour]
+                likeliest[odds[colour] > top] = colour
+                top = np.maximum(top, odds[colour])
+            better = probability > best
+            np.copyto(best, probability, where=better)
+            np.copyto(colours, likeliest, where=better)
+            classes[better] = number
+            total += probability
+        image = np.stack([band[colours] for band in self._table.T])
+        confidence = np.rint(best / total * 100).astype(np.uint8) if products.confidence else None
+        return Drawn(image, classes if products.classes else None, confidence)
+
+    def _draw_image(self, outputs: NDArray[np.float32], products: Products) -> Drawn:
+        bands, classes = self._spec.target_bands, None
+        image: NDArray[np.uint8] = from_unit(outputs[:bands, None])[..., 0]  # bands apart: no transposing
+        if products.classes or self.recolours:
+            classes = self._classes_of(outputs, image)
+        if self.recolours and classes is not None:
+            assert self.palette is not None
+            image = np.moveaxis(self.palette.colourise(classes), -1, 0)
+        confidence = np.rint(outputs[-1] * 100).astype(np.uint8) if products.confidence else None
+        return Drawn(image, classes if products.classes else None, confidence)
+
+    def _classes_of(self, outputs: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return class numbers: of the class head where there is one, else of the nearest colour."""
+        if self._spec.classes:
+            numbers: NDArray[np.uint8] = self._class_logits(outputs).argmax(axis=0).astype(np.uint8)
+            return numbers
+        assert self._own is not None
+        return self._own.classify(np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1))
+
+    def _class_logits(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits = outputs[self._spec.target_bands :][: self._spec.classes]
+        if not len(logits):
+            raise SettingsError("the model was opened for images only", hint="leave image_only out")
+        return logits
+
+
+def recolour(palette: Palette | None, colors: Palette) -> Palette:
+    """Return a model's palette in other colours: those of the classes of the same names.
+
+    A class with as many shades in both keeps its shades; any other is drawn in its first colour.
+
+    Raises:
+        SettingsError: There is no palette, or `colors` lacks a class.
+    """
+    if palette is None:
+        raise SettingsError("the map has no classes", hint="leave the colours out", setting="colors")
+    given = {map_class.name: map_class.colours for map_class in colors.classes}
+    missing = [name for name in palette.names if name not in given]
+    if missing:
+        raise SettingsError(
+            f"the colours '{colors.name}' lack the class '{missing[0]}'",
+            hint=f"name a palette file with the classes {', '.join(palette.names)}",
+            setting="colors",
+        )
+    classes = []
+    for map_class in palette.classes:
+        shades = given[map_class.name]
+        same = len(shades) == len(map_class.colours)
+        classes.append(MapClass(name=map_class.name, colours=shades if same else shades[:1]))
+    return Palette(name=colors.name, classes=tuple(classes))
+
+
+def repaint(image: NDArray[np.uint8], palette: Palette, drawn: Palette) -> NDArray[np.uint8]:
+    """Draw a finished map in other colours, uint8 (h, w, 3): each pixel's class and shade is looked up.
+
+    Args:
+        image: The map, uint8 (h, w, 3).
+        palette: The classes and the colours in which it is drawn; other colours take the nearest class.
+        drawn: The same classes in other colours, from `recolour`.
+    """
+    packed, where = np.unique(pack_rgb(image), return_inverse=True)
+    colours = unpack_rgb(packed)
+    classes = palette.classify(colours)
+    table = np.array([drawn.classes[number].colours[0] for number in classes], np.uint8)
+    for old, new in zip(palette.classes, drawn.classes, strict=True):
+        if len(old.colours) == len(new.colours):
+            for before, after in zip(old.colours, new.colours, strict=True):
+                table[(colours == before).all(axis=-1)] = after
+    painted: NDArray[np.uint8] = table[where].reshape(image.shape)
+    return painted
+
+
+def average_pixels(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Average blocks of `factor` × `factor` pixels, for images and web maps; rasters keep plain colours.
+
+    Args:
+        pixels: uint8 (h, w, 4), with alpha; a transparent pixel has no colour to give.
+        factor: Side of a block (px).
+    """
+    if factor == 1:
+        return pixels
+    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
+    blocks = pixels.reshape(height, factor, width, factor, 4)
+    if (pixels[..., 3] == 255).all():
+        sums = blocks.sum(axis=(1, 3), dtype=np.uint16)
+        whole: NDArray[np.uint8] = ((sums + factor**2 // 2) // factor**2).astype(np.uint8)
+        return whole
+    weights = blocks[..., 3:].astype(np.float32)
+    colours = (blocks[..., :3] * weights).sum(axis=(1, 3)) / np.maximum(weights.sum(axis=(1, 3)), 1)
+    mean: NDArray[np.uint8] = np.rint(np.dstack([colours, weights.mean(axis=(1, 3))])).astype(np.uint8)
+    return mean
+
+
+def draw_block(block: Block, drawer: Drawer, resampling: Resampling, area: Area, products: Products) -> Drawn:
+    """Draw what a block of outputs has made possible on the output's grid.
+
+    Args:
+        block: From `blended_blocks`, with the margin that `resampling` asks for.
+        drawer: How.
+        resampling: The way from the block's grid to the output's.
+        area: The outputs, from `resampling.finished_by`.
+        products: What to draw.
+    """
+    size = (area.height, area.width)
+    image = np.empty((drawer.bands, *size), np.uint8)
+    classes = np.empty(size, np.uint8) if products.classes else None
+    confidence = np.empty(size, np.uint8) if products.confidence else None
+    step = max(1, PIECE // area.width)
+    for top in range(0, area.height, step):
+        bottom = min(top + step, area.height)
+        outputs = resampling.apply(block, Area(area.top + top, area.left, area.top + bottom, area.right))
+        drawn = drawer.draw(outputs, products)
+        image[:, top:bottom] = drawn.image
+        if classes is not None and drawn.classes is not None:
+            classes[top:bottom] = drawn.classes
+        if confidence is not None and drawn.confidence is not None:
+            confidence[top:bottom] = drawn.confidence
+    return Drawn(image, classes, confidence)
