@@ -93,7 +93,19 @@ def create_service(
     images = ImageStore(settings.state, limits)
     drawings = Drawings(images, decoder, memory, limits)
     return Service(
-        settings, models, jobs, images, drawings, metrics, memory, decoder, keys, rasters, maps, threads, large
+        settings,
+        models,
+        jobs,
+        images,
+        drawings,
+        metrics,
+        memory,
+        decoder,
+        keys,
+        rasters,
+        maps,
+        threads,
+        large,
     )
 
 

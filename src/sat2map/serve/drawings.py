@@ -167,7 +167,9 @@ def colors_for(header: ModelHeader) -> dict[str, Palette]:
 @functools.cache
 def _built_in() -> dict[str, Palette]:
     folder = resources.files("sat2map") / "palettes"
-    names = sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
+    names = sorted(
+        entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json")
+    )
     return {name: Palette.load(name) for name in names}
 
 

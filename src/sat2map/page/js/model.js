@@ -34,7 +34,7 @@ function showCard(model, service) {
   );
   element("gsd-box").hidden = !model.gsd;
   element("gsd").placeholder = model.gsd ?? "";
-  element("takes").textContent = texts.takes(bytes(service.job_body_bytes), Math.round(service.pixels / 1e6));
+  element("takes").textContent = texts.takes(bytes(service.job_body_bytes), Math.round(service.image_pixels / 1e6));
 }
 
 function bytes(count) {

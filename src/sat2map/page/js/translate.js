@@ -22,7 +22,8 @@ const visit = [];
 
 function show(part) {
   for (const id of ["busy", "result"]) element(id).hidden = id !== part;
-  for (const id of ["lead", "drop", "examples"]) element(id).hidden = Boolean(part);
+  for (const id of ["drop", "examples"]) element(id).hidden = Boolean(part);
+  element("lead").classList.toggle("sr-only", Boolean(part)); // the page keeps its heading
   element("visit").hidden = !visit.length || part === "busy";
 }
 
@@ -230,7 +231,7 @@ function fillExamples() {
   const numbers = Array.from({ length: EXAMPLES }, (_, number) => number + 1);
   element("example-list").replaceChildren(
     ...numbers.map((number) => {
-      const images = ["", "-map"].map((suffix) => make("img", { src: `examples/${number}${suffix}.png`, alt: "", width: 512, height: 512, loading: "lazy" }));
+      const images = ["", "maps/"].map((folder) => make("img", { src: `examples/${folder}${number}.png`, alt: "", width: 512, height: 512, loading: "lazy" }));
       const button = make("button", { type: "button", ariaLabel: texts.example(number) }, make("span", { className: "pair" }, ...images));
       button.dataset.example = number;
       button.addEventListener("click", async () => {

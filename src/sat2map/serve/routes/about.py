@@ -44,7 +44,7 @@ class ModelCard(BaseModel):
     direction: str = Field(examples=["source-to-target"])
     classes: list[MapClass]
     scores: dict[str, float | None] = Field(description="On the validation images.")
-    colors: list[str] = Field(examples=[["dark"]], description="Other colours in which its maps can be drawn.")
+    colors: list[str] = Field(examples=[["dark"]], description="Other colours of its maps.")
     notes: str
 
 

@@ -65,7 +65,9 @@ def map_routes(service: Service) -> APIRouter:
     )
     limits = service.settings.limits
 
-    async def draw(request: Request, image: str, model: str | None, gsd: float | None, colors: str | None) -> Drawing:
+    async def draw(
+        request: Request, image: str, model: str | None, gsd: float | None, colors: str | None
+    ) -> Drawing:
         found = service.images.get(image, owner_of(request))
         work = service.drawings.draw(service.models.find(model), found, gsd=gsd, colors=colors)
         return await run_until_disconnected(request, work, limits.request_seconds)
@@ -101,7 +103,9 @@ def map_routes(service: Service) -> APIRouter:
     ) -> Response:
         media_type = negotiate(accept, ("image/tiff", "image/png", "image/webp"))
         if image.height * image.width > limits.pixels:
-            raise TooManyPixelsError(f"at most {limits.pixels / 1e6:g} million pixels are drawn at once: use a job")
+            raise TooManyPixelsError(
+                f"at most {limits.pixels / 1e6:g} million pixels are drawn at once: use a job"
+            )
         base = service.settings.state / "now"
         base.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=base, ignore_cleanup_errors=True) as folder:

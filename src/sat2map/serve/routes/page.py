@@ -55,12 +55,14 @@ def add_page(app: FastAPI, service: Service) -> None:
 
     maps: dict[int, bytes] = {}
 
-    @app.get("/examples/{number}-map.png", include_in_schema=False)
+    @app.get("/examples/maps/{number}.png", include_in_schema=False)
     async def example_map(number: Annotated[int, InPath(ge=1, le=len(EXAMPLES))]) -> Response:
         if number not in maps:
             model = service.models.find(None)
             town = await anyio.to_thread.run_sync(_town, EXAMPLES[number - 1])
-            drawn = await anyio.to_thread.run_sync(partial(model.background_translator, town, gsd=EXAMPLE_GSD))
+            drawn = await anyio.to_thread.run_sync(
+                partial(model.background_translator, town, gsd=EXAMPLE_GSD)
+            )
             maps[number] = encode_png(drawn)
         return Response(maps[number], media_type="image/png", headers={"Cache-Control": "no-cache"})
 
