@@ -175,8 +175,10 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
     app.include_router(job_routes(service))
     if service.rasters is not None and service.maps is not None:
         from sat2map.serve.routes.rasters import raster_routes
+        from sat2map.serve.routes.wmts import wmts_routes
 
         app.include_router(raster_routes(service, service.rasters, service.maps))
+        app.include_router(wmts_routes(service, service.rasters, service.maps))
     app.include_router(about_routes(service))
     add_page(app, service)
     problems.install(app, not_found_page)

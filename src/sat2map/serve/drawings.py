@@ -17,9 +17,9 @@ from sat2map.errors import nearest
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import with_bands
 from sat2map.inference import Translator
-from sat2map.inference.drawing import Drawn, Products
+from sat2map.inference.drawing import IMAGE_ONLY, Drawn, Products
 from sat2map.models.model_file import ModelHeader
-from sat2map.serve.batch_queue import BatchQueue, Work
+from sat2map.serve.batch_queue import BatchQueue, Progress, Work
 from sat2map.serve.decoder import Decoder
 from sat2map.serve.http_errors import BadRequestError, NotFoundError
 from sat2map.serve.image_store import ImageStore, StoredImage
@@ -146,11 +146,27 @@ class Drawings:
             source = with_bands(picture.pixels, model.header.generator.source_bands, Path("the image"))
             palette = None if colors is None else colors_for(model.header)[colors]
             translator = Translator(model.background_translator.engine, colors=palette)
-            products = Products(
-                classes=model.header.palette is not None, confidence=model.header.generator.colours > 0
-            )
-            drawn = translator.draw(source, products, work.progress, gsd=gsd)
-            return Drawing(drawn, picture.alpha, translator.drawer.palette)
+            return _draw_products(translator, source, picture.alpha, work.progress, gsd)
+
+
+def _draw_products(
+    translator: Translator,
+    source: NDArray[np.uint8],
+    alpha: NDArray[np.uint8] | None,
+    progress: Progress,
+    gsd: float | None,
+) -> Drawing:
+    """Draw the map, and its classes and confidence if the model has them, in one run of the network."""
+    drawer, own = translator.drawer, translator.header.palette
+    if drawer.is_palette_network or drawer.recolours:
+        products = Products(classes=True, confidence=drawer.is_palette_network)
+        return Drawing(translator.draw(source, products, progress, gsd=gsd), alpha, drawer.palette)
+    # Such a network draws the image itself: its classes are those of the colours that it drew.
+    image = translator.draw(source, IMAGE_ONLY, progress, gsd=gsd).image
+    classes = None
+    if own is not None:
+        classes = own.classify(np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1))
+    return Drawing(Drawn(image, classes), alpha, drawer.palette)
 
 
 def colors_for(header: ModelHeader) -> dict[str, Palette]:
