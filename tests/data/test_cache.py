@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from sat2map.data import cache
-from sat2map.data.cache import cache_folder, open_cache
+from sat2map.data.cache import open_cache
 from sat2map.data.pairs import Pair, find_pairs, read_pair
 from sat2map.errors import DataError, ImageError, OutputError
+from sat2map.files import cache_folder
 from sat2map.images.pixels import resize
 
 

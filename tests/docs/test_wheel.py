@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -78,6 +79,13 @@ def test_the_wheel_has_what_the_package_reads_and_nothing_else(wheel: Path) -> N
     }
     assert {name for name in names if ".dist-info/" not in name} == here
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert any(name.endswith("licenses/NOTICE") for name in names)
+
+
+def test_the_wheel_has_the_recorded_weights(wheel: Path) -> None:
+    content = zipfile.ZipFile(wheel).read("sat2map/weights/maps.safetensors")
+    recorded = (ROOT / "tests" / "models" / "bundled" / "sha256.txt").read_text().strip()
+    assert hashlib.sha256(content).hexdigest() == recorded
 
 
 def test_the_wheel_says_which_pythons_and_extras_it_has(wheel: Path) -> None:
@@ -90,7 +98,7 @@ def test_the_wheel_says_which_pythons_and_extras_it_has(wheel: Path) -> None:
     }
     assert pythons == {"3.10", "3.11", "3.12", "3.13"}
     extras = set(metadata.get_all("Provides-Extra") or [])
-    assert extras >= {"train", "geo", "openvino", "serve", "ray", "hub", "all"}
+    assert extras >= {"train", "encoder", "geo", "openvino", "serve", "ray", "hub", "all"}
 
 
 def test_the_wheel_works_in_an_empty_folder(program: Path, tmp_path: Path) -> None:

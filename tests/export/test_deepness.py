@@ -50,6 +50,25 @@ def test_the_class_heads_probabilities_are_those_of_the_translator(tmp_path, pic
     np.testing.assert_allclose(run(tmp_path / "m.onnx", picture), translator.classes(picture), atol=1e-4)
 
 
+def test_a_palette_networks_probabilities_are_the_sums_over_the_colours_of_a_class(tmp_path, picture):
+    palette = Palette.load("maps")
+    counts = [len(map_class.colours) for map_class in palette.classes]
+    spec = GeneratorSpec(architecture="efficient-unet", colours=sum(counts))
+    torch.manual_seed(1)
+    network = build_generator(spec)
+    with torch.no_grad():
+        for _ in range(100):  # the momentum is small
+            network(torch.rand(2, 3, 64, 64) * 2 - 1)
+    header = ModelHeader(generator=spec, palette=palette, gsd=0.9, temperature=0.5)
+    save_model(tmp_path / "m.safetensors", network.state_dict(), header)
+    export_deepness(tmp_path / "m.safetensors", tmp_path / "m.onnx")
+    with torch.no_grad():
+        logits = network.eval()(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 127.5 - 1)[0]
+    expected = torch.stack([part.sum(0) for part in (logits / 0.5).softmax(0).split(counts)])
+    assert expected.std() > 0.02
+    np.testing.assert_allclose(run(tmp_path / "m.onnx", picture), expected.numpy(), atol=1e-4)
+
+
 def test_without_a_class_head_the_nearest_colour_wins(tmp_path, picture):
     translator = model(tmp_path / "m.safetensors", 0)
     export_deepness(tmp_path / "m.safetensors", tmp_path / "m.onnx")

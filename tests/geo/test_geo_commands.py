@@ -9,9 +9,12 @@ import pytest
 import rasterio
 from PIL import Image
 
-from sat2map.cli import data, geo
-from sat2map.errors import SettingsError
-from sat2map.geo.detect import is_raster, split_inputs
+from sat2map.cli.main import main
+from sat2map.cli.raster import RasterArgs, translate_rasters
+from sat2map.errors import OutputError, SettingsError
+from sat2map.geo.detect import is_raster
+from sat2map.geo.scenes import write_scenes
+from sat2map.inference.image_files import plan_jobs
 
 
 def test_a_plain_photo_is_a_picture_whatever_its_suffix(tmp_path):
@@ -44,68 +47,88 @@ def test_sixteen_bits_and_world_files_make_a_raster(write, tmp_path):
     assert is_raster(str(tmp_path / "w.tif"))
 
 
-def test_a_folder_is_taken_apart_where_it_holds_rasters(write, tmp_path):
-    ortho = write(np.zeros((3, 20, 20), np.uint8))
-    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "photo.png")
-    (tmp_path / "read.me").touch()
-    assert split_inputs([str(tmp_path)]) == ([str(ortho)], [str(tmp_path / "photo.png")])
-    assert split_inputs([str(tmp_path / "*.tif")]) == ([str(ortho)], [])
-    ortho.unlink()
-    assert split_inputs([str(tmp_path)]) == ([], [str(tmp_path)])
-
-
 def test_flags_are_read():
-    words = geo.RasterArgs(bands="3,2,1", scale="0,3000", window="1,2,3,4", resolution="0.5")
+    words = RasterArgs(bands="3,2,1", scale="0,3000", window="1,2,3,4", resolution="0.5")
     options = words.options(overwrite=True)
     assert options.bands == (3, 2, 1)
     assert options.scale == (0.0, 3000.0)
     assert options.window == (1, 2, 3, 4)
     assert options.resolution == 0.5
     assert words.any_given()
-    assert not geo.RasterArgs().any_given()
+    assert not RasterArgs().any_given()
 
 
 @pytest.mark.parametrize(
     ("flags", "example"),
     [
-        ({"bands": "red"}, "--bands 'red' cannot be read: give numbers such as 1,2,3"),
-        ({"window": "1,2,3"}, "--window '1,2,3' cannot be read: give 4 numbers"),
-        ({"bounds": "a,b,c,d"}, "--bounds"),
-        ({"resolution": "fine"}, "--resolution 'fine'"),
-        ({"resolution": "-1"}, "--resolution '-1'"),
+        ({"bands": "red"}, "'red' cannot be read: give numbers such as 1,2,3"),
+        ({"window": "1,2,3"}, "'1,2,3' cannot be read: give 4 numbers"),
+        ({"bbox": "a,b,c,d"}, "'a,b,c,d' cannot be read"),
+        ({"resolution": "fine"}, "'fine' is no resolution"),
+        ({"resolution": "-1"}, "'-1' is no resolution"),
     ],
 )
-def test_flags_that_cannot_be_read_are_refused_with_an_example(flags, example):
-    with pytest.raises(SettingsError, match=example):
-        geo.RasterArgs(**flags).options(overwrite=False)
+def test_options_that_cannot_be_read_are_refused_with_an_example(flags, example):
+    with pytest.raises(SettingsError, match=example) as caught:
+        RasterArgs(**flags).options(overwrite=False)
+    assert caught.value.setting == next(iter(flags))
 
 
-def test_several_rasters_go_into_a_folder(write, town, tmp_path, straight, capsys):
-    sources = [str(write(town[0][:, :64, :64], name)) for name in ("a.tif", "b.tif")]
-    model = tmp_path / "model.safetensors"
-    model.write_bytes(b"not read here")
-    geo.translate_rasters(straight(), model, sources, tmp_path / "out", geo.RasterArgs(), overwrite=False)
+@pytest.fixture
+def model_file(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"not read here")
+    return path
+
+
+def plan(inputs, output, **options):
+    return plan_jobs(inputs, output, is_raster=is_raster, **options)
+
+
+def test_several_rasters_go_into_a_folder(write, town, tmp_path, straight, model_file):
+    jobs = plan([write(town[0][:, :64, :64], name) for name in ("a.tif", "b.tif")], tmp_path / "out")
+    assert translate_rasters(straight(), model_file, jobs, RasterArgs().options(overwrite=False)) == 0
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.tif", "b.tif"]
-    assert "1 tiles" in capsys.readouterr().out
     with rasterio.open(tmp_path / "out" / "a.tif") as file:
         assert len(file.tags()["SAT2MAP_MODEL_SHA256"]) == 64
-    with pytest.raises(SettingsError, match="is one file, but there are 2 inputs"):
-        geo.translate_rasters(
-            straight(), model, sources, tmp_path / "x.tif", geo.RasterArgs(), overwrite=False
-        )
 
 
-def test_the_other_commands_run_as_words_say(tmp_path, capsys):
-    scenes = tmp_path / "scenes"
-    data._draw_scenes(scenes, count=1, size=128, seed=1)
-    ortho, drawn = str(scenes / "00000-ortho.tif"), scenes / "00000-map.tif"
-    data.data_from_rasters(
-        source=ortho, target=str(drawn), output=tmp_path / "p", size=32, block=64, buffer=0
-    )
-    geo.vectorize(drawn, output=tmp_path / "m.gpkg")
-    geo.tiles(drawn, output=tmp_path / "m.mbtiles", zooms="12-14")
+def test_one_bad_raster_does_not_stop_the_others(write, town, tmp_path, straight, capsys, model_file):
+    sources = [write(town[0][:, :64, :64], name) for name in ("a.tif", "b.tif", "c.tif")]
+    sources[0].write_bytes(sources[0].read_bytes()[:2000])
+    jobs = plan(sources, tmp_path / "out")
+    assert translate_rasters(straight(), model_file, jobs, RasterArgs().options(overwrite=False)) == 1
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.tif")) == ["b.tif", "c.tif"]
+    assert "a.tif" in capsys.readouterr().err
+
+
+def test_a_resume_keeps_what_is_finished(write, town, tmp_path, straight, model_file):
+    sources = [write(town[0][:, :64, :64], name) for name in ("a.tif", "b.tif")]
+    options = RasterArgs(resume=True).options(overwrite=False)
+    output = tmp_path / "out"
+    assert translate_rasters(straight(), model_file, plan(sources[:1], output, resume=True), options) == 0
+    before = (output / "a.tif").stat().st_mtime_ns
+    jobs = plan(sources, output, resume=True)
+    assert translate_rasters(straight(), model_file, jobs, options) == 0
+    assert (output / "a.tif").stat().st_mtime_ns == before
+    assert (output / "b.tif").exists()
+    model_file.write_bytes(b"another model")
+    with pytest.raises(OutputError, match="of another source or model"):
+        translate_rasters(straight(), model_file, jobs, options)
+
+
+def test_the_other_commands_run(tmp_path, capsys):
+    write_scenes(tmp_path / "scenes", count=1, size=128, seed=1)
+    ortho, drawn = tmp_path / "scenes" / "00000-ortho.tif", tmp_path / "scenes" / "00000-map.tif"
+    pairs = ["--output", f"{tmp_path}/p", "--size", "32", "--block", "64", "--buffer", "0"]
+    for arguments in (
+        ["data", "from-rasters", "--source", str(ortho), "--target", str(drawn), *pairs],
+        ["vectorize", str(drawn), "--output", f"{tmp_path}/m.gpkg"],
+        ["tiles", str(drawn), "--output", f"{tmp_path}/m.mbtiles", "--zooms", "12-14"],
+    ):
+        main(arguments)
     said = capsys.readouterr().out
     assert "pairs to train on" in said
-    assert "road_centre" in said
+    assert "road" in said
     assert "zoom 12 to 14" in said
     assert all(Path(tmp_path / name).exists() for name in ("m.gpkg", "m.mbtiles"))

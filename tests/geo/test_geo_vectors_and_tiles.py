@@ -226,7 +226,7 @@ def test_tiles_that_cannot_be_cut(chequered, write, town, tmp_path):
         (ImageError, "does not exist", tmp_path / "no.tif", "t", {}),
         (ImageError, "of uint16", write(np.ones((64, 64), np.uint16), "x.tif"), "t", {}),
         (ImageError, "no valid pixel", write(np.zeros((3, 64, 64), np.uint8), "n.tif", nodata=0), "t", {}),
-        (SettingsError, "levels go from 0 to 24", chequered, "t", {"zooms": (9, 3)}),
+        (SettingsError, "they go from 0 to 24", chequered, "t", {"zooms": (9, 3)}),
     ]:
         with pytest.raises(kind, match=words):
             write_tiles(raster, tmp_path / output, **given)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sat2map.errors import ImageError, OutputError, Sat2MapError
-from sat2map.images import pixels as pixels_module
+from sat2map.images import write as write_module
 from sat2map.images.pixels import Picture, read_image
 from sat2map.inference import Translator
 from sat2map.inference import image_files as images_module
@@ -211,15 +211,15 @@ def test_an_image_that_is_too_small_is_refused_by_name(tmp_path: Path, translato
         translate_image(translator, Job(source, tmp_path / "map.png"))
 
 
-def test_sixteen_bits_are_refused_and_the_other_images_are_translated(
+def test_a_damaged_image_is_refused_and_the_other_images_are_translated(
     tmp_path: Path, translator: Translator
 ) -> None:
-    deep = np.full((20, 20), 40000, np.uint16)
-    draw(tmp_path / "in" / "a.png")
-    Image.fromarray(deep).save(tmp_path / "in" / "b.png")
-    draw(tmp_path / "in" / "c.png")
+    for name in ("a.png", "b.png", "c.png"):
+        draw(tmp_path / "in" / name)
+    damaged = tmp_path / "in" / "b.png"
+    damaged.write_bytes(damaged.read_bytes()[:200])
     told = translate_all(translator, plan_jobs([tmp_path / "in"], tmp_path / "maps"))
-    assert "16 bits" in str(told["b.png"])
+    assert "b.png" in str(told["b.png"])
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["a.png", "c.png"]
 
 
@@ -237,7 +237,7 @@ def test_a_disk_that_fails_stops_the_rest(
         yield b"\x89PNG"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pixels_module, "png_parts", full)
+    monkeypatch.setattr(write_module, "png_parts", full)
     with pytest.raises(OutputError, match="the disk is full"):
         translate_all(translator, twenty)
     assert list((tmp_path / "maps").iterdir()) == []
@@ -283,9 +283,9 @@ def test_only_a_few_pictures_are_in_memory_at_a_time(
     alive: weakref.WeakSet[Any] = weakref.WeakSet()
     most = 0
 
-    def read(path: Path) -> Picture:
+    def read(path: Path, **options: Any) -> Picture:
         nonlocal most
-        picture = read_image(path)
+        picture = read_image(path, **options)
         pixels = picture.pixels.view(Watched)
         alive.add(pixels)
         most = max(most, len(alive))

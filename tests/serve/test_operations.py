@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sat2map.cli.parsing import run
+from sat2map.cli.parsing import parse
 from sat2map.cli.serve import serve
 from sat2map.errors import SettingsError
 from sat2map.inference import Translator
@@ -70,12 +70,12 @@ def test_what_cannot_be_served_is_one_sentence(model_file: Path, tmp_path: Path)
 
     with pytest.raises(SettingsError, match="not a folder"):
         serve(model=(str(model_file),), rasters=tmp_path / "nothing")
-    with pytest.raises(SettingsError, match="queue = 0: input should be greater than or equal to 1"):
-        run("serve", "sat2map.cli.serve", ["--model", str(model_file), "--queue", "0"])
+    with pytest.raises(SettingsError, match="queue = '0': input should be greater than or equal to 1"):
+        parse("serve", ["--model", str(model_file), "--queue", "0"])
     with pytest.raises(SettingsError, match="a new key needs"):
         serve(new_key="ann")
-    with pytest.raises(SettingsError, match="99999 is not a port"):
-        serve(model=(str(model_file),), port=99999)
+    with pytest.raises(SettingsError, match="--port 99999: use a number from 0 to 65535"):
+        parse("serve", ["--model", str(model_file), "--port", "99999"])
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(SettingsError, match="try another port"),

@@ -59,6 +59,13 @@ Threads = Annotated[
 Tta = Annotated[
     bool, Parameter(help="Average over the eight symmetries: slightly better, and eight times slower.")
 ]
+Colors = Annotated[
+    str | None,
+    Parameter(
+        help="Colours of the map: high-contrast, dark, osm, colour-blind, maps, or a palette file; "
+        "without it, the model's own."
+    ),
+]
 Overwrite = Annotated[bool, Parameter(help="Replace existing files.")]
 Bands = Annotated[
     str | None,

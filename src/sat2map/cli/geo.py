@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from sat2map.cli.flags import Overwrite, between, parse_numbers
+from sat2map.cli.flags import Colors, Overwrite, between, parse_numbers
 from sat2map.cli.terminal import counted, print_notes, say, unit_bar
 from sat2map.extras import require_geo
 
@@ -61,6 +61,7 @@ def tiles(
     *,
     output: Path,
     zooms: str | None = None,
+    colors: Colors = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Cut a raster into web-mercator tiles: .mbtiles, .pmtiles, or a folder of z/x/y.png.
@@ -84,6 +85,7 @@ def tiles(
             raster,
             output,
             zooms=(levels[0], levels[1]) if levels else None,
+            colors=colors,
             overwrite=overwrite,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from sat2map.cli.flags import Gsd, Mode, ModelFlag, Overwrite, between
-from sat2map.cli.terminal import say
+from sat2map.cli.terminal import print_notes, say
 from sat2map.extras import require
 from sat2map.settings import Direction, ExportFormat
 
@@ -22,6 +22,9 @@ def import_model(
     mode: Literal["eval", "paper"] = "eval",
     palette: str = "none",
     gsd: Gsd = None,
+    bands: str = "",
+    generator: str | None = None,
+    skips: Literal["auto", "old", "new"] = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Make a model file of another project's generator, such as pytorch-CycleGAN's or pix2pixHD's.
@@ -33,6 +36,10 @@ def import_model(
         mode: eval, or paper: batch statistics and dropout, as those projects' own tests use.
         palette: Map classes that it draws: a built-in name, a JSON file, or none.
         gsd: Metres per pixel of its images, if known.
+        bands: Names of the bands of its input, such as red,green,blue,nir.
+        generator: Key of the generator in a file of several; by default the first.
+        skips: Order in which a U-Net of pytorch-CycleGAN concatenates: old is that of before 2017-09-22; auto
+            tells by the layers.
 
     Examples:
         sat2map import latest_net_G.pth --output maps.safetensors --palette maps
@@ -47,9 +54,13 @@ def import_model(
         mode=mode,
         palette=palette,
         gsd=gsd,
+        bands=[name.strip() for name in bands.split(",")] if bands else (),
+        generator=generator,
+        skips=skips,
         overwrite=overwrite,
     )
     say(f"{checkpoint} is {found.kind}; written to {output}")
+    print_notes(found.notes)
     say(f"next:        sat2map translate PHOTO.png --model {output} --output maps")
 
 

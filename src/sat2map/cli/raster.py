@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
 from sat2map.cli.flags import MAX_GSD, MIN_GSD, Bands, Scale, parse_numbers
-from sat2map.cli.terminal import print_notes, say, unit_bar
-from sat2map.errors import SettingsError
+from sat2map.cli.terminal import print_error, print_notes, say, unit_bar
+from sat2map.errors import DataError, SettingsError
 from sat2map.extras import require_geo
+from sat2map.files import sha256_of
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from sat2map.geo.raster_job import RasterOptions
     from sat2map.inference import Translator
+    from sat2map.inference.image_files import Job
 
 Leading = Parameter(allow_leading_hyphen=True)  # their numbers may be negative
 
@@ -31,29 +30,37 @@ class RasterArgs:
 
     Attributes:
         window: Part of a raster: column, row, width, height (px).
-        bbox: Part of a raster: left, bottom, right, top, in its own CRS.
+        bbox: Part of a raster: left, bottom, right, top.
+        bbox_crs: CRS of the box, such as EPSG:4326; without it, the raster's.
+        crs: CRS of the rasters, such as EPSG:32633, where the files name none or a wrong one.
         resolution: Metres per pixel at which the model runs; auto: the model's own; source: the raster's. The
             map has the raster's grid in any case.
         confidence: File for a raster of the confidence of each pixel, in percent; eight times slower.
         classes: File for a raster of class numbers.
-        resume: Continue with the rows that an interrupted run has finished.
+        resume: Continue an interrupted run: finished files and rows are kept.
     """
 
     bands: Bands = None
     scale: Scale = None
     window: Annotated[str | None, Leading] = None
     bbox: Annotated[str | None, Leading] = None
+    bbox_crs: str | None = None
+    crs: str | None = None
     resolution: Annotated[str, Leading] = "auto"
     confidence: Path | None = None
     classes: Path | None = None
     resume: bool = False
 
     def any_given(self) -> bool:
-        """Whether one of them was given, so that the input must be a raster."""
-        return self != RasterArgs()
+        """Whether one of them was given that has no meaning for an image."""
+        return replace(self, resume=False) != RasterArgs()
 
-    def options(self, *, overwrite: bool) -> RasterOptions:
+    def options(self, *, overwrite: bool, gsd: float | None = None) -> RasterOptions:
         """Parse those that hold several numbers.
+
+        Args:
+            overwrite: Whether files may be replaced.
+            gsd: Metres per pixel of rasters that have no CRS.
 
         Raises:
             SettingsError: One cannot be read.
@@ -68,6 +75,9 @@ class RasterArgs:
             scale=parse_numbers(self.scale, float, "scale", "0,3000"),
             window=(window[0], window[1], window[2], window[3]) if window else None,
             bounds=(bbox[0], bbox[1], bbox[2], bbox[3]) if bbox else None,
+            bbox_crs=self.bbox_crs,
+            crs=self.crs,
+            gsd=gsd,
             resolution=parse_resolution(self.resolution),
             confidence=self.confidence,
             classes=self.classes,
@@ -100,59 +110,71 @@ def parse_resolution(text: str) -> float | Literal["auto", "source"]:
 
 
 def translate_rasters(
-    translator: Translator,
-    model: Path,
-    sources: Sequence[str],
-    output: Path,
-    arguments: RasterArgs,
-    *,
-    overwrite: bool,
-) -> None:
+    translator: Translator, model: Path, jobs: Sequence[Job], options: RasterOptions
+) -> int:
     """Translate georeferenced rasters into Cloud-Optimized GeoTIFFs on the same grid.
+
+    One that cannot be translated is reported, and does not stop the others.
 
     Args:
         translator: The model.
         model: Its file.
-        sources: Whatever GDAL reads: files and addresses.
-        output: A .tif file for a single source, else a folder.
-        arguments: The options for rasters.
-        overwrite: Whether files may be replaced.
+        jobs: From `plan_jobs`.
+        options: How each is translated.
+
+    Returns:
+        How many failed.
 
     Raises:
-        Sat2MapError: A source, an option or an output cannot be used.
+        Sat2MapError: The next ones would fail as well: an output cannot be written, the model does not fit.
     """
     require_geo("a georeferenced raster")
-    from sat2map.geo.translate_raster import translate_raster
-
-    options = arguments.options(overwrite=overwrite)
-    one_file = output.suffix.lower() in (".tif", ".tiff") and not output.is_dir()
-    if len(sources) > 1 and one_file:
+    if len(jobs) > 1 and (options.confidence or options.classes):
+        which = "confidence" if options.confidence else "classes"
         raise SettingsError(
-            f"{output} is one file, but there are {len(sources)} inputs",
-            hint="give a folder",
-            setting="output",
-        )
-    if len(sources) > 1 and (options.confidence or options.classes):
-        raise SettingsError(
-            f"one file of {'confidence' if options.confidence else 'classes'} for {len(sources)} rasters",
+            f"one file of {which} for {len(jobs)} rasters",
             hint="translate one raster at a time",
-            setting="confidence" if options.confidence else "classes",
+            setting=which,
         )
-    about = (model.name, hashlib.sha256(model.read_bytes()).hexdigest())
-    for source in sources:
-        path = output if one_file else output / f"{Path(source.split('?')[0]).stem}.tif"
-        with unit_bar("tiles") as bar:
-            task = bar.add_task(Path(source).name)
-
-            def progress(done: int, total: int, bar: Progress = bar, task: object = task) -> None:
-                bar.update(task, completed=done, total=total)  # type: ignore[arg-type]
-
-            try:
-                result = translate_raster(translator, source, path, options, model=about, progress=progress)
-            except KeyboardInterrupt:
-                bar.console.print("interrupted: the finished rows are kept; --resume continues with the rest")
+    about = (model.name, sha256_of(model))
+    failed = 0
+    for job in jobs:
+        try:
+            _translate_raster(translator, about, job, options)
+        except (DataError, SettingsError) as error:
+            if len(jobs) == 1:
                 raise
-        print_notes(result.notes)
-        speed = result.tiles / result.seconds if result.seconds else 0
-        share = result.network_seconds / result.seconds if result.seconds else 0
-        say(f"written to {path} ({result.tiles} tiles, {speed:.1f} a second, {share:.0%} of it the network)")
+            print_error(str(error))
+            failed += 1
+    return failed
+
+
+def _translate_raster(
+    translator: Translator, model: tuple[str, str], job: Job, options: RasterOptions
+) -> None:
+    from sat2map.geo.translate_raster import translate_raster
+    from sat2map.geo.write import check_earlier_result
+
+    if options.resume and not options.overwrite and job.output.exists():
+        check_earlier_result(job.output, job.raster, model[1])
+        print_notes([f"{job.output} is finished, and was left as it is"])
+        return
+    with unit_bar("tiles") as bar:
+        task = bar.add_task(job.source.name)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        try:
+            result = translate_raster(
+                translator, job.raster, job.output, options, model=model, progress=progress
+            )
+        except KeyboardInterrupt:
+            bar.console.print("interrupted: the finished rows are kept; --resume continues with the rest")
+            raise
+    print_notes(result.notes)
+    speed = result.tiles / result.seconds if result.seconds else 0
+    share = result.network_seconds / result.seconds if result.seconds else 0
+    say(
+        f"written to {job.output} ({result.tiles} tiles, {speed:.1f} a second, {share:.0%} of it the network)"
+    )

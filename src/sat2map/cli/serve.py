@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 from pydantic import ValidationError
 
-from sat2map.cli.flags import MAX_THREADS, DeviceFlag, Engine, between
+from sat2map.cli.flags import MAX_THREADS, Colors, DeviceFlag, Engine, between
 from sat2map.errors import MissingExtraError, SettingsError
 from sat2map.serve.serve_settings import Limits, ServeSettings, default_state
 from sat2map.settings import explain
@@ -31,6 +31,7 @@ def serve(
     root_path: str = "",
     trusted_proxies: Annotated[tuple[str, ...], Several] = ("127.0.0.1", "::1"),
     workers: Annotated[int, Parameter(validator=between(1, MAX_THREADS))] = 1,
+    colors: Colors = None,
     engine: Engine = "auto",
     device: DeviceFlag = "auto",
     limits: Annotated[Limits, Parameter(name="*", group=Group("Limits", sort_key=2))] = Limits(),  # noqa: B008 - frozen
@@ -79,6 +80,7 @@ def serve(
             root_path=root_path.rstrip("/"),
             trusted_proxies=trusted_proxies,
             workers=workers,
+            colors=colors,
             limits=limits,
         )
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Owns the parity check: how far an exported model's pictures are from the model's own."""
+"""The parity check: how far the images of an exported model are from the model's own."""
 
 from __future__ import annotations
 

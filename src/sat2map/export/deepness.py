@@ -1,4 +1,4 @@
-"""Owns the form of a model that QGIS's Deepness plugin runs: a picture in, probabilities of classes out."""
+"""Models for QGIS's Deepness plugin: an image in, probabilities of classes out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def export_deepness(model: Path, output: Path, *, overwrite: bool = False) -> No
     """Write a model as an ONNX segmentation with the metadata that Deepness reads.
 
     The plugin gives float32 (1, source_bands, 512, 512) in [0, 1] and takes (1, classes, 512, 512) that add
-    up to 1: the class head's probabilities, or for a model without one a soft choice of the nearest colour.
+    up to 1: the probabilities of a class head or a palette network, else a soft choice of the nearest
+    colour.
     See https://qgis-plugin-deepness.readthedocs.io, "Model classes and requirements".
 
     Args:
@@ -88,7 +89,18 @@ def _change_ends(graph: onnx.GraphProto, header: ModelHeader) -> None:
         helper.make_node("Mul", ["pixels", two], ["doubled"]),
         helper.make_node("Sub", ["doubled", one], [SOURCE]),
     ]
-    if classes:
+    owner = np.repeat(np.arange(len(palette.classes)), [len(m.colours) for m in palette.classes])
+    share = (owner == np.arange(len(palette.classes))[:, None]).astype(np.float32)
+    if header.generator.colours:
+        sharpness = constant("sharpness", np.float32(1 / header.temperature))
+        behind = [
+            helper.make_node("Mul", [FAKE, sharpness], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["of_colours"], axis=1),
+            helper.make_node(
+                "Conv", ["of_colours", constant("owners", share[:, :, None, None])], ["probabilities"]
+            ),
+        ]
+    elif classes:
         cut = [constant("cut_" + n, np.array([v], np.int64)) for n, v in
                (("from", bands), ("to", bands + classes), ("axis", 1))]  # fmt: skip
         behind = [
@@ -100,8 +112,6 @@ def _change_ends(graph: onnx.GraphProto, header: ModelHeader) -> None:
         colours = np.array([c for m in palette.classes for c in m.colours], np.float32) / 127.5 - 1
         weight = constant("colours", 2 * _SHARPNESS * colours[:, :, None, None])
         bias = constant("colours_bias", -_SHARPNESS * (colours**2).sum(axis=1))
-        owner = np.repeat(np.arange(len(palette.classes)), [len(m.colours) for m in palette.classes])
-        share = (owner == np.arange(len(palette.classes))[:, None]).astype(np.float32)
         behind = [
             helper.make_node("Conv", [FAKE, weight, bias], ["nearness"]),
             helper.make_node("Softmax", ["nearness"], ["of_colours"], axis=1),

@@ -1,4 +1,4 @@
-"""Owns `export_model`: header, pictures, conversion, parity check and writing, in that order."""
+"""`export_model`: header, images, conversion, parity check and writing, in that order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sat2map.export.check import LIMITS, Check, check_parity, open_reference
 from sat2map.export.pictures import Pictures, find_pictures
 from sat2map.export.pth import export_pth
 from sat2map.extras import require
-from sat2map.files import refuse_existing
+from sat2map.files import locks, refuse_existing
 from sat2map.inference.backends import Engine
 from sat2map.models.model_file import HEADER_KEY, InferenceMode, ModelHeader, is_exported, read_header
 from sat2map.settings import ExportFormat
@@ -73,11 +73,12 @@ class Export:
 
 
 def default_output(model: Path, to: Format) -> Path:
-    """Return where an export goes when nobody says: beside the model."""
+    """Return the default path of an export: beside the model."""
     ending = "-int8" if to.endswith("int8") else ""
     return model.with_name(f"{model.stem}{ending}{SUFFIXES[to]}")
 
 
+@locks("output")
 def export_model(
     model: Path,
     to: Format,

@@ -1,4 +1,4 @@
-"""Owns PyTorch's own exported programs, which run without this package's code."""
+"""PyTorch's exported programs, which run without this package."""
 
 from __future__ import annotations
 
@@ -62,6 +62,9 @@ class _OnPixels(nn.Module):
         # Contiguous, or the program would ask at every layer how its input lies in memory, and bake that in.
         output = self.generator(tensor_to_unit(source.permute(0, 3, 1, 2).contiguous()))
         fake = tensor_from_unit(output[:, : self.target_bands]).permute(0, 2, 3, 1)
+        # A program drops checks of sizes that its own constraints make sure of, and does not check the
+        # constraints. This addition fails where the network has cropped its input.
+        fake = fake + 0 * source[..., :1]
         logits = output[:, self.target_bands :]
         return (fake, logits) if logits.shape[1] else (fake,)
 

@@ -252,8 +252,16 @@ class GeoGrid:
         """
         if gsd is not None and not 0 < gsd < math.inf:
             raise SettingsError(f"gsd is {gsd:g}, but metres per pixel are more than 0", setting="gsd")
+        if crs is None and gsd is None:
+            return self
+        if crs is None and self.crs is not None:
+            raise SettingsError(
+                f"{name} has a CRS, which says its metres per pixel",
+                hint="leave out the gsd, or set a resolution",
+                setting="gsd",
+            )
         if crs is None:
-            return replace(self, gsd=gsd) if gsd is not None and self.crs is None else self
+            return replace(self, gsd=gsd)
         known = parse_crs(crs, "crs")
         if self.transform.is_identity and self.control is None:
             raise SettingsError(

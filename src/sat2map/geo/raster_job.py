@@ -28,7 +28,8 @@ class RasterOptions:
         bands: Bands to read, from 1; None: red, green, blue, or the first ones.
         scale: Lowest and highest value, once or for each band; None: 8 bits as they are, or measured.
         window: Column, row, width and height of the part to translate.
-        bounds: The same as left, bottom, right, top in the raster's CRS.
+        bounds: The same as left, bottom, right, top.
+        bbox_crs: The CRS of `bounds`; None: the raster's.
         resolution: `auto` runs the model at its own gsd and writes the map on the raster's grid; `source`
             runs it at the raster's gsd; metres per pixel write the map at that resolution, as in GDAL, and
             run the model at it too where the model was trained to work there.
@@ -45,6 +46,7 @@ class RasterOptions:
     scale: tuple[float, ...] | None = None
     window: tuple[int, int, int, int] | None = None
     bounds: tuple[float, float, float, float] | None = None
+    bbox_crs: str | None = None
     resolution: float | Literal["auto", "source"] = "auto"
     keep_grid: bool = False
     crs: str | None = None
@@ -68,7 +70,7 @@ def resolve_area(raster: Raster, options: RasterOptions) -> Area:
     if options.window is not None:
         return window_area(options.window, raster.grid, raster.name)
     if options.bounds is not None:
-        return raster.grid.area_of(options.bounds, raster.name)
+        return raster.grid.area_of(options.bounds, raster.name, options.bbox_crs)
     return raster.grid.whole
 
 

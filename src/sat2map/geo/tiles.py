@@ -1,12 +1,11 @@
-"""Web-mercator tiles of a raster, as PNG files."""
+"""Web-mercator tiles of a raster: MBTiles, PMTiles, or a folder of PNG files."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +15,26 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Resampling
-from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from sat2map.errors import ImageError, OutputError, SettingsError
+from sat2map.files import locks, refuse_existing
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
+from sat2map.geo.georeference import read_grid, reject_container
+from sat2map.geo.grid import GeoGrid
 from sat2map.geo.samples import find_bands, find_mask, plain_samples, warped, without_alpha
 from sat2map.geo.tile_archives import MARKER, Put, open_archive
+from sat2map.geo.web_mercator import HIGHEST_ZOOM, SIDE, Coverage, Part, find_coverage
 from sat2map.geo.write import tags_of
 from sat2map.images.masks import PixelMask
 from sat2map.images.palette.palette import Palette
 from sat2map.images.png import encode_png
 from sat2map.inference.drawing import average_pixels, recolour, repaint
-from sat2map.runtime.cpu import processor
 
-SIDE = 256  # px
-HIGHEST = 24
+MAX_TILES = 50_000_000  # of a zoom level; more are a mistake
 _TMS = morecantile.tms.get("WebMercatorQuad")
 
-Bounds = tuple[float, float, float, float]
-Rgba = NDArray[np.uint8]
+Tile = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,13 @@ class TilesResult:
     zooms: tuple[int, int]
 
 
+@locks("output")
 def write_tiles(
     raster: Path,
     output: Path,
     *,
     zooms: tuple[int, int] | None = None,
+    crs: str | None = None,
     colors: str | Path | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -61,6 +62,7 @@ def write_tiles(
         raster: An 8-bit raster with a CRS.
         output: .mbtiles, .pmtiles, or a folder, which gets {z}/{x}/{y}.png and a tiles.json.
         zooms: Lowest and highest zoom level; None: from one tile to the raster's own resolution.
+        crs: The raster's CRS, where the file names none or a wrong one.
         colors: Name or file of the colours in which the classes of a map are drawn; None: as they are.
         overwrite: Whether what is there may be replaced.
         progress: Called with tiles done and tiles in all.
@@ -71,26 +73,20 @@ def write_tiles(
         OutputError: The output exists, or cannot be written.
     """
     kind = output.suffix.lower()
-    if output.exists() and not overwrite:
-        raise OutputError(
-            f"{output} exists", hint="give another name, or allow overwriting", setting="overwrite"
-        )
+    refuse_existing(output, overwrite=overwrite)
     if kind not in (".mbtiles", ".pmtiles") and output.is_dir() and not (output / MARKER).is_file():
         raise OutputError(
-            f"{output} is a folder that sat2map did not write", hint="give another name", setting="output"
+            f"{output} is a folder that sat2map did not write", hint="choose another name", setting="output"
         )
     with gdal_env(), _open(raster) as dataset:
-        bounds: Bounds = transform_bounds(dataset.crs, "EPSG:4326", *dataset.bounds, densify_pts=21)
-        zooms = zooms or _fitting_zooms(dataset, bounds)
-        if not 0 <= zooms[0] <= zooms[1] <= HIGHEST:
-            raise SettingsError(
-                f"zooms {zooms[0]}-{zooms[1]}: levels go from 0 to {HIGHEST}, the lowest first",
-                setting="zooms",
-            )
-        with contextlib.ExitStack() as stack:
-            source = stack.enter_context(_Source.open(dataset, _paint(dataset, raster, colors), raster.name))
-            put = stack.enter_context(open_archive(output, _about(raster, bounds, zooms)))
-            count = _cut(source, bounds, zooms, put, progress)
+        grid = read_grid(dataset, str(raster), [], crs=crs)
+        coverage = find_coverage(grid, str(raster))
+        zooms = zooms or coverage.zooms()
+        _check_zooms(zooms, coverage)
+        paint = _find_paint(dataset, raster, colors)
+        about = _about(raster, coverage, zooms)
+        with open_archive(output, about) as put:
+            count = _cut(dataset, raster.name, paint, grid, coverage, zooms, put, progress)
             if not count:
                 raise ImageError(f"{raster} has no valid pixel: there is nothing to cut")
     return TilesResult(count, zooms)
@@ -102,8 +98,7 @@ def _open(raster: Path) -> Iterator[rasterio.DatasetReader]:
         raise ImageError(f"{raster} does not exist")
     try:
         with rasterio.open(raster) as dataset:
-            if dataset.crs is None:
-                raise ImageError(f"{raster} has no CRS, so it has no place on a web map")
+            reject_container(dataset, str(raster))
             if dataset.dtypes[0] != "uint8":
                 raise ImageError(f"{raster} has bands of {dataset.dtypes[0]}: tiles show 8 bits")
             yield dataset
@@ -111,33 +106,27 @@ def _open(raster: Path) -> Iterator[rasterio.DatasetReader]:
         raise ImageError(f"{raster} cannot be read ({reason(error)})") from None
 
 
-def _fitting_zooms(dataset: rasterio.DatasetReader, bounds: Bounds) -> tuple[int, int]:
-    left, bottom, right, top = transform_bounds(dataset.crs, "EPSG:3857", *dataset.bounds, densify_pts=21)
-    pixel = math.hypot(right - left, top - bottom) / math.hypot(dataset.width, dataset.height)
-    highest = min(int(_TMS.zoom_for_res(pixel, zoom_level_strategy="auto")), HIGHEST)
-    lowest = highest
-    while lowest > 0 and len(list(_TMS.tiles(*bounds, [lowest]))) > 1:
-        lowest -= 1
-    return lowest, highest
-
-
 @dataclass(frozen=True)
 class Paint:
     """How a raster's pixels become colours.
 
     Attributes:
-        blends: Whether colours between those of two pixels' mean anything.
-        finer: How many times finer the tiles are drawn before they are averaged: plain colours have smooth
-            edges then.
+        is_numbers: Whether they are numbers of colours, of which no mean is taken.
+        is_plain: Whether they have the colours of a palette, between which nothing lies.
         repaint: From colours to other colours, uint8 (h, w, 3); None: they stay.
     """
 
-    blends: bool
-    finer: int = 1
+    is_numbers: bool
+    is_plain: bool
     repaint: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
 
+    @property
+    def finer(self) -> int:
+        """How many times finer tiles are drawn before they are averaged: plain colours get smooth edges."""
+        return 2 if self.is_plain and not self.is_numbers else 1
 
-def _paint(dataset: rasterio.DatasetReader, raster: Path, colors: str | Path | None) -> Paint:
+
+def _find_paint(dataset: rasterio.DatasetReader, raster: Path, colors: str | Path | None) -> Paint:
     """Return how to paint a raster.
 
     Raises:
@@ -145,9 +134,8 @@ def _paint(dataset: rasterio.DatasetReader, raster: Path, colors: str | Path | N
     """
     tags = tags_of(raster)
     is_numbers = dataset.colorinterp[0] == ColorInterp.palette
-    is_plain = is_numbers or tags.get("COLOURS") == "exact"
     if colors is None:
-        return Paint(blends=not is_plain, finer=2 if is_plain and not is_numbers else 1)
+        return Paint(is_numbers, is_numbers or tags.get("COLOURS") == "exact")
     if tags.get("LAYER") not in ("map", "classes") or "PALETTE" not in tags:
         raise SettingsError(
             f"{raster} names no map classes",
@@ -156,130 +144,165 @@ def _paint(dataset: rasterio.DatasetReader, raster: Path, colors: str | Path | N
         )
     palette = Palette.from_json(tags["PALETTE"])
     drawn = recolour(palette, Palette.load(colors))
-    return Paint(
-        blends=False,
-        finer=1 if is_numbers else 2,
-        repaint=lambda colours: repaint(np.ascontiguousarray(colours), palette, drawn),
-    )
+    return Paint(is_numbers, is_plain=True, repaint=partial(repaint, palette=palette, drawn=drawn))
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A raster to cut, and how to paint it."""
-
-    dataset: rasterio.DatasetReader
-    bands: tuple[int, ...]
-    mask: PixelMask
-    paint: Paint
-
-    @classmethod
-    @contextlib.contextmanager
-    def open(cls, dataset: rasterio.DatasetReader, paint: Paint, name: str) -> Iterator[_Source]:
-        """Find the bands to show and the mask."""
-        with plain_samples(dataset) as plain:
-            bands = find_bands(plain, None, 3, name, [])
-            mask = find_mask(plain, bands, name, [])
-            with without_alpha(plain, mask) as readable:
-                yield cls(readable, bands, mask, paint)
-
-    def strips(self, zoom: int, tiles: tuple[int, int, int, int]) -> Iterator[Rgba]:
-        """Yield the rows of tiles of a level, uint8 (256, 256 × columns, 4); each is warped once."""
-        left, top, right, bottom = tiles
-        corner = _TMS.xy_bounds(morecantile.Tile(left, top, zoom))
-        side, pixel = SIDE * self.paint.finer, (corner.right - corner.left) / SIDE / self.paint.finer
-        vrt, mask = warped(
-            self.dataset,
-            self.mask,
-            crs="EPSG:3857",
-            transform=Affine(pixel, 0, corner.left, 0, -pixel, corner.top),
-            width=(right - left) * side,
-            height=(bottom - top) * side,
-            resampling=Resampling.bilinear if self.paint.blends else Resampling.nearest,
-            NUM_THREADS=processor().threads,
+def _check_zooms(zooms: tuple[int, int], coverage: Coverage) -> None:
+    if not 0 <= zooms[0] <= zooms[1] <= HIGHEST_ZOOM:
+        raise SettingsError(
+            f"zoom levels {zooms[0]} to {zooms[1]}",
+            hint=f"they go from 0 to {HIGHEST_ZOOM}, the lowest first",
+            setting="zooms",
         )
-        with vrt:
-            for row in range(bottom - top):
-                window = Window(0, row * side, vrt.width, side)
-                values = vrt.read([*self.bands, mask.alpha], window=window)
-                rgb, alpha = np.moveaxis(values[:-1], 0, -1), values[-1]
-                if mask.opaque != 255:
-                    alpha = mask.read(vrt, values[:-1], window=window)
-                if self.paint.repaint is not None:
-                    rgb = self.paint.repaint(rgb)
-                yield average_pixels(np.dstack([rgb, alpha]), self.paint.finer)
+    count = coverage.count(zooms[1])
+    if count > MAX_TILES:
+        raise SettingsError(
+            f"zoom level {zooms[1]} has {count:,} tiles there", hint="choose a lower one", setting="zooms"
+        )
 
 
 def _cut(
-    source: _Source,
-    bounds: Bounds,
+    dataset: rasterio.DatasetReader,
+    name: str,
+    paint: Paint,
+    grid: GeoGrid,
+    coverage: Coverage,
     zooms: tuple[int, int],
     put: Put,
     progress: Callable[[int, int], None],
 ) -> int:
-    """Cut all levels in one pass: strips of the highest are averaged into those of the next one."""
-    ranges = {zoom: _range(bounds, zoom) for zoom in range(zooms[0], zooms[1] + 1)}
-    total = sum((right - left) * (bottom - top) for left, top, right, bottom in ranges.values())
-    with ThreadPoolExecutor(processor().threads, thread_name_prefix="png") as pool:
-        pyramid = _Pyramid(ranges, put, lambda done: progress(done, total), pool)
-        for y, strip in enumerate(source.strips(zooms[1], ranges[zooms[1]]), ranges[zooms[1]][1]):
-            pyramid.add(zooms[1], y, strip)
-    return pyramid.count
+    """Cut the tiles of the highest zoom level, and reduce them four by four into those above.
+
+    Tiles are visited depth first, so only a few are in memory, and each pixel is resampled once. However
+    small a raster is, some pixel of each level shows it.
+    """
+    total = sum(coverage.count(zoom) for zoom in range(zooms[0], zooms[1] + 1))
+    done = count = 0
+    with contextlib.ExitStack() as stack:
+        plain = stack.enter_context(plain_samples(dataset))
+        bands = find_bands(plain, None, 3, name, [])
+        mask = find_mask(plain, bands, name, [])
+        plain = stack.enter_context(without_alpha(plain, mask))
+        readers = [
+            _TileReader(stack, plain, bands, mask, grid, part, zooms[1], paint) for part in coverage.parts
+        ]
+
+        def make(zoom: int, x: int, y: int) -> Tile | None:
+            nonlocal done, count
+            if not coverage.touches(zoom, x, y):
+                return None
+            tile: Tile | None
+            if zoom == zooms[1]:
+                tile = _overlaid([reader.read(x, y) for reader in readers if x in reader.columns])
+            else:
+                tile = _reduced(
+                    [[make(zoom + 1, 2 * x + i, 2 * y + j) for i in (0, 1)] for j in (0, 1)],
+                    blend=not paint.is_numbers,
+                )
+            progress(done, total)
+            done += 1
+            if tile is None or not tile[1].any():
+                return None
+            put(zoom, x, y, _png(*tile))
+            count += 1
+            return tile
+
+        for y in coverage.parts[0].rows(zooms[0]):
+            for x in sorted({x for part in coverage.parts for x in part.columns(zooms[0])}):
+                make(zooms[0], x, y)
+    progress(total, total)
+    return count
 
 
-class _Pyramid:
-    """Writes the tiles of strips, and averages strips in pairs into those of the level above."""
+def _reduced(children: list[list[Tile | None]], *, blend: bool) -> Tile | None:
+    """Return one tile of four: of each two by two pixels, the mean or the first of those that are valid."""
+    known = [tile for row in children for tile in row if tile is not None]
+    if not known:
+        return None
+    values = np.zeros((len(known[0][0]), 2 * SIDE, 2 * SIDE), np.uint8)
+    mask = np.zeros((2 * SIDE, 2 * SIDE), np.uint8)
+    for j, row in enumerate(children):
+        for i, tile in enumerate(row):
+            if tile is not None:
+                rows, columns = slice(j * SIDE, (j + 1) * SIDE), slice(i * SIDE, (i + 1) * SIDE)
+                values[:, rows, columns], mask[rows, columns] = tile
+    fours = values.reshape(-1, SIDE, 2, SIDE, 2).transpose(0, 1, 3, 2, 4).reshape(-1, SIDE, SIDE, 4)
+    masks = mask.reshape(SIDE, 2, SIDE, 2).transpose(0, 2, 1, 3).reshape(SIDE, SIDE, 4)
+    valid = masks > 0
+    if blend:
+        sums = (fours.astype(np.uint16) * valid).sum(axis=-1, dtype=np.uint16)
+        counts = np.maximum(valid.sum(axis=-1, dtype=np.uint16), 1)
+        reduced = ((sums + counts // 2) // counts).astype(np.uint8)
+    else:
+        first = valid.argmax(axis=-1)[None, ..., None]
+        reduced = np.take_along_axis(fours, first, axis=-1)[..., 0]
+    return reduced, masks.max(axis=-1)
+
+
+class _TileReader:
+    """Reads the tiles of one zoom level from one part of a raster."""
 
     def __init__(
         self,
-        ranges: dict[int, tuple[int, int, int, int]],
-        put: Put,
-        progress: Callable[[int], None],
-        pool: ThreadPoolExecutor,
+        stack: contextlib.ExitStack,
+        dataset: rasterio.DatasetReader,
+        bands: tuple[int, ...],
+        mask: PixelMask,
+        grid: GeoGrid,
+        part: Part,
+        zoom: int,
+        paint: Paint,
     ) -> None:
-        self.count = self._done = 0
-        self._ranges, self._put, self._progress, self._pool = ranges, put, progress, pool
-        self._halves: dict[int, Rgba] = {}
-
-    def add(self, zoom: int, y: int, strip: Rgba) -> None:
-        """Take a row of tiles, uint8 (256, 256 × columns, 4)."""
-        left, _, right, bottom = self._ranges[zoom]
-        tiles = [strip[:, i * SIDE : (i + 1) * SIDE] for i in range(right - left)]
-        shown = [bool(tile[..., 3].any()) for tile in tiles]
-        contents = self._pool.map(
-            _png, (tile for tile, is_shown in zip(tiles, shown, strict=True) if is_shown)
+        self._paint, self._side = paint, SIDE * paint.finer
+        self.columns, self._rows, self._bands = part.columns(zoom), part.rows(zoom), bands
+        corner = _TMS.xy_bounds(morecantile.Tile(self.columns.start, self._rows.start, zoom))
+        pixel = (corner.right - corner.left) / self._side
+        vrt, self._mask = warped(
+            dataset,
+            mask,
+            src_crs=grid.crs,
+            src_transform=Affine.translation(part.shift, 0) @ grid.transform,
+            crs="EPSG:3857",
+            transform=Affine(pixel, 0, corner.left, 0, -pixel, corner.top),
+            width=len(self.columns) * self._side,
+            height=len(self._rows) * self._side,
+            resampling=Resampling.nearest if paint.is_plain else Resampling.bilinear,
         )
-        for x, is_shown in zip(range(left, right), shown, strict=True):
-            if is_shown:
-                self._put(zoom, x, y, next(contents))
-                self.count += 1
-            self._done += 1
-            self._progress(self._done)
-        if zoom - 1 not in self._ranges:
-            return
-        columns = self._ranges[zoom - 1][2] - self._ranges[zoom - 1][0]
-        half = self._halves.setdefault(zoom - 1, np.zeros((SIDE, columns * SIDE, 4), np.uint8))
-        rows, offset = slice(y % 2 * SIDE // 2, (y % 2 + 1) * SIDE // 2), left % 2 * SIDE // 2
-        half[rows, offset : offset + strip.shape[1] // 2] = average_pixels(strip, 2)
-        if y % 2 or y == bottom - 1:
-            self.add(zoom - 1, y // 2, self._halves.pop(zoom - 1))
+        self._vrt = stack.enter_context(vrt)
+
+    def read(self, x: int, y: int) -> Tile:
+        """Return a tile's pixels, uint8 (bands, 256, 256), and mask, uint8 (256, 256)."""
+        side, paint = self._side, self._paint
+        window = Window((x - self.columns.start) * side, (y - self._rows.start) * side, side, side)
+        values = self._vrt.read(self._bands, window=window)
+        mask = self._mask.read(self._vrt, values, window=window)
+        if paint.repaint is not None:
+            values = np.moveaxis(paint.repaint(np.ascontiguousarray(np.moveaxis(values, 0, -1))), -1, 0)
+        if paint.finer > 1:
+            averaged = average_pixels(np.dstack([np.moveaxis(values, 0, -1), mask]), paint.finer)
+            values, mask = np.moveaxis(averaged[..., :-1], -1, 0), averaged[..., -1]
+        return values, mask
 
 
-def _range(bounds: Bounds, zoom: int) -> tuple[int, int, int, int]:
-    """Return the first column and row of tiles at a level, and those behind the last."""
-    first, last = _TMS.tile(bounds[0], bounds[3], zoom), _TMS.tile(bounds[2], bounds[1], zoom)
-    return first.x, first.y, last.x + 1, last.y + 1
+def _overlaid(tiles: list[Tile]) -> Tile:
+    """Return one tile of those of the two sides of 180 degrees."""
+    values, mask = tiles[0]
+    for others, valid in tiles[1:]:
+        values, mask = np.where(mask > 0, values, others), np.maximum(mask, valid)
+    return values, mask
 
 
-def _png(tile: Rgba) -> bytes:
-    return encode_png(np.ascontiguousarray(tile[..., :3] if (tile[..., 3] == 255).all() else tile))
+def _png(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> bytes:
+    whole = bool((mask == 255).all())
+    image = np.moveaxis(pixels if whole else np.concatenate([pixels, mask[None]]), 0, -1)
+    return encode_png(np.ascontiguousarray(image))
 
 
-def _about(raster: Path, bounds: Bounds, zooms: tuple[int, int]) -> dict[str, Any]:
-    centre = [(bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2, zooms[0]]
+def _about(raster: Path, coverage: Coverage, zooms: tuple[int, int]) -> dict[str, Any]:
     return {
         "name": raster.stem,
-        "bounds": list(bounds),
-        "center": centre,
+        "bounds": list(coverage.bounds),
+        "center": [*coverage.centre, zooms[0]],
         "minzoom": zooms[0],
         "maxzoom": zooms[1],
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 import rasterio
 
 from sat2map.errors import OutputError
+from sat2map.geo.gdal import FAILURES, reason, shown
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import Layer
 from sat2map.geo.resume import ResumeStore
@@ -86,6 +87,24 @@ def check_outputs(source: str, outputs: list[Path], *, overwrite: bool) -> None:
             raise OutputError(f"{path} is a folder: name the file in it")
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists: give another name, or add --overwrite")
+
+
+def check_earlier_result(path: Path, source: str, model_sha256: str) -> None:
+    """Check that a file is the map of a source that an earlier run has finished with the same model.
+
+    Raises:
+        OutputError: It is the map of another source or model, or no map at all.
+    """
+    try:
+        tags = tags_of(path)
+    except FAILURES as error:
+        raise OutputError(f"{path} exists, and is no map ({reason(error)})", setting="overwrite") from None
+    if tags.get("SOURCE") != Path(shown(source)).name or tags.get("MODEL_SHA256") != model_sha256:
+        raise OutputError(
+            f"{path} is the map of another source or model",
+            hint="choose another folder, or allow it to be replaced",
+            setting="overwrite",
+        )
 
 
 def tags_of(path: str | Path) -> dict[str, str]:

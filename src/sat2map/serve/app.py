@@ -80,7 +80,9 @@ def create_service(
         metrics.watch("map_cache_bytes", "Memory of live maps", lambda: maps.cached_bytes)
     memory = MemoryBudget(limits.memory_mib * MIB)
     decoder = Decoder(memory.total // 2)
-    models = Models.open(settings.models, limits, metrics, decoder, engine=engine, device=device)
+    models = Models.open(
+        settings.models, limits, metrics, decoder, engine=engine, device=device, colors=settings.colors
+    )
     jobs = Jobs(
         _JobParts(models, metrics, memory, decoder), settings.state, limits, shared=settings.workers > 1
     )

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rio_tiler.errors import NoOverviewWarning
-from rio_tiler.io import Reader
 
 from sat2map.errors import ImageError, Sat2MapError
 from sat2map.geo.gdal import FAILURES, reason
+from sat2map.geo.georeference import read_grid
 from sat2map.geo.read import open_raster
 from sat2map.geo.samples import plain_samples, warped, without_alpha
+from sat2map.geo.web_mercator import find_coverage
 from sat2map.images.levels import Limits, to_8_bits
 from sat2map.images.masks import PixelMask
 from sat2map.inference.tiling import Area
@@ -67,7 +68,8 @@ class RasterFile:
         bands: Which are shown: red, green and blue, or one three times.
         mask: How their valid pixels are found.
         scale: Values of each that become 0 and 255, or None for 8 bits as they are.
-        bounds: West, south, east, north in degrees.
+        bounds: West, south, east, north in degrees; all longitudes where it crosses 180 degrees.
+        centre: Longitude and latitude of its middle.
         world: The same in web mercator (m).
         max_zoom: The zoom of its own resolution.
         width: Columns.
@@ -81,6 +83,7 @@ class RasterFile:
     mask: PixelMask
     scale: Limits | None
     bounds: tuple[float, float, float, float]
+    centre: tuple[float, float]
     world: tuple[float, float, float, float]
     max_zoom: int
     width: int
@@ -212,18 +215,15 @@ def _inspect(name: str, path: Path, identity: str) -> RasterFile | str:
     label = f"the raster {name}"
     try:
         with _open(path) as dataset:
-            if dataset.crs is None:
-                return f"{label} has no coordinate reference system: nobody can tell where it lies"
-            with Reader(None, dataset=dataset) as reader:
-                bounds = reader.get_geographic_bounds(CRS.from_epsg(4326))
-                world = reader.get_geographic_bounds(_MERCATOR)
-                zoom = min(reader.maxzoom, MAX_ZOOM)
+            coverage = find_coverage(read_grid(dataset, str(path), []), str(path))
+            bounds, world = coverage.bounds, coverage.world
+            zoom = min(coverage.zooms()[1], MAX_ZOOM)
             width, height = dataset.width, dataset.height
-        if not all(map(math.isfinite, (*bounds, *world))):
-            return f"{label} lies nowhere on a web map: reproject it first"
         with open_raster(path, bands=None, count=3) as raster:
             bands, mask, scale = raster.bands, raster.mask, raster.scale
-            return RasterFile(name, path, identity, bands, mask, scale, bounds, world, zoom, width, height)
+            return RasterFile(
+                name, path, identity, bands, mask, scale, bounds, coverage.centre, world, zoom, width, height
+            )
     except Sat2MapError as error:  # its words name the path
         return str(error).replace(str(path), label)
     except Exception as error:

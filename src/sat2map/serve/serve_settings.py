@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from sat2map.files import state_folder
 
 MIB = 2**20
 
@@ -100,6 +101,7 @@ class ServeSettings(BaseModel):
         root_path: Path below which a proxy publishes the service, such as /maps; or empty.
         trusted_proxies: Addresses and networks of proxies whose X-Forwarded headers are believed.
         workers: Number of server processes.
+        colors: Name or file of the colours of all maps; None: the models' own.
         limits: Its limits.
     """
 
@@ -113,10 +115,10 @@ class ServeSettings(BaseModel):
     root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~/-]*[^/])?$")
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     workers: int = Field(1, ge=1)
+    colors: str | None = None
     limits: Limits = Limits()
 
 
 def default_state(port: int) -> Path:
     """Return the default state folder, one for each port."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "sat2map" / f"serve-{port}"
+    return state_folder() / f"serve-{port}"

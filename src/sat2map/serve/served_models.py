@@ -149,17 +149,18 @@ class Models(Mapping[str, ServedModel]):
         *,
         engine: EngineName = "auto",
         device: Device = "auto",
+        colors: str | None = None,
     ) -> Models:
         """Open model files and run each once, so that the first request is not slower than others.
 
         Raises:
             ModelFileError: A file is missing, or not a model.
-            SettingsError: This machine lacks the device.
+            SettingsError: This machine lacks the device, or the colours do not fit a model.
             MissingExtraError: No engine is installed.
         """
         # All cores, as a service outlives whatever else runs while it starts.
         threads = asked_threads() or processor().threads
-        options = EngineOptions(engine=engine, device=device, threads=threads, image_only=True)
+        options = EngineOptions(engine=engine, device=device, threads=threads, image_only=colors is None)
         streams = min(limits.batch, threads)
         semaphore = PrioritySemaphore(streams)
         served = {}
@@ -167,7 +168,9 @@ class Models(Mapping[str, ServedModel]):
             model = Model.find(file)
             shared = open_engine(model, options, streams=streams)
             whole = shared if shared.streams == 1 else open_engine(model, options)
-            served[name] = _serve(name, model.sha256, whole, shared, semaphore, limits, metrics, decoder)
+            served[name] = _serve(
+                name, model.sha256, whole, shared, semaphore, limits, metrics, decoder, colors
+            )
         return cls(served)
 
     def __getitem__(self, name: str) -> ServedModel:
@@ -226,10 +229,11 @@ def _serve(
     limits: Limits,
     metrics: Metrics,
     decoder: Decoder,
+    colors: str | None,
 ) -> ServedModel:
-    multi_stream = Translator(ScheduledEngine(shared, semaphore, high_priority=True))
-    single_stream = Translator(ScheduledEngine(whole, semaphore, high_priority=True))
-    background_translator = Translator(ScheduledEngine(whole, semaphore, high_priority=False))
+    multi_stream = Translator(ScheduledEngine(shared, semaphore, high_priority=True), colors=colors)
+    single_stream = Translator(ScheduledEngine(whole, semaphore, high_priority=True), colors=colors)
+    background_translator = Translator(ScheduledEngine(whole, semaphore, high_priority=False), colors=colors)
     # Streams use the cores better than batches; and in `paper` mode images of a batch change each other.
     no_batching = shared.streams > 1 or shared.header.inference_mode == "paper"
 

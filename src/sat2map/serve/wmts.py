@@ -78,6 +78,8 @@ def exception_report(code: str, locator: str, text: str) -> bytes:
 
 def _add_layer(contents: ET.Element, layer: WmtsLayer) -> None:
     west, south, east, north = layer.bounds
+    if west > east:  # it crosses 180 degrees, which a box in degrees cannot say
+        west, east = -180, 180
     node = _add(contents, WMTS, "Layer")
     _add(node, OWS, "Title", layer.title)
     box = _add(node, OWS, "WGS84BoundingBox")

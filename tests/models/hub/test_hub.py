@@ -248,3 +248,9 @@ def test_the_card_of_a_bare_header_claims_nothing() -> None:
     assert "None are in the model file" in card
     assert "The scores were taken" not in card
     assert "satellite" not in card
+
+
+def test_the_card_of_a_model_with_parts_of_others_has_their_licences() -> None:
+    header = HEADER.model_copy(update={"licenses": {"encoder": "Apache License 2.0, (c) the makers"}})
+    assert "**encoder**\n\n```text\nApache License 2.0, (c) the makers\n```" in model_card(header, "me/maps")
+    assert "Parts that others made" not in model_card(HEADER, "me/maps")

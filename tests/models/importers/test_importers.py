@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import os
+import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ import numpy as np
 import pytest
 import stand_ins as them
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sat2map.errors import ModelFileError, OutputError, SettingsError
@@ -19,8 +24,9 @@ from sat2map.inference.backends import open_engine
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.discriminator import PatchGAN
-from sat2map.models.importers import import_checkpoint, recognise
+from sat2map.models.importers import detect_generator, import_checkpoint
 from sat2map.models.model_file import ModelHeader, read_header, save_model
+from sat2map.models.onnx.generator_graph import build_graph
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "unet_128, batch": (lambda: them.NestedUNet(7), 128),
@@ -32,7 +38,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "resnet_9blocks, batch, dropout": (lambda: them.FlatResNet(9, norm="batch", dropout=True), 32),
     "resnet_6blocks, instance, dropout": (lambda: them.FlatResNet(6, dropout=True), 32),
     "resnet_6blocks, no norm": (lambda: them.FlatResNet(6, norm="none"), 32),
-    "pix2pixHD, instance": (lambda: them.FlatResNet(9, 4, biased=True, bands=(5, 3)), 64),
+    "pix2pixHD, instance, 5 bands": (lambda: them.FlatResNet(9, 4, biased=True, bands=(5, 3)), 64),
     "pix2pixHD, batch": (lambda: them.FlatResNet(3, 3, norm="batch", biased=True), 64),
 }
 
@@ -72,7 +78,8 @@ def test_an_imported_generator_draws_what_it_drew(
 ) -> None:
     make, side = NETWORKS[name]
     theirs = them.well_used(make())
-    found = import_checkpoint(saved(theirs, tmp_path / "net_G.pth"), tmp_path / "m.safetensors")
+    bands = ["red", "green", "blue", "nir", "swir"] if "5 bands" in name else []
+    found = import_checkpoint(saved(theirs, tmp_path / "net_G.pth"), tmp_path / "m.safetensors", bands=bands)
     source = picture(2, found.spec.source_bands, side, 2 * side)
     with torch.no_grad():
         expected = theirs(source)
@@ -97,7 +104,7 @@ def test_the_tutorials_generator_draws_the_picture_that_the_tutorial_saves(
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_imported_network_is_recognised_by_name(name: str) -> None:
-    found = recognise(them.well_used(NETWORKS[name][0]()).state_dict())
+    found = detect_generator(them.well_used(NETWORKS[name][0]()).state_dict())
     kind, _, rest = name.partition(", ")
     if kind.startswith("unet"):
         assert (found.spec.architecture, 2**found.spec.depth) == ("unet", int(kind[5:]))
@@ -128,7 +135,6 @@ def test_instance_norm_statistics_of_old_files_are_left_out(tmp_path: Path) -> N
         if isinstance(module, nn.InstanceNorm2d):
             weights[f"{name}.running_mean"] = torch.ones(module.num_features)
             weights[f"{name}.running_var"] = torch.full((module.num_features,), 9.0)
-            weights[f"{name}.num_batches_tracked"] = torch.tensor(7)
     torch.save(weights, tmp_path / "old.pth")
     import_checkpoint(tmp_path / "old.pth", tmp_path / "m.safetensors")
     source = picture(1, 3, 32, 32)
@@ -140,11 +146,13 @@ def test_instance_norm_statistics_of_old_files_are_left_out(tmp_path: Path) -> N
 
 def test_batch_norm_without_counters_as_in_old_files_is_read() -> None:
     weights = them.well_used(them.NestedUNet(7)).state_dict()
-    found = recognise({name: w for name, w in weights.items() if not name.endswith("num_batches_tracked")})
+    found = detect_generator(
+        {name: w for name, w in weights.items() if not name.endswith("num_batches_tracked")}
+    )
     build_generator(found.spec).load_state_dict(found.weights)
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module.module.", "_orig_mod.module."])
 def test_prefixes_of_wrappers_are_taken_off(prefix: str, tmp_path: Path) -> None:
     weights = them.FlatResNet(6).state_dict()
     torch.save({f"{prefix}{name}": w for name, w in weights.items()}, tmp_path / "g.pth")
@@ -208,17 +216,178 @@ def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "g.pth", r"wants to run code .*torch\.save\(model\.state_dict\(\)")
 
 
-@pytest.mark.parametrize("kept", [0, 10, 0.3, 0.95])
+@pytest.mark.parametrize("kept", [10, 0.3, 0.95])
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path, kept: float) -> None:
     path = saved(them.FlatResNet(6), tmp_path / "g.pth")
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content)) if kept < 1 else int(kept)])
-    refused(path, "is truncated, or no checkpoint")
+    refused(path, "is truncated, or not a checkpoint")
 
 
-def test_a_text_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "g.pth").write_text("<!DOCTYPE html><html>not found</html>")
-    refused(tmp_path / "g.pth", "is truncated, or no checkpoint")
+def onnx_model() -> bytes:
+    arrays = {
+        name: w.numpy() for name, w in build_generator(GeneratorSpec(width=4, depth=2)).state_dict().items()
+    }
+    content: bytes = build_graph(GeneratorSpec(width=4, depth=2), arrays).SerializeToString()
+    return content
+
+
+def torch_script() -> bytes:
+    content = io.BytesIO()
+    torch.jit.save(torch.jit.trace(nn.Conv2d(3, 3, 3), torch.zeros(1, 3, 8, 8)), content)
+    return content.getvalue()
+
+
+def zipped(*names: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    return content.getvalue()
+
+
+OTHER_FORMATS: dict[str, Callable[[], bytes]] = {
+    "a web page": lambda: b"<!DOCTYPE html><html>not found</html>",
+    "a pointer of Git LFS": lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+    "an HDF5 file, as Keras writes": lambda: b"\x89HDF\r\n\x1a\n" + bytes(100),
+    "a model of Keras": lambda: zipped("config.json", "metadata.json", "model.weights.h5"),
+    "a file of Torch7": lambda: (
+        struct.pack("<iii", 4, 1, 3) + b"V 1" + struct.pack("<i", 13) + b"nn.Sequential"
+    ),
+    "an ONNX model": onnx_model,
+    "a TorchScript program": torch_script,
+    "a TensorFlow Lite model": lambda: b"\x1c\0\0\0TFL3" + bytes(50),
+    "a zip archive": lambda: zipped("readme.txt"),
+    "an empty file": lambda: b"",
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", OTHER_FORMATS)
+def test_a_file_of_another_program_is_refused_by_its_name(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "g.pth").write_bytes(OTHER_FORMATS[kind]())
+    said = refused(tmp_path / "g.pth", rf"is {kind}.*, not a checkpoint of PyTorch")
+    assert "truncated" not in said
+
+
+def test_safetensors_under_another_suffix_are_read(tmp_path: Path) -> None:
+    save_file({n: w.contiguous() for n, w in them.FlatResNet(6).state_dict().items()}, tmp_path / "g.pth")
+    assert import_checkpoint(tmp_path / "g.pth", tmp_path / "m.safetensors").spec.architecture == "resnet6"
+
+
+# networks that look like another
+
+
+def test_a_network_for_label_maps_is_refused_unless_its_bands_are_named(tmp_path: Path) -> None:
+    path = saved(them.FlatResNet(9, 4, biased=True, bands=(36, 3)), tmp_path / "g.pth")
+    refused(path, "takes 36 bands, as networks for label maps do")
+    names = [f"b{i}" for i in range(36)]
+    import_checkpoint(path, tmp_path / "m.safetensors", bands=names)
+    assert [band.name for band in read_header(tmp_path / "m.safetensors").bands] == names
+
+
+def test_another_number_of_names_than_bands_is_refused(tmp_path: Path) -> None:
+    path = saved(them.FlatResNet(6), tmp_path / "g.pth")
+    with pytest.raises(ModelFileError, match="takes 3 bands, and 2 are named"):
+        import_checkpoint(path, tmp_path / "m.safetensors", bands=["red", "green"])
+
+
+class OldNestedUNet(them.NestedUNet):
+    """As before 2017-09-22: a bias in every convolution, and the skip behind what comes from below."""
+
+    def __init__(self, levels: int, *, biased: bool) -> None:
+        super().__init__(levels, norm="batch")
+        for module in list(self.modules()):
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and biased and module.bias is None:
+                outputs = module.out_channels
+                module.bias = nn.Parameter(torch.randn(outputs) / 10)
+            if isinstance(module, them.SkipBlock):
+                module.forward = functools.partial(old_forward, module)  # type: ignore[method-assign]
+
+
+def old_forward(block: them.SkipBlock, x: Tensor) -> Tensor:
+    y: Tensor = block.model(x)
+    return y if block.top else torch.cat([y, nn.functional.leaky_relu(x, 0.2)], 1)
+
+
+@pytest.mark.parametrize(("biased", "skips"), [(True, "auto"), (True, "old"), (False, "old")])
+def test_a_u_net_of_before_2017_09_22_draws_what_it_drew(biased: bool, skips: Any, tmp_path: Path) -> None:
+    theirs = them.well_used(OldNestedUNet(7, biased=biased))
+    found = import_checkpoint(saved(theirs, tmp_path / "g.pth"), tmp_path / "m.safetensors", skips=skips)
+    assert any("before 2017-09-22" in note for note in found.notes)
+    source = picture(1, 3, 128, 128)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            drawn(tmp_path / "m.safetensors", source), theirs(source), atol=1e-5, rtol=0
+        )
+
+
+@pytest.mark.parametrize("mode", ["eval", "paper"])
+def test_instance_norm_with_tracked_statistics_draws_what_it_drew(mode: Any, tmp_path: Path) -> None:
+    theirs = them.FlatResNet(6)
+    for module in theirs.modules():
+        if isinstance(module, nn.Sequential):
+            for i, layer in enumerate(module):
+                if isinstance(layer, nn.InstanceNorm2d):
+                    module[i] = nn.InstanceNorm2d(layer.num_features, track_running_stats=True)
+    theirs.train()
+    with torch.no_grad():
+        for _ in range(5):
+            theirs(torch.randn(1, 3, 32, 32) * 2 + 0.5)
+    path = saved(theirs, tmp_path / "g.pth")
+    found = import_checkpoint(path, tmp_path / "m.safetensors", mode=mode)
+    assert any("tracks statistics" in note for note in found.notes)
+    assert "tracks statistics" in read_header(tmp_path / "m.safetensors").notes
+    theirs.train(mode == "paper")
+    source = picture(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            drawn(tmp_path / "m.safetensors", source), theirs(source), atol=1e-5, rtol=0
+        )
+
+
+def two_generators() -> dict[str, nn.Module]:
+    torch.manual_seed(3)
+    return {"netG_A": them.FlatResNet(6), "netG_B": them.FlatResNet(9)}
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_of_several_generators_the_first_is_taken_and_said_and_an_option_picks(
+    flat: bool, tmp_path: Path
+) -> None:
+    nested = {name: network.state_dict() for name, network in two_generators().items()}
+    if flat:
+        weights = {f"{key}.{name}": w for key, part in nested.items() for name, w in part.items()}
+        torch.save({"state_dict": weights, "epoch": 3}, tmp_path / "g.ckpt")
+        keys = ["state_dict.netG_A", "state_dict.netG_B"]
+    else:
+        torch.save(nested, tmp_path / "g.ckpt")
+        keys = ["netG_A", "netG_B"]
+    first = import_checkpoint(tmp_path / "g.ckpt", tmp_path / "a.safetensors")
+    assert first.spec.architecture == "resnet6"
+    assert f"of the generators {', '.join(keys)} in the file, {keys[0]} was taken" in first.notes
+    second = import_checkpoint(tmp_path / "g.ckpt", tmp_path / "b.safetensors", generator=keys[1])
+    assert second.spec.architecture == "resnet9"
+    with pytest.raises(ModelFileError, match="holds no generator under the key 'netG_C'"):
+        import_checkpoint(tmp_path / "g.ckpt", tmp_path / "c.safetensors", generator="netG_C")
+
+
+def test_a_generator_beside_a_discriminator_gets_its_own_reason(tmp_path: Path) -> None:
+    broken = them.FlatResNet(9).state_dict()
+    del broken["model.1.weight"]
+    path = tmp_path / "both.pth"
+    torch.save({"D": {"model.0.weight": torch.ones(1, 6, 4, 4)}, "G": broken}, path)
+    refused(path, r"model\.1\.weight is missing")
+
+
+def test_a_residual_generator_of_another_project_is_not_called_a_discriminator(tmp_path: Path) -> None:
+    weights = {
+        "model.0.weight": torch.ones(8, 3, 7, 7),
+        "model.3.block.0.weight": torch.ones(8, 8, 3, 3),
+        "model.9.weight": torch.ones(3, 8, 7, 7),
+    }
+    torch.save(weights, tmp_path / "g.pth")
+    refused(tmp_path / "g.pth", "is of an unknown network")
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
@@ -307,7 +476,7 @@ def test_a_model_file_of_ours_is_told_apart(tmp_path: Path) -> None:
 def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     path = saved(them.FlatResNet(6), tmp_path / "g.pth")
     (tmp_path / "m.safetensors").write_text("mine")
-    with pytest.raises(OutputError, match="exists: give --to another name, or add --overwrite"):
+    with pytest.raises(OutputError, match="exists: choose another name, or replace the file"):
         import_checkpoint(path, tmp_path / "m.safetensors")
     assert (tmp_path / "m.safetensors").read_text() == "mine"
     import_checkpoint(path, tmp_path / "m.safetensors", overwrite=True)

@@ -1,4 +1,4 @@
-"""Owns reading published weights into the networks: strictly, or with a sentence that says what is wrong."""
+"""Loading of published weights into networks, strictly; an error says what does not fit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BATCH_COUNT = "num_batches_tracked"  # of batch norm; files of old versions of 
 
 
 class Published(NamedTuple):
-    """Weights that somebody has published.
+    """Published weights of a network.
 
     Attributes:
         what: The network.
@@ -107,7 +107,7 @@ def _open(path: Path, build: Callable[[], _Network], wanted: Published) -> _Netw
     if not path.is_file():
         raise refuse(f"{path} does not exist")
     try:
-        weights = read_state_dicts(path)[0]
+        _, weights = read_state_dicts(path)[0]
     except ModelFileError as error:
         raise refuse(str(error)) from None
     with torch.device("meta"):  # only names and shapes: the file has the rest

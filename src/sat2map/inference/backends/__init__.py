@@ -15,7 +15,10 @@ from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime import may_have_gpu
+from sat2map.runtime.privacy import turn_telemetry_off
 from sat2map.settings import Device, EngineName
+
+turn_telemetry_off()  # before an engine is imported
 
 __all__ = ["Engine", "EngineName", "EngineOptions", "Uint8Backend", "open_engine", "require"]
 

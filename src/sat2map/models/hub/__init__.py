@@ -1,4 +1,4 @@
-"""Owns the Hugging Face Hub: models by the name `hf://user/repo[/file]`, and `push`.
+"""The Hugging Face Hub: models by the name `hf://user/repo[/file]`, and `push`.
 
 Importing this loads neither huggingface_hub nor torch.
 """

@@ -1,4 +1,4 @@
-"""Owns the model card: what a model file's header says, as the hub's page for the model."""
+"""The model card: the header of a model file as the hub's page for the model."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ fake = translator(np.asarray(Image.open("photo.png").convert("RGB")))  # uint8 (
 ## Training
 
 {training}
-"""
+{licenses}"""
 
 
 def model_card(header: ModelHeader, repo: str) -> str:
@@ -79,6 +79,7 @@ def model_card(header: ModelHeader, repo: str) -> str:
         else "None are in the model file: measure it with `sat2map evaluate --data PAIRS`.",
         limits=_limits(header),
         training=_training(header),
+        licenses=_licenses(header),
     )
 
 
@@ -88,6 +89,7 @@ def _facts(header: ModelHeader) -> dict[str, str]:
     return {
         "input": f"{', '.join(band.name for band in header.bands)} from {low:g} to {high:g}, any size",
         "output": f"{spec.target_bands} bands, uint8, the same size"
+        + (f"; logits of {spec.colours} colours" if spec.colours else "")
         + (f"; logits of {spec.classes} classes" if spec.classes else ""),
         "scale": describe_scale(header),
         "inference mode": f"`{header.inference_mode}`",
@@ -114,6 +116,13 @@ def _training(header: ModelHeader) -> str:
     if header.settings:
         lines.append(f"```json\n{json.dumps(header.settings, indent=2)}\n```")
     return "\n\n".join(lines)
+
+
+def _licenses(header: ModelHeader) -> str:
+    if not header.licenses:
+        return ""
+    texts = [f"**{part}**\n\n```text\n{text}\n```" for part, text in header.licenses.items()]
+    return "\n" + "\n\n".join(["## Parts that others made", *texts]) + "\n"
 
 
 def _table(rows: dict[str, str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sat2map.errors import ModelFileError
-from sat2map.models.hub.hub_errors import told_in_words
+from sat2map.models.hub.hub_errors import translate_hub_errors
 from sat2map.models.hub.names import HubName
 from sat2map.models.model_file import read_header
 
@@ -25,7 +25,7 @@ def fetch(model: str | Path) -> tuple[Path, str]:
         MissingExtraError: huggingface_hub is not installed.
     """
     name = HubName.parse(model)
-    with told_in_words(f"{name} cannot be fetched", ModelFileError):
+    with translate_hub_errors(f"{name} cannot be fetched", ModelFileError):
         from huggingface_hub import hf_hub_download
 
         path = Path(

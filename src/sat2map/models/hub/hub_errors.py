@@ -1,4 +1,4 @@
-"""Owns what the hub's failures mean to a person."""
+"""The errors of huggingface_hub as sentences for users."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sat2map.errors import MissingExtraError, Sat2MapError
 
 
 @contextlib.contextmanager
-def told_in_words(what: str, kind: type[Sat2MapError]) -> Iterator[None]:
+def translate_hub_errors(what: str, kind: type[Sat2MapError]) -> Iterator[None]:
     """Turn what huggingface_hub raises into one sentence.
 
     Args:

@@ -1,4 +1,4 @@
-"""Owns names on the hub: `hf://user/repo`, perhaps with a revision and a file."""
+"""Names on the hub: `hf://user/repo`, perhaps with a revision and a file."""
 
 from __future__ import annotations
 

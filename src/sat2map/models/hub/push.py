@@ -1,4 +1,4 @@
-"""Owns `push`: a model file and its card become one commit on the hub."""
+"""`push`: a model file and its card become one commit on the hub."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sat2map.errors import OutputError
 from sat2map.models.hub.card import model_card
-from sat2map.models.hub.hub_errors import told_in_words
+from sat2map.models.hub.hub_errors import translate_hub_errors
 from sat2map.models.hub.names import DEFAULT_FILE
 from sat2map.models.model_file import read_header
 
@@ -21,7 +21,7 @@ class Pushed:
 
     Attributes:
         url: The repository's page.
-        name: What `--model` takes.
+        name: The model's name on the hub, as `Model.find` takes it.
         card_kept: True where the repository had a card already, which was left alone.
     """
 
@@ -52,7 +52,7 @@ def push(model: Path, repo: str, *, private: bool = False, replace_card: bool = 
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise OutputError(f"'{repo}' names no repository: write USER/REPO")
     card = model_card(header, repo).encode()
-    with told_in_words(f"{model} cannot be pushed to {repo}", OutputError):
+    with translate_hub_errors(f"{model} cannot be pushed to {repo}", OutputError):
         from huggingface_hub import CommitOperationAdd, HfApi
 
         api = HfApi(library_name="sat2map")

@@ -1,9 +1,10 @@
-"""Owns `import_checkpoint`: the generator of another project becomes a model file, recognised by its keys."""
+"""`import_checkpoint`: the generator of another project becomes a model file, recognised by its keys."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -11,27 +12,49 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from sat2map.errors import ModelFileError, OutputError
+from sat2map.errors import ModelFileError, OutputError, nearest
+from sat2map.files import locks
 from sat2map.images.palette import Palette
+from sat2map.models.header import BandSpec
 from sat2map.models.importers import cyclegan, pix2pixhd, tutorial
-from sat2map.models.importers.found import Found, StateDict
-from sat2map.models.importers.state_dicts import read_state_dicts
+from sat2map.models.importers.cyclegan import Skips
+from sat2map.models.importers.found import Found, StateDict, track_as_batch_norm
+from sat2map.models.importers.state_dicts import NamedStateDict, read_state_dicts, split_by_prefix
 from sat2map.models.model_file import HEADER_KEY, InferenceMode, ModelHeader, save_model
 from sat2map.settings import Direction
 
-__all__ = ["Found", "import_checkpoint", "recognise"]
+__all__ = ["Found", "Skips", "detect_generator", "import_checkpoint"]
 
-READERS: Final = (cyclegan.read, pix2pixhd.read, tutorial.read)
 KEYS: Final = {
     "pytorch-CycleGAN-and-pix2pix and pix2pixHD": "model.model.0.weight or model.10.conv_block.1.weight",
     "the satellite-mapping tutorial": "DownConvLayer1.0.weight",
 }
-# First layers of discriminators, of the same code bases and of ours.
-DISCRIMINATOR: Final = re.compile(
+# First layers of discriminators, of the same code bases and of ours; and what only generators have.
+_DISCRIMINATOR: Final = re.compile(
     r"(model\.0\.weight|net\.0\.weight|ConvLayer1\.0\.weight|scale\d+_layer0\.0\.weight|layer\d+\.0\.weight)$"
 )
+_GENERATOR: Final = re.compile(r"block|res\d|up|decod|deconv", re.IGNORECASE)
+# Images have fewer; networks of pix2pixHD for label maps have one band per class, and one for edges.
+MAX_IMAGE_BANDS: Final = 4
 
 
+class _UnknownNetworkError(ModelFileError):
+    """A state dict that is of no network we know."""
+
+
+class _DiscriminatorError(ModelFileError):
+    """A state dict that is a discriminator's."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A generator in a checkpoint, and the key it lies under."""
+
+    key: str
+    found: Found
+
+
+@locks("output")
 def import_checkpoint(
     checkpoint: Path,
     output: Path,
@@ -40,6 +63,9 @@ def import_checkpoint(
     mode: InferenceMode = "eval",
     palette: str = "none",
     gsd: float | None = None,
+    bands: Sequence[str] = (),
+    generator: str | None = None,
+    skips: Skips = "auto",
     overwrite: bool = False,
 ) -> Found:
     """Write a model file from a checkpoint (`.pth`, `.pt`, `.safetensors`) of another project's generator.
@@ -49,79 +75,145 @@ def import_checkpoint(
         output: The model file.
         direction: Which side of the pairs was the input.
         mode: `eval`, or `paper` to run it as the test script of its code base does where batch norm is used:
-            with the statistics of the picture itself, and dropout.
+            with the statistics of the image itself, and dropout.
         palette: Map classes that it draws: a built-in name, a JSON file, or `none`.
-        gsd: Metres a pixel of its images, if known.
+        gsd: Metres per pixel of its images, if known.
+        bands: Names of the bands of its input, in their order.
+        generator: Key of the generator in a file of several; None: the first one.
+        skips: Order in which a U-Net of pytorch-CycleGAN concatenates (see `cyclegan.read`).
         overwrite: Whether an existing file may be replaced.
 
     Returns:
         What was found.
 
     Raises:
-        ModelFileError: The checkpoint is damaged, of an unknown network, or no generator.
+        ModelFileError: The checkpoint is damaged, of an unknown network, or not a generator.
         OutputError: The output exists or cannot be written.
         SettingsError: There is no such palette.
     """
     checkpoint, output = Path(checkpoint), Path(output)
     if output.suffix.lower() != ".safetensors":
-        raise OutputError(f"--to {output} does not end in .safetensors, as model files do: rename it")
+        raise OutputError(f"{output} does not end in .safetensors, as model files do", hint="rename it")
     if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists: give --to another name, or add --overwrite")
+        raise OutputError(
+            f"{output} exists", hint="choose another name, or replace the file", setting="overwrite"
+        )
     colours = None if palette == "none" else Palette.load(palette)
-    found = _first_generator(checkpoint)
-    if colours is not None and found.spec.target_bands != 3:
+    found = _pick(checkpoint, generator, skips)
+    spec = found.spec
+    if colours is not None and spec.target_bands != 3:
         raise ModelFileError(
-            f"{checkpoint} draws {found.spec.target_bands} bands, and palette '{palette}' needs 3: leave it "
-            "out"
+            f"{checkpoint} draws {spec.target_bands} bands, and palette '{palette}' needs 3",
+            hint="leave it out",
+            setting="palette",
+        )
+    if bands and len(bands) != spec.source_bands:
+        raise ModelFileError(
+            f"{checkpoint} takes {spec.source_bands} bands, and {len(bands)} are named", setting="bands"
+        )
+    if not bands and spec.source_bands > MAX_IMAGE_BANDS:
+        raise ModelFileError(
+            f"{checkpoint} takes {spec.source_bands} bands, as networks for label maps do, which get a band "
+            "for each class and not an image",
+            hint="if its input is an image, name its bands",
+            setting="bands",
         )
     header = ModelHeader(
         created_with=version("sat2map"),
-        generator=found.spec,
+        generator=spec,
         direction=direction,
         image_size=found.image_size,
         max_untiled_size=found.max_untiled_size,
+        bands=tuple(BandSpec(name=name) for name in bands),
         gsd=gsd,
         inference_mode=mode,
         palette=colours,
-        notes=f"imported from {checkpoint.name}, {found.kind}",
+        notes="; ".join([f"imported from {checkpoint.name}, {found.kind}", *found.notes]),
     )
     save_model(output, found.weights, header)
     return found
 
 
-def recognise(weights: StateDict) -> Found:
+def detect_generator(weights: StateDict, skips: Skips = "auto") -> Found:
     """Find out by names and shapes whose generator a state dict is.
 
     Raises:
-        ModelFileError: It is nobody's that we know, or a discriminator.
+        ModelFileError: It is of no network that we know, or a discriminator.
     """
-    for read in READERS:
-        found = read(weights)
-        if found is not None:
-            return found
-    if any(DISCRIMINATOR.match(name) for name in weights):
-        raise ModelFileError("it is a discriminator, which draws nothing: name the generator (…_net_G.pth)")
+    weights, notes = track_as_batch_norm(weights)
+    if notes and skips == "auto":
+        skips = "new"  # statistics have been tracked since 2018
+    found = cyclegan.read(weights, skips) or pix2pixhd.read(weights) or tutorial.read(weights)
+    if found is not None:
+        return replace(found, notes=(*found.notes, *notes))
+    if _is_discriminator(weights):
+        raise _DiscriminatorError(
+            "it is a discriminator, which draws nothing", hint="name the generator (…_net_G.pth)"
+        )
     expected = "; ".join(f"{keys} ({project})" for project, keys in KEYS.items())
-    raise ModelFileError(
+    raise _UnknownNetworkError(
         f"it is of an unknown network: expected keys such as {expected}; found {', '.join(list(weights)[:3])}"
     )
 
 
-def _first_generator(checkpoint: Path) -> Found:
-    """Return the first state dict that is a generator's; the complaint is about the first of all."""
-    _refuse_our_own(checkpoint)
-    refused: list[ModelFileError] = []
-    for weights in read_state_dicts(checkpoint):
+def _is_discriminator(weights: StateDict) -> bool:
+    """A discriminator begins like one, has no part that only generators have, and ends in one channel."""
+    kernels = [tensor for tensor in weights.values() if tensor.dim() == 4]
+    begins = any(_DISCRIMINATOR.match(name) for name in weights)
+    return (
+        begins
+        and not any(_GENERATOR.search(name) for name in weights)
+        and (len(kernels) < 2 or kernels[-1].shape[0] == 1)
+    )
+
+
+def _pick(checkpoint: Path, key: str | None, skips: Skips) -> Found:
+    """Return the generator of a checkpoint; where there are several, a note says which one."""
+    _reject_our_own(checkpoint)
+    candidates, refused = _find_generators(read_state_dicts(checkpoint), skips)
+    if not candidates:
+        # The reason that helps most: a generator that does not fit, then an unknown network.
+        ranks = {_UnknownNetworkError: 1, _DiscriminatorError: 2}
+        first = min(refused, key=lambda error: ranks.get(type(error), 0))
+        raise ModelFileError(f"{checkpoint} cannot be imported: {first.problem}", hint=first.hint)
+    by_key = {candidate.key: candidate.found for candidate in candidates}
+    if key is not None and key not in by_key:
+        known = nearest(key, [name for name in by_key if name] or ["(the whole file)"])
+        raise ModelFileError(
+            f"{checkpoint} holds no generator under the key '{key}'", hint=known, setting="generator"
+        )
+    chosen = candidates[0].key if key is None else key
+    found = by_key[chosen]
+    if len(by_key) > 1:
+        note = f"of the generators {', '.join(by_key)} in the file, {chosen} was taken"
+        found = replace(found, notes=(*found.notes, note))
+    return replace(found, weights=_in_full_precision(found.weights, checkpoint))
+
+
+def _find_generators(
+    state_dicts: list[NamedStateDict], skips: Skips
+) -> tuple[list[_Candidate], list[ModelFileError]]:
+    """Return the generators, whole state dicts or parts of one, and why the others are none."""
+    candidates, refused = [], []
+    for key, weights in state_dicts:
         try:
-            found = recognise(weights)
-        except ModelFileError as error:
-            refused.append(error)
+            candidates.append(_Candidate(key, detect_generator(weights, skips)))
             continue
-        return replace(found, weights=_in_full_precision(found.weights, checkpoint))
-    raise ModelFileError(f"{checkpoint} cannot be imported: {refused[0]}")
+        except ModelFileError as error:
+            reason = error
+        parts = []
+        for prefix, part in split_by_prefix(weights):
+            try:
+                found = detect_generator(part, skips)
+            except ModelFileError:
+                continue
+            parts.append(_Candidate(f"{key}.{prefix}" if key else prefix, found))
+        candidates += parts
+        refused += [] if parts else [reason]
+    return candidates, refused
 
 
-def _refuse_our_own(checkpoint: Path) -> None:
+def _reject_our_own(checkpoint: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
     if checkpoint.suffix.lower() == ".safetensors" and checkpoint.is_file():
@@ -129,9 +221,9 @@ def _refuse_our_own(checkpoint: Path) -> None:
             with safe_open(checkpoint, framework="pt") as file:
                 ours = HEADER_KEY in (file.metadata() or {})
         except SafetensorError:
-            return  # whoever reads it next says so
+            return  # reading it says so
         if ours:
-            raise ModelFileError(f"{checkpoint} is a model file of sat2map already: use it as it is")
+            raise ModelFileError(f"{checkpoint} is a model file of sat2map already", hint="use it as it is")
 
 
 def _in_full_precision(weights: dict[str, Tensor], checkpoint: Path) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Owns the generators of pytorch-CycleGAN-and-pix2pix: what their layers are called there, and both ways.
+"""The generators of pytorch-CycleGAN-and-pix2pix: what their layers are called there, and both ways.
 
 https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix, `unet_*` and `resnet_*blocks` of models/networks.py.
 """
@@ -6,6 +6,7 @@ https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix, `unet_*` and `resnet_*b
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,17 +16,24 @@ from sat2map.models.architectures.resnet.record import num_blocks, num_downsampl
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.importers.found import Found, StateDict, fit, norm_of, rename, shape_of
 
+Skips = Literal["auto", "old", "new"]
+
 UNET, RESNET = "a U-Net of pytorch-CycleGAN-and-pix2pix", "a ResNet of pytorch-CycleGAN-and-pix2pix"
 
 
-def read(weights: StateDict) -> Found | None:
+def read(weights: StateDict, skips: Skips = "auto") -> Found | None:
     """Read a generator; None where the keys are those of something else.
+
+    Args:
+        weights: Its state dict.
+        skips: Order in which a U-Net concatenates. `old`: the skip comes last, as before 2017-09-22; `new`:
+            it comes first, as since then; `auto`: old where the layers are of that time, else new.
 
     Raises:
         ModelFileError: They look like one, and do not fit.
     """
     if "model.model.0.weight" in weights:
-        return _read_unet(weights)
+        return _read_unet(weights, skips)
     if count_blocks(weights) and count_halvings(weights) == 2 and count_blocks(weights) in (6, 9):
         return read_resnet(weights, RESNET)
     return None
@@ -116,7 +124,7 @@ def read_resnet(weights: StateDict, kind: str) -> Found:
     return Found(kind, spec, mine, 256, 1024)
 
 
-def _read_unet(weights: StateDict) -> Found:
+def _read_unet(weights: StateDict, skips: Skips) -> Found:
     block, depth = "model.model.1.model", 1
     while f"{block}.1.weight" in weights:
         block, depth = f"{block}.3.model", depth + 1
@@ -131,5 +139,9 @@ def _read_unet(weights: StateDict) -> Found:
     )
     layers = unet_layers(depth)
     spec, mine = fit(spec, rename(weights, layers, spec.norm), layers, UNET)
+    # Until 2017 its convolutions before batch norm had a bias. Their U-Nets concatenate in the other order.
+    is_old = skips == "old" or (skips == "auto" and spec.norm == "batch" and spec.bias == "all")
+    notes = ("its skips are concatenated as before 2017-09-22",) if is_old else ()
+    mine = mine if is_old else swap_skips(mine, depth)
     # It is trained at the size whose bottleneck is one pixel, and has never seen more.
-    return Found(UNET, spec, swap_skips(mine, depth), 2**depth, 2**depth)
+    return Found(UNET, spec, mine, 2**depth, 2**depth, notes)

@@ -1,4 +1,4 @@
-"""Owns what an importer hands back, and the check that the weights fit the network they were taken for."""
+"""What an importer hands back, and the check that the weights fit the network they were taken for."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Found:
         weights: Its state dict under our names.
         image_size: Side of the images it was made for (px).
         max_untiled_size: Longest side to translate in one piece (px).
+        notes: What the user should know about how it was read.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Found:
     weights: dict[str, Tensor]
     image_size: int
     max_untiled_size: int
+    notes: tuple[str, ...] = ()
 
 
 def shape_of(weights: StateDict, name: str, kind: str) -> tuple[int, int]:
@@ -50,10 +52,14 @@ def shape_of(weights: StateDict, name: str, kind: str) -> tuple[int, int]:
 def norm_of(weights: StateDict, norm: str, convolution: str) -> Norm:
     """Tell the norm from a norm layer's entries, and from whether the convolution before it has a bias.
 
+    Instance norm that tracks statistics is batch norm here (see `track_as_batch_norm`).
+
     Raises:
         ModelFileError: It normalises in a way that is not read.
     """
     if f"{norm}.weight" not in weights:
+        if is_tracked(weights, norm):
+            return "batch"
         # Instance norm has no weights; in files of PyTorch before 0.4 it has statistics that nothing uses.
         return "instance" if f"{convolution}.bias" in weights else "none"
     if f"{norm}.running_mean" not in weights:
@@ -62,6 +68,36 @@ def norm_of(weights: StateDict, norm: str, convolution: str) -> Norm:
             "batch norm that tracks none; only batch norm with statistics and plain instance norm can be read"
         )
     return "batch"
+
+
+def is_tracked(weights: StateDict, norm: str) -> bool:
+    """Say whether a norm layer is an instance norm whose statistics count in eval mode.
+
+    PyTorch before 0.4 kept statistics that nothing used; the counter of batches is there since 0.4.1.
+    """
+    return f"{norm}.weight" not in weights and f"{norm}.num_batches_tracked" in weights
+
+
+def track_as_batch_norm(weights: StateDict) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Turn instance norm with tracked statistics into batch norm with the same, and say so.
+
+    Both normalise with the tracked statistics in eval mode, and with those of the image when they are in
+    training mode with a batch of one, as `paper` mode has them.
+    """
+    suffix = ".num_batches_tracked"
+    norms = [name.removesuffix(suffix) for name in weights if name.endswith(suffix)]
+    tracked = [norm for norm in norms if is_tracked(weights, norm)]
+    if not tracked:
+        return dict(weights), ()
+    changed = dict(weights)
+    for norm in tracked:
+        mean = weights[f"{norm}.running_mean"]
+        changed[f"{norm}.weight"], changed[f"{norm}.bias"] = torch.ones_like(mean), torch.zeros_like(mean)
+    note = (
+        "its instance norm tracks statistics, which eval mode uses; paper mode uses those of the image, as "
+        "test scripts that leave the network in training mode do"
+    )
+    return changed, (note,)
 
 
 def rename(weights: StateDict, layers: Layers, norm: Norm) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Owns the global generator of pix2pixHD, https://github.com/NVIDIA/pix2pixHD."""
+"""The global generator of pix2pixHD, https://github.com/NVIDIA/pix2pixHD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the generator of the satellite-mapping tutorial that this project grew out of (`DownConvLayer1…`)."""
+"""The generator of the satellite-mapping tutorial that this project grew out of (`DownConvLayer1…`)."""
 
 from __future__ import annotations
 

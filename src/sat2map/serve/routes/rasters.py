@@ -149,14 +149,13 @@ def tile_template(request: Request, route: str, name: str) -> str:
 def _tilejson(
     request: Request, title: str, route: str, raster: RasterFile, low: int, high: int, query: str
 ) -> TileJson:
-    west, south, east, north = raster.bounds
     return TileJson(
         name=title,
         tiles=[tile_template(request, route, raster.name) + query],
         minzoom=low,
         maxzoom=high,
         bounds=raster.bounds,
-        center=((west + east) / 2, (south + north) / 2, high),
+        center=(*raster.centre, high),
     )
 
 

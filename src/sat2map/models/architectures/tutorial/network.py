@@ -14,7 +14,7 @@ class TutorialUNet(UNet):
     """The U-Net of the paper with three differences, which change no weight's name or shape.
 
     The encoder pads by reflection, but for its innermost layer. Skips are not rectified: they keep what
-    LeakyReLU leaves of negative values. Inside, pictures lie in [0, 1]: the tanh's negative half is black.
+    LeakyReLU leaves of negative values. Inside, images lie in [0, 1]: the tanh's negative half is black.
     """
 
     def __init__(self, spec: GeneratorSpec) -> None:

@@ -46,7 +46,7 @@ class Up(nn.Module):
 class UNet(nn.Module):
     """The U-Net of Isola et al. 2017 (appendix 6.1.1): C64-C128-C256-C512-… and back, with skips.
 
-    Each encoder layer halves the picture; decoder layer i sees its own input beside the output of the encoder
+    Each encoder layer halves the image; decoder layer i sees its own input beside the output of the encoder
     layer of the same size. 54.41 M parameters at width 64, depth 8 and three bands on both sides.
     """
 

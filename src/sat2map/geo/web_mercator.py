@@ -1,0 +1,135 @@
+"""Which web-mercator tiles a raster covers: across 180 degrees too, from 0 to 360 degrees, near the poles."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import morecantile
+
+from sat2map.errors import ImageError
+from sat2map.geo.grid import Box, GeoGrid
+
+SIDE = 256  # px of a tile
+HIGHEST_ZOOM = 24
+MAX_LATITUDE = 85.0511287798066  # degrees; where web mercator ends
+_WORLD = 2 * math.pi * 6378137  # m; the width of the world in EPSG:3857
+_TMS = morecantile.tms.get("WebMercatorQuad")
+
+
+class Part(NamedTuple):
+    """A box of longitudes and latitudes that does not cross 180 degrees.
+
+    Attributes:
+        west: At least -180.
+        south: At least -85.05….
+        east: At most 180, more than `west`.
+        north: At most 85.05….
+        shift: What is added to the raster's x coordinates to bring them into the box.
+    """
+
+    west: float
+    south: float
+    east: float
+    north: float
+    shift: float
+
+    def columns(self, zoom: int) -> range:
+        """Return the columns of tiles that it touches."""
+        count = 1 << zoom
+        first = math.floor((self.west + 180) / 360 * count + 1e-9)
+        last = math.ceil((self.east + 180) / 360 * count - 1e-9)
+        return range(min(first, count - 1), max(min(last, count), min(first, count - 1) + 1))
+
+    def rows(self, zoom: int) -> range:
+        """Return the rows of tiles that it touches, counted from the north."""
+        count = 1 << zoom
+        first = math.floor(_from_north(self.north) * count + 1e-9)
+        last = math.ceil(_from_north(self.south) * count - 1e-9)
+        return range(min(first, count - 1), max(min(last, count), min(first, count - 1) + 1))
+
+
+class Coverage(NamedTuple):
+    """Where a raster lies among the tiles of the world.
+
+    Attributes:
+        parts: One, or one on each side of 180 degrees.
+        centre: Longitude and latitude of its middle.
+        resolution: Metres of web mercator per pixel, in the middle.
+    """
+
+    parts: tuple[Part, ...]
+    centre: tuple[float, float]
+    resolution: float
+
+    @property
+    def bounds(self) -> Box:
+        """Return west, south, east, north: all longitudes where it crosses 180 degrees."""
+        west, east = (self.parts[0].west, self.parts[0].east) if len(self.parts) == 1 else (-180.0, 180.0)
+        return west, self.parts[0].south, east, self.parts[0].north
+
+    @property
+    def world(self) -> Box:
+        """Return the bounds in EPSG:3857."""
+        west, south, east, north = self.bounds
+        return (
+            west / 360 * _WORLD,
+            (0.5 - _from_north(south)) * _WORLD,
+            east / 360 * _WORLD,
+            (0.5 - _from_north(north)) * _WORLD,
+        )
+
+    def count(self, zoom: int) -> int:
+        """Return how many tiles it touches."""
+        columns = [part.columns(zoom) for part in self.parts]
+        shared = 0
+        if len(columns) == 2:
+            shared = max(0, min(c.stop for c in columns) - max(c.start for c in columns))
+        return (sum(map(len, columns)) - shared) * len(self.parts[0].rows(zoom))
+
+    def touches(self, zoom: int, x: int, y: int) -> bool:
+        """Whether it touches a tile."""
+        return any(x in part.columns(zoom) and y in part.rows(zoom) for part in self.parts)
+
+    def zooms(self) -> tuple[int, int]:
+        """Return the zoom at which one tile shows all of it, and that of its own resolution."""
+        highest = min(int(_TMS.zoom_for_res(self.resolution, zoom_level_strategy="auto")), HIGHEST_ZOOM)
+        lowest = highest
+        while lowest > 0 and self.count(lowest) > 1:
+            lowest -= 1
+        return lowest, highest
+
+
+def find_coverage(grid: GeoGrid, name: str) -> Coverage:
+    """Return which tiles of the world a raster covers.
+
+    Raises:
+        ImageError: It lies nowhere on a map of the Earth, or beyond the end of web mercator at a pole.
+    """
+    west, south, east, north = grid.lonlat_box(name)
+    south, north = max(south, -MAX_LATITUDE), min(north, MAX_LATITUDE)
+    if south >= north:
+        raise ImageError(f"{name} lies beyond {MAX_LATITUDE:.2f} degrees of latitude, where web maps end")
+    crs = grid.proj_crs
+    assert crs is not None
+    period = 360.0 if crs.is_geographic else _WORLD if crs.to_epsg() == 3857 else 0.0
+    if period:
+        left, _, right, _ = (edge * 360 / period for edge in grid.bounds())
+        turns = range(math.floor((left + 180) / 360), math.ceil((right + 180) / 360))
+        sides = [(max(left - 360 * k, -180), min(right - 360 * k, 180), -period * k) for k in turns]
+        middle = (left + right) / 2
+    else:
+        sides = [(west, east, 0.0)] if west < east else [(west, 180.0, 0.0), (-180.0, east, 0.0)]
+        middle = (west + east + (0 if west < east else 360)) / 2
+    parts = tuple(Part(w, south, e, north, shift) for w, e, shift in sides if e - w > 1e-9)
+    centre = ((middle + 180) % 360 - 180, (south + north) / 2)
+    metres = grid.metres()
+    if metres is None or not parts:
+        raise ImageError(f"{name} lies nowhere on a web map", hint="reproject it first")
+    return Coverage(parts, centre, math.sqrt(metres[0] * metres[1]) / math.cos(math.radians(centre[1])))
+
+
+def _from_north(latitude: float) -> float:
+    """Return how far from the north of web mercator a latitude lies, 0 to 1."""
+    sine = math.sin(math.radians(latitude))
+    return 0.5 - math.log((1 + sine) / (1 - sine)) / (4 * math.pi)
