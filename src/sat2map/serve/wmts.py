@@ -65,7 +65,7 @@ def capabilities(layers: Sequence[WmtsLayer], kvp: str, rest: str) -> bytes:
         _add_layer(contents, layer)
     _add_matrix_set(contents, max((layer.max_zoom for layer in layers), default=0))
     _add(root, WMTS, "ServiceMetadataURL").set(f"{{{XLINK}}}href", rest)
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="utf-8")
+    return _document(root)
 
 
 def exception_report(code: str, locator: str, text: str) -> bytes:
@@ -73,7 +73,12 @@ def exception_report(code: str, locator: str, text: str) -> bytes:
     root = ET.Element(f"{{{OWS}}}ExceptionReport", {"version": "1.1.0"})
     exception = _add(root, OWS, "Exception", exceptionCode=code, locator=locator)
     _add(exception, OWS, "ExceptionText", text)
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="utf-8")
+    return _document(root)
+
+
+def _document(root: ET.Element) -> bytes:
+    text: bytes = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return text
 
 
 def _add_layer(contents: ET.Element, layer: WmtsLayer) -> None:
