@@ -27,6 +27,7 @@ from sat2map.inference.backends import open_engine
 from sat2map.inference.backends.onnx_runtime import OnnxEngine
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
+from sat2map.models.model import Model
 from sat2map.models.model_file import HEADER_KEY, ModelHeader, read_header, save_model
 from sat2map.models.onnx.metadata import read_metadata
 from sat2map.synthetic.towns import write_towns
@@ -188,9 +189,15 @@ def test_a_pth_export_holds_the_weights_as_they_are(model: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("to", get_args(Format))
 def test_an_export_goes_beside_the_model_by_default(to: Any) -> None:
-    output = default_output(Path("runs/a/best.safetensors"), to)
+    path = Path("runs/a/best.safetensors")
+    output = default_output(Model(path, ModelHeader(generator=SPEC), str(path)), to)
     assert output.parent == Path("runs/a")
     assert output.name == f"best{'-int8' if 'int8' in to else ''}{SUFFIXES[to]}"
+
+
+def test_an_export_of_a_model_that_no_path_names_goes_into_the_working_folder() -> None:
+    bundled = Model(Path("site-packages/maps.safetensors"), ModelHeader(generator=SPEC), "bundled")
+    assert default_output(bundled, "onnx") == Path("maps.onnx")
 
 
 # what goes wrong
@@ -306,3 +313,21 @@ def test_an_export_is_not_exported_again(model: Path, tmp_path: Path) -> None:
     output = export_model(model, "onnx", tmp_path / "x.onnx").output
     with pytest.raises(ModelFileError, match="is an export already"):
         export_model(output, "openvino")
+
+
+def test_a_palette_networks_program_draws_as_the_package_does() -> None:
+    from sat2map.export.pt2 import _OnPixels
+    from sat2map.inference.drawing import Drawer
+
+    palette = Palette.load("maps")
+    spec = GeneratorSpec(architecture="efficient-unet", colours=14)
+    header = ModelHeader(generator=spec, palette=palette, temperature=0.3)
+    torch.manual_seed(0)
+    generator = build_generator(spec).eval()
+    with torch.no_grad():
+        pixels = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
+        drawn, logits = _OnPixels(generator, header)(pixels)
+    expected = np.stack([np.moveaxis(Drawer(header).draw(it).image, 0, -1) for it in logits.numpy()])
+    assert drawn.dtype == torch.uint8
+    assert (drawn.numpy() == expected).all(axis=-1).mean() > 0.9999
+    assert len(np.unique(expected.reshape(-1, 3), axis=0)) > 3
