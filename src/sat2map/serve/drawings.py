@@ -17,7 +17,7 @@ from sat2map.errors import nearest
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import with_bands
 from sat2map.inference import Translator
-from sat2map.inference.drawing import IMAGE_ONLY, Drawn, Products
+from sat2map.inference.drawing import IMAGE_ONLY, Drawn, Products, recolour
 from sat2map.models.model_file import ModelHeader
 from sat2map.serve.batch_queue import BatchQueue, Progress, Work
 from sat2map.serve.decoder import Decoder
@@ -145,28 +145,32 @@ class Drawings:
             picture = self._decoder.pixels(path)
             source = with_bands(picture.pixels, model.header.generator.source_bands, Path("the image"))
             palette = None if colors is None else colors_for(model.header)[colors]
-            translator = Translator(model.background_translator.engine, colors=palette)
-            return _draw_products(translator, source, picture.alpha, work.progress, gsd)
+            return _draw_products(model, palette, source, picture.alpha, work.progress, gsd)
 
 
 def _draw_products(
-    translator: Translator,
+    model: ServedModel,
+    colors: Palette | None,
     source: NDArray[np.uint8],
     alpha: NDArray[np.uint8] | None,
     progress: Progress,
     gsd: float | None,
 ) -> Drawing:
     """Draw the map, and its classes and confidence if the model has them, in one run of the network."""
-    drawer, own = translator.drawer, translator.header.palette
-    if drawer.is_palette_network or drawer.recolours:
-        products = Products(classes=True, confidence=drawer.is_palette_network)
-        return Drawing(translator.draw(source, products, progress, gsd=gsd), alpha, drawer.palette)
+    own, translator = model.header.palette, model.background_translator
+    if model.header.generator.colours:
+        translator = Translator(translator.engine, colors=colors)
+        drawn = translator.draw(source, Products(classes=True, confidence=True), progress, gsd=gsd)
+        return Drawing(drawn, alpha, translator.drawer.palette)
     # Such a network draws the image itself: its classes are those of the colours that it drew.
     image = translator.draw(source, IMAGE_ONLY, progress, gsd=gsd).image
-    classes = None
-    if own is not None:
-        classes = own.classify(np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1))
-    return Drawing(Drawn(image, classes), alpha, drawer.palette)
+    if own is None:
+        return Drawing(Drawn(image), alpha, None)
+    classes = own.classify(np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1))
+    if colors is not None:
+        own = recolour(own, colors)
+        image = np.moveaxis(own.colourise(classes), -1, 0)
+    return Drawing(Drawn(image, classes), alpha, own)
 
 
 def colors_for(header: ModelHeader) -> dict[str, Palette]:
