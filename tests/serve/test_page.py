@@ -76,8 +76,8 @@ def test_upload_compare_zoom_and_download(page: Any, town: NDArray[np.uint8], mo
     page.goto("/")
     page.set_input_files("#file", files=[_file("my town.png", _png(town))])
     page.wait_for_selector("#result:not([hidden])")
-    assert "256 × 256 px" in page.inner_text("#told")
-    assert "Drawn in" in page.inner_text("#told")
+    assert "256 × 256 px" in page.inner_text("#summary")
+    assert "Drawn in" in page.inner_text("#summary")
     box = page.locator("#slider").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + 40)
     assert page.evaluate("document.getElementById('slider').value") == pytest.approx(25, abs=2)
@@ -107,7 +107,7 @@ def test_the_scale_is_checked_sent_and_remembered(
     field.fill("1.05")
     page.set_input_files("#file", files=[_file("town.png", _png(town))])
     page.wait_for_selector("#result:not([hidden])")
-    assert "1.05 m per pixel" in page.inner_text("#told")
+    assert "1.05 m per pixel" in page.inner_text("#summary")
     with page.expect_download() as waiting:
         page.click("#download")
     expected = Translator.open(model_file, image_only=True)(town, gsd=1.05)
@@ -127,12 +127,12 @@ def test_another_scale_draws_again_without_a_second_upload(page: Any, town: NDAr
     page.fill("#scale", "1.05")
     page.click("#redraw")
     page.wait_for_selector("#busy", state="hidden")
-    _until(page, "document.getElementById('told').textContent.includes('1.05 m per pixel')")
+    _until(page, "document.getElementById('summary').textContent.includes('1.05 m per pixel')")
     assert len(uploads) == 1
     assert ["gsd=1.05" in address for address in drawn] == [False, True]
     assert page.locator("#visit-list li").count() == 2
     page.click("#visit-list li:last-child button")
-    _until(page, "!document.getElementById('told').textContent.includes('m per pixel')")
+    _until(page, "!document.getElementById('summary').textContent.includes('m per pixel')")
 
 
 def test_views_legend_and_commands(page: Any, town: NDArray[np.uint8]) -> None:
@@ -244,7 +244,7 @@ def test_a_large_image_shows_its_progress_and_can_be_cancelled(page: Any, town: 
     page.set_input_files("#file", files=[_file("large.png", _png(np.tile(town, (6, 6, 1))))])
     _until(page, "/\\d+ of \\d+ tiles/.test(document.getElementById('busy-text').textContent)")
     page.wait_for_selector("#result:not([hidden])")
-    assert "1536 × 1536 px" in page.inner_text("#told")
+    assert "1536 × 1536 px" in page.inner_text("#summary")
     page.click("#again")
     page.set_input_files("#file", files=[_file("larger.png", _png(np.tile(town, (9, 9, 1))))])
     page.wait_for_selector("#busy:not([hidden])")
@@ -257,7 +257,7 @@ def test_a_geotiff_is_shown_and_given_back_as_a_geotiff(page: Any, raster_folder
     page.wait_for_selector("#facts dd")
     page.set_input_files("#file", files=[raster_folder / "north" / "town.tif"])
     page.wait_for_selector("#result:not([hidden])")
-    assert "1300 × 1100 px" in page.inner_text("#told")
+    assert "1300 × 1100 px" in page.inner_text("#summary")
     with page.expect_download() as waiting:
         page.click("#more summary")
         page.click("#download-tiff")
@@ -291,7 +291,9 @@ def test_the_live_map_draws_pans_zooms_and_has_an_address_for_qgis(page: Any) ->
     )
     page.goto("/map")
     _until(page, "document.querySelectorAll('.leaflet-generated-pane img.leaflet-tile-loaded').length > 3")
-    assert "coordinate reference system" in page.inner_text("#told")  # one of the folder's rasters has none
+    assert "coordinate reference system" in page.inner_text(
+        "#summary"
+    )  # one of the folder's rasters has none
     first = len(tiles)
     address = page.input_value("#xyz")
     assert address.endswith("/rasters/north--town/tiles/{z}/{x}/{y}.png")

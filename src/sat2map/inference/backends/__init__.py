@@ -1,4 +1,4 @@
-"""Owns running a generator on a batch: one small protocol, and the choice among the engines that keep it."""
+"""Running a generator on a batch: one small protocol, and the choice among the engines that keep it."""
 
 from __future__ import annotations
 

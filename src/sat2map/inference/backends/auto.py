@@ -1,4 +1,4 @@
-"""Owns the choice among CPU engines: the fastest that is installed and draws what the reference draws."""
+"""The choice of a CPU backend: the fastest that is installed and agrees with the reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what the engines that run graphs share: where a graph comes from, and how pixels go in and out."""
+"""What the backends for graphs share: where a graph comes from, and how pixels go in and out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns running a generator with OpenVINO."""
+"""The OpenVINO backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the options of an engine: all that can be said of how a model runs."""
+"""Options of an engine: everything that decides how a model runs."""
 
 from __future__ import annotations
 

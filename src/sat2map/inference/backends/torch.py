@@ -1,4 +1,4 @@
-"""Owns running a generator with PyTorch."""
+"""The PyTorch backend."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ function working() {
 }
 
 function hint(generated) {
-  element("told").textContent = map.getZoom() < generated.minzoom ? texts.zoomForMap : "";
+  element("summary").textContent = map.getZoom() < generated.minzoom ? texts.zoomForMap : "";
 }
 
 function dim() {
@@ -130,15 +130,15 @@ for (const [button, field] of [["copy", "xyz"], ["copy-wmts", "wmts"]]) {
     element(field).select();
     try {
       await navigator.clipboard.writeText(element(field).value);
-      element("told").textContent = texts.qgisHelp;
+      element("summary").textContent = texts.qgisHelp;
     } catch {
-      element("told").textContent = texts.copyByKey;
+      element("summary").textContent = texts.copyByKey;
     }
   });
 }
 
 function nothing(words) {
-  element("told").textContent = words;
+  element("summary").textContent = words;
   for (const id of ["raster", "opacity", "side", "copy", "copy-wmts"]) element(id).disabled = true;
 }
 
@@ -153,7 +153,7 @@ try {
     const bad = found.filter((raster) => raster.problem).map(({ problem }) => `${problem}.`);
     if (good.length) await open(good[0].name);
     else nothing(texts.noRaster);
-    if (bad.length) element("told").textContent = bad.map((words) => words.charAt(0).toUpperCase() + words.slice(1)).join(" ");
+    if (bad.length) element("summary").textContent = bad.map((words) => words.charAt(0).toUpperCase() + words.slice(1)).join(" ");
   } else {
     nothing(texts.noRasters);
   }

@@ -118,7 +118,7 @@ async function draw(signal) {
   };
   const seconds = (performance.now() - started) / 1000;
   const time = seconds < 10 ? seconds.toFixed(1) : Math.round(seconds);
-  result.told = texts.done(time, `${image.width} × ${image.height} px`, result.gsd, made.model);
+  result.caption = texts.done(time, `${image.width} × ${image.height} px`, result.gsd, made.model);
   remember(result);
   await display(result);
   element("status").textContent = texts.ready(time);
@@ -126,7 +126,7 @@ async function draw(signal) {
 
 async function display(result) {
   show("result");
-  element("told").textContent = result.told;
+  element("summary").textContent = result.caption;
   element("scale-tool").hidden = result.image.kind === "raster" || !model().gsd;
   element("colors-box").hidden = !result.summary || element("colors").length < 2;
   setScale(result.gsd || model().gsd || 1);
