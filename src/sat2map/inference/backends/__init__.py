@@ -91,7 +91,9 @@ def open_engine(model: ModelLike, options: EngineOptions = DEFAULTS, **words: An
         raise SettingsError(f"no engine is called '{engine}', {nearest(engine, get_args(EngineName))}")
     if engine in ("onnx", "openvino") and options.device not in ("auto", "cpu"):
         raise SettingsError(
-            f"the {engine} engine runs on the CPU: leave --device at auto, or use --engine torch"
+            f"the {engine} engine runs on the CPU",
+            hint="leave the device at auto, or use the engine torch",
+            setting="device",
         )
 
     if engine == "openvino" or (engine == "auto" and found.path.suffix.lower() == ".xml"):
