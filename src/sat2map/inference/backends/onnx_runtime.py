@@ -1,4 +1,4 @@
-"""Owns running a generator with ONNX Runtime, which the base install brings."""
+"""The ONNX Runtime engine, which the base install brings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns running a generator with PyTorch."""
+"""The PyTorch engine."""
 
 from __future__ import annotations
 
