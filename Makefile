@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODEL ?= src/sat2map/weights/maps.safetensors
 DATA ?= data
 
-.PHONY: demo test check format docs bench bench-gpu soak clean
+.PHONY: demo test check format docs site bench bench-gpu soak clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -19,6 +19,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/make_settings.py --check
+	$(BIN)/python docs/make_results.py --check
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix
@@ -26,6 +27,11 @@ format: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_settings.py
+	$(BIN)/python docs/make_results.py
+
+# The docs as a site: open site/index.html.
+site: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks --json runs/bench.json --markdown

@@ -17,7 +17,6 @@ from sat2map.images.pixels import write_image
 from sat2map.settings import TrainSettings, load_settings
 from sat2map.synthetic.towns import draw_town
 from sat2map.training.setup import Setup, set_up
-from sat2map.training.step import make_step
 
 SIDE = 600  # of the JPEGs: that of the maps data set
 OURS = {4: "sat2map, batch 4", 1: "sat2map, batch 1"}
@@ -92,9 +91,7 @@ def _draw_pairs(folder: Path, count: int) -> None:
 
 
 def _epoch(setup: Setup, steps: int) -> tuple[float, list[float]]:
-    step = make_step(
-        setup.settings, setup.networks, setup.device, setup.dtype, setup.class_weights, setup.palette
-    )
+    step = setup.make_step()
     seconds = []
     began = time.perf_counter()
     for i in range(steps):

@@ -116,6 +116,9 @@ def _raster(raster: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Rewrite the pages, or check them."""
+    if not RESULTS.exists():
+        print(f"{RESULTS.relative_to(ROOT)} is missing: tools/score_release.py writes it", file=sys.stderr)
+        return
     texts = blocks(json.loads(RESULTS.read_text("utf-8")))
     stale = []
     for page in PAGES:

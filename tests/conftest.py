@@ -1,4 +1,4 @@
-"""Owns what all tests share: one thread, a cache folder of their own, and data that some machines have."""
+"""What all tests share: one thread, a cache folder, markers, and data that some machines have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,27 @@ import pytest
 # variable once, when it is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Markers of whole folders and files (the first parts of a path), so that `-m "not slow"` chooses among them.
+MARKED = {
+    "geo": ("geo", "bulk", "serve", "export/test_deepness.py"),
+    "browser": ("serve/test_page.py",),
+    "slow": (
+        "bulk/test_on_ray.py",
+        "docs",
+        "export/test_export.py",
+        "serve/test_page.py",
+        "training/test_distributed.py",
+    ),
+}
 SHARED_MAPS = Path(__file__).parents[2] / "shared" / "data" / "maps"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent)
+        for marker, places in MARKED.items():
+            if any(path.is_relative_to(place) for place in places):
+                item.add_marker(marker)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -45,7 +45,7 @@ def imported_by(path: Path) -> set[str]:
 # Flags, and commands with their arguments. CSS has custom properties that look like flags.
 FLAG = re.compile(r"(?<![\w-])(?<!var\()--[a-z][a-z-]*|\bsat2map (?!that|in|by)[a-z]+ ")
 # Packages whose messages still name flags; this set only ever gets smaller.
-NAMING_FLAGS = {"bulk", "evaluation/report", "geo", "images", "inference", "models", "serve", "training"}
+NAMING_FLAGS = {"evaluation/report", "geo", "images", "inference", "models", "serve", "training"}
 
 
 def strings_of(path: Path) -> list[str]:

@@ -6,12 +6,23 @@ import errno
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sat2map.errors import OutputError
-from sat2map.files import atomic_path, atomic_write_bytes, atomic_write_text
+from sat2map.files import (
+    LEFTOVER_SECONDS,
+    atomic_path,
+    atomic_write_bytes,
+    atomic_write_text,
+    lock_output,
+    locks,
+    refuse_existing,
+    require_new_folder,
+)
 
 
 @pytest.fixture
@@ -116,3 +127,113 @@ def test_a_file_in_the_place_of_the_folder_is_one_sentence(old: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         atomic_write_text(old / "inside.txt", "x")
     assert_untouched(old)
+
+
+# existing outputs
+
+
+def test_an_existing_file_is_replaced_on_request_only(old: Path) -> None:
+    with pytest.raises(OutputError, match=r"report\.txt exists") as refused:
+        refuse_existing(old)
+    assert refused.value.setting == "overwrite"
+    refuse_existing(old, overwrite=True)
+    refuse_existing(old.with_name("new.txt"))
+
+
+def test_a_new_folder_is_missing_or_empty(tmp_path: Path, old: Path) -> None:
+    require_new_folder(tmp_path / "missing")
+    (tmp_path / "empty").mkdir()
+    require_new_folder(tmp_path / "empty")
+    for used in (tmp_path, old):
+        with pytest.raises(OutputError, match="exists and is not empty"):
+            require_new_folder(used)
+
+
+# one writer at a time
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from sat2map.files import lock_output
+with lock_output(Path(sys.argv[1])):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock of `map.tif`."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "map.tif")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_writer_of_one_output_is_refused(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"another process is writing .*map\.tif"),
+        lock_output(tmp_path / "map.tif"),
+    ):
+        raise AssertionError
+    with lock_output(tmp_path / "other.tif"):
+        pass
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    holder.kill()
+    holder.wait()
+    assert (tmp_path / ".map.tif.sat2map-lock").exists()
+    (tmp_path / ".map.sat2map-0123abcd.tif").write_text("half")
+    with lock_output(tmp_path / "map.tif"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_of_a_dead_writer_of_another_output_is_removed(
+    holder: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    with lock_output(tmp_path / "other.tif"):
+        assert (tmp_path / ".map.tif.sat2map-lock").exists()
+    holder.kill()
+    holder.wait()
+    with lock_output(tmp_path / "other.tif"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_leaves_no_folder_that_it_made(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nothing to write"), lock_output(tmp_path / "a" / "b" / "map.tif"):
+        raise ValueError("nothing to write")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_removes_old_leftovers_of_killed_writers_only(tmp_path: Path) -> None:
+    left, recent, mine = (
+        tmp_path / name
+        for name in (".map.sat2map-0123abcd.tif", ".map.sat2map-4567abcd.tif", ".map.0123abcd.tif")
+    )
+    for path in (left, recent, mine):
+        path.write_text("half")
+    for path in (left, mine):
+        os.utime(path, (0, time.time() - LEFTOVER_SECONDS - 60))
+    with lock_output(tmp_path / "map.tif"):
+        pass
+    assert sorted(tmp_path.iterdir()) == sorted([recent, mine])
+
+
+def test_a_function_holds_the_lock_of_the_path_it_is_given(tmp_path: Path) -> None:
+    @locks("output")
+    def write(text: str, output: Path | None = None) -> bool:
+        return output is not None and (output.parent / f".{output.name}.sat2map-lock").exists()
+
+    assert write("x", tmp_path / "map.tif")
+    assert not write("x")
+
+
+def test_a_name_of_255_bytes_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 251}.txt"
+    atomic_write_text(path, "long")
+    assert path.read_text() == "long"

@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--buildings", type=Path, required=True)
     args = parser.parse_args()
 
-    native = evaluate(BUNDLED, args.data, group_column=args.group_column)
+    native = evaluate(BUNDLED, args.data, group_column=args.group_column, reliability=True)
     small = evaluate(BUNDLED, args.data, group_column=args.group_column, size=PAPER_SIZE, robustness=True)
     results = {
         "date": time.strftime("%Y-%m-%d"),

@@ -16,60 +16,63 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY_FILES = re.compile(
-    r"\]\((?:\.\./)*(Makefile|LICENSE|pyproject\.toml|src/[^)]*|benchmarks/[^)]*)\)"
+    r"\[([^\]]+)\]\((?:\.\./)*(?:Makefile|LICENSE|CITATION\.cff|pyproject\.toml|(?:src|benchmarks|notebooks|tools|\.ci)/[^)]*)\)"
 )
 PAGES_OF = {
-    "CONTRIBUTING.md": "contributing.md",
-    "CHANGELOG.md": "changelog.md",
     "README.md": "index.md",
-    "decisions/": "decisions/index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "CHANGELOG.md": "changelog.md",
 }
 FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$\w])\$([^$\n]+)\$(?!\w)", re.S)
 FORMULAS: dict[str, list[str]] = {}
 SECTIONS = {
     "Home": ["index.md"],
-    "Tutorial": ["tutorial.md"],
+    "Tutorials": ["tutorial.md", "analyst.md", "developer.md", "from-the-tutorial.md"],
     "How to": [
+        "install.md",
         "data.md",
-        "importing.md",
-        "hub.md",
+        "formats.md",
         "rasters.md",
         "service.md",
         "operations.md",
         "scale.md",
         "tracking.md",
+        "hub.md",
+        "importing.md",
+        "plain-pytorch.md",
         "facades.md",
         "cityscapes.md",
         "maps-to-photo.md",
     ],
-    "Explanation": ["explanation.md", "architecture.md", "decisions"],
-    "Measured": ["benchmark.md", "performance.md", "model-card.md"],
-    "Reference": ["settings.md", "reference.md"],
-    "Project": ["contributing.md", "changelog.md", "release.md"],
+    "Reference": ["settings.md", "reference.md", "glossary.md"],
+    "Explanation": [
+        "explanation.md",
+        "benchmark.md",
+        "leaderboard.md",
+        "model-card.md",
+        "performance.md",
+        "architecture.md",
+        "decisions",
+    ],
+    "Project": ["contributing.md", "security.md", "changelog.md", "release.md"],
 }
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Make pages of README, CONTRIBUTING and CHANGELOG, list the decisions, and bring all into order."""
-    for name, page in (("README", "index"), ("CONTRIBUTING", "contributing"), ("CHANGELOG", "changelog")):
-        source = ROOT / f"{name}.md"
-        if source.exists():
-            text = source.read_text("utf-8").replace("](docs/", "](")
-            files.append(File.generated(config, f"{page}.md", content=text))
-    decisions = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-    links = [f"- [{page.read_text('utf-8').splitlines()[0].lstrip('# ')}]({page.name})" for page in decisions]
-    if links:
-        content = "\n".join(["# Decisions", "", *links])
-        files.append(File.generated(config, "decisions/index.md", content=content))
+    """Make pages of the files beside docs/, and bring all pages into order."""
+    for name, page in PAGES_OF.items():
+        text = (ROOT / name).read_text("utf-8").replace("](docs/", "](")
+        files.append(File.generated(config, page, content=text))
     config.nav = _nav([file.src_uri for file in files.documentation_pages()])
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Lead links of the repository to the pages of the site, and take out the formulas."""
+    """Point links of the repository to the pages of the site, and take out the formulas."""
     for name, target in PAGES_OF.items():
         markdown = markdown.replace(f"]({name})", f"]({target})")
-    markdown = REPOSITORY_FILES.sub("]", markdown)
+    markdown = REPOSITORY_FILES.sub(r"\1", markdown)
     found = FORMULAS[page.file.src_uri] = []
 
     def take(match: re.Match[str]) -> str:
@@ -87,14 +90,24 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
     return re.sub(r"FORMULA(\d+)END", lambda match: found[int(match[1])], html)
 
 
+def _readme_first(page: str) -> tuple[bool, str]:
+    return not page.endswith("README.md"), page
+
+
 def _nav(pages: list[str]) -> list[Any]:
     left = set(pages)
     nav: list[Any] = []
     for title, names in SECTIONS.items():
-        found = [
-            page for name in names for page in sorted(left) if page == name or page.startswith(f"{name}/")
+        found: list[Any] = [
+            page
+            for name in names
+            for page in sorted(left, key=_readme_first)
+            if page == name or page.startswith(f"{name}/")
         ]
         left -= set(found)
+        decisions = [page for page in found if page.startswith("decisions/")]
+        if decisions:
+            found = [*(page for page in found if page not in decisions), {"Decisions": decisions}]
         if found:
             nav.append({title: found[0] if len(names) == 1 else found})
     return [*nav, *sorted(left)]

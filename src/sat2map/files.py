@@ -1,16 +1,28 @@
-"""Owns writing files so that a reader sees the old content or the new, never half of it."""
+"""Writing files whole or not at all, one writer at a time, and the folders of a user."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import glob
 import hashlib
+import inspect
 import os
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
 
 from sat2map.errors import OutputError
+
+LOCK_SUFFIX: Final = ".sat2map-lock"
+MAX_STEM_BYTES: Final = 200
+LEFTOVER_SECONDS: Final = 3600.0
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @contextlib.contextmanager
@@ -22,7 +34,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: The folder cannot be made, or the disk is full, read-only or closed to us.
     """
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    temporary = path.with_name(f"{_temporary_stem(path)}{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -34,6 +46,130 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lock_output(path: Path) -> Iterator[None]:
+    """Keep other processes from writing the same output meanwhile, and remove what killed ones have left.
+
+    The lock is a file beside the output, `.NAME.sat2map-lock`. The operating system gives it back when its
+    process ends, however that happens, so the lock of a dead process is taken over.
+
+    Args:
+        path: A file or folder that is about to be written.
+
+    Raises:
+        OutputError: Another process is writing it, or its folder cannot be made.
+    """
+    made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+    lock = path.with_name(f".{_shortened(path.name)}{LOCK_SUFFIX}")
+    is_left = lock.exists()  # by a process that was killed, unless it is held
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise output_error(path, error) from error
+    try:
+        if not try_lock(descriptor):
+            raise OutputError(
+                f"another process is writing {path}",
+                hint="wait for it, or choose another name",
+                setting="output",
+            )
+        try:
+            _remove_leftovers(path.parent)
+            if is_left:
+                _remove(path.parent.glob(f"{glob.escape(_temporary_stem(path))}????????{path.suffix}"))
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # while it is still locked, or another's lock would go
+                lock.unlink()
+    finally:
+        os.close(descriptor)
+        for folder in made:
+            with contextlib.suppress(OSError):  # it holds the output by now
+                folder.rmdir()
+
+
+def locks(parameter: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator: while the function runs, the path in one of its parameters is locked.
+
+    Args:
+        parameter: Name of the parameter; None in it locks nothing.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def locked(*args: P.args, **kwargs: P.kwargs) -> R:
+            path = signature.bind(*args, **kwargs).arguments.get(parameter)
+            with contextlib.nullcontext() if path is None else lock_output(Path(path)):
+                return function(*args, **kwargs)
+
+        return locked
+
+    return decorate
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file without waiting; False where another process, or another part of this one, has it."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    # The file may have been removed by its last holder between opening and locking it.
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def _temporary_stem(path: Path) -> str:
+    return f".{_shortened(path.stem)}.sat2map-"
+
+
+def _shortened(name: str) -> str:
+    """Return a name, or what stands for it where there would be no room left for a suffix in 255 bytes."""
+    encoded = os.fsencode(name)
+    return (
+        name if len(encoded) <= MAX_STEM_BYTES else f"{name[:40]}-{hashlib.sha256(encoded).hexdigest()[:16]}"
+    )
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes have left: temporary files that are hours old, and locks nobody holds."""
+    oldest = time.time() - LEFTOVER_SECONDS
+    for path in folder.glob(".*.sat2map-*"):
+        with contextlib.suppress(OSError):
+            if path.name.endswith(LOCK_SUFFIX):
+                _remove_if_free(path)
+            elif path.is_file() and path.stat().st_mtime < oldest:
+                path.unlink()
+
+
+def _remove_if_free(lock: Path) -> None:
+    descriptor = os.open(lock, os.O_RDWR)
+    try:
+        if try_lock(descriptor):
+            lock.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def cache_folder() -> Path:

@@ -1,4 +1,4 @@
-"""Owns the plan of a large job: what it takes in tiles, hours, memory and storage, from measured speeds."""
+"""The plan of a large job: tiles, hours, memory and storage, from measured speeds."""
 
 from __future__ import annotations
 

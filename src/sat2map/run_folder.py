@@ -1,18 +1,78 @@
-"""Owns the run folder: settings, metrics as JSON lines, sample grids, kept models."""
+"""The run folder: settings, metrics as JSON lines, sample grids, kept models, and a lock."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sat2map.errors import RunError
-from sat2map.files import atomic_write_text
-from sat2map.settings import TrainSettings, make_settings
+from sat2map.files import atomic_write_text, output_error
+from sat2map.settings import TrainSettings, make_settings, replace
 
 SETTINGS, METRICS, SAMPLES, LATEST = "settings.json", "metrics.jsonl", "samples", "latest.png"
-BEST, LAST, REPORT = "best.safetensors", "last.safetensors", "report.html"
+BEST, LAST, REPORT, KEPT = "best.safetensors", "last.safetensors", "report.html", "kept"
+LOCK = ".lock"
+
+
+@contextmanager
+def lock_run(run: Path) -> Iterator[None]:
+    """Keep other processes out of a run folder, which is made where it is missing.
+
+    The operating system gives the lock back when its process ends, however that happens.
+
+    Raises:
+        RunError: Another process trains into the folder.
+        OutputError: The folder cannot be written.
+    """
+    was_there = run.exists()
+    path = run / LOCK
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise output_error(path, error) from error
+    try:
+        if not _lock(descriptor):
+            raise RunError(
+                f"another process is training into {run}", hint="wait for it, or choose another folder",
+                setting="run",
+            )  # fmt: skip
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # while it is still locked, or another's lock would go
+                path.unlink()
+    finally:
+        os.close(descriptor)
+        if not was_there:
+            with suppress(OSError):  # it holds the run by now
+                run.rmdir()
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file; False where another process, or another part of this one, has it."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    # The file may have been removed, by its last owner, between opening and locking it.
+    return os.fstat(descriptor).st_nlink > 0
 
 
 def start_run(settings: TrainSettings, notes: Mapping[str, str] | None = None) -> None:
@@ -26,12 +86,21 @@ def start_run(settings: TrainSettings, notes: Mapping[str, str] | None = None) -
         RunError: The folder already holds a run, or something else.
         OutputError: It cannot be written.
     """
-    refuse_used_folder(settings.run)
-    # The run may be resumed from another working directory.
-    settings = settings.model_copy(update={"data": settings.data.absolute()})
+    refuse_used_folder(settings.output.run)
     for name, text in (notes or {}).items():  # first: it is the settings that make the folder a run
-        atomic_write_text(settings.run / name, text)
-    atomic_write_text(settings.run / SETTINGS, settings.model_dump_json(indent=2) + "\n")
+        atomic_write_text(settings.output.run / name, text)
+    write_run_settings(settings)
+
+
+def write_run_settings(settings: TrainSettings) -> None:
+    """Write the settings of a run into its folder.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    # The run may be resumed from another working directory.
+    settings = replace(settings, data=settings.data.path.absolute())
+    atomic_write_text(settings.output.run / SETTINGS, settings.model_dump_json(indent=2) + "\n")
 
 
 def refuse_used_folder(run: Path) -> None:
@@ -46,7 +115,7 @@ def refuse_used_folder(run: Path) -> None:
         )
     if run.exists() and not run.is_dir():
         raise RunError(f"{run} is a file", hint="choose a new folder", setting="run")
-    if run.exists() and any(run.iterdir()):
+    if run.exists() and any(path.name != LOCK for path in run.iterdir()):
         raise RunError(f"{run} exists and is not empty", hint="choose a new folder", setting="run")
 
 
@@ -66,7 +135,7 @@ def read_run_settings(run: Path) -> TrainSettings:
         raise RunError(f"{path} cannot be read: {error}") from None
     if not isinstance(values, dict):
         raise RunError(f"{path} holds no settings: it is damaged, start a new run")
-    return make_settings({**values, "run": run}, where=str(path))
+    return replace(make_settings(values, where=str(path)), run=run)
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
@@ -75,9 +144,12 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = []
-    for line in path.read_text("utf-8").splitlines():
+    for line in path.read_text("utf-8", errors="replace").splitlines():
         try:
-            lines.append(json.loads(line))
+            parsed = json.loads(line)
         except json.JSONDecodeError:
             break
+        if not isinstance(parsed, dict) or not isinstance(parsed.get("step"), int):
+            break
+        lines.append(parsed)
     return lines

@@ -92,7 +92,7 @@ def test_stac_items_from_a_server_are_relative_to_their_own_address(tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("list.csv", "id,way\n1,a.tif\n", "list.csv has no column of paths .* name it with --column"),
+        ("list.csv", "id,way\n1,a.tif\n", "list.csv has no column of paths .* name it"),
         ("list.csv", "id,path\n1,a.tif\n2,\n", "list.csv: entry 2 names no file"),
         ("items.json", '{"type": "FeatureCollection", "features": [{"id": 1}]}', "no STAC Item"),
         ("items.json", "{", "cannot be read as JSON"),
@@ -107,7 +107,7 @@ def test_a_list_that_cannot_be_used_is_told(tmp_path: Path, name: str, content: 
 
 def test_an_unclear_asset_is_asked_for(tmp_path: Path) -> None:
     assets = {name: {"href": f"{name}.tif", "type": COG} for name in ("B02", "B03")}
-    with pytest.raises(DataError, match="item 'T33' has the assets B02, B03: say with --asset"):
+    with pytest.raises(DataError, match="item 'T33' has the assets B02, B03: name the image"):
         find_sources([stac(tmp_path, assets)])
     with pytest.raises(DataError, match="has no asset 'B04', did you mean 'B0"):
         find_sources([stac(tmp_path, assets)], asset="B04")

@@ -22,7 +22,6 @@ pytest.importorskip("ray", reason="the ray extra is not installed")
 Outputs = Callable[[Path], dict[str, bytes]]
 
 pytestmark = [
-    pytest.mark.slow,
     # Ray warns of what it will change, in its own code, and leaves sockets to the end of the process.
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -66,7 +65,7 @@ def test_a_bad_file_stops_no_other_worker(
 
 
 def test_a_cluster_that_is_not_there_is_told(plan: Plan, options: WorkOptions) -> None:
-    with pytest.raises(SettingsError, match=r"--ray 127.0.0.1:9: there is no cluster .*--ray local"):
+    with pytest.raises(SettingsError, match=r"no Ray cluster at 127.0.0.1:9 .*local starts one"):
         run_bulk(plan, options, backend=RayBackend("127.0.0.1:9"))
 
 

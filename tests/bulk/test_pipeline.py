@@ -170,7 +170,7 @@ def test_a_full_disk_ends_the_run(
         raise OutputError("the disk is full: maps/small0.tif was not written")
 
     monkeypatch.setattr(module, "translate_raster", full)
-    with pytest.raises(OutputError, match=r"the disk is full.*--resume goes on"):
+    with pytest.raises(OutputError, match=r"the disk is full.*then resume the job"):
         run_bulk(plan_tasks([str(photos / f"small{i}.tif") for i in range(3)]), options)
     assert len(Manifest(options.folder).read()) == 1
 
@@ -200,14 +200,14 @@ def test_a_file_that_killed_three_processes_is_given_up(photos: Path, options: W
     for before in range(MAX_ATTEMPTS):
         assert attempts.begin() == before
     summary = run_bulk(plan, options, shard=(0, 1))
-    assert "took 3 processes down with it" in summary.failed[0].error
+    assert "ended 3 processes" in summary.failed[0].error
     assert summary.done == 1
     assert run_bulk(plan, options, resume=True).left == 0  # asked again, it has three lives again
 
 
 def test_a_folder_of_another_job_is_refused(plan: Plan, options: WorkOptions) -> None:
     run_bulk(plan, options, shard=(0, 9))
-    with pytest.raises(SettingsError, match="go on with it by --resume"):
+    with pytest.raises(SettingsError, match="holds a job already: resume it"):
         run_bulk(plan, options)
     with pytest.raises(SettingsError, match="begun with another tta"):
         run_bulk(plan, replace(options, tta=True), resume=True)

@@ -230,7 +230,7 @@ def test_an_unknown_command_names_the_nearest(refused: Callable[..., str], words
         ("train tiny --learning-rate nan", "--learning-rate nan: must be a finite number"),
         ("train tiny --palette mapz", "did you mean 'maps'?"),
         ("train tiny --resume nowhere", "tiny"),
-        ("train --resume nowhere --epochs 3", "leave out --epochs"),
+        ("train --resume nowhere --seed 3", "leave out --seed"),
         ("train --resume nowhere", "nowhere is not the folder of a run"),
     ],
 )
@@ -489,7 +489,7 @@ def test_info_says_what_a_model_is(sat2map: Callable[..., Result], model: Path) 
     result = sat2map("info", model)
     assert result.code == 0
     for word in (
-        "unet, width 4, depth 3, batch norm",
+        "U-Net (unet), width 4, depth 3, batch norm",
         "trained at 32 px",
         "l1 7.500",
         "a head for 2 classes",

@@ -15,7 +15,7 @@ from sat2map.data.pairs import Pair, Splits, find_pairs, read_pair
 from sat2map.errors import DataError, ImageError
 
 
-def draw(path: Path, width: int = 4, height: int = 4, level: int = 0) -> Path:
+def draw(path: Path, width: int = 8, height: int = 4, level: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (width, height), (level, level, level)).save(path)
     return path
@@ -101,7 +101,7 @@ def test_partners_may_differ_in_format(tmp_path: Path) -> None:
     splits = find_pairs(tmp_path)
     assert names(splits) == {"train": ["1", "2"], "val": ["1"]}
     for pair in splits["train"] + splits["val"]:
-        assert read_pair(pair)[0].shape == (4, 4, 3)
+        assert read_pair(pair)[0].shape == (4, 8, 3)
 
 
 def test_names_are_in_natural_order(tmp_path: Path) -> None:
@@ -204,7 +204,10 @@ def test_a_file_that_is_no_csv_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_refused_with_the_layouts(tmp_path: Path) -> None:
-    refused(tmp_path, "holds no pairs: it needs side-by-side images, or two folders with matching names")
+    refused(
+        tmp_path,
+        "holds no pairs: it holds no images: it needs side-by-side images, .* matching names",
+    )
 
 
 def test_folders_without_one_matching_name_are_refused(tmp_path: Path) -> None:
@@ -222,7 +225,8 @@ def test_a_group_column_without_a_csv_is_refused(tmp_path: Path) -> None:
     [
         ("source,targt", "has no column 'target' .did you mean 'targt'"),
         ("path,split", "has no column 'file'"),
-        ("source;target", "has no column 'file' .known: source;target"),
+        ("source;target", "is separated by semicolons: save it with commas"),
+        ("source\ttarget", "is separated by tabs: save it with commas"),
     ],
 )
 def test_a_csv_that_lacks_a_column_names_it(tmp_path: Path, header: str, why: str) -> None:
@@ -371,7 +375,7 @@ def test_the_other_direction_swaps_input_and_output(tmp_path: Path) -> None:
 
 
 def test_bands_stay_with_their_side_in_the_other_direction(tmp_path: Path) -> None:
-    Image.fromarray(np.full((4, 4), 9, np.uint8)).save(tmp_path / "grey.png")
+    Image.fromarray(np.full((4, 8), 9, np.uint8)).save(tmp_path / "grey.png")
     pair = Pair("x", draw(tmp_path / "rgb.png"), tmp_path / "grey.png")
     assert [side.shape[2] for side in read_pair(pair, bands=(3, 1))] == [3, 1]
     assert [side.shape[2] for side in read_pair(pair, "target-to-source", (3, 1))] == [1, 3]
@@ -421,3 +425,64 @@ def test_a_pair_of_the_maps_data_set_is_two_squares(maps_data: Path) -> None:
     source, target = read_pair(find_pairs(maps_data)["val"][0])
     assert source.shape == target.shape == (600, 600, 3)
     assert target.mean() > source.mean()  # maps are light, photos are not
+
+
+# what no pair uses
+
+
+def left_out(data: Path) -> dict[str, str]:
+    return {entry.path.relative_to(data).as_posix(): entry.reason for entry in find_pairs(data).left_out}
+
+
+def test_every_image_that_no_pair_uses_is_named_with_its_reason(tmp_path: Path) -> None:
+    draw_all(tmp_path, "train/1.png", "train/2.png", "val/1.png")
+    draw(tmp_path / "train" / "square.png", 4, 4)
+    draw_all(tmp_path, "train/deep/3.png", "validation/4.png", "5.png", "train/1.jpg", "train/.hidden.png")
+    (tmp_path / "train" / "6.heic").write_bytes(b"x")
+    (tmp_path / "train" / "notes.txt").write_bytes(b"x")
+    assert left_out(tmp_path) == {
+        "5.png": "beside-folders",
+        "train/1.png": "same-name",
+        "train/6.heic": "unread-format",
+        "train/deep/3.png": "unused-folder",
+        "train/square.png": "not-side-by-side",
+        "validation/4.png": "unknown-split",
+    }
+
+
+def test_side_by_side_files_beside_two_folders_are_named(tmp_path: Path) -> None:
+    draw_all(tmp_path, *(f"{side}/{i}.png" for side in ("A", "B") for i in range(3)), "7.png")
+    assert left_out(tmp_path) == {"7.png": "beside-folders"}
+
+
+def test_of_two_targets_with_one_name_the_one_of_the_sources_format_is_taken(tmp_path: Path) -> None:
+    draw_all(tmp_path, *(f"{side}/{i}.png" for side in ("source", "target") for i in range(3)))
+    draw(tmp_path / "target" / "0.jpg")
+    splits = find_pairs(tmp_path)
+    chosen = [pair for pairs in splits.pairs.values() for pair in pairs if pair.name == "0"]
+    assert files(chosen[0], tmp_path) == ("source/0.png", "target/0.png")
+    assert left_out(tmp_path) == {"target/0.jpg": "same-name"}
+
+
+def test_a_folder_of_photos_is_no_set_of_pairs_and_the_error_says_what_it_holds(tmp_path: Path) -> None:
+    for i in range(3):
+        draw(tmp_path / "photos" / f"{i}.png", 5, 4)
+    refused(tmp_path / "photos", r"holds no pairs: it holds 3 images such as 0\.png \(5×4 px\)")
+    refused(tmp_path, r"it holds 3 images in photos/ such as 0\.png")
+
+
+def test_backslashes_in_a_csv_are_named_as_the_cause(tmp_path: Path) -> None:
+    csv_data(tmp_path)
+    table = write_csv(tmp_path / "list.csv", "source,target", r"photos\0.png,maps\0.png")
+    refused(table, "line 2: the path of .* has backslashes: write it with forward slashes")
+
+
+@pytest.mark.parametrize("column", [True, False])
+def test_a_csv_whose_folders_decide_the_split_says_so(tmp_path: Path, column: bool) -> None:
+    draw_all(tmp_path, "train/1.png", "val/2.png")
+    rows = (
+        ["file,split", "train/1.png,train", "val/2.png,val"]
+        if column
+        else ["file", "train/1.png", "val/2.png"]
+    )
+    assert find_pairs(write_csv(tmp_path / "list.csv", *rows)).split_by_folder is not column

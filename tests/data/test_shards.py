@@ -17,7 +17,7 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 from sat2map.data import shards, stream
-from sat2map.data.cache import open_cache
+from sat2map.data.cache import PairFormat, open_cache
 from sat2map.data.pairs import find_pairs
 from sat2map.data.shards import ShardIndex, ShardReader, find_index, pack, read_index
 from sat2map.data.stream import ShardStream, open_shards
@@ -52,7 +52,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def open_stream(folder: Path, seed: int = 0) -> ShardStream:
     index = find_index(folder)
     assert index is not None
-    train, _ = open_shards(index, (36, 36), direction="source-to-target", bands=(3, 3), seed=seed, workers=1)
+    train, _ = open_shards(index, PairFormat(36), PairFormat(36), seed=seed, workers=1)
     return train
 
 
@@ -178,7 +178,7 @@ def test_strange_members_are_refused(tmp_path: Path) -> None:
         about.size = 1
         tar.addfile(about, io.BytesIO(b"x"))
     index = ShardIndex(splits={"train": [{"name": path.name, "count": 1, "sha256": shards.sha256_of(path)}]})  # type: ignore[list-item]
-    reader = ShardReader(tmp_path / "shards.json", "", 36, "source-to-target", (3, 3), 1)
+    reader = ShardReader(tmp_path / "shards.json", "", PairFormat(36), 1)
     with pytest.raises(DataError, match="which is no part of a pair"):
         reader.open(index.splits["train"])
 
@@ -214,6 +214,6 @@ def test_training_on_shards_is_resumed_at_the_sample(
         patch.setattr(loop, "step_seed", fatal)
         with pytest.raises(Killed):
             loop.train(broken, console=quiet)
-    assert loop.resume(broken.run, console=quiet).finished
-    mine, theirs = (load_file(run / CHECKPOINT) for run in (broken.run, straight.run))
+    assert loop.resume(broken.output.run, console=quiet).finished
+    mine, theirs = (load_file(run / CHECKPOINT) for run in (broken.output.run, straight.output.run))
     assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)

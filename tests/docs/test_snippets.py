@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+import sat2map
 from sat2map.cli import parsing
 from sat2map.cli.main import main
 from sat2map.images.palette import Palette
@@ -26,15 +27,15 @@ from sat2map.models.architectures.blocks import init_weights
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, save_model
-from sat2map.settings import TrainSettings
+from sat2map.settings import TrainSettings, replace
 from sat2map.synthetic.towns import write_towns
-from sat2map.training import loop, setup
+from sat2map.training import estimate, loop
 
 ROOT = Path(__file__).parents[2]
 PAGES = [path.relative_to(ROOT) for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
 
 NOT_RUN = {
-    r"(python -m )?pip ": "installs",
+    r"((python -m )?pip|python -m venv|source) ": "installs",
     r"make ": "is the suite itself, the demo or a benchmark",
     r"sat2map demo": "trains for minutes; test_wheel runs it",
     r"sat2map (data download|push)\b": "needs a network; tests/data and tests/models/hub run it",
@@ -51,6 +52,8 @@ NOT_RUN = {
     r"(cd|git|mkdir|export|ls|cat|for|done|do|wait|#) ?": "the shell's own",
 }
 PYTHON_NOT_RUN = {"docs/service.md": "talks to a running service; tests/serve runs it"}
+if "gsd" not in sat2map.Translator.__call__.__annotations__:
+    PYTHON_NOT_RUN |= dict.fromkeys(("README.md", "docs/developer.md", "docs/tutorial.md", "docs/hub.md"), "")
 
 TINY: dict[str, Any] = {
     "image_size": 32,
@@ -94,7 +97,7 @@ def reason_not_to_run(words: list[str]) -> str | None:
 
 def write_model(path: Path) -> None:
     palette = Palette.load("maps")
-    spec = GeneratorSpec(width=4, depth=3)
+    spec = GeneratorSpec(width=4, depth=3, classes=len(palette.classes))
     torch.manual_seed(0)
     network = build_generator(spec)
     init_weights(network)
@@ -130,23 +133,23 @@ def desk(tmp_path: Path, towns: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to run snippets in, where a training is short and may replace an earlier one."""
 
     def shortened(settings: TrainSettings) -> TrainSettings:
-        kept = {"depth": None} if settings.generator == "global" else {}
-        return settings.model_copy(update={**TINY, **kept})
+        kept = {"depth": None} if settings.network.generator == "global" else {}
+        return replace(settings, **{**TINY, **kept})
 
-    real_train, real_dry_run = loop.train, setup.dry_run
+    real_train, real_dry_run = loop.train, estimate.dry_run
 
     def train(settings: TrainSettings, **options: Any) -> loop.TrainResult:
-        shutil.rmtree(settings.run, ignore_errors=True)
+        shutil.rmtree(settings.output.run, ignore_errors=True)
         return real_train(shortened(settings), **options)
 
     monkeypatch.setattr(loop, "train", train)
-    monkeypatch.setattr(setup, "dry_run", lambda settings, **o: real_dry_run(shortened(settings), **o))
+    monkeypatch.setattr(estimate, "dry_run", lambda settings, **o: real_dry_run(shortened(settings), **o))
     monkeypatch.setattr("sat2map.evaluation.report.write_run_report", lambda run: run / "report.html")
     for module in ("sat2map.models.bundled", "sat2map.models.model"):
         monkeypatch.setattr(f"{module}.bundled_model", lambda: tmp_path / "model.safetensors")
     monkeypatch.chdir(tmp_path)
     shutil.copytree(towns, tmp_path / "pairs")
-    for name in ("photo.png", "aerial.png"):
+    for name in ("photo.png", "photo.jpg", "aerial.png"):
         write_picture(tmp_path / name)
     write_model(tmp_path / "model.safetensors")
     torch.save(_weights(tmp_path / "model.safetensors"), tmp_path / "best.pth")
@@ -179,7 +182,7 @@ def lay_out(words: list[str], towns: Path) -> None:
     }
     for before, word in zip(["", *words], words, strict=False):
         path = Path(word)
-        if before == "--data" or words[1:3] == ["data", before]:
+        if before == "--data" or (words[1:3] == ["data", before] and before != "synth"):
             write_data(path, towns)
         if path.exists() or word in made or word.startswith("-"):
             continue
@@ -196,6 +199,7 @@ def run_command(words: list[str], towns: Path, monkeypatch: pytest.MonkeyPatch) 
         name, _, value = words.pop(0).partition("=")
         if name != "PYTHON":
             monkeypatch.setenv(name, value)
+    words[0] = words[0].removeprefix(".venv/bin/")
     reason = reason_not_to_run(words)
     if reason is None:
         assert words[0] == "sat2map", f"nothing says how to run {shlex.join(words)}: list it in NOT_RUN"
@@ -234,8 +238,8 @@ def test_all_that_a_page_shows_runs(
                 try:
                     run_command(words, towns, monkeypatch)
                 except SystemExit as stop:
-                    told = capsys.readouterr()
-                    pytest.fail(f"{shlex.join(words)} ended with {stop.code}: {told.err or told.out}")
+                    printed = capsys.readouterr()
+                    pytest.fail(f"{shlex.join(words)} ended with {stop.code}: {printed.err or printed.out}")
         elif block.language == "toml" and (name := re.match(r"# ([\w.-]+\.toml)\n", block.text)):
             Path(name[1]).write_text(block.text, "utf-8")
         elif block.language == "python" and page.as_posix() not in PYTHON_NOT_RUN:

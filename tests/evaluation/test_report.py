@@ -22,7 +22,7 @@ from sat2map.evaluation.report import (
 from sat2map.evaluation.report.charts import Line, line_chart
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import write_image
-from sat2map.settings import TrainSettings
+from sat2map.settings import load_settings
 
 HOSTILE = '<script>alert("1")</script>&\'.png'
 VOID = {"meta", "link", "img", "br"}
@@ -103,7 +103,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
     def make(epochs: int = 3, folder: str = "first") -> Path:
         run = tmp_path / folder
         run.mkdir()
-        settings = TrainSettings(data=Path("pairs"), run=run, epochs=3, batch_size=8)
+        settings = load_settings("default", data=Path("pairs"), run=run, epochs=3, batch_size=4)
         (run / "settings.json").write_text(settings.model_dump_json())
         lines = []
         for epoch in range(1, epochs + 1):

@@ -306,3 +306,21 @@ def test_an_export_is_not_exported_again(model: Path, tmp_path: Path) -> None:
     output = export_model(model, "onnx", tmp_path / "x.onnx").output
     with pytest.raises(ModelFileError, match="is an export already"):
         export_model(output, "openvino")
+
+
+def test_a_palette_networks_program_draws_as_the_package_does() -> None:
+    from sat2map.export.pt2 import _OnPixels
+    from sat2map.inference.drawing import Drawer
+
+    palette = Palette.load("maps")
+    spec = GeneratorSpec(architecture="efficient-unet", colours=14)
+    header = ModelHeader(generator=spec, palette=palette, temperature=0.3)
+    torch.manual_seed(0)
+    generator = build_generator(spec).eval()
+    with torch.no_grad():
+        pixels = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
+        drawn, logits = _OnPixels(generator, header)(pixels)
+    expected = np.stack([np.moveaxis(Drawer(header).draw(it).image, 0, -1) for it in logits.numpy()])
+    assert drawn.dtype == torch.uint8
+    assert (drawn.numpy() == expected).all(axis=-1).mean() > 0.9999
+    assert len(np.unique(expected.reshape(-1, 3), axis=0)) > 3

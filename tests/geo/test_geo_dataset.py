@@ -12,13 +12,14 @@ import rasterio
 import shapely
 from affine import Affine
 from PIL import Image
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.warp import calculate_default_transform, reproject
 
 from sat2map.data.pairs import find_pairs
 from sat2map.errors import DataError, OutputError, SettingsError
 from sat2map.geo.dataset import PairOptions, write_pairs
 from sat2map.geo.scenes import write_scenes
+from sat2map.images.pixels import read_image
 
 OPTIONS = PairOptions(size=32, stride=32, block=96, buffer=0, val_fraction=0.3)
 
@@ -103,7 +104,8 @@ def test_tiles_with_nodata_or_nothing_on_the_map_are_left_out(write, town, tmp_p
         ortho, tmp_path / "p", PairOptions(size=32, stride=32, block=96, buffer=0, val_fraction=0),
         target=write(target, "map.tif"),
     )  # fmt: skip
-    assert result.nodata == 4
+    assert result.nodata == 1  # wholly without data
+    assert result.partial == 3
     assert result.empty >= 9
     assert result.val == 0
 
@@ -111,7 +113,75 @@ def test_tiles_with_nodata_or_nothing_on_the_map_are_left_out(write, town, tmp_p
 def test_ground_beyond_the_map_is_left_out(write, town, tmp_path):
     result = write_pairs(write(town[0]), tmp_path / "p", OPTIONS, target=write(town[1][:, :150], "map.tif"))
     assert result.nodata > 30
-    assert max(int(p.name[:6]) for p in (tmp_path / "p").glob("*/target/*.png")) <= 150 - 32
+    tops = [int(p.name[:6]) for p in (tmp_path / "p").glob("*/target/*.png")]
+    assert max(tops) == 128  # 22 of its 32 rows lie on the map
+
+
+def test_pixels_without_data_are_marked_as_ignored_and_kept_out_of_the_labels(write, town, tmp_path):
+    source, target = np.maximum(town[0], 1), np.maximum(town[1], 1)
+    source[:, :40, :40] = 0
+    target[:, 100:120, 200:] = 0
+    write_pairs(write(source, nodata=0), tmp_path / "p", OPTIONS, target=write(target, "map.tif", nodata=0))
+    valid = (source > 0).any(axis=0) & (target > 0).any(axis=0)
+    marked = 0
+    for row in table(tmp_path / "p"):
+        left, top = ~Affine(2.1, 0, 400_000, 0, -2.1, 5_000_000) @ (float(row["left"]), float(row["top"]))
+        there = valid[round(top) : round(top) + 32, round(left) : round(left) + 32]
+        picture = read_image(tmp_path / "p" / row["target"])
+        if there.all():
+            assert picture.alpha is None
+        else:
+            marked += 1
+            np.testing.assert_array_equal(picture.alpha, np.where(there, 255, 0))
+            here = target[:, round(top) : round(top) + 32, round(left) : round(left) + 32]
+            np.testing.assert_array_equal(picture.pixels[there], np.moveaxis(here, 0, -1)[there])
+    assert marked >= 3
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32", "float64"])
+def test_class_numbers_of_any_type_are_kept(write, town, tmp_path, dtype):
+    y, x = np.mgrid[: town[0].shape[1], : town[0].shape[2]]
+    numbers = ((x // 20 + y // 20) % 5).astype(dtype)[None]
+    write_pairs(write(town[0]), tmp_path / "p", OPTIONS, target=write(numbers, "map.tif"))
+    for row in table(tmp_path / "p"):
+        left, top = ~Affine(2.1, 0, 400_000, 0, -2.1, 5_000_000) @ (float(row["left"]), float(row["top"]))
+        expected = numbers[0, round(top) : round(top) + 32, round(left) : round(left) + 32]
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "p" / row["target"])), expected)
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("int16", -1), ("uint16", 300), ("float32", 1.5)])
+def test_numbers_that_are_no_classes_are_refused(write, town, tmp_path, dtype, value):
+    numbers = np.ones((1, *town[0].shape[1:]), dtype)
+    numbers[0, 5, 5] = value
+    with pytest.raises(DataError, match=rf"holds {value} \({dtype}\), which is no class number"):
+        write_pairs(write(town[0]), tmp_path / "p", OPTIONS, target=write(numbers, "map.tif"))
+    assert not (tmp_path / "p").exists()
+
+
+def test_colours_of_16_bits_are_refused(write, town, tmp_path):
+    with pytest.raises(DataError, match="holds colours of uint16"):
+        write_pairs(
+            write(town[0]), tmp_path / "p", OPTIONS, target=write(town[1].astype(np.uint16), "map.tif")
+        )
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+def test_an_alpha_band_of_a_map_is_its_mask_whatever_the_number_of_bands(write, town, tmp_path, bands):
+    drawn = town[1][:bands] if bands == 3 else (town[1][:1] > 235).astype(np.uint8)
+    alpha = np.full((1, *town[0].shape[1:]), 255, np.uint8)
+    alpha[0, 64:80] = 0
+    path = write(np.concatenate([drawn, alpha]), "map.tif")
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = [*file.colorinterp[:bands], ColorInterp.alpha]
+    result = write_pairs(write(town[0]), tmp_path / "p", OPTIONS, target=path)
+    assert result.partial > 0
+    for row in table(tmp_path / "p"):
+        left, top = ~Affine(2.1, 0, 400_000, 0, -2.1, 5_000_000) @ (float(row["left"]), float(row["top"]))
+        there = alpha[0, round(top) : round(top) + 32, round(left) : round(left) + 32] > 0
+        picture = read_image(tmp_path / "p" / row["target"])
+        here = drawn[:, round(top) : round(top) + 32, round(left) : round(left) + 32]
+        np.testing.assert_array_equal(picture.pixels[there], np.moveaxis(here, 0, -1)[there])
+        assert (picture.alpha is None) == there.all()
 
 
 # vectors

@@ -283,9 +283,9 @@ def test_only_a_few_pictures_are_in_memory_at_a_time(
     alive: weakref.WeakSet[Any] = weakref.WeakSet()
     most = 0
 
-    def read(path: Path) -> Picture:
+    def read(path: Path, **options: Any) -> Picture:
         nonlocal most
-        picture = read_image(path)
+        picture = read_image(path, **options)
         pixels = picture.pixels.view(Watched)
         alive.add(pixels)
         most = max(most, len(alive))

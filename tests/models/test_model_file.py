@@ -57,7 +57,7 @@ def full_header(**values: Any) -> ModelHeader:
         "licenses": {"encoder": "Apache-2.0"},
         "inference_mode": "paper",
         "palette": Palette.load("maps"),
-        "settings": TrainSettings().model_dump(mode="json", exclude={"data", "run"}),
+        "settings": TrainSettings().model_dump(mode="json"),
         "data_fingerprint": "abc",
         "steps": 1234,
         "scores": {"mean_iou": 0.1 + 0.2},

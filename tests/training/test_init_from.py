@@ -21,11 +21,11 @@ from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, read_header, read_weights, save_model
 from sat2map.settings import TrainSettings
-from sat2map.training import loop
 from sat2map.training.checkpoint import CHECKPOINT
-from sat2map.training.init import START, read_start
+from sat2map.training.estimate import dry_run
+from sat2map.training.init import START, read_init
 from sat2map.training.loop import resume, train
-from sat2map.training.setup import dry_run, set_up
+from sat2map.training.setup import Setup, set_up
 
 Make = Callable[..., TrainSettings]
 CLASSES = len(Palette.load("maps").classes)
@@ -89,7 +89,7 @@ def old_network(model: Path) -> torch.nn.Module:
 
 
 def test_a_run_starts_with_the_weights_of_the_file(settings: Make, model: Path) -> None:
-    setup = set_up(settings(ema=0.9, palette="none"), read_start(model))
+    setup = set_up(settings(ema=0.9, palette="none"), read_init(model))
     for network in (setup.networks.generator, setup.networks.average):
         assert network is not None
         for name, weight in network.state_dict().items():
@@ -100,13 +100,17 @@ def test_the_files_network_wins_over_that_of_the_settings(settings: Make, tmp_pa
     old = model_of(
         tmp_path / "old.safetensors", architecture="global", depth=2, blocks=1, norm="instance", bias="all"
     )
-    setup = set_up(settings(width=8, generator="unet", palette="none"), read_start(old))
+    setup = set_up(settings(width=8, generator="unet", palette="none"), read_init(old))
     assert setup.header.generator == read_header(old).generator.model_copy(update={"dropout": 0.5})
-    assert (setup.settings.generator, setup.settings.width, setup.settings.norm) == ("global", 4, "instance")
+    assert [getattr(setup.settings.network, name) for name in ("generator", "width", "norm")] == [
+        "global",
+        4,
+        "instance",
+    ]
 
 
 def test_the_discriminator_starts_as_without_the_file(settings: Make, model: Path) -> None:
-    fresh, tuned = set_up(settings()), set_up(settings(), read_start(model))
+    fresh, tuned = set_up(settings()), set_up(settings(), read_init(model))
     for a, b in zip(
         fresh.networks.discriminator.parameters(), tuned.networks.discriminator.parameters(), strict=True
     ):
@@ -118,7 +122,7 @@ def test_a_grey_picture_draws_what_it_drew_as_rgb(
     settings: Make, grey_pairs: Callable[..., Path], tmp_path: Path, architecture: str
 ) -> None:
     old = model_of(tmp_path / "old.safetensors", architecture=architecture)
-    setup = set_up(settings(data=grey_pairs("source"), source_bands=1, palette="none"), read_start(old))
+    setup = set_up(settings(data=grey_pairs("source"), source_bands=1, palette="none"), read_init(old))
     grey = picture(1)
     expected = drawn(old_network(old), grey.repeat(1, 3, 1, 1))
     torch.testing.assert_close(drawn(setup.networks.generator, grey), expected, atol=1e-5, rtol=0)
@@ -126,7 +130,7 @@ def test_a_grey_picture_draws_what_it_drew_as_rgb(
 
 def test_rgb_that_is_grey_draws_what_grey_drew(settings: Make, tmp_path: Path) -> None:
     old = model_of(tmp_path / "old.safetensors", source_bands=1)
-    setup = set_up(settings(palette="none"), read_start(old))
+    setup = set_up(settings(palette="none"), read_init(old))
     grey = picture(1)
     now = drawn(setup.networks.generator, grey.repeat(1, 3, 1, 1))
     torch.testing.assert_close(now, drawn(old_network(old), grey), atol=1e-5, rtol=0)
@@ -134,7 +138,7 @@ def test_rgb_that_is_grey_draws_what_grey_drew(settings: Make, tmp_path: Path) -
 
 def test_of_four_bands_the_first_three_stay(settings: Make, tmp_path: Path) -> None:
     old = model_of(tmp_path / "old.safetensors", source_bands=4)
-    setup = set_up(settings(palette="none"), read_start(old))
+    setup = set_up(settings(palette="none"), read_init(old))
     rgb = picture(3)
     expected = drawn(old_network(old), torch.cat([rgb, torch.zeros(2, 1, 32, 32)], 1))
     torch.testing.assert_close(drawn(setup.networks.generator, rgb), expected, atol=1e-5, rtol=0)
@@ -146,7 +150,7 @@ def test_a_class_head_is_added_and_the_picture_stays(
     settings: Make, tmp_path: Path, upsample: str, architecture: str
 ) -> None:
     old = model_of(tmp_path / "old.safetensors", upsample=upsample, architecture=architecture)
-    setup = set_up(settings(class_weight=1.0), read_start(old))
+    setup = set_up(settings(cross_entropy_weight=1.0), read_init(old))
     now = drawn(setup.networks.generator, picture(3))
     assert now.shape[1] == 3 + CLASSES
     torch.testing.assert_close(now[:, :3], drawn(old_network(old), picture(3)), atol=1e-5, rtol=0)
@@ -154,7 +158,7 @@ def test_a_class_head_is_added_and_the_picture_stays(
 
 def test_a_class_head_of_as_many_classes_is_kept(settings: Make, tmp_path: Path) -> None:
     old = model_of(tmp_path / "old.safetensors", classes=CLASSES)
-    setup = set_up(settings(class_weight=1.0), read_start(old))
+    setup = set_up(settings(cross_entropy_weight=1.0), read_init(old))
     expected = drawn(old_network(old), picture(3))
     torch.testing.assert_close(drawn(setup.networks.generator, picture(3)), expected, atol=1e-5, rtol=0)
 
@@ -163,7 +167,7 @@ def test_a_grey_map_from_a_model_of_colour_ones_starts_with_their_mean(
     settings: Make, grey_pairs: Callable[..., Path], tmp_path: Path
 ) -> None:
     old = model_of(tmp_path / "old.safetensors")
-    setup = set_up(settings(data=grey_pairs("target"), target_bands=1, palette="none"), read_start(old))
+    setup = set_up(settings(data=grey_pairs("target"), target_bands=1, palette="none"), read_init(old))
     before = drawn(old_network(old), picture(3)).double().atanh().mean(1, keepdim=True)
     now = drawn(setup.networks.generator, picture(3)).double().atanh()
     near = before.abs() < 3  # beyond, tanh has too few digits left to be undone
@@ -200,7 +204,7 @@ def test_a_fine_tuning_is_resumed_exactly(
     class KilledError(Exception):
         pass
 
-    real, count = loop.make_step, 0
+    real, count = Setup.make_step, 0
 
     def mortal(*args: Any) -> Any:
         step = real(*args)
@@ -214,10 +218,10 @@ def test_a_fine_tuning_is_resumed_exactly(
 
         return run
 
-    monkeypatch.setattr(loop, "make_step", mortal)
+    monkeypatch.setattr(Setup, "make_step", mortal)
     with pytest.raises(KilledError):
         train(settings(), init_from=old, console=quiet())
-    monkeypatch.setattr(loop, "make_step", real)
+    monkeypatch.setattr(Setup, "make_step", real)
     old.unlink()  # the checkpoint has all that is needed
     resumed = resume(tmp_path / "run", console=quiet())
     assert weights_of(resumed.last) == weights_of(straight.last)

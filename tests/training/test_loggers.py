@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from sat2map.run_folder import read_metrics, start_run
-from sat2map.settings import TrainSettings
+from sat2map.settings import TrainSettings, load_settings
 from sat2map.training.loggers import Loggers, open_loggers
 from sat2map.training.loop import train
-from sat2map.training.run_writer import Journal
+from sat2map.training.run_writer import RunWriter
 
 GRID = np.zeros((4, 4, 3), np.uint8)
 
@@ -108,7 +108,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    start_run(TrainSettings(run=tmp_path / "run", seed=5))
+    start_run(load_settings("default", run=tmp_path / "run", seed=5))
     return tmp_path / "run"
 
 
@@ -191,7 +191,7 @@ def test_mlflow_gets_settings_metrics_and_samples(run: Path, monkeypatch: pytest
     server = Tracking()
     pretend(monkeypatch, "mlflow", MlflowClient=lambda: server)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://here")
-    journal = Journal(run)
+    journal = RunWriter(run)
     journal.log("train", 7, 1, {"l1": 0.5, "d": math.nan})
     journal.show_samples(7, GRID)
     journal.close()
@@ -208,7 +208,7 @@ def test_weights_and_biases_gets_settings_metrics_and_samples(
     server = Bias()
     pretend(monkeypatch, "wandb", init=server.init, Image=lambda grid: ("image", grid.shape))
     monkeypatch.setenv("WANDB_PROJECT", "maps")
-    journal = Journal(run)
+    journal = RunWriter(run)
     journal.log("validation", 9, 2, {"psnr": 20.0})
     journal.show_samples(9, GRID)
     journal.close()

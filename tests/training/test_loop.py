@@ -18,19 +18,20 @@ from rich.console import Console
 
 from sat2map.data.cache import open_cache
 from sat2map.data.pairs import find_pairs, read_pair
-from sat2map.errors import DataError, RunError, SettingsError, TrainingError
+from sat2map.errors import DataError, OutOfMemoryError, RunError, SettingsError, TrainingError
 from sat2map.evaluation.metrics import l1
 from sat2map.inference import Translator
 from sat2map.models.model_file import read_header, read_weights
 from sat2map.run_folder import read_metrics
 from sat2map.settings import TrainSettings, load_settings
 from sat2map.synthetic.towns import write_towns
-from sat2map.training import loop, setup
+from sat2map.training import estimate as estimates
+from sat2map.training import loop, setup, validation
 from sat2map.training.batches import Batches
 from sat2map.training.loop import resume, train
 
 Make = Callable[..., TrainSettings]
-LOSSES = {"d_real", "d_fake", "d", "g_adversarial", "l1", "g"}
+LOSSES = {"d_real", "d_fake", "d", "adversarial", "l1", "g"}
 
 
 def quiet() -> Console:
@@ -38,8 +39,9 @@ def quiet() -> Console:
 
 
 def hashes(run: Path) -> dict[str, str]:
-    """Content of all files but TensorBoard's, which are written in the background."""
-    files = sorted(path for path in run.rglob("*") if path.is_file() and "tensorboard" not in path.parts)
+    """Content of all files but TensorBoard's, which are written in the background, and the lock."""
+    skipped = {"tensorboard", ".lock"}
+    files = sorted(path for path in run.rglob("*") if path.is_file() and not skipped & set(path.parts))
     return {str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
@@ -47,7 +49,7 @@ def hashes(run: Path) -> dict[str, str]:
 def finished(pairs: Path, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished training of four epochs of five steps, with a validation every other epoch."""
     run = tmp_path_factory.mktemp("finished") / "run"
-    values = {**tiny, "validate_every": 2, "ground_sample_distance": 2.1}
+    values = {**tiny, "validate_every": 2, "gsd": 2.1}
     train(load_settings("tiny", data=pairs, run=run, **values), console=quiet())
     return run
 
@@ -100,7 +102,7 @@ def test_no_half_written_file_is_left_behind(finished: Path) -> None:
 
 def test_the_settings_are_kept_to_be_read_again(finished: Path) -> None:
     kept = json.loads((finished / "settings.json").read_text())
-    assert kept["width"] == 4
+    assert kept["network"]["width"] == 4
     assert set(kept) == set(TrainSettings.model_fields)
 
 
@@ -116,7 +118,7 @@ def test_the_six_losses_fit_together(finished: Path) -> None:
         if line["kind"] == "train":
             assert line["d"] == pytest.approx((line["d_real"] + line["d_fake"]) / 2, rel=1e-5)
             assert line["g"] == pytest.approx(
-                line["g_adversarial"] + kept["l1_weight"] * line["l1"], rel=1e-5
+                line["adversarial"] + kept["loss"]["l1_weight"] * line["l1"], rel=1e-5
             )
 
 
@@ -188,7 +190,7 @@ def test_the_best_model_is_kept_when_a_later_one_is_worse(
     found = iter([{"l1": 3.0}, {"l1": 1.0}, {"l1": 2.0}])
     if merit == "mean_iou":
         found = iter([{"l1": 1, "mean_iou": 0.1}, {"l1": 3, "mean_iou": 0.3}, {"l1": 2, "mean_iou": 0.2}])
-    monkeypatch.setattr(loop.ScoreSheet, "scores", lambda self: next(found))
+    monkeypatch.setattr(validation.ScoreSheet, "scores", lambda self: next(found))
     palette = "none" if merit == "l1" else "maps"
     result = train(settings(epochs=3, palette=palette, l1_balance=0), console=quiet())
     assert read_header(result.best).steps == 10
@@ -321,10 +323,10 @@ def test_the_bottleneck_of_one_pixel_is_served_in_pieces_of_the_size_it_has_seen
 
 def poison(monkeypatch: pytest.MonkeyPatch, at: int, what: str) -> None:
     """Let step `at` (from 0) go wrong, as bf16 may after hours."""
-    original = loop.make_step
+    original = setup.Setup.make_step
 
-    def make(settings: Any, networks: Any, *rest: Any) -> Any:
-        step = original(settings, networks, *rest)
+    def make(self: setup.Setup) -> Any:
+        step, networks = original(self), self.networks
 
         def wrong(batch: Any, number: int) -> Any:
             losses = step(batch, number)
@@ -337,7 +339,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, at: int, what: str) -> None:
 
         return wrong
 
-    monkeypatch.setattr(loop, "make_step", make)
+    monkeypatch.setattr(setup.Setup, "make_step", make)
 
 
 @pytest.mark.parametrize("what", ["loss", "weight"])
@@ -350,14 +352,14 @@ def test_nan_stops_the_run_and_keeps_the_last_good_state(
 
     def save(*args: Any) -> None:
         original(*args)
-        good.update(hashes(wanted.run))
+        good.update(hashes(wanted.output.run))
 
     monkeypatch.setattr(loop, "save_checkpoint", save)
     poison(monkeypatch, at, what)
-    with pytest.raises(TrainingError, match=r"is not finite any more near step .*--learning-rate"):
+    with pytest.raises(TrainingError, match=r"not finite any more near step .* with a lower learning_rate"):
         train(wanted, console=quiet())
-    now = hashes(wanted.run)
-    assert "NaN" not in (wanted.run / "metrics.jsonl").read_text()
+    now = hashes(wanted.output.run)
+    assert "NaN" not in (wanted.output.run / "metrics.jsonl").read_text()
     del now["metrics.jsonl"]  # it goes on to the last step that was good
     good.pop("metrics.jsonl", None)
     assert now == good
@@ -372,17 +374,17 @@ def test_nan_in_the_last_step_of_an_uneven_epoch_is_not_validated(
     wanted = settings(data=tmp_path / "eleven", batch_size=1, norm="group", ema=0, load_size=32)
     with pytest.raises(TrainingError, match="not finite"):
         train(wanted, console=quiet())
-    assert not (wanted.run / "last.safetensors").exists()
+    assert not (wanted.output.run / "last.safetensors").exists()
 
 
 def test_an_absurd_learning_rate_is_stopped_in_words(settings: Make) -> None:
-    with pytest.raises(TrainingError, match="lower --learning-rate"):
+    with pytest.raises(TrainingError, match="a lower learning_rate"):
         train(settings(learning_rate=1e30, epochs=20, norm="none", ema=0), console=quiet())
 
 
 def test_a_folder_that_holds_a_run_is_refused(finished: Path, settings: Make) -> None:
     before = hashes(finished)
-    with pytest.raises(RunError, match="already holds a run: go on with --resume"):
+    with pytest.raises(RunError, match="already holds a run: resume it"):
         train(settings(run=finished), console=quiet())
     assert hashes(finished) == before
 
@@ -397,7 +399,7 @@ def test_a_folder_that_holds_something_else_is_refused(settings: Make, tmp_path:
 
 def test_a_run_folder_that_is_a_file_is_refused(settings: Make, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(RunError, match="is a file: give --run a new folder"):
+    with pytest.raises(RunError, match="is a file: choose a new folder"):
         train(settings(), console=quiet())
 
 
@@ -426,7 +428,7 @@ def test_a_stray_file_is_named_before_anything_starts(settings: Make, tmp_path: 
 
 def test_a_dry_run_estimates_and_leaves_no_run_folder(settings: Make, tmp_path: Path) -> None:
     wanted = settings(epochs=7)
-    estimate = setup.dry_run(wanted)
+    estimate = estimates.dry_run(wanted)
     ready = setup.set_up(wanted)
     counts = [
         sum(p.numel() for p in network.parameters())
@@ -442,15 +444,15 @@ def test_a_dry_run_estimates_and_leaves_no_run_folder(settings: Make, tmp_path: 
 
 def test_a_dry_run_refuses_the_folder_that_the_training_would_refuse(finished: Path, settings: Make) -> None:
     with pytest.raises(RunError, match="already holds a run"):
-        setup.dry_run(settings(run=finished))
+        estimates.dry_run(settings(run=finished))
 
 
 def test_a_device_without_memory_is_told_in_words(settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(loop, "make_step", lambda *_: full)
-    with pytest.raises(TrainingError, match=r"ran out of memory: lower batch_size \(now 2\)"):
+    monkeypatch.setattr(setup.Setup, "make_step", lambda self: full)
+    with pytest.raises(OutOfMemoryError, match=r"ran out of memory: lower batch_size \(now 2\)"):
         train(settings(), console=quiet())
 
 
@@ -477,13 +479,13 @@ def test_a_run_does_not_go_on_with_other_data(
     shutil.copytree(pairs, data)
     wanted = settings(data=data, epochs=1)
     train(wanted, console=quiet())
-    before = hashes(wanted.run)
+    before = hashes(wanted.output.run)
     shutil.copy(data / split / "00000.png", data / split / "00001.png")
     with pytest.raises(
         DataError, match=f"{'training' if split == 'train' else 'validation'} pairs .* changed"
     ):
-        resume(wanted.run, console=quiet())
-    assert hashes(wanted.run) == before
+        resume(wanted.output.run, console=quiet())
+    assert hashes(wanted.output.run) == before
 
 
 def test_a_run_goes_on_from_another_working_directory(
@@ -493,17 +495,17 @@ def test_a_run_goes_on_from_another_working_directory(
     wanted = settings(data=Path(pairs.name), epochs=1)
     train(wanted, console=quiet())
     monkeypatch.chdir(tmp_path)
-    assert resume(wanted.run, console=quiet()).finished
+    assert resume(wanted.output.run, console=quiet()).finished
 
 
 def test_a_run_stopped_while_it_wrote_its_first_checkpoint_can_be_resumed(settings: Make) -> None:
     wanted = settings(epochs=1)
     train(wanted, console=quiet())
-    straight = read_weights(wanted.run / "last.safetensors")
-    for path in wanted.run.iterdir():
+    straight = read_weights(wanted.output.run / "last.safetensors")
+    for path in wanted.output.run.iterdir():
         if path.is_file() and path.name != "settings.json":
             path.unlink()
-    result = resume(wanted.run, console=quiet())
+    result = resume(wanted.output.run, console=quiet())
     assert all(torch.equal(straight[name], weight) for name, weight in read_weights(result.last).items())
 
 

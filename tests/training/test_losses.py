@@ -10,7 +10,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from sat2map.training.losses import class_weights, discriminator_loss, generator_loss, l1_loss, soft_iou_loss
+from sat2map.training.losses.adversarial import discriminator_loss, generator_loss
+from sat2map.training.losses.cross_entropy import class_weights, cross_entropy_loss
+from sat2map.training.losses.iou import soft_iou_loss
+from sat2map.training.losses.l1 import l1_loss
+from sat2map.training.losses.loss import LossInputs
 
 Kind = Literal["bce", "lsgan", "hinge"]
 Formula = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -71,24 +75,53 @@ def test_extreme_logits_give_a_finite_loss(kind: Kind) -> None:
 def test_l1_is_the_mean_absolute_difference() -> None:
     fake, target = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5)
     expected = np.abs(fake.double().numpy() - target.double().numpy()).mean()
-    assert float(l1_loss(fake, target)) == pytest.approx(expected, rel=1e-6)
+    assert float(l1_loss(LossInputs(fake, target, fake))) == pytest.approx(expected, rel=1e-6)
 
 
-def test_weighted_l1_weighs_every_pixel() -> None:
-    fake, target, weights = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5), torch.rand(2, 4, 5)
-    total = 0.0
-    for n in range(2):
-        for band in range(3):
-            for y in range(4):
-                for x in range(5):
-                    difference = abs(float(fake[n, band, y, x]) - float(target[n, band, y, x]))
-                    total += float(weights[n, y, x]) * difference
-    assert float(l1_loss(fake, target, weights)) == pytest.approx(total / (2 * 3 * 4 * 5), rel=1e-5)
-
-
-def test_weights_of_one_change_nothing() -> None:
+def test_l1_weighs_every_pixel_by_its_class_and_leaves_ignored_ones_out() -> None:
     fake, target = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5)
-    torch.testing.assert_close(l1_loss(fake, target, torch.ones(2, 4, 5)), l1_loss(fake, target))
+    classes, weights = torch.randint(2, (2, 4, 5)), torch.tensor([0.5, 3.0])
+    classes[0, 1, 2] = classes[1, 3, 4] = 255
+    total = 0.0
+    for n, y, x in (classes != 255).nonzero().tolist():
+        for band in range(3):
+            difference = abs(float(fake[n, band, y, x]) - float(target[n, band, y, x]))
+            total += float(weights[classes[n, y, x]]) * difference
+    inputs = LossInputs(fake, target, fake, labels=classes, classes=classes, l1_weights=weights)
+    assert float(l1_loss(inputs)) == pytest.approx(total / (3 * (2 * 4 * 5 - 2)), rel=1e-5)
+
+
+def test_l1_of_labels_without_ignored_pixels_is_the_plain_mean() -> None:
+    fake, target = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5)
+    labels = torch.zeros(2, 4, 5, dtype=torch.long)
+    torch.testing.assert_close(
+        l1_loss(LossInputs(fake, target, fake, labels=labels)), l1_loss(LossInputs(fake, target, fake))
+    )
+
+
+def test_cross_entropy_is_pytorchs_weighted_mean_over_the_pixels_that_count() -> None:
+    logits, labels = torch.randn(2, 4, 5, 6), torch.randint(4, (2, 5, 6))
+    labels[0, :2] = 255
+    weights = torch.tensor([0.2, 1.0, 3.0, 0.7])
+    inputs = LossInputs(logits, logits, logits, logits=logits, labels=labels, label_weights=weights)
+    expected = torch.nn.functional.cross_entropy(logits, labels, weights, ignore_index=255)
+    torch.testing.assert_close(cross_entropy_loss(inputs), expected)
+
+
+def test_the_soft_iou_loss_leaves_ignored_pixels_out() -> None:
+    probabilities = torch.rand(1, 3, 4, 6).softmax(1)
+    classes = torch.randint(3, (1, 4, 6))
+    expected = soft_iou_loss(probabilities[..., :4], classes[..., :4])
+    classes[..., 4:] = 255
+    torch.testing.assert_close(soft_iou_loss(probabilities, classes), expected)
+
+
+def test_a_batch_of_ignored_pixels_costs_nothing_finite() -> None:
+    logits, labels = torch.randn(1, 4, 5, 6), torch.full((1, 5, 6), 255)
+    inputs = LossInputs(logits, logits + 1, logits, logits=logits, labels=labels, classes=labels)
+    assert float(cross_entropy_loss(inputs)) == 0
+    assert float(l1_loss(inputs)) == 0
+    assert torch.isfinite(soft_iou_loss(logits.softmax(1), labels))
 
 
 @pytest.mark.parametrize("balance", [0.0, 0.3, 0.5, 1.0])

@@ -18,7 +18,7 @@ from rich.console import Console
 from safetensors import safe_open
 
 from sat2map.run_folder import read_metrics
-from sat2map.settings import TrainSettings, load_settings
+from sat2map.settings import TrainSettings, flatten, load_settings
 from sat2map.training import loop
 from sat2map.training.checkpoint import CHECKPOINT
 from sat2map.training.loop import resume, train
@@ -111,16 +111,31 @@ def test_a_run_killed_anywhere_ends_as_one_that_was_not(
 ) -> None:
     wanted = settings()
     kill_at(monkeypatch, where, when, lambda: train(wanted, console=quiet()))
-    assert resume(wanted.run, console=quiet()).finished
-    assert_equal_runs(wanted.run, straight())
+    assert resume(wanted.output.run, console=quiet()).finished
+    assert_equal_runs(wanted.output.run, straight())
 
 
 @pytest.mark.parametrize(
     "values",
     [
         {"norm": "instance", "ema": 0.0, "schedule": "linear"},
-        {"adversarial": "hinge", "class_weight": 10.0, "l1_balance": 0.5},
+        {"adversarial": "hinge", "cross_entropy_weight": 10.0, "iou_weight": 10.0},
         {"generator": "resnet9", "depth": None, "epochs": 2, "batch_size": 5},
+        {
+            "generator": "efficient-unet",
+            "pretrained": "auto",
+            "optimizer": "adamw",
+            "photo_jitter": 1.0,
+            "scale_jitter": (0.6, 1.1),
+            "l1_weight": 1.0,
+            "cross_entropy_weight": 1.0,
+            "iou_weight": 1.0,
+            "adversarial_weight": 0.1,
+            "image_size": None,
+            "load_size": None,
+            "epochs": 1,
+            "depth": None,
+        },
     ],
 )
 def test_other_recipes_are_resumed_as_exactly(
@@ -128,8 +143,8 @@ def test_other_recipes_are_resumed_as_exactly(
 ) -> None:
     wanted = settings(**values)
     kill_at(monkeypatch, "step_seed", 3, lambda: train(wanted, console=quiet()))
-    resume(wanted.run, console=quiet())
-    assert_equal_runs(wanted.run, straight(**values))
+    resume(wanted.output.run, console=quiet())
+    assert_equal_runs(wanted.output.run, straight(**values))
 
 
 def test_a_run_killed_between_the_lines_keeps_the_losses_so_far(
@@ -139,8 +154,8 @@ def test_a_run_killed_between_the_lines_keeps_the_losses_so_far(
     values = {"batch_size": 1, "norm": "group", "ema": 0.0, "epochs": 2, "checkpoint_minutes": OFTEN}
     wanted = settings(**values)
     kill_at(monkeypatch, "step_seed", 4, lambda: train(wanted, console=quiet()))
-    resume(wanted.run, console=quiet())
-    assert_equal_runs(wanted.run, straight(**values))
+    resume(wanted.output.run, console=quiet())
+    assert_equal_runs(wanted.output.run, straight(**values))
 
 
 def test_a_run_killed_at_every_step_ends_as_one_that_was_not(
@@ -149,19 +164,21 @@ def test_a_run_killed_at_every_step_ends_as_one_that_was_not(
     wanted = settings(checkpoint_minutes=OFTEN, epochs=1)
     kill_at(monkeypatch, "step_seed", 2, lambda: train(wanted, console=quiet()))
     for _ in range(2):
-        kill_at(monkeypatch, "step_seed", 2, lambda: resume(wanted.run, console=quiet()))
-    resume(wanted.run, console=quiet())
-    assert_equal_runs(wanted.run, straight(checkpoint_minutes=OFTEN, epochs=1))
+        kill_at(monkeypatch, "step_seed", 2, lambda: resume(wanted.output.run, console=quiet()))
+    resume(wanted.output.run, console=quiet())
+    assert_equal_runs(wanted.output.run, straight(checkpoint_minutes=OFTEN, epochs=1))
 
 
 def test_the_learning_rate_goes_on_where_it_was(settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"schedule": "linear", "checkpoint_minutes": OFTEN}
+    values = {"schedule": "linear", "warmup_steps": 0, "checkpoint_minutes": OFTEN}
     wanted = settings(**values)
     kill_at(monkeypatch, "step_seed", 16, lambda: train(wanted, console=quiet()))
-    resume(wanted.run, console=quiet())
-    rates = [line["learning_rate"] for line in read_metrics(wanted.run) if line["kind"] == "train"]
+    resume(wanted.output.run, console=quiet())
+    rates = [line["learning_rate"] for line in read_metrics(wanted.output.run) if line["kind"] == "train"]
     # Constant for ten steps, then 1/10 less of the first rate a step; a line is told at its last step.
-    assert rates == pytest.approx([wanted.learning_rate * min(1, 2 * (1 - i / STEPS)) for i in range(STEPS)])
+    assert rates == pytest.approx(
+        [wanted.optimizer.learning_rate * min(1, 2 * (1 - i / STEPS)) for i in range(STEPS)]
+    )
 
 
 # From here on: real processes and real signals.
@@ -195,10 +212,10 @@ class Process:
 
 def words_for(settings: TrainSettings) -> list[str]:
     words = ["tiny"]
-    for name, value in settings.model_dump(mode="json").items():
+    for name, value in flatten(settings).items():
         flag = f"--{name.replace('_', '-')}"
-        if value is not None:
-            words += [flag, *map(str, value if isinstance(value, list) else [value])]
+        if value is not None and not isinstance(value, dict):
+            words += [flag, *map(str, value if isinstance(value, tuple) else [value])]
     return words
 
 
@@ -213,17 +230,17 @@ def test_a_process_that_was_killed_and_then_interrupted_ends_as_one_that_was_not
     killed = settings(**values)
 
     process = Process(words_for(killed))
-    process.wait_for(lines_at_least(killed.run, 20))
+    process.wait_for(lines_at_least(killed.output.run, 20))
     assert process.send(signal.SIGKILL)[0] == -signal.SIGKILL
-    reached = len(read_metrics(killed.run))
+    reached = len(read_metrics(killed.output.run))
 
-    process = Process(["--resume", str(killed.run)])
-    process.wait_for(lines_at_least(killed.run, reached + 40))
+    process = Process(["--resume", str(killed.output.run)])
+    process.wait_for(lines_at_least(killed.output.run, reached + 40))
     code, told = process.send(signal.SIGINT)
     assert code == 130
-    assert f"go on with: sat2map train --resume {killed.run}" in told
+    assert f"sat2map train --resume {killed.output.run}" in told
     assert "Traceback" not in told
-    assert len(read_metrics(killed.run)) < 202, "it was stopped before its end"
+    assert len(read_metrics(killed.output.run)) < 202, "it was stopped before its end"
 
-    assert resume(killed.run, console=quiet()).finished
-    assert_equal_runs(killed.run, straight(**values))
+    assert resume(killed.output.run, console=quiet()).finished
+    assert_equal_runs(killed.output.run, straight(**values))

@@ -86,7 +86,9 @@ def _pick_column(path: Path, columns: Sequence[str], column: str | None) -> str:
             return name
     if column is not None:
         raise DataError(f"{path} has no column '{column}', {nearest(column, columns)}")
-    raise DataError(f"{path} has no column of paths ({', '.join(PATH_COLUMNS)}): name it with --column")
+    raise DataError(
+        f"{path} has no column of paths ({', '.join(PATH_COLUMNS)})", hint="name it", setting="column"
+    )
 
 
 def _from_csv(path: Path, column: str | None) -> list[str]:
@@ -142,7 +144,7 @@ def _asset_of(path: Path, item: dict[str, Any], asset: str | None) -> str:
             asset = pictures[0]
         if asset is None:
             raise DataError(
-                f"{who} has the assets {', '.join(assets)}: say with --asset which is the picture"
+                f"{who} has the assets {', '.join(assets)}", hint="name the image", setting="asset"
             )
     if asset not in assets:
         raise DataError(f"{who} has no asset '{asset}', {nearest(asset, assets)}")

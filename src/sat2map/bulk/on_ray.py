@@ -48,7 +48,7 @@ class RayBackend:
             SettingsError: There is no cluster at the address.
             ModelFileError: The model cannot be used.
         """
-        require("ray", "--ray", "ray")
+        require("ray", "a Ray cluster", "ray")
         read_header(options.model)  # better said here, in a sentence, than by every worker
         # Nothing is reported to anybody unless the user wants it.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -85,7 +85,9 @@ class RayBackend:
         except (OSError, ValueError, RuntimeError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise SettingsError(
-                f"--ray {self._address}: there is no cluster ({first}); --ray local starts one here"
+                f"there is no Ray cluster at {self._address} ({first})",
+                hint="local starts one on this machine",
+                setting="ray",
             ) from None
 
     def _stream(self, options: WorkOptions, tasks: Sequence[Task]) -> Iterator[Record]:
@@ -98,7 +100,9 @@ class RayBackend:
         there = ray.cluster_resources()  # type: ignore[no-untyped-call]
         most = int(there.get("GPU", 0)) if gpus else int(there.get("CPU", 1)) // options.how.threads
         if gpus and not most:
-            raise SettingsError(f"--ray {self._address}: the cluster has no GPU for --device cuda")
+            raise SettingsError(
+                f"the Ray cluster at {self._address} has no GPU", hint="use the CPU", setting="device"
+            )
         workers = max(1, min(self._workers or most, len(tasks)))
         context = DataContext.get_current().copy()
         context.enable_progress_bars = False
@@ -117,8 +121,9 @@ class RayBackend:
                     yield Record.from_json(row["record"])
             except RayError as error:
                 raise SettingsError(
-                    f"--ray {self._address}: the workers cannot go on ({_innermost(error)}): every machine "
-                    "needs this sat2map, the same extras, and model and folder under the same paths"
+                    f"the workers of the Ray cluster at {self._address} failed ({_innermost(error)})",
+                    hint="every machine needs this sat2map, the same extras, and model and folder under the "
+                    "same paths",
                 ) from None
 
 

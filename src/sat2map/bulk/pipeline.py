@@ -14,7 +14,7 @@ from sat2map.bulk.manifest import Manifest, Record
 from sat2map.bulk.tasks import Mosaic, Plan, Task
 from sat2map.bulk.worker import Worker, WorkOptions
 from sat2map.errors import OutputError, SettingsError
-from sat2map.files import atomic_write_text
+from sat2map.files import atomic_write_text, lock_output
 
 JOB = "job.json"
 
@@ -85,6 +85,19 @@ def run_bulk(
         OutputError: An output cannot be written, and neither could the next ones.
     """
     _claim(options, resume=resume or shard is not None)
+    name = "job" if shard is None else f"shard-{shard[0]}-of-{shard[1]}"
+    with lock_output(options.folder / name):
+        return _run(plan, options, shard, backend, assemble, progress)
+
+
+def _run(
+    plan: Plan,
+    options: WorkOptions,
+    shard: tuple[int, int] | None,
+    backend: Backend,
+    assemble: Assemble,
+    progress: Callable[[Record | None, int, int], None],
+) -> Summary:
     manifest = Manifest(options.folder)
     records = manifest.read()
     mine = plan.tasks if shard is None else plan.shard(*shard)
@@ -99,7 +112,7 @@ def run_bulk(
         if record.state == "failed":
             failed.append(record)
         if record.fatal:
-            raise OutputError(f"{record.error}; --resume goes on where this run ends")
+            raise OutputError(str(record.error), hint="then resume the job", setting="resume")
     records = manifest.read()
     left = [task for task in plan.tasks if not manifest.is_done(task, records)]
     assembled: list[Path] = []
@@ -123,17 +136,19 @@ def _claim(options: WorkOptions, *, resume: bool) -> None:
     path = folder / JOB
     if not path.exists():
         if folder.exists() and not folder.is_dir():
-            raise SettingsError(f"--output {folder} is a file: give it a folder")
+            raise SettingsError(f"{folder} is a file", hint="give a folder", setting="output")
         if not resume and folder.exists() and any(folder.iterdir()):
-            raise SettingsError(f"--output {folder} is not empty: give it a new folder")
+            raise SettingsError(f"{folder} is not empty", hint="choose a new folder", setting="output")
         atomic_write_text(path, json.dumps(job, indent=1))
         return
     if not resume:
-        raise SettingsError(f"{folder} holds a job: go on with it by --resume, or give --output a new folder")
+        raise SettingsError(
+            f"{folder} holds a job already", hint="resume it, or choose a new folder", setting="resume"
+        )
     try:
         before = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        raise SettingsError(f"{path} cannot be read: give --output a new folder") from None
+        raise SettingsError(f"{path} cannot be read", hint="choose a new folder", setting="output") from None
     other = [name for name in {**before, **job} if before.get(name) != job.get(name)]
     if other:
         raise SettingsError(

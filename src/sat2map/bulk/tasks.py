@@ -85,8 +85,9 @@ class Plan:
         """
         if count < 1 or not 0 <= number < count:
             raise SettingsError(
-                f"--shard {number}/{count}: shards count from 0, so {count} of them are 0/{count} to "
-                f"{count - 1}/{count}"
+                f"there is no shard {number}/{count}",
+                hint=f"shards count from 0, so {count} of them are 0/{count} to {count - 1}/{count}",
+                setting="shard",
             )
         return self.tasks[number::count]
 

@@ -90,8 +90,9 @@ class Worker:
         try:
             if attempts.begin() >= MAX_ATTEMPTS:
                 raise ImageError(
-                    f"{task.source} took {MAX_ATTEMPTS} processes down with it: it crashes its decoder, or "
-                    "needs more memory than there is; --resume tries it again"
+                    f"{task.source} ended {MAX_ATTEMPTS} processes: it crashes its decoder, or needs more "
+                    "memory than there is",
+                    hint="a resumed job tries it again",
                 )
             record = self._translate(task, record)
         except OutputError as error:

@@ -61,7 +61,12 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
         "data pack": Command("data", "pack", {"--shards": "--output"}),
     },
     "Train and score": {
-        "train": Command("train", "train", adapt="train_with_settings"),
+        "train": Command(
+            "train",
+            "train",
+            {"--ground-sample-distance": "--gsd"},
+            adapt="train_with_settings",
+        ),
         "evaluate": Command("evaluate", "evaluate"),
     },
     "Model files": {

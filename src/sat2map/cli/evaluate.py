@@ -24,6 +24,7 @@ def evaluate(
     device: DeviceFlag = "auto",
     mode: Mode = None,
     robustness: bool = False,
+    reliability: bool = False,
     against: tuple[Path, ...] = (),
     inception: Path | None = None,
     lpips: tuple[Path, Path] | None = None,
@@ -33,10 +34,11 @@ def evaluate(
     Args:
         data: Folder or CSV of pairs.
         split: Which split to score.
-        size: Side to which images are resized (px); without it, what the model was trained for.
+        size: Side at which maps are compared (px); without it, that of the sources.
         json: Write all scores to this JSON file.
         report: Write an HTML report with the best, median and worst examples to this file.
-        robustness: Score degraded images too.
+        robustness: Score degraded images and other resolutions too.
+        reliability: Compare the confidence of the classes with how often they are right.
         against: Another model file, scored in the same way in a column of its own; may be repeated.
         inception: Weights of FID's Inception (pytorch-fid's .pth); adds FID and KID. Nothing is downloaded.
         lpips: Weights of AlexNet (torchvision's .pth) and of LPIPS's heads (its v0.1/alex.pth); adds LPIPS.
@@ -65,6 +67,7 @@ def evaluate(
             device=device,
             mode=mode,
             robustness=robustness,
+            reliability=reliability,
             against=others,
             inception=inception,
             lpips=lpips,

@@ -14,7 +14,7 @@ from cyclopts import Group, Parameter
 from sat2map.cli.terminal import say
 from sat2map.errors import SettingsError
 from sat2map.extras import require
-from sat2map.settings import TrainSettings, load_settings, preset_names
+from sat2map.settings import SETTINGS, TrainSettings, flatten, load_settings, preset_names
 
 
 def train(
@@ -32,7 +32,7 @@ def train(
 
     Args:
         recipe: A preset, or a TOML file of settings.
-        resume: Run folder to continue, exactly where it stopped.
+        resume: Run folder to continue, exactly where it stopped, or with more epochs or minutes.
         init_from: Model file to fine-tune, here or hf://owner/name; its network replaces that of the recipe.
         dry_run: Check everything, make two steps, estimate time and memory; write nothing.
 
@@ -45,27 +45,29 @@ def train(
     require("torch", "train", "train")
     from sat2map import run_folder
     from sat2map.models.model import Model
-    from sat2map.training import loop, setup
-    from sat2map.training.distributed import leads_here
+    from sat2map.training import estimate, loop
+    from sat2map.training.distributed import is_main_process_here
 
     if resume:
         given = [*settings, *(["dry_run"] if dry_run else []), *(["init_from"] if init_from else [])]
-        _refuse_beside_resume(given, recipe)
+        longer = {name: settings[name] for name in ("epochs", "minutes") if name in settings}
+        _refuse_beside_resume([name for name in given if name not in longer], recipe)
         used = run_folder.read_run_settings(resume)
-        result = loop.resume(resume)
+        result = loop.resume(resume, **longer)
     else:
         used = load_settings(recipe, **settings)
         start = Model.find(init_from).path if init_from else None
         if dry_run:
-            _print_estimate(setup.dry_run(used, init_from=start))
+            _print_estimate(estimate.dry_run(used, init_from=start, report=say))
             return
         result = loop.train(used, init_from=start)
-    if not leads_here():  # one of several processes prints
+    if not is_main_process_here():  # one of several processes prints
         return
     if not result.finished:
+        print(f"to continue: sat2map train --resume {result.run}", file=sys.stderr)
         sys.exit(130)
     say(f"best model:  {result.best}\nreport:      {result.run / 'report.html'}")
-    say(f"next:        sat2map evaluate --model {result.best} --data {used.data}")
+    say(f"next:        sat2map evaluate --model {result.best} --data {used.data.path}")
 
 
 class Setting(NamedTuple):
@@ -80,8 +82,13 @@ class Setting(NamedTuple):
 
 def list_settings(settings: TrainSettings) -> Iterator[Setting]:
     """Yield every setting by the name of its option, with its value in `settings` as default."""
-    for name, info in TrainSettings.model_fields.items():
-        yield Setting(name, "Settings", info.annotation, info.description or "", getattr(settings, name))
+    values = flatten(settings)
+    for name, setting in SETTINGS.items():
+        if not isinstance(values[name], dict):  # tables are for files
+            info = setting.info
+            yield Setting(
+                name, setting.group.capitalize(), info.annotation, info.description or "", values[name]
+            )
 
 
 def train_with_settings(arguments: Sequence[str]) -> Callable[..., None]:
@@ -144,9 +151,11 @@ def _refuse_beside_resume(given: Sequence[str], recipe: str) -> None:
 
 
 def _print_estimate(estimate: object) -> None:
-    from sat2map.training.setup import Estimate
+    from sat2map.training.estimate import Estimate
 
     assert isinstance(estimate, Estimate)
+    for note in estimate.notes:
+        say(f"note:        {note}")
     hours = estimate.steps * estimate.step_seconds / 3600
     print(f"pairs:       {estimate.pairs[0]} to train on, {estimate.pairs[1]} to validate on")
     generator, discriminator = (f"{count / 1e6:.2f} M" for count in estimate.parameters)

@@ -44,12 +44,14 @@ def translate(
     precision: PrecisionFlag = "auto",
     threads: Threads = 0,
     low_memory: bool = False,
+    page: int | None = None,
+    whole: bool = False,
     raster: RasterArgs = RasterArgs(),  # noqa: B008 - frozen
 ) -> None:
-    """Translate images into maps: files, folders, globs and rasters, of any size.
+    """Translate images into maps: files, folders, globs and rasters.
 
-    Georeferenced rasters (GeoTIFF and whatever GDAL reads, here or at an address) become Cloud-Optimized
-    GeoTIFFs on the same grid; other images become images.
+    Georeferenced rasters (GeoTIFF and whatever GDAL reads, here or at an address) may have any size; they
+    become Cloud-Optimized GeoTIFFs on the same grid. Other images, up to 178 megapixels, become images.
 
     Args:
         inputs: Image files, folders, quoted globs, addresses.
@@ -57,6 +59,8 @@ def translate(
         gsd: Metres per pixel of images and of rasters without a CRS; they are resized to the model's
             resolution, and the maps back.
         low_memory: Use less memory, at the cost of some speed.
+        page: Which page or frame of images that hold several, from 1; by default the first.
+        whole: Translate all of an image that looks like a training pair, not only its photo.
 
     Examples:
         sat2map translate photo.jpg --output map.png
@@ -77,6 +81,13 @@ def translate(
         raise SettingsError(
             f"{images[0].source} is no georeferenced raster", hint="leave out the options for rasters"
         )
+    if page is not None and len(images) < len(jobs):
+        rasters = [job.raster for job in jobs if job.raster]
+        raise SettingsError(
+            f"{rasters[0]} is a raster, whose pages have names of their own",
+            hint="name the page, such as GTIFF_DIR:2:file.tif",
+            setting="page",
+        )
     raster_options = raster.options(overwrite=overwrite, gsd=gsd) if len(images) < len(jobs) else None
     path = Model.find(model).path
     options = EngineOptions(
@@ -96,14 +107,24 @@ def translate(
             assert raster_options is not None
             failed += translate_rasters(translator, path, list(group), raster_options)
         else:
-            failed += _translate_images(translator, list(group), gsd, keep=raster.resume and not overwrite)
+            failed += _translate_images(
+                translator, list(group), gsd, page, whole, keep=raster.resume and not overwrite
+            )
     if len(jobs) > 1:
         say(f"{len(jobs) - failed} of {counted(len(jobs), 'map')} written to {output}")
     if failed:
         sys.exit(2)
 
 
-def _translate_images(translator: Translator, jobs: Sequence[Job], gsd: float | None, *, keep: bool) -> int:
+def _translate_images(
+    translator: Translator,
+    jobs: Sequence[Job],
+    gsd: float | None,
+    page: int | None,
+    whole: bool,
+    *,
+    keep: bool,
+) -> int:
     """Translate images, report each that fails, and return how many did; `keep` those that are finished."""
     from rich.progress import Progress
 
@@ -126,7 +147,9 @@ def _translate_images(translator: Translator, jobs: Sequence[Job], gsd: float | 
             if error is not None:
                 print_error(str(error))
 
-        failed = translate_images(scaled, jobs, done)
+        failed = translate_images(
+            scaled, jobs, done, page=page, whole=whole, note=lambda text: print_notes([text])
+        )
     if len(jobs) == 1 and not failed:
         say(f"written to {jobs[0].output}")
     return failed

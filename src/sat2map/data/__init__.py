@@ -1,1 +1,1 @@
-"""Pairs of images: found, read, checked, cached, augmented, drawn."""
+"""Pairs of images: found, read, checked, cached, augmented, synthesized."""

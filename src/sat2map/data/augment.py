@@ -1,4 +1,4 @@
-"""Owns augmentation: the same random geometry for both images of a pair, in batches, on the device."""
+"""Augmentation: the same random geometry for both images of a pair, in batches, on the device."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Owns the cache: all pairs of a split decoded once, at load size, in one uint8 memory map."""
+"""The cache: all pairs of a split decoded once, at one size, in one uint8 memory map."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.data.pairs import Pair, read_pair
+from sat2map.data.pairs import Pair, read_masked_pair, read_pair_size
 from sat2map.errors import DataError, ImageError
 from sat2map.files import atomic_path, cache_folder
+from sat2map.images.palette import Palette
+from sat2map.images.palette.labels import IGNORED, Labeller
 from sat2map.images.pixels import resize
 from sat2map.runtime.cpu import processor
 from sat2map.settings import Direction
 
 MIN_SIDE = 4  # px; enlarged to load size, less would be one flat colour
-FORMAT = 1  # raise when what a cache file holds changes
+FORMAT = 1  # raise when what a cache file holds of an image changes
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,13 @@ class PairCache:
     """Pairs as one array, memory-mapped.
 
     Attributes:
-        pixels: uint8 (n, size, size, source_bands + target_bands), input bands first.
+        pixels: uint8 (n, h, w, source_bands + target_bands + 1 where there are labels), in this order.
         names: The pairs' names, in the same order.
         groups: Their groups, or their names where they have none.
         source_bands: How many of the bands are the generator's input.
-        fingerprint: Hash of all files and of how they were read; names the data in a model file.
+        fingerprint: Hash of all files and of how their images were read; names the data in a model file.
+        target_bands: How many of the bands are its output; 0 where only the labels were kept.
+        has_labels: Whether the last band is the label map of the target.
     """
 
     pixels: NDArray[np.uint8]
@@ -41,30 +45,99 @@ class PairCache:
     groups: list[str]
     source_bands: int
     fingerprint: str
+    target_bands: int
+    has_labels: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
 
     @property
     def sources(self) -> NDArray[np.uint8]:
-        """Inputs of the generator, uint8 (n, size, size, source_bands)."""
+        """Inputs of the generator, uint8 (n, h, w, source_bands)."""
         return self.pixels[..., : self.source_bands]
 
     @property
     def targets(self) -> NDArray[np.uint8]:
-        """Outputs of the generator, uint8 (n, size, size, target_bands)."""
-        return self.pixels[..., self.source_bands :]
+        """Outputs of the generator, uint8 (n, h, w, target_bands)."""
+        return self.pixels[..., self.source_bands : self.source_bands + self.target_bands]
+
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """Nearest palette colours of the targets, uint8 (n, h, w); 255: ignored."""
+        assert self.has_labels
+        return self.pixels[..., -1]
+
+
+@dataclass(frozen=True)
+class PairFormat:
+    """How pairs are read into an array.
+
+    Attributes:
+        size: Side to which both images are resized (px); None: as they are.
+        direction: Which side is the input.
+        bands: Bands of source and target on disk.
+        palette: Colours of the label maps; None: no label maps.
+        targets: Whether the targets are kept beside their label maps.
+    """
+
+    size: int | None = None
+    direction: Direction = "source-to-target"
+    bands: tuple[int, int] = (3, 3)
+    palette: Palette | None = None
+    targets: bool = True
+
+    @property
+    def key(self) -> str:
+        """What decides how images are read, as text for a hash."""
+        return json.dumps([FORMAT, self.size, self.direction, self.bands])
+
+    def file_name(self, fingerprint: str) -> str:
+        """Return the name of the cache file of pairs with this fingerprint."""
+        if self.palette is None:
+            return f"{fingerprint}.npy"
+        about = json.dumps([fingerprint, self.palette.colours.tolist(), self.targets])
+        return f"{hashlib.blake2b(about.encode(), digest_size=16).hexdigest()}.npy"
+
+    @property
+    def source_bands(self) -> int:
+        """How many bands are the generator's input."""
+        return self.bands[self.direction == "target-to-source"]
+
+    @property
+    def target_bands(self) -> int:
+        """How many bands are kept of the generator's output."""
+        return self.bands[self.direction != "target-to-source"] if self.targets else 0
+
+    def cache_of(
+        self, pixels: NDArray[np.uint8], names: list[str], groups: list[str], fingerprint: str
+    ) -> PairCache:
+        """Describe an array of pairs that were read like this."""
+        has_labels = self.palette is not None
+        bands = self.source_bands, self.target_bands
+        assert pixels.shape[3] == sum(bands) + has_labels
+        return PairCache(pixels, names, groups, bands[0], fingerprint, bands[1], has_labels)
 
 
 def open_cache(
     pairs: Sequence[Pair],
-    size: int,
+    size: int | None = None,
     *,
     direction: Direction = "source-to-target",
     bands: tuple[int, int] = (3, 3),
     workers: int = 0,
 ) -> PairCache:
-    """Open the cache of these pairs at this size, building it where it is missing.
+    """Open the cache of these pairs' images at this size (see `open_pairs`)."""
+    return open_pairs(pairs, PairFormat(size, direction, bands), workers=workers)
+
+
+def open_pairs(
+    pairs: Sequence[Pair],
+    how: PairFormat,
+    *,
+    workers: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> PairCache:
+    """Open the cache of these pairs, building it where it is missing.
 
     The file's name is a hash of all that decides its content, the image files' bytes among it, so a changed
     file makes a new cache. It appears under that name only when whole: of two processes that start at once,
@@ -72,29 +145,26 @@ def open_cache(
 
     Args:
         pairs: What to read.
-        size: Side to which both images are resized (px).
-        direction: Which side is the input.
-        bands: Bands of source and target on disk.
-        workers: Threads that decode; 0 for one a core.
+        how: How to read it.
+        workers: Threads that decode; 0 for one per core.
+        progress: Called with pairs decoded and pairs in all, while a cache is built.
 
     Raises:
         DataError: The pairs' sizes are mixed.
         ImageError: A pair cannot be read.
         OutputError: The cache folder cannot be written, or its disk is full.
     """
-    fingerprint = _fingerprint(pairs, size, direction, bands)
-    path = cache_folder() / f"{fingerprint}.npy"
+    fingerprint = _fingerprint(pairs, how)
+    path = cache_folder() / how.file_name(fingerprint)
     if not path.exists():
-        _build(path, pairs, size, direction, bands, workers)
+        _build(path, pairs, how, workers, progress)
     pixels = np.load(path, mmap_mode="c")  # copy on write: torch warns of arrays that it may not write
-    source_bands = bands[1] if direction == "target-to-source" else bands[0]
     groups = [pair.group if pair.group is not None else pair.name for pair in pairs]
-    return PairCache(pixels, [pair.name for pair in pairs], groups, source_bands, fingerprint)
+    return how.cache_of(pixels, [pair.name for pair in pairs], groups, fingerprint)
 
 
-def _fingerprint(pairs: Sequence[Pair], size: int, direction: Direction, bands: tuple[int, int]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps([FORMAT, size, direction, bands]).encode())
+def _fingerprint(pairs: Sequence[Pair], how: PairFormat) -> str:
+    digest = hashlib.blake2b(how.key.encode(), digest_size=16)
     for pair in pairs:
         for path in pair.files:
             try:
@@ -108,26 +178,37 @@ def _fingerprint(pairs: Sequence[Pair], size: int, direction: Direction, bands: 
 def _build(
     path: Path,
     pairs: Sequence[Pair],
-    size: int,
-    direction: Direction,
-    bands: tuple[int, int],
+    how: PairFormat,
     workers: int,
+    progress: Callable[[int, int], None],
 ) -> None:
+    labeller = None if how.palette is None else Labeller(how.palette)
+    height, width = (how.size, how.size) if how.size else read_pair_size(pairs[0])
+    bands = how.source_bands + how.target_bands + (labeller is not None)
     with atomic_path(path) as temporary:
         out = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.uint8, shape=(len(pairs), size, size, sum(bands))
+            temporary, mode="w+", dtype=np.uint8, shape=(len(pairs), height, width, bands)
         )
         _claim(temporary)
 
         def decode(i: int) -> tuple[int, int]:
-            source, target = read_pair(pairs[i], direction, bands)
-            if min(source.shape[:2]) < MIN_SIDE:
-                height, width = source.shape[:2]
+            source, target, ignored = read_masked_pair(pairs[i], how.direction, how.bands)
+            shape = source.shape[0], source.shape[1]
+            if min(shape) < MIN_SIDE:
                 raise ImageError(
-                    f"{pairs[i].source} shows {width}×{height} px, too few for a picture: replace it"
+                    f"{pairs[i].source} shows {shape[1]}×{shape[0]} px, too few for a picture: replace it"
                 )
-            out[i] = np.dstack([resize(source, size, size), resize(target, size, size)])
-            return source.shape[0], source.shape[1]
+            if how.size is None and shape != (height, width):
+                return shape  # the error below names it
+            source, target = (resize(one, height, width) for one in (source, target))
+            parts = [source, target] if how.targets else [source]
+            if labeller is not None:
+                labels = labeller(target)
+                if ignored is not None:
+                    labels[_resize_mask(ignored, height, width)] = IGNORED
+                parts.append(labels[..., None])
+            np.concatenate(parts, axis=2, out=out[i])
+            return shape
 
         # Threads, since Pillow decodes and resizes without the interpreter's lock.
         pool = ThreadPoolExecutor(workers or processor().threads)
@@ -140,9 +221,20 @@ def _build(
                         f"the pairs have mixed sizes: {pairs[0].source} is {first[1]}×{first[0]} px a side, "
                         f"{pairs[i].source} is {shape[1]}×{shape[0]}; crop or resize them to one size"
                     )
+                progress(i + 1, len(pairs))
         finally:
             pool.shutdown(cancel_futures=True)
         out.flush()
+
+
+def _resize_mask(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """Resize a mask to the nearest pixel's value."""
+    rows, columns = (
+        (2 * np.arange(new) + 1) * old // (2 * new)
+        for new, old in zip((height, width), mask.shape, strict=True)
+    )
+    resized: NDArray[np.bool_] = mask[rows[:, None], columns]
+    return resized
 
 
 def _claim(path: Path) -> None:

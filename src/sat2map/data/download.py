@@ -1,4 +1,4 @@
-"""Owns fetching the paired data sets of the pix2pix paper: size, checksum, resume, mirror."""
+"""Downloads of the paired data sets of the pix2pix paper: size, checksum, resume, mirror."""
 
 from __future__ import annotations
 

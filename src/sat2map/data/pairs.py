@@ -1,4 +1,4 @@
-"""Owns finding the pairs of a data set, splitting them, and reading one."""
+"""Pairs of a data set: finding, splitting and reading them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import csv
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sat2map.data.left_out import LeftOut, describe_contents, find_left_out, is_side_by_side
 from sat2map.errors import DataError, ImageError, nearest
-from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, with_bands
+from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, read_size, with_bands
 from sat2map.settings import Direction
 
 SPLITS = ("train", "val", "test")
@@ -52,12 +53,16 @@ class Splits:
     Attributes:
         pairs: `train`, `val` and `test`, each with its pairs; a split that is not there is missing.
         strays: Files that have no partner.
+        left_out: Other images of the folder that no pair uses, and why.
+        split_by_folder: Whether a CSV has no split column, and the names of folders decide.
         made: True where there was no val split and one was cut from train.
     """
 
     pairs: dict[str, list[Pair]]
     strays: list[Path]
     made: bool = False
+    left_out: list[LeftOut] = field(default_factory=list)
+    split_by_folder: bool = False
 
     def __getitem__(self, split: str) -> list[Pair]:
         if not self.pairs.get(split):
@@ -101,10 +106,15 @@ def find_pairs(
         raise DataError(f"group_column '{group_column}' needs a CSV: {data} holds no {CSV_NAME}")
     else:
         splits = _from_folders(data)
+        used = (file for pairs in splits.pairs.values() for pair in pairs for file in pair.files)
+        splits = replace(splits, left_out=find_left_out(data, [*used, *splits.strays]))
     if not any(splits.pairs.values()):
+        found = describe_contents(data) if data.is_dir() else "it lists none"
         raise DataError(
-            f"{data} holds no pairs: it needs side-by-side images, or two folders with matching names such "
-            "as source/ and target/, perhaps inside train/ and val/"
+            f"{data} holds no pairs: {found}",
+            hint="it needs side-by-side images, twice as wide as high, or two folders with matching names, "
+            "such as source/ and target/, perhaps inside train/ and val/",
+            setting="data",
         )
     if splits.pairs.get("train") and not splits.pairs.get("val"):
         return _make_val_split(splits, val_fraction, seed)
@@ -114,6 +124,13 @@ def find_pairs(
 def read_pair(
     pair: Pair, direction: Direction = "source-to-target", bands: tuple[int, int] = (3, 3)
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Decode the images of a pair (see `read_masked_pair`)."""
+    return read_masked_pair(pair, direction, bands)[:2]
+
+
+def read_masked_pair(
+    pair: Pair, direction: Direction = "source-to-target", bands: tuple[int, int] = (3, 3)
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_] | None]:
     """Decode a pair.
 
     Args:
@@ -122,29 +139,45 @@ def read_pair(
         bands: Bands of source and target on disk, before any swap.
 
     Returns:
-        Input and output of the generator, uint8 (h, w, bands) each, of one size.
+        Input and output of the generator, uint8 (h, w, bands) each, of one size; and the ignored pixels, bool
+        (h, w), which are those that are transparent in either, or None where neither has alpha.
 
     Raises:
         ImageError: A file cannot be decoded, cannot be split in two, or the sides' sizes differ.
     """
-    pixels = read_image(pair.source).pixels
+    image = read_image(pair.source)
     if pair.target is None:
-        width = pixels.shape[1]
-        if width % 2:
+        half, odd = divmod(image.pixels.shape[1], 2)
+        if odd:
             raise ImageError(
-                f"{pair.source} is {width} px wide: a side-by-side pair needs an even width; crop one column"
+                f"{pair.source} is {2 * half + 1} px wide: a side-by-side pair needs an even width; crop one "
+                "column"
             )
-        source, target = pixels[:, : width // 2], pixels[:, width // 2 :]
+        source, target = image.pixels[:, :half], image.pixels[:, half:]
+        alphas = [] if image.alpha is None else [image.alpha[:, :half], image.alpha[:, half:]]
     else:
-        source, target = pixels, read_image(pair.target).pixels
+        other = read_image(pair.target)
+        source, target = image.pixels, other.pixels
         if source.shape[:2] != target.shape[:2]:
             raise ImageError(
                 f"{pair.source} is {_size(source)} px but its partner {pair.target} is {_size(target)} px: "
                 "resize one to the other"
             )
+        alphas = [alpha for alpha in (image.alpha, other.alpha) if alpha is not None]
+    ignored = np.logical_or.reduce([alpha == 0 for alpha in alphas]) if alphas else None
     source = with_bands(source, bands[0], pair.source)
     target = with_bands(target, bands[1], pair.target or pair.source)
-    return (target, source) if direction == "target-to-source" else (source, target)
+    return (target, source, ignored) if direction == "target-to-source" else (source, target, ignored)
+
+
+def read_pair_size(pair: Pair) -> tuple[int, int]:
+    """Return (height, width) of a pair's images in pixels, from the file's header alone.
+
+    Raises:
+        ImageError: The file is missing or not an image.
+    """
+    height, width = read_size(pair.source)
+    return height, width if pair.target else width // 2
 
 
 def _size(pixels: NDArray[np.uint8]) -> str:
@@ -174,14 +207,20 @@ def _from_folders(data: Path) -> Splits:
             pairs.setdefault(split, []).extend(found)
             strays.extend(alone)
         if split not in pairs and (data / split).is_dir():
-            pairs[split] = [Pair(path.stem, path, None) for path in _images(data / split)]
+            pairs[split] = _side_by_side(data / split)
     if not pairs:
         for first, second in SIDES[:2]:
             if (data / first).is_dir() and (data / second).is_dir():
                 pairs["train"], strays = _match(data / first, data / second)
                 return Splits(pairs, strays)
-        pairs["train"] = [Pair(path.stem, path, None) for path in _images(data)]
+        pairs["train"] = _side_by_side(data)
     return Splits(pairs, strays)
+
+
+def _side_by_side(folder: Path) -> list[Pair]:
+    """Return the images of a folder that hold a pair; of two with one name the first."""
+    images = {path.stem: path for path in reversed(_images(folder))}
+    return [Pair(path.stem, path, None) for path in reversed(images.values()) if is_side_by_side(path)]
 
 
 def _side_folders(data: Path, split: str) -> list[tuple[Path, Path]]:
@@ -201,11 +240,32 @@ def _side_folders(data: Path, split: str) -> list[tuple[Path, Path]]:
 
 def _match(source: Path, target: Path) -> tuple[list[Pair], list[Path]]:
     """Match the images of two folders by name without suffix; return the pairs and those left alone."""
-    sources, targets = _images(source), {path.stem: path for path in _images(target)}
-    pairs = [Pair(path.stem, path, targets[path.stem]) for path in sources if path.stem in targets]
+    sources, targets = _by_stem(source), _by_stem(target)
+    pairs = []
+    for stem, candidates in sources.items():
+        partners = targets.get(stem)
+        if partners is None:
+            continue
+        # Of several files with one name, those of one format belong together; else the first is taken.
+        alike = [(a, b) for a in candidates for b in partners if a.suffix.lower() == b.suffix.lower()]
+        first, second = alike[0] if alike else (candidates[0], partners[0])
+        pairs.append(Pair(stem, first, second))
     matched = {pair.name for pair in pairs}
-    strays = [path for path in (*sources, *targets.values()) if path.stem not in matched]
-    return pairs, strays
+    unpaired = [
+        path
+        for side in (sources, targets)
+        for stem, files in side.items()
+        for path in files
+        if stem not in matched
+    ]
+    return pairs, unpaired
+
+
+def _by_stem(folder: Path) -> dict[str, list[Path]]:
+    stems: dict[str, list[Path]] = {}
+    for path in _images(folder):
+        stems.setdefault(path.stem, []).append(path)
+    return stems
 
 
 def _from_csv(table: Path, group_column: str | None) -> Splits:
@@ -221,6 +281,7 @@ def _from_csv(table: Path, group_column: str | None) -> Splits:
         needed.append(group_column)
     for column in needed:
         if column not in columns:
+            _reject_separator(table, columns)
             raise DataError(
                 f"{table} has no column '{column}' ({nearest(column, columns)}); "
                 "it needs 'source' and 'target', or 'file' for side-by-side images"
@@ -233,6 +294,11 @@ def _from_csv(table: Path, group_column: str | None) -> Splits:
         files = [table.parent / row[column] for column in needed[: 1 if side_by_side else 2]]
         for path in files:
             if not path.is_file():
+                if Path(str(path).replace("\\", "/")).is_file():
+                    raise DataError(
+                        f"{table}, line {line}: the path of {path.name} has backslashes",
+                        hint="write it with forward slashes",
+                    )
                 raise DataError(f"{table}, line {line}: {path} does not exist")
         split = row.get("split") or _split_of(Path(row[needed[0]]))
         if split not in SPLITS:
@@ -244,7 +310,16 @@ def _from_csv(table: Path, group_column: str | None) -> Splits:
             group=row[group_column] if group_column is not None else None,
         )
         pairs.setdefault(split, []).append(pair)
-    return Splits({split: _with_unique_names(found) for split, found in pairs.items()}, [])
+    by_folder = "split" not in columns and any(split != "train" for split in pairs)
+    named = {split: _with_unique_names(found) for split, found in pairs.items()}
+    return Splits(named, [], split_by_folder=by_folder)
+
+
+def _reject_separator(table: Path, columns: Sequence[str]) -> None:
+    """Name the cause where a table is not separated by commas."""
+    for character, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(columns) == 1 and character in columns[0]:
+            raise DataError(f"{table} is separated by {word}", hint="save it with commas, as CSV")
 
 
 def _split_of(path: Path) -> str:
@@ -281,7 +356,7 @@ def _make_val_split(splits: Splits, fraction: float, seed: int) -> Splits:
         held_out.remove(groups[-1])
     train = [pair for pair in pairs if place(pair) not in held_out]
     val = [pair for pair in pairs if place(pair) in held_out]
-    return Splits({**splits.pairs, "train": train, "val": val}, splits.strays, made=True)
+    return replace(splits, pairs={**splits.pairs, "train": train, "val": val}, made=True)
 
 
 def _hash(text: str, seed: int) -> float:

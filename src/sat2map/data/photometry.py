@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sat2map.data.augment import ALL
+
 # Quantization tables of the JPEG standard (ITU-T T.81, tables K.1 and K.2), for quality 50.
 _LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -58,27 +60,44 @@ class PhotoJitter:
     degraded: float = 0.4
     jpeg: float = 0.3
 
+    def scaled(self, strength: float) -> PhotoJitter:
+        """Return all of it times `strength`, shares at most 1."""
+        dark, bright = self.exposure
+        scaled = {name: value * strength for name, value in vars(self).items() if name != "exposure"}
+        for share in ("haze", "degraded", "jpeg"):
+            scaled[share] = min(1.0, scaled[share])
+        return PhotoJitter((dark * strength, bright * strength), **scaled)
 
-def jitter_photos(source: Tensor, jitter: PhotoJitter, generator: torch.Generator) -> Tensor:
+
+def jitter_photos(
+    source: Tensor,
+    jitter: PhotoJitter,
+    generator: torch.Generator,
+    *,
+    batch: int | None = None,
+    rows: slice = ALL,
+) -> Tensor:
     """Change each photo of a batch at random.
 
     Args:
-        source: float (n, bands, h, w) in [-1, 1]; colours are mixed and compressed where bands are 3.
+        source: float (n, bands, h, w) in [-1, 1]; colours are mixed where bands are 3.
         jitter: How far.
         generator: Source of randomness, on the CPU.
+        batch: How many photos are drawn for; None: as many as are given.
+        rows: Which of them are given.
 
     Returns:
         The same shape, clipped to [-1, 1].
     """
     n, bands = source.shape[:2]
-    device = source.device
+    n, device = batch or n, source.device
 
     def drawn(*shape: int) -> Tensor:
-        """Return numbers in [-1, 1], float (n, *shape)."""
-        return (2 * torch.rand(n, *shape, generator=generator) - 1).to(device, non_blocking=True)
+        """Return numbers in [-1, 1], float (rows, *shape), on the device."""
+        return (2 * torch.rand(n, *shape, generator=generator) - 1)[rows].to(device, non_blocking=True)
 
     def chosen(share: float) -> Tensor:
-        return torch.rand(n, generator=generator) < share
+        return (torch.rand(n, generator=generator) < share)[rows]
 
     dark, bright = jitter.exposure
     exposure = torch.exp2(dark + (bright - dark) * (drawn(1, 1, 1) + 1) / 2)
@@ -94,32 +113,40 @@ def jitter_photos(source: Tensor, jitter: PhotoJitter, generator: torch.Generato
     x = 2 * ((x + 1) / 2).clamp_min(1e-4) ** torch.exp2(jitter.gamma * drawn(1, 1, 1)) - 1
     airlight, share = 0.6 + 0.2 * drawn(1, 1, 1), jitter.haze * drawn(1, 1, 1).clamp_min(0)
     x = torch.lerp(x, airlight.expand_as(x), share.expand_as(x))
-    x = _degrade(x, jitter, chosen(jitter.degraded), torch.rand(n, 2, generator=generator))
-    noise = torch.randn(x.shape, generator=generator).to(device, non_blocking=True)
-    x = x + noise * jitter.noise * drawn(1, 1, 1).clamp_min(0)
-    if bands == 3 and x.shape[2] % 8 == x.shape[3] % 8 == 0:
-        compressed = chosen(jitter.jpeg).nonzero().flatten().to(device)
-        quality = 62.5 + 32.5 * drawn()
-        x[compressed] = compress_jpeg(x[compressed], quality[compressed])
+    x = _degrade(x, jitter, chosen(jitter.degraded), torch.rand(n, 2, generator=generator)[rows])
+    # Noise is drawn on the device, from a seed per photo: moving it there would cost more than all the rest.
+    seeds = torch.randint(2**62, (n,), generator=generator)[rows].tolist()
+    x = x + _noise(x, seeds) * jitter.noise * drawn(1, 1, 1).clamp_min(0)
+    compressed = chosen(jitter.jpeg).nonzero().flatten().to(device, non_blocking=True)
+    quality = 62.5 + 32.5 * drawn()
+    if len(compressed):
+        x = x.index_copy(0, compressed, compress_jpeg(x[compressed], quality[compressed]))
     return x.clamp(-1, 1)
+
+
+def _noise(x: Tensor, seeds: list[int]) -> Tensor:
+    """Return normal noise of the shape of a batch, a seed per photo."""
+    generator = torch.Generator(x.device)
+    noise = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for photo, seed in zip(noise, seeds, strict=True):
+        photo.normal_(generator=generator.manual_seed(seed))
+    return noise
 
 
 def _degrade(x: Tensor, jitter: PhotoJitter, chosen: Tensor, drawn: Tensor) -> Tensor:
     """Blur the chosen photos, or make them coarser and enlarge them again."""
     height, width = x.shape[2:]
-    rows = list(torch.split(x, 1))
-    for i in range(len(rows)):
-        if not chosen[i]:
-            continue
+    photos = list(torch.split(x, 1))
+    for i in chosen.nonzero().flatten().tolist():
         kind, amount = drawn[i].tolist()
         if kind < 0.7:
             factor = 2 ** (jitter.coarser * amount)
             size = [max(8, round(height / factor)), max(8, round(width / factor))]
-            small = F.interpolate(rows[i], size, mode="bilinear", antialias=True)
-            rows[i] = F.interpolate(small, [height, width], mode="bicubic")
+            small = F.interpolate(photos[i], size, mode="bilinear", antialias=True)
+            photos[i] = F.interpolate(small, [height, width], mode="bicubic")
         else:
-            rows[i] = blur(rows[i], jitter.blur * amount)
-    return torch.cat(rows)
+            photos[i] = blur(photos[i], jitter.blur * amount)
+    return torch.cat(photos)
 
 
 def blur(x: Tensor, sigma: float) -> Tensor:
@@ -138,29 +165,55 @@ def compress_jpeg(x: Tensor, quality: Tensor) -> Tensor:
     """Do to photos what JPEG does at a quality, without its entropy coding; chroma is not subsampled.
 
     Args:
-        x: float (n, 3, h, w) in [-1, 1]; h and w are multiples of 8.
+        x: float (n, bands, h, w) in [-1, 1]. Three bands are red, green and blue; of other numbers each band
+            is compressed as a grey photo.
         quality: float (n,) in 1..100, as libjpeg scales its tables.
 
     Returns:
-        float (n, 3, h, w).
+        float (n, bands, h, w).
     """
-    n, _, height, width = x.shape
-    rgb = (x + 1) * 127.5
-    red, green, blue = rgb.unbind(1)
-    y = 0.299 * red + 0.587 * green + 0.114 * blue
-    blue_difference, red_difference = (blue - y) * 0.5643, (red - y) * 0.7133
-    planes = torch.stack([y - 128, blue_difference, red_difference], dim=1)
-    k = torch.arange(8, device=x.device, dtype=x.dtype)
+    height, width = x.shape[2:]
+    # Incomplete blocks are filled up with the last pixel, as libjpeg does.
+    levels = F.pad((x + 1) * 127.5, (0, -width % 8, 0, -height % 8), mode="replicate")
+    is_rgb = x.shape[1] == 3
+    planes = _to_ycbcr(levels) if is_rgb else levels - 128
+    tables = (_LUMINANCE, _CHROMINANCE, _CHROMINANCE) if is_rgb else (_LUMINANCE,)
+    planes = _quantize(planes, torch.tensor(tables, device=x.device, dtype=x.dtype), quality)
+    levels = _from_ycbcr(planes) if is_rgb else planes + 128
+    return levels[:, :, :height, :width] / 127.5 - 1
+
+
+def _quantize(planes: Tensor, tables: Tensor, quality: Tensor) -> Tensor:
+    """Round the frequencies of 8×8 blocks to multiples of a table's entries, as a quality scales them.
+
+    Args:
+        planes: float (n, planes, h, w), about 0; h and w are multiples of 8.
+        tables: float (planes or 1, 8, 8).
+        quality: float (n,).
+    """
+    n, count, height, width = planes.shape
+    k = torch.arange(8, device=planes.device, dtype=planes.dtype)
     cosines = torch.cos((2 * k.view(1, 8) + 1) * k.view(8, 1) * torch.pi / 16) / 2
     cosines[0] /= 2**0.5
-    blocks = planes.view(n, 3, height // 8, 8, width // 8, 8).transpose(3, 4)
+    blocks = planes.reshape(n, count, height // 8, 8, width // 8, 8).transpose(3, 4)
     frequencies = cosines @ blocks @ cosines.T
-    tables = torch.tensor([_LUMINANCE, _CHROMINANCE, _CHROMINANCE], device=x.device, dtype=x.dtype)
     factor = torch.where(quality < 50, 50 / quality, 2 - quality / 50).view(n, 1, 1, 1, 1, 1)
-    steps = (tables.view(1, 3, 1, 1, 8, 8) * factor).round().clamp(1, 255)
+    steps = (tables.view(1, -1, 1, 1, 8, 8) * factor).round().clamp(1, 255)
     blocks = cosines.T @ ((frequencies / steps).round() * steps) @ cosines
-    y, blue_difference, red_difference = blocks.transpose(3, 4).reshape(n, 3, height, width).unbind(1)
+    return blocks.transpose(3, 4).reshape(n, count, height, width)
+
+
+def _to_ycbcr(rgb: Tensor) -> Tensor:
+    """Convert levels 0..255 to Y - 128, Cb, Cr (ITU-R BT.601, as JFIF has it)."""
+    red, green, blue = rgb.unbind(1)
+    y = 0.299 * red + 0.587 * green + 0.114 * blue
+    return torch.stack([y - 128, (blue - y) / 1.772, (red - y) / 1.402], dim=1)
+
+
+def _from_ycbcr(planes: Tensor) -> Tensor:
+    """Undo `_to_ycbcr`."""
+    y, blue_difference, red_difference = planes.unbind(1)
     y = y + 128
-    red, blue = y + red_difference / 0.7133, y + blue_difference / 0.5643
+    red, blue = y + 1.402 * red_difference, y + 1.772 * blue_difference
     green = (y - 0.299 * red - 0.114 * blue) / 0.587
-    return torch.stack([red, green, blue], dim=1) / 127.5 - 1
+    return torch.stack([red, green, blue], dim=1)

@@ -29,7 +29,7 @@ def draw_windows(
     height: int,
     width: int,
     crop: int,
-    octaves: tuple[float, float],
+    factors: tuple[float, float],
     kind: Augment,
     generator: torch.Generator,
 ) -> list[Window]:
@@ -40,12 +40,12 @@ def draw_windows(
         height: Of the images (px).
         width: Of the images (px).
         crop: Side of the crops that the windows are resampled to (px).
-        octaves: Lowest and highest log2 of the window's side over the crop's, so that -1 enlarges twice. A
-            window is never larger than the image.
+        factors: Smallest and largest ratio of the window's side to the crop's, drawn evenly in octaves: 0.5
+            enlarges twice. A window is never larger than the image.
         kind: The symmetries to draw from (see `sat2map.data.augment.augment`).
         generator: Source of randomness, on the CPU.
     """
-    low, high = octaves
+    low, high = (math.log2(factor) for factor in factors)
     largest = min(height, width)
     scales = torch.exp2(low + (high - low) * torch.rand(n, generator=generator))
     sides = (scales * crop).round().long().clamp(max=largest)
@@ -57,39 +57,41 @@ def draw_windows(
 
 
 def cut_windows(
-    sources: Tensor, labels: Tensor, windows: Sequence[Window], crop: int
-) -> tuple[Tensor, Tensor]:
-    """Cut a window out of each image and its label map, and resample it.
+    pairs: Sequence[Tensor], windows: Sequence[Window], crop: int, *, labels: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Cut a window out of each pair and resample it.
 
     Args:
-        sources: uint8 (n, h, w, bands).
-        labels: uint8 (n, h, w).
-        windows: One for each image.
+        pairs: uint8 (h, w, bands) each; views of a memory map are read only where a window lies.
+        windows: One per pair.
         crop: Side of the crops (px).
+        labels: Whether the last band is a label map.
 
     Returns:
-        The sources, averaged where they shrink and bilinear where they grow, float32 (n, bands, crop, crop)
-        in [-1, 1], and the nearest labels, int64 (n, crop, crop).
+        The images, averaged where they shrink and bilinear where they grow, float32 (n, bands, crop, crop)
+        in [-1, 1]; and the nearest labels, int64 (n, crop, crop), or None.
     """
-    size = [crop, crop]
-    cut_sources, cut_labels = [], []
-    for source, label, window in zip(sources, labels, windows, strict=True):
+    images, label_maps = [], []
+    for pair, window in zip(pairs, windows, strict=True):
         rows = slice(window.top, window.top + window.side)
         columns = slice(window.left, window.left + window.side)
-        pixels = source[rows, columns].permute(2, 0, 1)[None].float() / 127.5 - 1
-        classes = label[rows, columns][None, None]
-        if window.side != crop:
-            pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
-            classes = F.interpolate(classes, size, mode="nearest-exact")
-        flipped = [axis for axis, flip in ((2, window.upend), (3, window.mirror)) if flip]
-        pair = [part.flip(flipped) if flipped else part for part in (pixels, classes)]
-        if window.transpose:
-            pair = [part.transpose(2, 3) for part in pair]
-        cut_sources.append(pair[0])
-        cut_labels.append(pair[1][:, 0])
-    return torch.cat(cut_sources), torch.cat(cut_labels).long()
+        cut = pair[rows, columns].permute(2, 0, 1)[None]
+        images.append(_turn(_resample(cut[:, : len(cut[0]) - labels].float() / 127.5 - 1, crop), window))
+        if labels:
+            label_maps.append(_turn(_resample(cut[:, -1:], crop), window)[:, 0])
+    return torch.cat(images), torch.cat(label_maps).long() if labels else None
 
 
-def octaves_of(gsd: float, low: float, high: float) -> tuple[float, float]:
-    """Return the range of scales, in octaves, that shows images of `gsd` m as `low` to `high` m per pixel."""
-    return math.log2(low / gsd), math.log2(high / gsd)
+def _resample(cut: Tensor, crop: int) -> Tensor:
+    """Resample (1, bands, side, side) to `crop`: images, which are float, smoothly; labels to the nearest."""
+    if cut.shape[2] == crop:
+        return cut
+    if cut.is_floating_point():
+        return F.interpolate(cut, [crop, crop], mode="bilinear", antialias=True)
+    return F.interpolate(cut, [crop, crop], mode="nearest-exact")
+
+
+def _turn(cut: Tensor, window: Window) -> Tensor:
+    flipped = [axis for axis, flip in ((2, window.upend), (3, window.mirror)) if flip]
+    cut = cut.flip(flipped) if flipped else cut
+    return cut.transpose(2, 3) if window.transpose else cut

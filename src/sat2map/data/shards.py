@@ -1,4 +1,4 @@
-"""Owns data sets packed into tar shards, as WebDataset has them: packing, the index, and opening them."""
+"""Data sets in tar shards, as WebDataset has them: packing, the index, opening."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sat2map.data.cache import PairCache, open_cache
+from sat2map.data.cache import PairCache, PairFormat, open_pairs
 from sat2map.data.pairs import Pair, find_pairs
 from sat2map.errors import DataError, SettingsError
-from sat2map.files import atomic_path, atomic_write_text, cache_folder, require_new_folder, sha256_of
-from sat2map.settings import Direction, explain
+from sat2map.files import atomic_path, atomic_write_text, cache_folder, locks, require_new_folder, sha256_of
+from sat2map.settings import explain
 
 INDEX = "shards.json"
 PAIRS_A_SHARD = 512
@@ -62,6 +62,7 @@ class ShardIndex(BaseModel):
     splits: dict[str, list[Shard]]
 
 
+@locks("output")
 def pack(
     data: Path,
     output: Path,
@@ -134,32 +135,24 @@ class ShardReader:
     Attributes:
         index: Path of the index.
         base: Where the shards lie; empty: beside the index.
-        size: Side to which images are resized (px).
-        direction: Which side is the input.
-        bands: Bands of source and target on disk.
-        workers: Threads that decode; 0: one a core.
+        how: How their pairs are read.
+        workers: Threads that decode; 0: one per core.
     """
 
     index: Path
     base: str
-    size: int
-    direction: Direction
-    bands: tuple[int, int]
+    how: PairFormat
     workers: int
 
     def fingerprint(self, shards: Sequence[Shard]) -> str:
-        """Return a hash of the shards' content and of how it is read; it names the cache file."""
-        what = ["shards", self.size, self.direction, self.bands, [shard.sha256 for shard in shards]]
+        """Return a hash of the shards' content and of how its images are read."""
+        how = self.how
+        what = ["shards", how.size, how.direction, how.bands, [shard.sha256 for shard in shards]]
         return hashlib.blake2b(json.dumps(what).encode(), digest_size=16).hexdigest()
-
-    @property
-    def source_bands(self) -> int:
-        """How many bands are the generator's input."""
-        return self.bands[self.direction == "target-to-source"]
 
     def cache_file(self, shards: Sequence[Shard]) -> Path:
         """Return where the decoded pairs of shards are kept."""
-        return cache_folder() / f"{self.fingerprint(shards)}.npy"
+        return cache_folder() / self.how.file_name(self.fingerprint(shards))
 
     def open(self, shards: Sequence[Shard]) -> PairCache:
         """Open the pairs of shards; fetch them where they are elsewhere, and decode them once.
@@ -175,15 +168,13 @@ class ShardReader:
                 pairs: list[Pair] = []
                 for number, shard in enumerate(shards):
                     pairs += _unpack(self._at_hand(shard, Path(folder)), Path(folder) / str(number))
-                cache = open_cache(
-                    pairs, self.size, direction=self.direction, bands=self.bands, workers=self.workers
-                )
-            path.with_name(f"{cache.fingerprint}.npy").replace(path)
+                cache = open_pairs(pairs, self.how, workers=self.workers)
+            path.with_name(self.how.file_name(cache.fingerprint)).replace(path)
         names = [f"{shard.name}:{i}" for shard in shards for i in range(shard.count)]
         pixels = np.load(path, mmap_mode="c")
         if len(pixels) != len(names):
             raise DataError(f"{shards[0].name} holds other than the pairs that {self.index} tells of")
-        return PairCache(pixels, names, names, self.source_bands, self.fingerprint(shards))
+        return self.how.cache_of(pixels, names, names, self.fingerprint(shards))
 
     def _at_hand(self, shard: Shard, folder: Path) -> Path:
         path = self.index.parent / shard.name

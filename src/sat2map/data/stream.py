@@ -1,4 +1,4 @@
-"""Owns reading pairs from shards in a random order known beforehand, holding a few shards at a time."""
+"""Pairs from shards in a random order that is known beforehand, a few shards at a time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.data.cache import PairCache
+from sat2map.data.cache import PairCache, PairFormat
 from sat2map.data.shards import Shard, ShardReader, read_index
 from sat2map.errors import DataError
 from sat2map.runtime import step_seed
-from sat2map.settings import Direction
 
 GROUP = 8  # shards that are shuffled together
 KEPT_BYTES = 32 * 2**30  # of decoded shards on the disk; with more, each is decoded again in every epoch
@@ -30,8 +29,8 @@ class ShardStream:
     decoded.
 
     Attributes:
-        source_bands: How many bands are the generator's input.
-        fingerprint: Hash of all shards and of how they are read.
+        how: How the pairs are read.
+        fingerprint: Hash of all shards and of how their images are read.
     """
 
     def __init__(self, reader: ShardReader, shards: list[Shard], seed: int) -> None:
@@ -39,7 +38,7 @@ class ShardStream:
         self._open: OrderedDict[int, Future[PairCache]] = OrderedDict()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shards")
         self._plan = lru_cache(maxsize=4)(self._plan_group)
-        self.source_bands = reader.source_bands
+        self.how = reader.how
         self.fingerprint = reader.fingerprint(shards)
 
     def __len__(self) -> int:
@@ -112,23 +111,16 @@ class ShardStream:
 
 
 def open_shards(
-    index: Path,
-    sizes: tuple[int, int],
-    *,
-    direction: Direction,
-    bands: tuple[int, int],
-    seed: int,
-    workers: int = 0,
+    index: Path, train: PairFormat, val: PairFormat, *, seed: int, workers: int = 0
 ) -> tuple[ShardStream, PairCache]:
     """Open a packed data set: the pairs to train on as a stream, those to validate on decoded.
 
     Args:
         index: Path of its `shards.json`.
-        sizes: Sides to which training and validation images are resized (px).
-        direction: Which side is the input.
-        bands: Bands of source and target on disk.
+        train: How training pairs are read.
+        val: How validation pairs are read.
         seed: Seed of the order.
-        workers: Threads that decode; 0: one a core.
+        workers: Threads that decode; 0: one per core.
 
     Raises:
         DataError: The index or a shard cannot be used, or a split is missing.
@@ -136,6 +128,7 @@ def open_shards(
     about = read_index(index)
     for split in ("train", "val"):
         if not about.splits.get(split):
-            raise DataError(f"{index} tells of no shards in its split '{split}': pack the data again")
-    train, val = (ShardReader(index, about.base, size, direction, bands, workers) for size in sizes)
-    return ShardStream(train, about.splits["train"], seed), val.open(about.splits["val"])
+            raise DataError(f"{index} lists no shards in its split '{split}': pack the data again")
+    readers = {how: ShardReader(index, about.base, how, workers) for how in (train, val)}
+    stream = ShardStream(readers[train], about.splits["train"], seed)
+    return stream, readers[val].open(about.splits["val"])

@@ -1,4 +1,4 @@
-"""Owns unpacking an archive from a stranger: image files into one folder, and nothing else anywhere else."""
+"""Safe unpacking of archives: image files into one folder, nothing anywhere else."""
 
 from __future__ import annotations
 

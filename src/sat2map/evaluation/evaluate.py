@@ -10,6 +10,7 @@ import numpy as np
 
 from sat2map.data.cache import PairCache
 from sat2map.evaluation.baselines import baselines_of, median_colour
+from sat2map.evaluation.calibration import measure_reliability
 from sat2map.evaluation.comparison import check_comparable
 from sat2map.evaluation.evaluation_set import EvaluationSet, open_evaluation_set
 from sat2map.evaluation.perceptual_metrics import load_perceptual_metrics
@@ -46,6 +47,7 @@ def evaluate(
     mode: InferenceMode | None = None,
     baselines: bool = True,
     robustness: bool = False,
+    reliability: bool = False,
     against: Mapping[str, Scorable] | None = None,
     inception: Path | None = None,
     lpips: tuple[Path, Path] | None = None,
@@ -67,6 +69,7 @@ def evaluate(
         baselines: Score the class head's own map, where the model has one, the constant map, the nearest
             training tile and the truth as JPEG too.
         robustness: Score the model on degraded sources too, which takes ten times as long.
+        reliability: Compare the confidence of the model's classes with how often they are right.
         against: Other models by the names of their rows, scored on the same pairs, size and palette, in the
             modes of their files.
         inception: Weights of FID's Inception (pytorch-fid's file): adds FID and KID.
@@ -124,6 +127,8 @@ def evaluate(
     rows += [scorer.score(name, draw).row for name, draw in floors.items()]
     robust = [Row(name=AS_IT_IS, scores=_in_short(of_model.row.scores))] if degradations else []
     robust += [Row(name=d.name, scores=_in_short(scorer.plain_scores(degraded(d)))) for d in degradations]
+    has_confidence = header.palette is not None and bool(header.generator.colours or header.generator.classes)
+    bins = measure_reliability(translator, pairs.inputs) if reliability and has_confidence else ()
     return Evaluation(
         protocol=Protocol(
             sat2map=version("sat2map"),
@@ -151,6 +156,7 @@ def evaluate(
         confusion=tuple(tuple(counts) for counts in of_model.sheet.confusion().tolist()),
         images=tuple(of_model.images),
         robustness=tuple(robust),
+        reliability=bins,
     )
 
 

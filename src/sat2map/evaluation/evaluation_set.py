@@ -11,6 +11,7 @@ from sat2map.data.cache import PairCache, open_cache
 from sat2map.data.pairs import CSV_NAME, Splits, find_pairs
 from sat2map.errors import SettingsError
 from sat2map.models.model_file import ModelHeader
+from sat2map.settings import upgrade_settings
 
 MIN_SIZE = 16  # px
 
@@ -96,17 +97,19 @@ def open_evaluation_set(
 
 def _split_options(header: ModelHeader, data: Path) -> dict[str, Any]:
     """Return how a model's training made a val split, as arguments of `find_pairs`."""
+    settings = upgrade_settings(header.settings)
     options: dict[str, Any] = {
-        name: header.settings[name] for name in ("val_fraction", "seed") if name in header.settings
+        name: settings[group][name]
+        for group, name in (("data", "val_fraction"), ("compute", "seed"))
+        if name in settings.get(group, {})
     }
-    group_column = header.settings.get("group_column")
+    group_column = settings.get("data", {}).get("group_column")
     return {**options, "group_column": group_column if group_column in _columns(data) else None}
 
 
 def _open(splits: Splits, split: str, size: int | None, header: ModelHeader) -> PairCache:
     bands = (header.generator.source_bands, header.generator.target_bands)
     on_disk = bands if header.direction == "source-to-target" else bands[::-1]
-    assert size is not None  # until caches keep native sizes
     return open_cache(splits[split], size, direction=header.direction, bands=on_disk)
 
 

@@ -125,7 +125,7 @@ class Row(BaseModel):
     Attributes:
         name: What made them: `MODEL`, `CLASS_HEAD`, the name of another model, `CONSTANT`, `NEAREST` or
             `JPEG`; in a robustness table how the sources were degraded.
-        scores: By name; those that cannot be told are missing.
+        scores: By name; those that cannot be computed are missing.
         intervals: Low and high end by name; a score may have none.
     """
 

@@ -10,7 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from sat2map.evaluation.calibration import expected_calibration_error
 from sat2map.evaluation.formatting import (
+    DASH,
     beats,
     caveats,
     format_uncertainty,
@@ -46,6 +48,8 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     console.print(Padding(Text(" ".join([*notes, *caveats(evaluation)]), "dim"), (1, 1, 0, 1)))
     if evaluation.robustness:
         console.print(_robustness_table(evaluation))
+    if evaluation.reliability:
+        console.print(_reliability_table(evaluation))
     console.print(Padding(Text(verdict(evaluation)), (1, 1)))
 
 
@@ -66,9 +70,9 @@ def _score_table(evaluation: Evaluation, shown: int) -> Table:
     )
     table.add_column("", no_wrap=True)
     for row in evaluation.rows:
-        told = _BROKEN.get(row.name) or "\n".join(textwrap.wrap(row.name, _NAME_WIDTH))
+        column = _BROKEN.get(row.name) or "\n".join(textwrap.wrap(row.name, _NAME_WIDTH))
         bold = "bold" if row.name == MODEL else ""
-        table.add_column(told, header_style=bold, vertical="bottom", overflow="fold")
+        table.add_column(column, header_style=bold, vertical="bottom", overflow="fold")
     constant = evaluation.row(CONSTANT)
     for names in score_names(evaluation).values():
         for name in names:
@@ -96,4 +100,25 @@ def _robustness_table(evaluation: Evaluation) -> Table:
         table.add_column(heading(name), justify="right")
     for row in evaluation.robustness:
         table.add_row(row.name, *(format_value(name, row.scores.get(name)) for name in names))
+    return table
+
+
+def _reliability_table(evaluation: Evaluation) -> Table:
+    error = expected_calibration_error(evaluation.reliability)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1),
+        caption=f"Mean gap between confidence and share of right pixels: {error:.3f}.",
+    )
+    for column in ("confidence", "pixels", "mean confidence", "right"):
+        table.add_column(column, justify="right")
+    pixels = sum(one.pixels for one in evaluation.reliability)
+    for one in evaluation.reliability:
+        table.add_row(
+            f"{one.low:.1f}{DASH}{one.high:.1f}",
+            f"{one.pixels / pixels:.1%}",
+            f"{one.confidence:.3f}",
+            f"{one.accuracy:.3f}",
+        )
     return table

@@ -1,4 +1,4 @@
-"""Owns taking a model elsewhere: `export_model` writes it for another runtime and checks what it wrote."""
+"""Export: `export_model` writes a model for another runtime, and checks what it wrote."""
 
 from __future__ import annotations
 

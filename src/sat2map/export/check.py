@@ -1,4 +1,4 @@
-"""Owns the parity check: how far an exported model's pictures are from the model's own."""
+"""The parity check: how far the images of an exported model are from the model's own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from sat2map.errors import ModelFileError
 from sat2map.images.pixels import from_unit, to_unit
-from sat2map.inference.backends import Engine, EngineOptions
+from sat2map.inference.backends import Engine, EngineOptions, Uint8Backend
+from sat2map.inference.drawing import Drawer
 from sat2map.models.model_file import ModelHeader
 
 # Largest mean error in grey levels. In fp32 a level flips only where rounding was a close call.
@@ -103,8 +104,13 @@ def check_parity(
 def _differences(
     reference: Engine, candidate: Engine, pictures: Sequence[NDArray[np.uint8]]
 ) -> NDArray[np.int16]:
-    source = to_unit(np.stack(pictures))
-    mine, theirs = (_levels(engine(source), engine.header) for engine in (candidate, reference))
+    pixels = np.stack(pictures)
+    source, header = to_unit(pixels), reference.header
+    theirs = _levels(reference(source), header)
+    if header.generator.colours and isinstance(candidate, Uint8Backend):  # it draws by itself
+        mine = np.moveaxis(candidate.predict(pixels), -1, 1).astype(np.int16)
+    else:
+        mine = _levels(candidate(source), header)
     assert mine.shape == theirs.shape, (mine.shape, theirs.shape)
     difference: NDArray[np.int16] = np.abs(mine - theirs)
     return difference
@@ -114,4 +120,7 @@ def _levels(output: NDArray[np.float32], header: ModelHeader) -> NDArray[np.int1
     # NaN would become an arbitrary level, and pass where that happens to be near.
     if not np.isfinite(output).all():
         raise ModelFileError("the network's output is not finite: the model is damaged, or has diverged")
+    if header.generator.colours:
+        drawer = Drawer(header)
+        return np.stack([drawer.draw(logits).image for logits in output]).astype(np.int16)
     return from_unit(output[:, : header.generator.target_bands]).astype(np.int16)

@@ -1,4 +1,4 @@
-"""Owns the form of a model that QGIS's Deepness plugin runs: a picture in, probabilities of classes out."""
+"""Models for QGIS's Deepness plugin: an image in, probabilities of classes out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `export_model`: header, pictures, conversion, parity check and writing, in that order."""
+"""`export_model`: header, images, conversion, parity check and writing, in that order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sat2map.export.check import LIMITS, Check, check_parity, open_reference
 from sat2map.export.pictures import Pictures, find_pictures
 from sat2map.export.pth import export_pth
 from sat2map.extras import require
-from sat2map.files import refuse_existing
+from sat2map.files import locks, refuse_existing
 from sat2map.inference.backends import Engine
 from sat2map.models.model_file import HEADER_KEY, InferenceMode, ModelHeader, is_exported, read_header
 from sat2map.settings import ExportFormat
@@ -73,11 +73,12 @@ class Export:
 
 
 def default_output(model: Path, to: Format) -> Path:
-    """Return where an export goes when nobody says: beside the model."""
+    """Return the default path of an export: beside the model."""
     ending = "-int8" if to.endswith("int8") else ""
     return model.with_name(f"{model.stem}{ending}{SUFFIXES[to]}")
 
 
+@locks("output")
 def export_model(
     model: Path,
     to: Format,
@@ -92,11 +93,12 @@ def export_model(
 ) -> Export:
     """Write a model for another runtime, checked against PyTorch (ONNX Runtime where PyTorch is missing).
 
-    ONNX, OpenVINO and pt2 files take pictures as they are decoded, `source` uint8 (n, h, w, source_bands) in
-    0..255, and give `fake` uint8 (n, h, w, target_bands) in 0..255 and, with a class head, `class_logits`
-    float32 (n, classes, h, w). Batch, height and width are free, as long as height and width are multiples of
-    the header's `generator.size_divisor`. Eval mode is baked in. The metadata has the header under `sat2map`
-    and the checks under `sat2map_export`.
+    ONNX, OpenVINO and pt2 files take images as they are decoded, `source` uint8 (n, h, w, source_bands) in
+    0..255, and give `fake` uint8 (n, h, w, target_bands) in 0..255. With a class head they give
+    `class_logits` float32 (n, classes, h, w) too; with a palette network, `colour_logits` float32 (n, colours, h, w). Batch,
+    height and width are free, as long as height and width are multiples of the header's
+    `generator.size_divisor`; any other size is an error there. Eval mode is baked in. The metadata has the
+    header under `sat2map` and the checks under `sat2map_export`.
 
     Args:
         model: A model file (*.safetensors).

@@ -1,4 +1,4 @@
-"""Owns the ONNX formats: the graph as built, and its int8 form by ONNX Runtime's quantizer."""
+"""The ONNX formats: the graph as built, and its int8 form by ONNX Runtime's quantizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the OpenVINO formats: IR in fp32, and in int8 by NNCF."""
+"""The OpenVINO formats: IR in fp32, and in int8 by NNCF."""
 
 from __future__ import annotations
 

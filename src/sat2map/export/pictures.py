@@ -1,4 +1,4 @@
-"""Owns the pictures that exports are checked and calibrated on: the user's own, or drawn towns."""
+"""The images that exports are checked and calibrated on: the user's own, or synthetic towns."""
 
 from __future__ import annotations
 

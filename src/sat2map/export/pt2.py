@@ -1,4 +1,4 @@
-"""Owns PyTorch's own exported programs, which run without this package's code."""
+"""PyTorch's exported programs, which run without this package."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Pt2:
         with torch.device("meta"):
             generator = build_generator(header.generator)
         generator.load_state_dict(read_weights(model), assign=True)
-        network = _OnPixels(generator.requires_grad_(False).eval(), header.generator.target_bands)
+        network = _OnPixels(generator.requires_grad_(False).eval(), header)
         multiple = header.generator.size_divisor
         # Larger than one block a side, or a size of one would be baked in.
         sides = max(2, 32 // multiple), max(3, 48 // multiple)
@@ -51,22 +51,43 @@ class Pt2:
 
 
 class _OnPixels(nn.Module):
-    """A generator from uint8 (n, h, w, bands) to the same, and class logits where it has a class head."""
+    """A generator from uint8 (n, h, w, bands) to the same, and the logits where it has some."""
 
-    def __init__(self, generator: nn.Module, target_bands: int) -> None:
+    def __init__(self, generator: nn.Module, header: ModelHeader) -> None:
         super().__init__()
         self.generator = generator
-        self.target_bands = target_bands
+        self.target_bands = header.generator.target_bands
+        self.draws_colours = header.generator.colours > 0
+        self.temperature = header.temperature
+        classes = header.palette.classes if header.palette else ()
+        self.counts = [len(it.colours) for it in classes]
+        owner = torch.repeat_interleave(torch.arange(len(self.counts)), torch.tensor(self.counts))
+        self.owner: Tensor
+        self.register_buffer("owner", owner[:, None, None])
+        colours = [colour for it in classes for colour in it.colours]
+        self.table: Tensor
+        self.register_buffer("table", torch.tensor(colours, dtype=torch.uint8))
 
     def forward(self, source: Tensor) -> tuple[Tensor, ...]:
         # Contiguous, or the program would ask at every layer how its input lies in memory, and bake that in.
         output = self.generator(tensor_to_unit(source.permute(0, 3, 1, 2).contiguous()))
-        fake = tensor_from_unit(output[:, : self.target_bands]).permute(0, 2, 3, 1)
+        if self.draws_colours:
+            fake, logits = self._draw(output), output
+        else:
+            fake = tensor_from_unit(output[:, : self.target_bands]).permute(0, 2, 3, 1)
+            logits = output[:, self.target_bands :]
         # A program drops checks of sizes that its own constraints make sure of, and does not check the
         # constraints. This addition fails where the network has cropped its input.
         fake = fake + 0 * source[..., :1]
-        logits = output[:, self.target_bands :]
         return (fake, logits) if logits.shape[1] else (fake,)
+
+    def _draw(self, logits: Tensor) -> Tensor:
+        """Draw each pixel in the likeliest colour of its likeliest class: uint8 (n, h, w, 3)."""
+        odds = (logits / self.temperature).softmax(dim=1)
+        of_classes = torch.stack([part.sum(dim=1) for part in torch.split(odds, self.counts, dim=1)], dim=1)
+        is_of_best = torch.eq(self.owner, of_classes.argmax(dim=1, keepdim=True))
+        colour = torch.where(is_of_best, odds, -1.0).argmax(dim=1)
+        return self.table[colour]
 
 
 class _ProgramEngine:
@@ -79,7 +100,11 @@ class _ProgramEngine:
         self._network = program.module()
 
     def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
-        return run_on_pixels(self._run, source)
+        return run_on_pixels(self._run, source, self.header)
+
+    def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Translate a batch of images (see `sat2map.inference.backends.Uint8Backend`)."""
+        return self._run(pixels)[0].astype(np.uint8, copy=False)
 
     def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.generic]]:
         with torch.inference_mode():

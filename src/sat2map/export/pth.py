@@ -1,4 +1,4 @@
-"""Owns the plain PyTorch state dict."""
+"""The plain PyTorch state dict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the way back to pytorch-CycleGAN-and-pix2pix: a generator under the names that project loads."""
+"""Export to pytorch-CycleGAN-and-pix2pix: a generator under the names that project loads."""
 
 from __future__ import annotations
 

@@ -11,27 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
-from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window
 
 from sat2map.errors import DataError, OutputError, SettingsError
-from sat2map.files import atomic_write_text
+from sat2map.files import atomic_write_text, locks
 from sat2map.geo.block_split import BlockSplit
 from sat2map.geo.draw import VectorMap
-from sat2map.geo.gdal import FAILURES, gdal_env, reason
+from sat2map.geo.gdal import gdal_env
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.read import Raster, open_raster
 from sat2map.geo.style import load_style
+from sat2map.geo.target import Target, open_target
 from sat2map.images.pixels import write_image
 from sat2map.inference.tiling import Area
 
-Target = Callable[
-    [Area], tuple[NDArray[np.uint8], bool]
-]  # → its pixels (bands, h, w), and whether all are there
-
+MIN_VALID = 0.1  # share of a tile's pixels that must be valid
 EMPTY = 0.99  # share of one colour from which on a map shows nothing
 
 
@@ -64,16 +58,28 @@ class PairOptions:
 
 @dataclass
 class PairsResult:
-    """What was cut: pairs of each split, tiles left out and why, and what a person should know."""
+    """What was cut.
+
+    Attributes:
+        train: Pairs to train on.
+        val: Pairs to validate on.
+        partial: How many of the tiles that were cut are valid in part only: the rest of them is transparent.
+        nodata: Tiles left out as (almost) no pixel is valid.
+        empty: Tiles left out as the map shows nothing.
+        border: Tiles left out between train and val.
+        notes: What a user should know.
+    """
 
     train: int = 0
     val: int = 0
+    partial: int = 0
     nodata: int = 0
     empty: int = 0
     border: int = 0
     notes: list[str] = field(default_factory=list)
 
 
+@locks("output")
 def write_pairs(
     source: str | Path,
     output: Path,
@@ -163,51 +169,11 @@ def _open_target(
     if vectors is not None:
         drawn = VectorMap(vectors, load_style(style), grid)
         notes += drawn.notes
-        yield lambda area: (drawn.draw(grid.part(area)), True)
+        yield lambda area: (drawn.draw(grid.part(area)), np.ones((area.height, area.width), bool))
         return
     assert target is not None
-    try:
-        with rasterio.open(target) as dataset:
-            if grid.crs is None or dataset.crs is None:
-                which = "the orthophoto" if grid.crs is None else target
-                raise DataError(
-                    f"{which} has no CRS, so the two cannot be laid over each other: give it one first"
-                )
-            coarser = abs(grid.transform.determinant) > abs(dataset.transform.determinant)
-            numbers = dataset.count == 1
-            with WarpedVRT(
-                dataset,
-                crs=grid.crs,
-                transform=grid.transform,
-                height=grid.height,
-                width=grid.width,
-                add_alpha=dataset.count in (1, 3),  # so that what lies outside the map is known
-                resampling=Resampling.nearest
-                if numbers
-                else Resampling.average
-                if coarser
-                else Resampling.bilinear,
-            ) as warped:
-                bands = [1] if numbers else [1, 2, 3]
-                colours = _colour_table(dataset) if numbers else None
-
-                def read(area: Area) -> tuple[NDArray[np.uint8], bool]:
-                    window = Window(area.left, area.top, area.width, area.height)
-                    there = bool((warped.dataset_mask(window=window) == 255).all())
-                    pixels = warped.read(bands, window=window)
-                    return (pixels if colours is None else np.moveaxis(colours[pixels[0]], -1, 0)), there
-
-                yield read
-    except FAILURES as error:
-        raise DataError(f"{target} cannot be read as a map raster ({reason(error)})") from None
-
-
-def _colour_table(dataset: rasterio.DatasetReader) -> NDArray[np.uint8] | None:
-    try:
-        table = dataset.colormap(1)
-    except ValueError:
-        return None
-    return np.array([table.get(number, (0, 0, 0, 0))[:3] for number in range(256)], np.uint8)
+    with open_target(target, grid, notes) as read:
+        yield read
 
 
 def _cut(
@@ -233,21 +199,31 @@ def _cut(
     usable: list[Area] = []
     for number, area in enumerate(places):
         progress(number, len(places))
-        drawn, there = read_target(area) if raster.read_mask(area).all() else (None, False)
-        if drawn is None or not there:
+        there = raster.read_mask(area) > 0
+        if there.mean() < MIN_VALID:
             result.nodata += 1
-        elif _is_empty(drawn):
+            continue
+        drawn, in_map = read_target(area)
+        there &= in_map
+        if there.mean() < MIN_VALID:
+            result.nodata += 1
+        elif _is_empty(drawn, there):
             result.empty += 1
         else:
             usable.append(area)
-            for side, pixels in (("source", raster.read(area)), ("target", drawn)):
-                write_image(folder / side / _name(area), np.moveaxis(pixels, 0, -1))
+            result.partial += not there.all()
+            _write_tile(folder, _name(area), raster.read(area), drawn, there)
     progress(len(places), len(places))
     _sort_into_splits(usable, split, grid, folder, result)
     if not result.train:
         raise DataError(
             f"no pair could be cut: of {len(places)} tiles, {result.nodata} have nodata, {result.empty} are "
             f"empty and {result.border} lie between train and val; try a smaller --size, --block or --buffer"
+        )
+    if result.partial:
+        result.notes.append(
+            f"{result.partial} tiles are valid in part only: the rest of their targets is transparent, and "
+            "palette networks ignore it"
         )
     if options.val_fraction and not result.val:
         result.notes.append("no tile lies in the blocks for val: lower --block, or try another --seed")
@@ -298,7 +274,30 @@ def _row(split: str, area: Area, block: tuple[int, int], grid: GeoGrid) -> dict[
     }
 
 
-def _is_empty(drawn: NDArray[np.uint8]) -> bool:
-    packed = sum(band.astype(np.int32) << 8 * number for number, band in enumerate(drawn))
+def _write_tile(
+    folder: Path,
+    name: str,
+    source: NDArray[np.uint8],
+    target: NDArray[np.uint8],
+    valid: NDArray[np.bool_],
+) -> None:
+    """Write both sides of a pair; where pixels are not valid, the target is transparent.
+
+    What lies below is plausible, for readers that know no transparency: the mean colour of the source, the
+    most frequent one of the target.
+    """
+    alpha = None
+    if not valid.all():
+        alpha = np.where(valid, np.uint8(255), np.uint8(0))
+        mean = source[:, valid].mean(axis=1).round().astype(np.uint8)
+        source = np.where(valid, source, mean[:, None, None])
+        colours, counts = np.unique(target[:, valid], axis=1, return_counts=True)
+        target = np.where(valid, target, colours[:, counts.argmax()][:, None, None])
+    write_image(folder / "source" / name, np.moveaxis(source, 0, -1))
+    write_image(folder / "target" / name, np.moveaxis(target, 0, -1), alpha)
+
+
+def _is_empty(drawn: NDArray[np.uint8], valid: NDArray[np.bool_]) -> bool:
+    packed = sum(band[valid].astype(np.int32) << 8 * number for number, band in enumerate(drawn))
     _, counts = np.unique(packed, return_counts=True)
-    return bool(counts.max() >= EMPTY * drawn[0].size)
+    return bool(counts.max() >= EMPTY * counts.sum())

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from pathlib import Path
 
-from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
-
+from sat2map.images.limits import MAX_PIXELS
 from sat2map.images.pixels import IMAGE_SUFFIXES
+from sat2map.images.tiff import TiffError, read_tiff_header
 
 RASTER_SUFFIXES = (
     ".asc", ".bil", ".bmp", ".dat", ".ecw", ".ers", ".gpkg", ".grd", ".gtiff", ".hdf", ".img", ".j2k", ".jp2",
@@ -17,11 +15,8 @@ RASTER_SUFFIXES = (
 )  # fmt: skip
 """What is tried in a folder. A file that is named itself is tried whatever its suffix."""
 
-_GEO_TAGS = (33550, 33922, 34264, 34735, 42113, 50844)
-"""ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GDAL_NODATA, RPCCoefficient."""
 _REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi", "zip://", "zip+", "file://")
 _GDAL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]+:.")  # GTIFF_DIR:1:file.tif, netcdf:file.nc:Band1
-_PILLOW_PIXELS = 2 * 89_478_485  # Pillow refuses images with more
 
 
 def is_remote_name(text: str) -> bool:
@@ -59,13 +54,15 @@ def is_raster(text: str, *, listed: bool = False) -> bool:
 def _is_plain_tiff(path: Path) -> bool:
     if _has_sidecar(path):
         return False
-    # What Pillow cannot open is left to GDAL and its message.
-    with contextlib.suppress(Exception), Image.open(path, formats=("TIFF",)) as image:
-        assert isinstance(image, TiffImageFile)
-        bits = image.tag_v2.get(258, (1,))
-        small = image.width * image.height <= _PILLOW_PIXELS
-        return small and max(bits) <= 8 and not any(tag in image.tag_v2 for tag in _GEO_TAGS)
-    return False
+    try:
+        with path.open("rb") as file:
+            header = read_tiff_header(file)
+    except (OSError, TiffError):
+        return False  # left to GDAL and its message
+    if header.georeferenced or header.nodata or header.masked or header.width * header.height > MAX_PIXELS:
+        return False
+    # GDAL knows no orientation; what is stored turned is read as an image, of any type.
+    return header.bits <= 8 or header.orientation != 1
 
 
 def _has_sidecar(path: Path) -> bool:

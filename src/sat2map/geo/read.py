@@ -191,6 +191,11 @@ def open_raster(
         notes: list[str] = []
         reject_container(stored, name)
         grid = read_grid(stored, name, notes, crs=crs, gsd=gsd)
+        if stored.driver == "GTiff" and len(stored.subdatasets) > 1:
+            notes.append(
+                f"{name} holds {len(stored.subdatasets)} images (pages): the first is used; "
+                f"{shown(stored.subdatasets[1])} names the second"
+            )
         dataset = stack.enter_context(plain_samples(stored))
         chosen = find_bands(dataset, bands, count, name, notes)
         mask = find_mask(dataset, chosen, name, notes)

@@ -10,7 +10,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from sat2map.errors import OutputError, SettingsError
-from sat2map.files import atomic_path
+from sat2map.files import atomic_path, locks
 from sat2map.geo.gdal import FAILURES, gdal_env, write_error
 from sat2map.synthetic.layout import METRES_PER_PIXEL
 from sat2map.synthetic.towns import draw_town
@@ -19,6 +19,7 @@ CRS = "EPSG:32633"  # UTM 33 north
 _CORNER = (400_000.0, 5_800_000.0)  # m; where the first town's upper left corner lies
 
 
+@locks("folder")
 def write_scenes(folder: Path, *, count: int, size: int, seed: int) -> list[Path]:
     """Draw towns as `00000-ortho.tif` and `00000-map.tif`, side by side from west to east.
 

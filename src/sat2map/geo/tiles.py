@@ -18,7 +18,7 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.windows import Window
 
 from sat2map.errors import ImageError, OutputError, SettingsError
-from sat2map.files import refuse_existing
+from sat2map.files import locks, refuse_existing
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
 from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.grid import GeoGrid
@@ -45,6 +45,7 @@ class TilesResult:
     zooms: tuple[int, int]
 
 
+@locks("output")
 def write_tiles(
     raster: Path,
     output: Path,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import ImageError, Sat2MapError
+from sat2map.files import locks
 from sat2map.geo.gdal import gdal_env
 from sat2map.geo.layers import Layer
 from sat2map.geo.raster_job import (
@@ -61,6 +62,7 @@ class RasterResult:
     notes: list[str] = field(default_factory=list)
 
 
+@locks("output")
 def translate_raster(
     translator: Translator,
     source: str | Path,

@@ -18,7 +18,7 @@ from rasterio.features import shapes, sieve
 from rasterio.windows import Window
 
 from sat2map.errors import ImageError, OutputError, SettingsError, nearest
-from sat2map.files import atomic_path
+from sat2map.files import atomic_path, locks
 from sat2map.geo.centre_lines import centre_lines as trace
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
 from sat2map.geo.grid import GeoGrid
@@ -49,6 +49,7 @@ class Features:
     lines: bool
 
 
+@locks("output")
 def vectorize_raster(
     raster: Path,
     output: Path,

@@ -16,8 +16,8 @@ MAX_PAGES: Final = 4096  # directories that are looked at; a file with a loop ha
 
 _MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
-# ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory.
-_GEO_TAGS: Final = (33550, 33922, 34264, 34735)
+# ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, RPCCoefficient.
+_GEO_TAGS: Final = (33550, 33922, 34264, 34735, 50844)
 _GDAL_NODATA: Final = 42113
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
 

@@ -16,7 +16,9 @@ from typing import Final, Protocol
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.files import refuse_existing
 from sat2map.images.inputs import expand_input
-from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, with_bands, write_image
+from sat2map.images.palette import Palette
+from sat2map.images.pixels import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, read_image, with_bands, write_image
+from sat2map.images.side_by_side import photo_of_pair
 from sat2map.inference.backends import EngineOptions
 from sat2map.inference.scale import ScaledTranslator
 from sat2map.inference.translator import Translator
@@ -94,7 +96,7 @@ def plan_jobs(
         sources.update({name: is_known_raster(name, name != text) for name in names})
     if not sources:
         raise ImageError("there is nothing to translate: name image files, folders or globs")
-    one_file = output.suffix.lower() in (*IMAGE_SUFFIXES, ".gtiff") and not output.is_dir()
+    one_file = output.suffix.lower() in (*WRITABLE_SUFFIXES, ".gtiff") and not output.is_dir()
     if one_file and len(sources) > 1:
         raise OutputError(
             f"{output} is one file, but there are {len(sources)} inputs",
@@ -153,20 +155,33 @@ def translate_image(
     progress: Callable[[int, int], None] | None = None,
     *,
     turn: AbstractContextManager[object] | None = None,
+    page: int | None = None,
+    whole: bool = False,
+    note: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Translate one file; an alpha channel is carried over.
+
+    Of a training pair (a photo with its map beside it) the photo is translated.
 
     Args:
         translator: The model.
         job: What, and where to.
         progress: Called with tiles done and tiles in all.
         turn: Held while the network runs, and not while files are read and written.
+        page: Which page or frame of a file that holds several, from 1; None: the first.
+        whole: Translate all of an image that looks like a training pair.
+        note: Called before the work with each thing that a user should know of the file.
 
     Raises:
         ImageError: The input cannot be read without damage, or the output's format cannot hold its alpha.
         OutputError: The output cannot be written.
     """
-    picture = read_image(job.source)
+    palette = translator.header.palette or Palette.load("maps")
+    picture = read_image(job.source, page=page)
+    if not whole:
+        picture = photo_of_pair(picture, palette, job.source)
+    for text in picture.notes:
+        note(text)
     source = with_bands(picture.pixels, translator.header.generator.source_bands, job.source)
     try:
         with turn or nullcontext():
@@ -180,6 +195,10 @@ def translate_images(
     translator: Translator | ScaledTranslator,
     jobs: Sequence[Job],
     done: Callable[[Job, Sat2MapError | None], None],
+    *,
+    page: int | None = None,
+    whole: bool = False,
+    note: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Translate all jobs, some of them at the same time; a bad image does not stop the rest.
 
@@ -190,6 +209,9 @@ def translate_images(
         translator: The model.
         jobs: From `plan_jobs`.
         done: Called after each job, in their order, with its error, or None.
+        page: As in `translate_image`.
+        whole: As in `translate_image`.
+        note: As in `translate_image`; called from several threads.
 
     Returns:
         How many failed.
@@ -206,7 +228,7 @@ def translate_images(
 
     def work(job: Job) -> ImageError | None:
         try:
-            translate_image(translator, job, progress, turn=turn)
+            translate_image(translator, job, progress, turn=turn, page=page, whole=whole, note=note)
         except ImageError as error:
             return error
         return None

@@ -20,7 +20,7 @@ from sat2map.runtime.cpu import asked_threads, processor
 if TYPE_CHECKING:
     import torch
 
-    from sat2map.settings import Device, Precision
+    from sat2map.settings import Device, Precision, TrainPrecision
 
 _set_threads = 0  # what `set_torch_threads` set last
 
@@ -72,6 +72,17 @@ def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
     if precision == "auto" and device.type == "cpu" and _multiplies_bf16():
         return torch.bfloat16
     return torch.float32
+
+
+def pick_training_precision(precision: TrainPrecision, device: torch.device) -> torch.dtype:
+    """Return the arithmetic of training: as in inference, and for `auto` fp16 on GPUs without bf16."""
+    import torch
+
+    if precision == "fp16":
+        return torch.float16
+    dtype = pick_precision(precision, device)
+    has_fp16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+    return torch.float16 if precision == "auto" and dtype == torch.float32 and has_fp16 else dtype
 
 
 def _multiplies_bf16() -> bool:

@@ -1,1 +1,1 @@
-"""Drawn towns, in the order they come about: plane geometry, styles, the plan, the paint, the photograph."""
+"""Synthetic towns, in the order in which they come about: geometry, styles, layout, paint, photograph."""

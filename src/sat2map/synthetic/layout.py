@@ -1,4 +1,4 @@
-"""Owns the plan of a drawn town: blocks, buildings, streets, highways and waters as shapes, without colour.
+"""The layout of a synthetic town: blocks, buildings, streets, highways and waters as shapes, without colour.
 
 A town is cut into districts along arterials, a district into blocks along its own grid of streets, a block
 into lots. At the end one smooth displacement bends everything, so that curved streets keep their houses.

@@ -1,4 +1,4 @@
-"""Owns the look of a drawn town: paints a plan twice, as a satellite sees it and as a web map draws it."""
+"""The look of a synthetic town: a layout painted twice, as a satellite sees it and as a web map draws it."""
 
 from __future__ import annotations
 

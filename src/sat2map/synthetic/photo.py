@@ -1,4 +1,4 @@
-"""Owns the photograph of a painted town: trees, shadows, the grain of surfaces, air, lens and sensor."""
+"""The photograph of a painted town: trees, shadows, the grain of surfaces, air, lens and sensor."""
 
 from __future__ import annotations
 

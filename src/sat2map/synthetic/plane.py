@@ -1,4 +1,4 @@
-"""Owns plane geometry on complex numbers: cutting convex polygons, ribbons, curves and winding lines.
+"""Plane geometry on complex numbers: cutting convex polygons, ribbons, curves and winding lines.
 
 A point is x + iy, so a product with a unit number turns and `1j * along` is the perpendicular of `along`. The
 left of a line is the side of `1j * along`, and convex polygons have their inside on the left of every edge.

@@ -1,4 +1,4 @@
-"""Owns what kinds of towns there are: how blocks are cut and used, and what crosses a scene."""
+"""Kinds of towns: how blocks are cut and used, and what crosses a scene."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns drawn towns as data: a pair of images for a seed, and a folder of such pairs to train on."""
+"""Synthetic towns as data: a pair of images for a seed, and a folder of such pairs to train on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError, SettingsError
-from sat2map.files import atomic_write_text
+from sat2map.files import atomic_write_text, locks
 from sat2map.images.pixels import write_image
 from sat2map.synthetic.layout import plan_town
 from sat2map.synthetic.paint import paint_town
@@ -59,6 +59,7 @@ def draw_town(seed: int, *, size: int = 256) -> Town:
     return Town(*paint_town(rng, plan_town(rng, size)))
 
 
+@locks("folder")
 def write_towns(
     folder: Path,
     *,

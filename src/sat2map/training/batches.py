@@ -1,4 +1,4 @@
-"""Owns the batches: which pairs a step sees, how they are cropped and turned, and their map classes."""
+"""The batches: which pairs a step sees, and how they are cropped, turned and varied."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import torch
 from torch import Tensor
 
 from sat2map.data.augment import augment, jitter_colors
-from sat2map.data.cache import PairCache
+from sat2map.data.cache import PairCache, PairFormat
+from sat2map.data.photometry import PhotoJitter, jitter_photos
+from sat2map.data.scale_jitter import cut_windows, draw_windows
 from sat2map.data.stream import ShardStream
 from sat2map.errors import SettingsError
 from sat2map.images.palette import Palette
+from sat2map.images.palette.labels import IGNORED
 from sat2map.images.pixels import tensor_to_unit
 from sat2map.runtime import generator_for
-from sat2map.settings import TrainSettings
-from sat2map.training.distributed import ALONE, Team
+from sat2map.settings import DataSettings
+from sat2map.training.distributed import SINGLE_PROCESS, DistributedContext
 from sat2map.training.step import Batch
 
 FREQUENCY_SAMPLE = 256  # pairs whose pixels are counted for the class frequencies
@@ -27,11 +30,20 @@ FREQUENCY_SAMPLE = 256  # pairs whose pixels are counted for the class frequenci
 class Batches:
     """The batch of every step, as a function of the seed and the step's number alone.
 
-    An epoch is a random order of all pairs, cut into whole batches; the few pairs left over have their turn
-    in other epochs. Several processes draw the same batch, and each takes its rows.
+    An epoch is a random order of all pairs, cut into whole batches; the few pairs left over are seen in other
+    epochs. Several processes draw the same batch, and each takes its rows.
+
+    Args:
+        pairs: The training pairs.
+        how: How they were read.
+        settings: How they are cropped and varied.
+        batch_size: Pairs in a batch, over all processes.
+        seed: Of every random choice.
+        device: Where batches go.
+        context: The processes.
 
     Attributes:
-        size: Pairs in a batch, over all processes.
+        size: Pairs in a batch, over all processes; there may be fewer pairs than `batch_size`.
         per_epoch: Batches in an epoch.
 
     Raises:
@@ -41,78 +53,97 @@ class Batches:
     def __init__(
         self,
         pairs: PairCache | ShardStream,
-        settings: TrainSettings,
-        palette: Palette | None,
+        how: PairFormat,
+        settings: DataSettings,
+        *,
+        batch_size: int,
+        seed: int,
         device: torch.device,
-        team: Team = ALONE,
+        context: DistributedContext = SINGLE_PROCESS,
     ) -> None:
-        self._settings = settings
-        self._source_bands = pairs.source_bands
-        self._choose = _chooser(pairs, settings.seed, device)
-        self._lookup = None if palette is None else torch.from_numpy(palette.lookup()).to(device)
-        self._device = device
-        self.size = min(settings.batch_size, len(pairs))
-        if team.size > 1 and self.size < settings.batch_size:
+        self._how, self._settings, self._seed = how, settings, seed
+        self._jitter = PhotoJitter().scaled(settings.photo_jitter) if settings.photo_jitter else None
+        self._choose = _chooser(pairs, seed, device)
+        self.size = min(batch_size, len(pairs))
+        if context.size > 1 and self.size < batch_size:
             raise SettingsError(
-                f"batch_size {settings.batch_size} is more than the {len(pairs)} pairs to train on: lower it"
+                f"batch_size {batch_size} is more than the {len(pairs)} pairs to train on",
+                hint="lower it",
+                setting="batch_size",
             )
         self.per_epoch = len(pairs) // self.size
-        self._rows = team.rows(self.size)
-        self._share = (self._rows.stop - self._rows.start) * team.size / self.size
+        self._rows = context.rows(self.size)
+        self._share = (self._rows.stop - self._rows.start) * context.size / self.size
 
     def __call__(self, step: int) -> Batch:
         """Return the batch of a step, or this process's rows of it, on the device."""
         settings = self._settings
         epoch, i = divmod(step, self.per_epoch)
         chosen = self._choose(epoch, range(i * self.size, (i + 1) * self.size)[self._rows])
-        generator = generator_for(settings.seed, "augment", step)
+        generator = generator_for(self._seed, "augment", step)
         part: dict[str, Any] = {"batch": self.size, "rows": self._rows}
-        pairs = augment(chosen, settings.crop_size, settings.augment, generator, **part)
-        # (n, h, w, bands) seen as (n, bands, h, w) is channels_last: no copy.
-        both = tensor_to_unit(pairs.permute(0, 3, 1, 2))
-        source, target = both[:, : self._source_bands], both[:, self._source_bands :]
-        classes = None if self._lookup is None else look_up(self._lookup, pairs[..., self._source_bands :])
+        has_labels = self._how.palette is not None
+        if settings.scale_jitter == (1.0, 1.0):
+            pairs = augment(_stack(chosen), settings.crop_size, settings.augment, generator, **part)
+            labels = pairs[..., -1].long() if has_labels else None
+            # (n, h, w, bands) seen as (n, bands, h, w) is channels_last: no copy.
+            images = tensor_to_unit(pairs[..., : pairs.shape[3] - has_labels].permute(0, 3, 1, 2))
+        else:
+            height, width = chosen[0].shape[:2]
+            windows = draw_windows(
+                self.size,
+                height,
+                width,
+                settings.crop_size,
+                settings.scale_jitter,
+                settings.augment,
+                generator,
+            )[self._rows]
+            images, labels = cut_windows(chosen, windows, settings.crop_size, labels=has_labels)
+        bands = self._how.source_bands
+        source, target = images[:, :bands], images[:, bands:] if self._how.targets else None
         source = jitter_colors(source, settings.color_jitter, generator, **part)
-        return Batch(source, target, classes, self._share)
+        if self._jitter is not None:
+            source = jitter_photos(source, self._jitter, generator, **part)
+        return Batch(source.contiguous(memory_format=torch.channels_last), target, labels, self._share)
+
+
+def _stack(pairs: list[Tensor] | Tensor) -> Tensor:
+    return pairs if isinstance(pairs, Tensor) else torch.stack(pairs)
 
 
 def _chooser(
     pairs: PairCache | ShardStream, seed: int, device: torch.device
-) -> Callable[[int, range], Tensor]:
+) -> Callable[[int, range], list[Tensor]]:
     """Return the function that gives the pairs at positions of an epoch's order, uint8, on the device."""
     if isinstance(pairs, ShardStream):
-        return lambda epoch, positions: torch.from_numpy(pairs.choose(epoch, positions)).to(device)
+        return lambda epoch, positions: list(torch.from_numpy(pairs.choose(epoch, positions)).to(device))
     # On a CPU this shares the memory map; on a GPU the whole set moves there once.
     pixels = torch.from_numpy(pairs.pixels).to(device)
 
     @lru_cache(maxsize=1)
-    def order(epoch: int) -> Tensor:
-        return torch.randperm(len(pixels), generator=generator_for(seed, "order", epoch)).to(device)
+    def order(epoch: int) -> list[int]:
+        shuffled: list[int] = torch.randperm(
+            len(pixels), generator=generator_for(seed, "order", epoch)
+        ).tolist()
+        return shuffled
 
-    return lambda epoch, positions: pixels[order(epoch)[positions.start : positions.stop]]
+    return lambda epoch, positions: [pixels[i] for i in order(epoch)[positions.start : positions.stop]]
 
 
-def look_up(table: Tensor, rgb: Tensor) -> Tensor:
-    """Return map classes from a table of `Palette.lookup` with 6 bits a channel.
-
-    Args:
-        table: uint8 (2**18,).
-        rgb: uint8 (n, h, w, 3).
+def class_frequencies(pairs: PairCache | ShardStream, palette: Palette) -> Tensor:
+    """Return each class's share of the target pixels that are not ignored, over evenly spaced pairs.
 
     Returns:
-        int64 (n, h, w).
+        float64 (classes,), sums to 1.
     """
-    red, green, blue = (rgb >> 2).long().unbind(-1)
-    return table[red << 12 | green << 6 | blue].long()
-
-
-def class_frequencies(pairs: PairCache | ShardStream, palette: Palette) -> list[float]:
-    """Return each class's share of the target pixels, over evenly spaced pairs."""
     cache = pairs.sample if isinstance(pairs, ShardStream) else pairs
     chosen = np.linspace(0, len(cache) - 1, min(FREQUENCY_SAMPLE, len(cache))).astype(int)
-    table = torch.from_numpy(palette.lookup())
-    counts = torch.zeros(len(palette.classes), dtype=torch.long)
+    counts = np.zeros(256, np.int64)
     for i in chosen:
-        classes = look_up(table, torch.from_numpy(np.array(cache.targets[i]))[None])
-        counts += torch.bincount(classes.flatten(), minlength=len(counts))
-    return [float(count) / float(counts.sum()) for count in counts]
+        counts += np.bincount(cache.labels[i].ravel(), minlength=256)
+    counts[IGNORED] = 0
+    by_class = np.bincount(
+        palette.class_of_colour, counts[: len(palette.colours)], minlength=len(palette.classes)
+    )
+    return torch.from_numpy(by_class / max(1.0, by_class.sum()))

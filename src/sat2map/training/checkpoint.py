@@ -1,4 +1,4 @@
-"""Owns the checkpoint: all that a run needs to go on as if never stopped, in one file, without pickles.
+"""The checkpoint: all that a run needs to continue as if never stopped, in one file, without pickles.
 
 Random states are not in it: each step draws from a seed of its own (`runtime.step_seed`).
 """
@@ -6,59 +6,66 @@ Random states are not in it: each step draws from a seed of its own (`runtime.st
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
 
 from sat2map.errors import RunError
 from sat2map.files import atomic_write_bytes
-from sat2map.training.step import Networks
+from sat2map.models.checksum import checksum_of, checksum_of_file
+from sat2map.training.networks import Networks
 
 CHECKPOINT = "checkpoint.safetensors"
+_RENAMED = {"window": "loss_sums", "window_steps": "loss_steps"}  # since sat2map 0.1
 
 
 @dataclass
-class Progress:
+class TrainState:
     """How far a run is.
 
     Attributes:
         step: Steps done.
         best: Best validation score so far (higher is better), or None.
         best_step: Its step.
-        window: Sums of the losses since the last line of metrics, and how many steps they sum.
-        window_steps: How many steps that is.
-        seconds: Time spent in training, over all sittings.
+        stale: Validations since then.
+        loss_sums: Sums of the losses since the last line of metrics.
+        loss_steps: Over how many steps.
+        seconds: Time spent, over all sittings.
         fingerprint: Of the training pairs.
         val_fingerprint: Of the validation pairs.
+        scale: Of the losses in fp16, and steps since it changed.
     """
 
     step: int = 0
     best: float | None = None
     best_step: int = 0
-    window: dict[str, float] = field(default_factory=dict)
-    window_steps: int = 0
+    stale: int = 0
+    loss_sums: dict[str, float] = field(default_factory=dict)
+    loss_steps: int = 0
     seconds: float = 0.0
     fingerprint: str = ""
     val_fingerprint: str = ""
+    scale: tuple[float, int] | None = None
 
 
-def save_checkpoint(run: Path, networks: Networks, progress: Progress) -> None:
+def save_checkpoint(run: Path, networks: Networks, state: TrainState) -> None:
     """Write the checkpoint of a run atomically.
 
     Raises:
         OutputError: It cannot be written; the one before it stays.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(networks)}
-    atomic_write_bytes(run / CHECKPOINT, save(tensors, {"progress": json.dumps(asdict(progress))}))
+    if networks.scaler:
+        scaler = networks.scaler.state_dict()
+        state.scale = (scaler["scale"], scaler["_growth_tracker"])
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in networks.tensors()}
+    about = {"progress": json.dumps(asdict(state)), "checksum": checksum_of(save(tensors))}
+    atomic_write_bytes(run / CHECKPOINT, save(tensors, about))
 
 
-def load_checkpoint(run: Path, networks: Networks) -> Progress:
+def load_checkpoint(run: Path, networks: Networks) -> TrainState:
     """Put the checkpoint of a run into the networks and their optimizers.
 
     Raises:
@@ -67,13 +74,18 @@ def load_checkpoint(run: Path, networks: Networks) -> Progress:
     path = run / CHECKPOINT
     if not path.exists():
         raise RunError(
-            f"{run} has no {CHECKPOINT}: it is not the folder of a run, name another with --resume"
+            f"{run} has no {CHECKPOINT}, so it is not the folder of a run",
+            hint="name another",
+            setting="resume",
         )
     try:
         with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads((file.metadata() or {})["progress"]))
+            about = file.metadata() or {}
+            state = _parse_state(about["progress"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        for name, mine in _tensors(networks):
+        if "checksum" in about and about["checksum"] != checksum_of_file(path):
+            raise ValueError("its checksum is wrong")
+        for name, mine in networks.tensors():
             saved = tensors.pop(name)
             if saved.shape != mine.shape:  # copy_ would broadcast
                 raise RuntimeError(f"{name} has another shape")
@@ -82,19 +94,19 @@ def load_checkpoint(run: Path, networks: Networks) -> Progress:
         raise RunError(f"{path} cannot be resumed ({error}): it is damaged or of another network") from None
     if tensors:
         raise RunError(f"{path} is of another network: it holds {next(iter(tensors))}, which this one lacks")
-    return progress
+    if networks.scaler and state.scale:
+        scale, growth = state.scale
+        networks.scaler.load_state_dict(
+            {**networks.scaler.state_dict(), "scale": scale, "_growth_tracker": growth}
+        )
+    return state
 
 
-def _tensors(networks: Networks) -> Iterator[tuple[str, Tensor]]:
-    """Yield every tensor that a step changes, under a name that stays."""
-    for name in ("generator", "discriminator", "average"):
-        module = getattr(networks, name)
-        if module is not None:
-            for key, tensor in module.state_dict().items():
-                yield f"{name}.{key}", tensor
-    for name in ("generator_optimizer", "discriminator_optimizer"):
-        optimizer: torch.optim.Optimizer = getattr(networks, name)
-        for i, parameter in enumerate(optimizer.param_groups[0]["params"]):
-            state: dict[str, Any] = optimizer.state[parameter]
-            for key in sorted(state):
-                yield f"{name}.{i}.{key}", state[key]
+def _parse_state(text: str) -> TrainState:
+    values: dict[str, Any] = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("its state is not a JSON object")
+    values = {_RENAMED.get(name, name): value for name, value in values.items()}
+    if values.get("scale"):
+        values["scale"] = tuple(values["scale"])
+    return TrainState(**values)

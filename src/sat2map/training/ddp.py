@@ -16,22 +16,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sat2map.training.distributed import Team
+from sat2map.training.distributed import DistributedContext
 
 # PyTorch 2.13 gave it another name.
 _NEW = "forward_sync_buffers"
 _COPY_BUFFERS = _NEW if _NEW in signature(DistributedDataParallel).parameters else "broadcast_buffers"
 
 
-def share(network: nn.Module, team: Team, batch_size: int) -> nn.Module:
-    """Return a network whose backward pass averages its gradients over the team.
+def wrap_ddp(network: nn.Module, context: DistributedContext, batch_size: int) -> nn.Module:
+    """Return a network whose backward pass averages its gradients over the context.
 
     Args:
         network: It keeps its parameters and their names; its BatchNorm and dropout layers are made to share.
-        team: The processes; a team of one gets the network itself.
+        context: The processes; a context of one gets the network itself.
         batch_size: Rows of the whole batch.
     """
-    if team.size == 1:
+    if context.size == 1:
         return network
     on_gpu = next(network.parameters()).is_cuda
     if on_gpu:  # PyTorch's own is faster, and only for GPUs
@@ -42,7 +42,7 @@ def share(network: nn.Module, team: Team, batch_size: int) -> nn.Module:
         elif isinstance(module, nn.Dropout) and module.p:
             module.__class__ = SharedDropout
             assert isinstance(module, SharedDropout)
-            module.rows, module.batch_size = team.rows(batch_size), batch_size
+            module.rows, module.batch_size = context.rows(batch_size), batch_size
     # The statistics of BatchNorm are equal already; copying them in the forward pass would break the graph of
     # the discriminator, which is run twice before it is run back.
     copies_buffers: dict[str, Any] = {_COPY_BUFFERS: False}
@@ -121,13 +121,13 @@ def _sum(values: Tensor) -> Tensor:
     return total
 
 
-def sum_over(team: Team, values: Tensor) -> Tensor:
-    """Return the sum over the team, through which gradients flow back to all.
+def all_reduce_sum(context: DistributedContext, values: Tensor) -> Tensor:
+    """Return the sum over the context, through which gradients flow back to all.
 
     A loss of such sums is the same in every process, and so is that of the whole batch: averaging the
     processes' gradients gives the gradient of it.
     """
-    return values if team.size == 1 else _sum(values)
+    return values if context.size == 1 else _sum(values)
 
 
 def _as_channels(values: Tensor) -> Tensor:

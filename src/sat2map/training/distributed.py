@@ -1,6 +1,6 @@
-"""Owns the processes that train together: who is in the team, and what they agree on.
+"""The processes that train together: who they are, and what they agree on.
 
-`torchrun` starts them and sets RANK, WORLD_SIZE and LOCAL_RANK; without it, a team is one process, and
+`torchrun` starts them and sets RANK, WORLD_SIZE and LOCAL_RANK; without it there is one process, and
 everything here does nothing.
 """
 
@@ -25,23 +25,23 @@ WAIT_TIMEOUT = timedelta(days=1)  # while one works for all: validation, buildin
 
 
 @dataclass(frozen=True)
-class Team:
+class DistributedContext:
     """The processes of a training.
 
     Attributes:
         rank: This one's number, from 0.
         size: How many there are.
         local_rank: Its number on this machine.
-        patient: The group that waits long; None for a team of one.
+        long_timeout_group: The group that waits long; None for a single process.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    patient: Any = None
+    long_timeout_group: Any = None
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this process writes the files, validates, and talks to the user."""
         return self.rank == 0
 
@@ -53,8 +53,9 @@ class Team:
         """
         if count < self.size:
             raise SettingsError(
-                f"a batch of {count} cannot be shared by {self.size} processes: raise --batch-size to "
-                f"{self.size} or more, or start fewer"
+                f"a batch of {count} cannot be shared by {self.size} processes",
+                hint=f"raise it to {self.size} or more, or start fewer",
+                setting="batch_size",
             )
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
@@ -65,6 +66,14 @@ class Team:
         flags = torch.tensor(int(bool(flag)))
         dist.all_reduce(flags, dist.ReduceOp.MAX)
         return bool(flags)
+
+    def max(self, value: float) -> float:
+        """Return the largest of the processes' values; all get the same answer."""
+        if self.size == 1:
+            return value
+        values = torch.tensor(value, dtype=torch.float64)
+        dist.all_reduce(values, dist.ReduceOp.MAX)
+        return float(values)
 
     def mean(self, values: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
         """Return each scalar's mean over the whole batch; all get the same numbers.
@@ -83,7 +92,7 @@ class Team:
     def wait(self) -> None:
         """Wait until all are here, however long one of them works."""
         if self.size > 1:
-            dist.barrier(self.patient)
+            dist.barrier(self.long_timeout_group)
 
     @contextmanager
     def first_on_machine(self) -> Iterator[None]:
@@ -95,18 +104,18 @@ class Team:
             self.wait()
 
 
-ALONE = Team()
+SINGLE_PROCESS = DistributedContext()
 
 
 @contextmanager
-def team_up(device: Device) -> Iterator[Team]:
-    """Yield the team that `torchrun` has started, or a team of one.
+def init_distributed(device: Device) -> Iterator[DistributedContext]:
+    """Yield the processes that `torchrun` has started, or a single one.
 
     Raises:
         TrainingError: Another process died or hangs.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     local_rank = int(os.environ["LOCAL_RANK"])
     if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
@@ -121,22 +130,22 @@ def team_up(device: Device) -> Iterator[Team]:
         backend = "gloo"
     try:
         dist.init_process_group(backend, timeout=STEP_TIMEOUT)
-        patient = dist.new_group(backend="gloo", timeout=WAIT_TIMEOUT)
-        yield Team(dist.get_rank(), dist.get_world_size(), local_rank, patient)
+        long_timeout_group = dist.new_group(backend="gloo", timeout=WAIT_TIMEOUT)
+        yield DistributedContext(dist.get_rank(), dist.get_world_size(), local_rank, long_timeout_group)
     except RuntimeError as error:
-        if not _is_silence(error):
+        if not _is_lost_connection(error):
             raise
         raise TrainingError(
-            "another process of this training died or hangs: what it said last stands above; go on with the "
-            "same torchrun and sat2map train --resume"
+            "another process of this training died or hangs: its last message is above",
+            hint="resume the run with the same number of processes",
         ) from error
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
-def leads_here() -> bool:
-    """Whether this is the process that talks to the user, also before and after there is a team."""
+def is_main_process_here() -> bool:
+    """Whether this is the process that talks to the user, also before and after training."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
@@ -145,7 +154,7 @@ def restarted() -> bool:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
-def _is_silence(error: RuntimeError) -> bool:
+def _is_lost_connection(error: RuntimeError) -> bool:
     """Whether an error is that of a connection to another process: gloo's have no type of their own."""
     if isinstance(error, dist.DistError):
         return True

@@ -1,4 +1,4 @@
-"""Owns where a training starts from, other than chance: the generator of a model file, fitted to the data."""
+"""Initialisation from a model file: its generator, fitted to the data."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor
 from sat2map.errors import ModelFileError, RunError, SettingsError
 from sat2map.models.architectures.spec import GeneratorSpec, spec_of
 from sat2map.models.model_file import read_header, read_weights
-from sat2map.settings import TrainSettings, explain, make_settings
-from sat2map.training.step import Networks
+from sat2map.settings import TrainSettings, change, explain
+from sat2map.training.networks import Networks
 
 START = "start.json"
 TAKEN = ("width", "depth", "norm", "upsample")  # settings that are the file's, whatever the recipe says
 
 
 @dataclass(frozen=True)
-class Start:
+class PretrainedInit:
     """A generator to start from.
 
     Attributes:
@@ -41,9 +41,8 @@ class Start:
             SettingsError: The other settings do not fit that network.
         """
         taken = {name: getattr(self.spec, name) for name in TAKEN}
-        values = {**settings.model_dump(), **taken, "generator": self.spec.architecture}
         where = f"the network of {self.file} with these settings"
-        fitted = make_settings(values, where=where)
+        fitted = change(settings, where, **taken, generator=self.spec.architecture)
         try:
             spec_of(fitted)
         except SettingsError as error:
@@ -54,7 +53,7 @@ class Start:
         """Return the specification of the run with what no setting says of the file's network."""
         return spec.model_copy(update={"bias": self.spec.bias, "blocks": self.spec.blocks})
 
-    def put_into(self, networks: Networks, spec: GeneratorSpec) -> None:
+    def load_into(self, networks: Networks, spec: GeneratorSpec) -> None:
         """Copy the weights into the generator and its average, both of `spec`.
 
         Raises:
@@ -86,21 +85,21 @@ class Start:
         return "; ".join(said)
 
     def note(self) -> str:
-        """Return what the run folder keeps of it, for a resume (see `read_run_start`)."""
+        """Return what the run folder keeps of it, for a resume (see `read_run_init`)."""
         values = {"file": str(self.file.absolute()), "generator": self.spec.model_dump(mode="json")}
         return json.dumps(values, indent=2) + "\n"
 
 
-def read_start(file: Path) -> Start:
+def read_init(file: Path) -> PretrainedInit:
     """Read the generator of a model file.
 
     Raises:
         ModelFileError: The file cannot be used.
     """
-    return Start(Path(file), read_header(Path(file)).generator, read_weights(Path(file)))
+    return PretrainedInit(Path(file), read_header(Path(file)).generator, read_weights(Path(file)))
 
 
-def read_run_start(run: Path, *, with_weights: bool) -> Start | None:
+def read_run_init(run: Path, *, with_weights: bool) -> PretrainedInit | None:
     """Read what a run started from; None where that was chance.
 
     Args:
@@ -121,7 +120,7 @@ def read_run_start(run: Path, *, with_weights: bool) -> Start | None:
         raise RunError(f"{path} does not fit this version: {explain(error)}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} cannot be read ({error}): it is damaged, start a new run") from None
-    return read_start(file) if with_weights else Start(file, spec, None)
+    return read_init(file) if with_weights else PretrainedInit(file, spec, None)
 
 
 def _fitted(

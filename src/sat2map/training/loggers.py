@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.files import atomic_write_text
+from sat2map.run_folder import read_run_settings
+from sat2map.settings import flatten
 
 TENSORBOARD: Final = "tensorboard"
 IDS: Final = "loggers.json"  # in the run folder: what a resumed run is called elsewhere
@@ -175,8 +177,7 @@ def _wanted(module: str, variable: str) -> bool:
 
 
 def _settings(run: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((run / "settings.json").read_text("utf-8"))
-    return values
+    return {name: value for name, value in flatten(read_run_settings(run)).items() if value is not None}
 
 
 def _ids(run: Path) -> dict[str, str]:

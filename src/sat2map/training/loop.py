@@ -1,42 +1,45 @@
-"""Owns `train()`: epochs, validation, checkpoints and resume, top to bottom."""
+"""`train()` and `resume()`: epochs, validation, checkpoints, top to bottom."""
 
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 
 from sat2map.errors import DataError, TrainingError
 from sat2map.evaluation import report
-from sat2map.evaluation.scores import ScoreSheet
-from sat2map.inference import Translator
-from sat2map.inference.backends.torch import TorchEngine
 from sat2map.models.model_file import save_model
-from sat2map.run_folder import BEST, LAST, SETTINGS, read_run_settings, refuse_used_folder, start_run
+from sat2map.run_folder import (
+    BEST,
+    KEPT,
+    LAST,
+    SETTINGS,
+    lock_run,
+    read_run_settings,
+    refuse_used_folder,
+    start_run,
+    write_run_settings,
+)
 from sat2map.runtime import explain_out_of_memory, step_seed
-from sat2map.settings import TrainSettings
-from sat2map.training.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
-from sat2map.training.distributed import Team, restarted, team_up
-from sat2map.training.init import START, read_run_start, read_start
+from sat2map.settings import TrainSettings, change
+from sat2map.training.checkpoint import CHECKPOINT, TrainState, load_checkpoint, save_checkpoint
+from sat2map.training.distributed import DistributedContext, init_distributed, restarted
+from sat2map.training.init import START, read_init, read_run_init
 from sat2map.training.progress import Display
-from sat2map.training.run_writer import Journal
-from sat2map.training.samples import draw_grid
+from sat2map.training.run_writer import RunWriter
+from sat2map.training.schedule import learning_rate_factor, progress_of
 from sat2map.training.setup import Setup, set_up, smaller_step_hint
-from sat2map.training.step import learning_rate_factor, make_step
+from sat2map.training.signals import stop_signals
 from sat2map.training.threads import adapted_threads
+from sat2map.training.validation import validate
 
 LINES_AN_EPOCH = 5  # how often losses are averaged into metrics.jsonl; the only waits for the device
 SAMPLES_A_RUN = 50
-SAMPLE_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def train(
     """Train a generator on pairs of images, into a new run folder.
 
     Where `torchrun` has started several processes, each calls this: they share every batch, and the first of
-    them validates and writes the files. Started again after one of them died, they go on with the run.
+    them validates and writes the files. Started again after one of them died, they resume the run.
 
     Example:
         >>> from sat2map.settings import load_settings
@@ -77,189 +80,216 @@ def train(
 
     Raises:
         DataError: The data cannot be used.
-        RunError: The run folder already holds something.
+        RunError: The run folder already holds something, or another process trains into it.
         ModelFileError: The model file to fine-tune cannot be used.
-        TrainingError: A loss is no longer finite, memory ran out, or another process died.
+        TrainingError: A loss is no longer finite, or another process died.
+        OutOfMemoryError: A step needs more memory than there is.
         OutputError: The run folder cannot be written.
     """
-    if restarted() and (settings.run / SETTINGS).exists():
-        return resume(settings.run, console=console)
-    with team_up(settings.device) as team:
-        if team.leads:
-            refuse_used_folder(settings.run)  # before the data are read, which may take minutes
-        start = read_start(init_from) if init_from else None
-        setup = set_up(settings, start, team)
-        console = _console(console, team)
-        if start:
-            console.print(setup.header.notes, highlight=False, markup=False, soft_wrap=True)
-        progress = _first_progress(setup)
-        if team.leads:
-            start_run(setup.settings, {START: start.note()} if start else None)
-            save_checkpoint(settings.run, setup.networks, progress)
-        return _run(setup, progress, console)
+    run = settings.output.run
+    if restarted() and (run / SETTINGS).exists():
+        return resume(run, console=console)
+    with init_distributed(settings.compute.device) as context:
+        if context.is_main_process:
+            refuse_used_folder(run)  # before the data are read, which may take minutes
+        with lock_run(run) if context.is_main_process else nullcontext():
+            init = read_init(init_from) if init_from else None
+            display = _display(console, context)
+            setup = set_up(settings, init, context, report=display.say)
+            for note in setup.notes:
+                display.say(note)
+            state = _first_state(setup)
+            if context.is_main_process:
+                start_run(setup.settings, {START: init.note()} if init else None)
+                save_checkpoint(run, setup.networks, state)
+            return _run(setup, state, display)
 
 
-def resume(run: Path, *, console: Console | None = None) -> TrainResult:
-    """Go on with a run from its last checkpoint, exactly as if it had never stopped.
+def resume(
+    run: Path, *, epochs: int | None = None, minutes: float | None = None, console: Console | None = None
+) -> TrainResult:
+    """Continue a run from its last checkpoint, exactly as if it had never stopped.
 
     Bit for bit so in the same number of threads: where that matters, set OMP_NUM_THREADS.
 
     Args:
         run: The run folder.
+        epochs: Train for so many epochs in all instead, as for a finished run; the learning rate is then that
+            of the longer schedule.
+        minutes: Train for so many minutes in all instead.
         console: Where progress is shown; None for standard error.
 
     Raises:
-        RunError: The folder is not that of a run, or its checkpoint is damaged.
+        RunError: The folder is not that of a run, its checkpoint is damaged, or another process trains there.
         DataError: The pairs are no longer those that the run began with.
         TrainingError: As in `train`.
     """
-    settings = read_run_settings(Path(run))
-    with team_up(settings.device) as team:
-        return _resume(settings, team, _console(console, team))
+    run = Path(run)
+    settings = read_run_settings(run)
+    longer = {"epochs": epochs, "minutes": minutes}
+    given = {name: value for name, value in longer.items() if value is not None}
+    if given:
+        settings = change(settings, str(run), **given)
+    with (
+        init_distributed(settings.compute.device) as context,
+        lock_run(run) if context.is_main_process else nullcontext(),
+    ):
+        if given and context.is_main_process:
+            write_run_settings(settings)
+        return _resume(settings, context, _display(console, context))
 
 
-def _resume(settings: TrainSettings, team: Team, console: Console) -> TrainResult:
-    began = (settings.run / CHECKPOINT).exists()  # it was not stopped while it wrote the very first one
-    setup = set_up(settings, read_run_start(settings.run, with_weights=not began), team)
-    progress = first = _first_progress(setup)
+def _resume(settings: TrainSettings, context: DistributedContext, display: Display) -> TrainResult:
+    run = settings.output.run
+    began = (run / CHECKPOINT).exists()  # it was not stopped while it wrote the very first one
+    init = read_run_init(run, with_weights=not began)
+    setup = set_up(settings, init, context, with_weights=not began, report=display.say)
+    state = first = _first_state(setup)
     if began:
-        progress = load_checkpoint(settings.run, setup.networks)
+        state = load_checkpoint(run, setup.networks)
     for name, then, now in (
-        ("training", progress.fingerprint, first.fingerprint),
-        ("validation", progress.val_fingerprint, first.val_fingerprint),
+        ("training", state.fingerprint, first.fingerprint),
+        ("validation", state.val_fingerprint, first.val_fingerprint),
     ):
         if then and then != now:
             raise DataError(
-                f"the {name} pairs in {settings.data} have changed since {settings.run} began: "
-                "put them back, or start a new run"
+                f"the {name} pairs in {settings.data.path} have changed since {run} began",
+                hint="put them back, or start a new run",
+                setting="data",
             )
-    return _run(setup, progress, console)
+    return _run(setup, state, display)
 
 
-def _console(console: Console | None, team: Team) -> Console:
-    """Return where progress is shown: nowhere, but for the process that leads."""
-    return (console or Console(stderr=True)) if team.leads else Console(quiet=True)
+def _display(console: Console | None, context: DistributedContext) -> Display:
+    """Return where progress is shown: nowhere, except for the main process."""
+    return Display((console or Console(stderr=True)) if context.is_main_process else Console(quiet=True))
 
 
-def _first_progress(setup: Setup) -> Progress:
-    return Progress(fingerprint=setup.train.fingerprint, val_fingerprint=setup.val.fingerprint)
+def _first_state(setup: Setup) -> TrainState:
+    return TrainState(fingerprint=setup.train.fingerprint, val_fingerprint=setup.val.fingerprint)
 
 
-def _run(setup: Setup, progress: Progress, console: Console) -> TrainResult:
-    settings, networks, batches, team = setup.settings, setup.networks, setup.batches, setup.team
-    run = settings.run
-    step_fn = make_step(
-        settings, networks, setup.device, setup.dtype, setup.class_weights, setup.palette, team
-    )
-    total = settings.epochs * batches.per_epoch
+def _run(setup: Setup, state: TrainState, display: Display) -> TrainResult:
+    settings, networks, batches, context = setup.settings, setup.networks, setup.batches, setup.context
+    schedule, run = settings.schedule, settings.output.run
+    step_fn = setup.make_step()
+    total = schedule.epochs * batches.per_epoch
     line_every = max(1, batches.per_epoch // LINES_AN_EPOCH)
-    journal = Journal(run, first_step=progress.step) if team.leads else None
-    display = Display(
-        console, total=total, start=progress.step, per_epoch=batches.per_epoch, batch=batches.size
-    )
-    window: dict[str, torch.Tensor] = {
-        name: torch.tensor(value, device=setup.device) for name, value in progress.window.items()
+    writer = RunWriter(run, first_step=state.step) if context.is_main_process else None
+    sums: dict[str, torch.Tensor] = {
+        name: torch.tensor(value, device=setup.device) for name, value in state.loss_sums.items()
     }
     saved_at = began = time.monotonic()
+    seconds_before = state.seconds
 
     def save() -> None:
-        nonlocal saved_at, began
-        _stop_unless_finite(setup, progress, {name: float(loss) for name, loss in window.items()})
-        progress.window = {name: float(loss) for name, loss in window.items()}
-        now = time.monotonic()
-        progress.seconds += now - began
-        saved_at = began = now
-        save_checkpoint(run, networks, progress)
+        nonlocal saved_at
+        state.loss_sums = {name: float(loss) for name, loss in sums.items()}
+        _stop_unless_finite(setup, state, state.loss_sums)
+        saved_at = time.monotonic()
+        state.seconds = seconds_before + saved_at - began
+        save_checkpoint(run, networks, state)
 
+    def progress() -> float:
+        seconds = context.max(seconds_before + time.monotonic() - began) if schedule.minutes else 0.0
+        return progress_of(schedule, state.step, total, seconds)
+
+    def has_ended() -> bool:
+        return progress() >= 1 or (schedule.patience is not None and state.stale >= schedule.patience)
+
+    display.start(total=total, start=state.step, per_epoch=batches.per_epoch, minutes=schedule.minutes)
+    announce = lambda: display.say("stopping after this step; once more stops at once")  # noqa: E731
     with (
         display,
-        _stop_signals() as stop,
+        stop_signals(announce) as stop,
         explain_out_of_memory(smaller_step_hint(settings)),
         adapted_threads(setup.device) as adapt_threads,
     ):
-        line_began, line_step = time.monotonic(), progress.step
-        while progress.step < total and not team.any(stop):
-            rate = settings.learning_rate * learning_rate_factor(settings.schedule, progress.step / total)
-            for optimizer in (networks.generator_optimizer, networks.discriminator_optimizer):
-                optimizer.param_groups[0]["lr"] = rate
-            torch.manual_seed(step_seed(settings.seed, "dropout", progress.step))
+        line_began, line_step, done = time.monotonic(), state.step, has_ended()
+        while not done and not context.any(stop):
+            factor = learning_rate_factor(schedule, progress(), state.step)
+            networks.set_learning_rate(settings.optimizer.learning_rate * factor)
+            torch.manual_seed(step_seed(settings.compute.seed, "dropout", state.step))
             adapt_threads()
-            losses = step_fn(batches(progress.step), progress.step)
-            progress.step += 1
-            progress.window_steps += 1
+            losses = step_fn(batches(state.step), state.step)
+            state.step += 1
+            state.loss_steps += 1
             for name, loss in losses.items():
-                window[name] = window.get(name, 0) + loss.float()
+                sums[name] = sums.get(name, 0) + loss.float()
+            display.advance(state.step)
 
-            epoch = math.ceil(progress.step / batches.per_epoch)
-            if progress.step % line_every == 0 or progress.step == total:
-                means = {name: float(total_) / progress.window_steps for name, total_ in window.items()}
-                _stop_unless_finite(setup, progress, means)
+            done = has_ended()
+            epoch = math.ceil(state.step / batches.per_epoch)
+            if state.step % line_every == 0 or done:
+                means = {name: float(loss) / state.loss_steps for name, loss in sums.items()}
+                _stop_unless_finite(setup, state, means)
                 now = time.monotonic()
-                speed = (progress.step - line_step) * batches.size / (now - line_began)
-                line_began, line_step = now, progress.step
-                values = {**means, "learning_rate": rate, "images_per_second": speed}
-                if journal:
-                    journal.log("train", progress.step, epoch, values)
-                display.update(progress.step, means, speed)
-                window.clear()
-                progress.window_steps = 0
-            if progress.step % batches.per_epoch == 0 and (
-                epoch % settings.validate_every == 0 or progress.step == total
-            ):
-                _stop_unless_finite(setup, progress, {name: float(loss) for name, loss in window.items()})
-                if journal:
-                    _validate(setup, progress, journal, display, epoch)
+                speed = (state.step - line_step) * batches.size / (now - line_began)
+                line_began, line_step = now, state.step
+                rate = settings.optimizer.learning_rate * factor
+                if writer:
+                    values = {**means, "learning_rate": rate, "images_per_second": speed}
+                    writer.log("train", state.step, epoch, values)
+                display.update(state.step, means, speed)
+                sums.clear()
+                state.loss_steps = 0
+            at_epoch_end = state.step % batches.per_epoch == 0 and epoch % schedule.validate_every == 0
+            if done or at_epoch_end:
+                _stop_unless_finite(setup, state, {name: float(loss) for name, loss in sums.items()})
+                if writer:
+                    _validate(setup, state, writer, display, epoch, is_last=done)
                     save()
-                team.wait()
+                context.wait()
+                # Only the main process knows the score.
+                state.stale = int(context.max(state.stale if writer else 0))
+                done = done or has_ended()
                 line_began = time.monotonic()
-            elif journal and time.monotonic() - saved_at > 60 * settings.checkpoint_minutes:
+            elif writer and time.monotonic() - saved_at > 60 * settings.output.checkpoint_minutes:
                 save()
-        if journal:
+        if writer:
             save()
-        team.wait()
-    finished = progress.step == total
-    if not finished:
-        display.say(f"stopped at step {progress.step} of {total}; go on with: sat2map train --resume {run}")
-    if journal:
-        journal.close()
+        context.wait()
+    if not done:
+        display.say(f"stopped at step {state.step} of {total}; resume the run to continue")
+    elif state.step < total:
+        why = f"{schedule.minutes:g} minutes are over" if progress() >= 1 else "the score no longer rises"
+        display.say(f"finished at step {state.step} of {total}: {why}")
+    if writer:
+        writer.close()
         report.write_run_report(run)
-    return TrainResult(run, run / BEST, run / LAST, finished)
+    return TrainResult(run, run / BEST, run / LAST, done)
 
 
-def _validate(setup: Setup, progress: Progress, journal: Journal, display: Display, epoch: int) -> None:
-    """Score the generator on the validation pairs as it would be used, and keep it if it is the best."""
-    settings, val = setup.settings, setup.val
-    header = setup.header.model_copy(update={"steps": progress.step})
-    translator = Translator(TorchEngine(setup.networks.best_generator, header, setup.device))
-    sheet, rows = ScoreSheet(setup.palette), []
-    shown = {int(i) for i in np.linspace(0, len(val) - 1, min(SAMPLE_ROWS, len(val)))}
-    for i in range(len(val)):
-        source, target = np.ascontiguousarray(val.sources[i]), np.ascontiguousarray(val.targets[i])
-        fake = translator(source)
-        sheet.add(fake, target, val.groups[i])
-        if i in shown:
-            rows.append((source, fake, target))
-    scores = sheet.scores()
-    journal.log("validation", progress.step, epoch, scores)
+def _validate(
+    setup: Setup, state: TrainState, writer: RunWriter, display: Display, epoch: int, *, is_last: bool
+) -> None:
+    """Score the generator on the validation pairs, and keep it if it is the best."""
+    schedule, output = setup.settings.schedule, setup.settings.output
+    found = validate(setup, state.step)
+    writer.log("validation", state.step, epoch, found.scores)
 
-    merit = scores.get("mean_iou", -scores["l1"])
-    header = header.model_copy(update={"scores": scores})
+    header = setup.header.model_copy(update={"steps": state.step, "scores": found.scores})
     weights = setup.networks.best_generator.state_dict()
-    save_model(settings.run / LAST, weights, header)
-    best = progress.best is None or merit > progress.best
-    if best:
-        progress.best, progress.best_step = merit, progress.step
-        save_model(settings.run / BEST, weights, header)
-    validations = math.ceil(settings.epochs / settings.validate_every)
+    save_model(output.run / LAST, weights, header)
+    is_best = state.best is None or found.selection_metric > state.best
+    state.stale += 1
+    if is_best:
+        state.best, state.best_step, state.stale = found.selection_metric, state.step, 0
+        save_model(output.run / BEST, weights, header)
+    if output.keep_last:
+        save_model(output.run / KEPT / f"step-{state.step:07d}.safetensors", weights, header)
+        for old in sorted((output.run / KEPT).glob("step-*.safetensors"))[: -output.keep_last]:
+            old.unlink()
+    validations = math.ceil(schedule.epochs / schedule.validate_every)
     every = math.ceil(validations / SAMPLES_A_RUN)
-    if math.ceil(epoch / settings.validate_every) % every == 0 or epoch == settings.epochs:
-        journal.show_samples(progress.step, draw_grid(rows))
-    told = ("mean_iou", "road_f1", "psnr", "l1")
-    line = "  ".join(f"{name} {scores[name]:.3f}" for name in told if name in scores)
-    display.say(f"validation after epoch {epoch}:  {line}{'  (best so far)' if best else ''}")
+    if math.ceil(epoch / schedule.validate_every) % every == 0 or is_last:
+        writer.show_samples(state.step, found.samples)
+    shown = ("mean_iou", "road_f1", "psnr", "l1")
+    line = "  ".join(f"{name} {found.scores[name]:.3f}" for name in shown if name in found.scores)
+    display.say(f"validation after epoch {epoch}:  {line}{'  (best so far)' if is_best else ''}")
 
 
-def _stop_unless_finite(setup: Setup, progress: Progress, losses: dict[str, float]) -> None:
+def _stop_unless_finite(setup: Setup, state: TrainState, losses: dict[str, float]) -> None:
     """Stop before anything is written once a loss, a weight or a running statistic is NaN or infinite."""
     bad = [name for name, loss in losses.items() if not math.isfinite(loss)]
     if not bad:
@@ -269,29 +299,8 @@ def _stop_unless_finite(setup: Setup, progress: Progress, losses: dict[str, floa
         bad = [] if bool(finite) else ["a weight"]
     if bad:
         raise TrainingError(
-            f"{bad[0]} is not finite any more near step {progress.step}: the run's files hold the last good "
-            f"state; start again with a lower --learning-rate, or with --precision fp32"
+            f"{bad[0]} is not finite any more near step {state.step}: the run's files hold the last good "
+            "state",
+            hint="start again with a lower learning_rate, or with precision fp32",
+            setting="learning_rate",
         )
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM in a list, so that the step in hand ends whole; a second ends at once."""
-    stop: list[int] = []
-    before: dict[signal.Signals, Any] = {}
-
-    def ask_to_stop(number: int, frame: object) -> None:
-        stop.append(number)
-        for which, handler in before.items():
-            signal.signal(which, handler)
-
-    try:
-        for which in (signal.SIGINT, signal.SIGTERM):
-            before[which] = signal.signal(which, ask_to_stop)
-    except ValueError:  # not in the main thread: whoever owns that one decides
-        before.clear()
-    try:
-        yield stop
-    finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)

@@ -15,7 +15,7 @@ from sat2map.run_folder import LATEST, METRICS, SAMPLES, read_metrics
 from sat2map.training.loggers import open_loggers
 
 
-class Journal:
+class RunWriter:
     """Writes what happens in a run into its folder.
 
     `metrics.jsonl` has a line each time losses are averaged (`"kind": "train"`) and for each validation
@@ -28,7 +28,7 @@ class Journal:
         self._loggers = open_loggers(run, first_step=first_step)
 
     def log(self, kind: str, step: int, epoch: int, values: dict[str, float]) -> None:
-        """Append a line of metrics and tell the loggers; values that are not finite become null.
+        """Append a line of metrics and pass it to the loggers; values that are not finite become null.
 
         Raises:
             OutputError: The line cannot be written.
@@ -50,7 +50,7 @@ class Journal:
         self._loggers.show(step, grid)
 
     def close(self) -> None:
-        """Tell the loggers that the training has ended, or was stopped."""
+        """Close the loggers."""
         self._loggers.close()
 
 

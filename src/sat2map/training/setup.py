@@ -1,34 +1,41 @@
-"""Owns what must be ready before the first step: data found and cached, networks built, all of it checked."""
+"""What must be ready before the first step: data found and cached, networks built, all of it checked."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 
+import numpy as np
 import torch
 
-from sat2map.data.cache import PairCache, open_cache
-from sat2map.data.pairs import find_pairs, first_strays
+from sat2map.data.cache import PairCache, PairFormat, open_pairs
+from sat2map.data.pairs import Splits, find_pairs, first_strays, read_pair_size
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
-from sat2map.images.palette import Palette
-from sat2map.models.architectures.generators import count_parameters
+from sat2map.images.palette import Palette, srgb_to_lab
+from sat2map.models.architectures.efficient_unet.pretrained import LICENSE
+from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
-from sat2map.run_folder import refuse_used_folder
-from sat2map.runtime import explain_out_of_memory, pick_device, pick_precision
-from sat2map.settings import TrainSettings
+from sat2map.runtime import pick_device, pick_training_precision
+from sat2map.settings import TrainSettings, change, resolve_recipe
 from sat2map.training.batches import Batches, class_frequencies
-from sat2map.training.distributed import ALONE, Team
-from sat2map.training.init import Start, read_start
-from sat2map.training.losses import class_weights
-from sat2map.training.step import Networks, make_networks, make_step
-from sat2map.training.threads import adapted_threads
+from sat2map.training.distributed import SINGLE_PROCESS, DistributedContext
+from sat2map.training.init import PretrainedInit
+from sat2map.training.networks import Networks, make_networks
+from sat2map.training.palette_tensors import PaletteTensors
+from sat2map.training.pretrained import load_pretrained, resolve_pretrained
+from sat2map.training.step import TrainStep
 
-WHOLE_LIMIT = 1024  # px; a fully convolutional generator translates up to this in one piece
+MAX_UNTILED_SIZE = 1024  # px; a fully convolutional generator translates up to this in one piece
+PALETTE_SAMPLE = 16  # validation targets that are compared with the palette
+NEAR = 15.0  # CIELAB distance within which a colour is that of a palette, after JPEG and antialiasing
+LEAST_NEAR = 0.5  # share of the pixels of a map that must be; maps have more than 0.9, photos less than 0.2
+
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -43,161 +50,247 @@ class Setup:
     dtype: torch.dtype
     networks: Networks
     batches: Batches
-    team: Team
-    class_weights: torch.Tensor | None
+    context: DistributedContext
+    tensors: PaletteTensors | None
     header: ModelHeader
+    notes: list[str] = field(default_factory=list)
+
+    def make_step(self) -> TrainStep:
+        """Return what makes one update."""
+        return TrainStep(
+            self.networks,
+            self.settings.loss,
+            self.settings.optimizer,
+            device=self.device,
+            dtype=self.dtype,
+            palette=self.tensors,
+            context=self.context,
+        )
 
 
-def set_up(settings: TrainSettings, start: Start | None = None, team: Team = ALONE) -> Setup:
+def set_up(
+    settings: TrainSettings,
+    init: PretrainedInit | None = None,
+    context: DistributedContext = SINGLE_PROCESS,
+    *,
+    with_weights: bool = True,
+    report: Report = lambda line: None,
+) -> Setup:
     """Find and cache the data and build the networks.
 
     Args:
         settings: All of them.
-        start: The generator to start from, whose network wins over that of the settings; None for chance.
-        team: The processes that train together.
+        init: The generator to start from, whose network wins over that of the settings; None: from random or
+            pretrained weights, as the settings say.
+        context: The processes that train together.
+        with_weights: Whether starting weights are needed; a checkpoint has newer ones.
+        report: Called with a line for the user about what is being done.
 
     Raises:
         DataError: The data cannot be used.
         SettingsError: The settings do not fit the data, the machine or the generator to start from.
         ModelFileError: The weights of the generator to start from do not fit its header.
     """
-    device = pick_device(settings.device)
-    palette = Palette.load(settings.palette) if settings.draws_maps else None
-    settings = start.fit_settings(settings) if start else settings
-    spec = spec_of(settings, classes=len(palette.classes) if palette and settings.class_weight else 0)
-    spec = start.fit_spec(spec) if start else spec
-    if palette is not None and spec.target_bands != 3:
+    device = pick_device(settings.compute.device)
+    settings, notes = _resolve(settings, init)
+    if settings.optimizer.accumulate > 1 and context.size > 1:
         raise SettingsError(
-            f"palette '{palette.name}' needs 3 target bands, not {spec.target_bands}: set palette to 'none'"
+            "accumulate is for a single process: several already split the batch",
+            hint="leave it at 1",
+            setting="accumulate",
         )
-    with team.first_on_machine():
-        train, val = _open_data(settings)
-    networks = make_networks(settings, spec, device)
-    if start:
-        start.put_into(networks, spec)
-    weights = None
-    if palette is not None and (settings.l1_balance or settings.class_weight):
-        frequencies = torch.tensor(class_frequencies(train, palette))
-        weights = class_weights(frequencies, settings.l1_balance).to(device)
-    # A bottleneck of one pixel has seen one size only; translate in pieces of that size.
-    one_pixel = spec.size_divisor >= settings.crop_size
+    palette = Palette.load(settings.data.palette) if settings.data.draws_maps else None
+    if palette is not None and settings.data.target_bands != 3:
+        raise SettingsError(
+            f"palette '{palette.name}' needs 3 target bands, not {settings.data.target_bands}",
+            hint="set palette to none",
+            setting="palette",
+        )
+    with context.first_on_machine():
+        data = _open_data(settings, palette, report)
+    settings = _fit_crop(settings, data.val, notes)
+    has_colours = find_architecture(settings.network.generator).gives_colours
+    if has_colours and palette is None:
+        raise SettingsError(
+            f"generator '{settings.network.generator}' tells the colours of a palette apart, and the target "
+            "has none",
+            hint="leave the generator at auto, or use unet",
+            setting="generator",
+        )
+    if palette is not None and has_colours:
+        _check_palette(data.val, palette)
+    has_head = palette is not None and settings.loss.cross_entropy_weight and not has_colours
+    spec = spec_of(
+        settings,
+        classes=len(palette.classes) if palette and has_head else 0,
+        colours=len(palette.colours) if palette and has_colours else 0,
+    )
+    spec = init.fit_spec(spec) if init else spec
+    dtype = pick_training_precision(settings.compute.precision, device)
+    networks = make_networks(settings, spec, device, dtype)
+    if init:
+        init.load_into(networks, spec)
+    elif settings.network.pretrained != "none" and with_weights:
+        load_pretrained(networks.generator, spec.source_bands)
+        if networks.average is not None:
+            networks.average.load_state_dict(networks.generator.state_dict())
+    tensors = None
+    if palette is not None:
+        tensors = PaletteTensors.of(palette, class_frequencies(data.train, palette), settings.loss, device)
+    # A bottleneck of one pixel has seen one size only; translate in tiles of that size.
+    one_pixel = spec.size_divisor >= settings.data.crop_size
+    gsd, (low, high) = settings.data.gsd, settings.data.scale_jitter
     header = ModelHeader(
         created_with=version("sat2map"),
         generator=spec,
-        direction=settings.direction,
-        image_size=settings.image_size,
-        max_untiled_size=settings.crop_size if one_pixel else WHOLE_LIMIT,
-        gsd=settings.ground_sample_distance,
+        direction=settings.data.direction,
+        image_size=settings.data.image_size,
+        source_scale=data.source_scale,
+        max_untiled_size=settings.data.crop_size if one_pixel else MAX_UNTILED_SIZE,
+        gsd=gsd,
+        gsd_range=(gsd * low, gsd * high) if gsd else None,
         inference_mode="eval",
         palette=palette,
-        settings=settings.model_dump(mode="json", exclude={"data", "run"}),
-        data_fingerprint=train.fingerprint,
-        notes=start.describe(spec) if start else "",
+        settings=settings.model_dump(mode="json", exclude={"data": {"path"}, "output": {"run"}}),
+        data_fingerprint=data.train.fingerprint,
+        notes=init.describe(spec) if init else "",
+        licenses={"encoder": LICENSE} if settings.network.pretrained != "none" else {},
     )
     return Setup(
         settings=settings,
-        train=train,
-        val=val,
+        train=data.train,
+        val=data.val,
         palette=palette,
         device=device,
-        dtype=pick_precision(settings.precision, device),
+        dtype=dtype,
         networks=networks,
-        batches=Batches(train, settings, palette, device, team),
-        team=team,
-        class_weights=weights,
+        batches=Batches(
+            data.train,
+            data.how,
+            settings.data,
+            batch_size=settings.optimizer.batch_size,
+            seed=settings.compute.seed,
+            device=device,
+            context=context,
+        ),
+        context=context,
+        tensors=tensors,
         header=header,
+        notes=[*notes, header.notes] if header.notes else notes,
     )
 
 
-def _open_data(settings: TrainSettings) -> tuple[PairCache | ShardStream, PairCache]:
-    """Return the pairs to train on and those to validate on."""
-    bands = (settings.source_bands, settings.target_bands)
-    index = find_index(settings.data)
-    if index is not None:
-        return open_shards(
-            index,
-            (settings.load_size, settings.image_size),
-            direction=settings.direction,
-            bands=bands,
-            seed=settings.seed,
-            workers=settings.workers,
-        )
-    splits = find_pairs(
-        settings.data,
-        group_column=settings.group_column,
-        val_fraction=settings.val_fraction,
-        seed=settings.seed,
-    )
-    if splits.strays:
-        raise DataError(
-            f"{first_strays(splits.strays)} has no partner: add it or move the file away; "
-            f"'sat2map data check {settings.data}' lists all"
-        )
-
-    def cache(split: str, size: int) -> PairCache:
-        return open_cache(
-            splits[split], size, direction=settings.direction, bands=bands, workers=settings.workers
-        )
-
-    return cache("train", settings.load_size), cache("val", settings.image_size)
+def _resolve(settings: TrainSettings, init: PretrainedInit | None) -> tuple[TrainSettings, list[str]]:
+    """Decide everything that is `auto`, so that the run records what it did."""
+    if init:
+        settings = change(init.fit_settings(settings), pretrained="none")
+    settings, about_recipe = resolve_recipe(settings)
+    settings, about_encoder = resolve_pretrained(settings)
+    return settings, [note for note in (about_recipe, about_encoder) if note]
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What a dry run finds out, without writing into the run folder.
+class _Data:
+    """Training and validation pairs, and how the former are read.
 
     Attributes:
-        pairs: Training and validation pairs.
-        parameters: Of generator and discriminator.
-        steps: In the whole run.
-        step_seconds: Measured on the second of two batches.
-        memory_bytes: Weights, gradients, Adam's moments and the average; on a GPU the peak measured.
+        source_scale: Pixels of the files per pixel of the input, where images are resized; None: unknown.
     """
 
-    pairs: tuple[int, int]
-    parameters: tuple[int, int]
-    steps: int
-    step_seconds: float
-    memory_bytes: int
+    train: PairCache | ShardStream
+    val: PairCache
+    how: PairFormat
+    source_scale: float | None = None
+
+
+def _open_data(settings: TrainSettings, palette: Palette | None, report: Report) -> _Data:
+    """Open the pairs to train on and those to validate on."""
+    data, compute = settings.data, settings.compute
+    # A palette generator learns from label maps alone.
+    targets = not find_architecture(settings.network.generator).gives_colours
+    train = PairFormat(data.load_size, data.direction, data.file_bands, palette, targets)
+    val = PairFormat(data.image_size, data.direction, data.file_bands)
+    index = find_index(data.path)
+    if index is not None:
+        stream, val_cache = open_shards(index, train, val, seed=compute.seed, workers=compute.workers)
+        return _Data(stream, val_cache, train)
+    splits = find_pairs(
+        data.path, group_column=data.group_column, val_fraction=data.val_fraction, seed=compute.seed
+    )
+    if splits.strays:
+        raise DataError(
+            f"{first_strays(splits.strays)} has no partner",
+            hint=f"add it or move the file away; a check of {data.path} lists all",
+        )
+    caches = {
+        split: open_pairs(splits[split], how, workers=compute.workers, progress=_decoding(split, report))
+        for split, how in (("train", train), ("val", val))
+    }
+    return _Data(caches["train"], caches["val"], train, _source_scale(splits, data.image_size))
+
+
+def _decoding(split: str, report: Report) -> Callable[[int, int], None]:
+    """Return a function that reports how decoding goes, at most every five seconds."""
+    began = last = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= 5:
+            last = now
+            left = (now - began) / done * (total - done)
+            report(f"decoding the {split} pairs into the cache: {done} of {total}, {left:.0f} s left")
+
+    return progress
+
+
+def _source_scale(splits: Splits, image_size: int | None) -> float | None:
+    if image_size is None:
+        return None
+    height, width = read_pair_size(splits["train"][0])
+    return max(height, width) / image_size
+
+
+def _fit_crop(settings: TrainSettings, val: PairCache, notes: list[str]) -> TrainSettings:
+    """Make the crop as small as images that are used as they are."""
+    height, width = val.pixels.shape[1:3]
+    crop, least = settings.data.crop_size, min(height, width)
+    if settings.data.load_size is not None or crop <= least:
+        return settings
+    fitted = least // 32 * 32
+    if fitted < 32:
+        raise DataError(
+            f"the pairs are {width}×{height} px a side: training needs 32 px or more",
+            hint="use larger images, or set load_size and image_size",
+            setting="load_size",
+        )
+    notes.append(f"the pairs are {width}×{height} px a side: crops of {fitted} px are used, not of {crop}")
+    return change(settings, crop_size=fitted)
+
+
+def _check_palette(val: PairCache, palette: Palette) -> None:
+    """Check that the targets are drawn in the colours of the palette.
+
+    Raises:
+        SettingsError: They are not: a network that tells these colours apart would learn noise.
+    """
+    anchors = srgb_to_lab(palette.colours)
+    near = []
+    for i in np.linspace(0, len(val) - 1, min(PALETTE_SAMPLE, len(val))).astype(int):
+        lab = srgb_to_lab(val.targets[i, ::4, ::4].reshape(-1, 3))
+        distance = np.linalg.norm(lab[:, None] - anchors, axis=2).min(axis=1)
+        near.append(float((distance < NEAR).mean()))
+    if np.mean(near) < LEAST_NEAR:
+        raise SettingsError(
+            f"only {np.mean(near):.0%} of the target pixels have a colour of palette '{palette.name}'",
+            hint="learn a palette from your maps, or set it to none where the targets are photos",
+            setting="palette",
+        )
 
 
 def smaller_step_hint(settings: TrainSettings) -> str:
     """Return which settings make a step need less memory, and their values."""
     return (
-        f"lower batch_size (now {settings.batch_size}), crop_size (now {settings.crop_size}) "
-        f"or width (now {settings.width})"
-    )
-
-
-def dry_run(settings: TrainSettings, *, init_from: Path | None = None) -> Estimate:
-    """Check all settings and data, make two steps, and estimate memory and time.
-
-    Args:
-        settings: All of them.
-        init_from: As in `sat2map.training.loop.train`.
-
-    Raises:
-        Sat2MapError: Whatever would stop the training at its start.
-    """
-    refuse_used_folder(settings.run)
-    setup = set_up(settings, read_start(init_from) if init_from else None)
-    settings = setup.settings
-    step = make_step(settings, setup.networks, setup.device, setup.dtype, setup.class_weights, setup.palette)
-    with explain_out_of_memory(smaller_step_hint(settings)), adapted_threads(setup.device):
-        for i in range(2):
-            began = time.monotonic()
-            losses = step(setup.batches(i), i)
-            float(losses["g"])  # wait for the device
-            seconds = time.monotonic() - began
-    generator, discriminator = (
-        count_parameters(network) for network in (setup.networks.generator, setup.networks.discriminator)
-    )
-    copies = 4 * (generator + discriminator) + (generator if settings.ema else 0)
-    on_gpu = setup.device.type == "cuda"
-    return Estimate(
-        pairs=(len(setup.train), len(setup.val)),
-        parameters=(generator, discriminator),
-        steps=settings.epochs * setup.batches.per_epoch,
-        step_seconds=seconds,
-        memory_bytes=torch.cuda.max_memory_allocated() if on_gpu else 4 * copies,
+        f"lower batch_size (now {settings.optimizer.batch_size}), crop_size (now {settings.data.crop_size}) "
+        f"or width (now {settings.network.width}), or raise accumulate (now {settings.optimizer.accumulate})"
     )

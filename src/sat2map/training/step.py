@@ -1,47 +1,26 @@
-"""Owns one update of the discriminator and one of the generator, and nothing else."""
+"""One update of the discriminator and one of the generator, and nothing else."""
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from sat2map.images.palette import Palette
-from sat2map.models.architectures.blocks import init_weights
-from sat2map.models.architectures.generators import build_generator
-from sat2map.models.architectures.spec import GeneratorSpec
-from sat2map.models.discriminator import PatchGAN
-from sat2map.runtime import autocast, step_seed
-from sat2map.settings import TrainSettings
-from sat2map.training.ddp import share, sum_over
-from sat2map.training.distributed import ALONE, Team
-from sat2map.training.losses import discriminator_loss, generator_loss, l1_loss, soft_iou_loss
+from sat2map.runtime import autocast
+from sat2map.settings import LossSettings, OptimizerSettings
+from sat2map.training.ddp import wrap_ddp
+from sat2map.training.distributed import SINGLE_PROCESS, DistributedContext
+from sat2map.training.losses import LOSSES, LossInputs, active_losses
+from sat2map.training.losses.adversarial import discriminator_loss, generator_loss
+from sat2map.training.networks import Networks, update_average
+from sat2map.training.palette_tensors import PaletteTensors
 from sat2map.training.soft_palette import SoftPalette
-
-LOSS_NAMES = ("d_real", "d_fake", "d", "g_adversarial", "l1", "g")
-
-
-@dataclass
-class Networks:
-    """Everything that a step changes: two networks, their optimizers, and the generator's moving average."""
-
-    generator: nn.Module
-    discriminator: nn.Module
-    generator_optimizer: torch.optim.Adam
-    discriminator_optimizer: torch.optim.Adam
-    average: nn.Module | None
-
-    @property
-    def best_generator(self) -> nn.Module:
-        """The generator to validate and keep: the moving average where there is one."""
-        return self.generator if self.average is None else self.average
 
 
 @dataclass(frozen=True)
@@ -50,179 +29,203 @@ class Batch:
 
     Attributes:
         source: float (n, source_bands, h, w) in [-1, 1].
-        target: float (n, target_bands, h, w) in [-1, 1].
-        classes: int64 (n, h, w), the target's map classes, or None where there is no palette.
+        target: float (n, target_bands, h, w) in [-1, 1]; None: it is what the labels look like.
+        labels: int64 (n, h, w), the palette colour nearest to each target pixel, 255 where it is ignored;
+            None where there is no palette.
         share: What a mean over these rows weighs in the mean over the processes; 1 where they have as many.
     """
 
     source: Tensor
-    target: Tensor
-    classes: Tensor | None
+    target: Tensor | None
+    labels: Tensor | None = None
     share: float = 1.0
 
-
-def make_networks(settings: TrainSettings, spec: GeneratorSpec, device: torch.device) -> Networks:
-    """Build and initialise both networks and their optimizers on the device, from the run's seed."""
-    torch.manual_seed(step_seed(settings.seed, "init"))
-    generator = build_generator(spec)
-    discriminator = PatchGAN(
-        spec.source_bands + spec.target_bands,
-        width=settings.discriminator_width,
-        layers=settings.discriminator_layers,
-        norm=settings.norm,
-    )
-    for network in (generator, discriminator):
-        init_weights(network)
-        # In channels_last the convolutions of both backends run without reordering their input.
-        network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    average = copy.deepcopy(generator).requires_grad_(False) if settings.ema else None
-    return Networks(
-        generator,
-        discriminator,
-        _make_adam(generator, settings),
-        _make_adam(discriminator, settings),
-        average,
-    )
+    def split(self, parts: int) -> list[Batch]:
+        """Cut the batch into so many parts, or one per row."""
+        count = min(parts, len(self.source))
+        ends = [i * len(self.source) // count for i in range(count + 1)]
+        rows = [slice(first, end) for first, end in pairwise(ends)]
+        return [
+            Batch(
+                self.source[part],
+                None if self.target is None else self.target[part],
+                None if self.labels is None else self.labels[part],
+                self.share,
+            )
+            for part in rows
+        ]
 
 
-def _make_adam(network: nn.Module, settings: TrainSettings) -> torch.optim.Adam:
-    """Make Adam with its state already there, so that a checkpoint has one shape from step 0 on."""
-    parameters = list(network.parameters())
-    fused = parameters[0].device.type in ("cpu", "cuda")
-    adam = torch.optim.Adam(parameters, settings.learning_rate, settings.betas, fused=fused)
-    for parameter in parameters:
-        adam.state[parameter] = {
-            "step": torch.zeros((), device=parameter.device if fused else "cpu"),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
-        }
-    return adam
-
-
-def make_step(
-    settings: TrainSettings,
-    networks: Networks,
-    device: torch.device,
-    dtype: torch.dtype,
-    class_weights: Tensor | None,
-    palette: Palette | None = None,
-    team: Team = ALONE,
-) -> Callable[[Batch, int], dict[str, Tensor]]:
-    """Return the function that makes one update of each network on a batch.
+class TrainStep:
+    """Updates the networks by one batch.
 
     Args:
-        settings: Losses and weights.
         networks: What is updated, in place.
-        device: Where all of it lies.
+        loss: Losses and their weights.
+        optimizer: Batch size, accumulation and moving average.
+        device: Where all of it is.
         dtype: Arithmetic of the networks; losses are fp32.
-        class_weights: float (classes,), weights of the map classes in the L1 loss and the cross-entropy;
-            None for no weighting.
-        palette: Of the map classes; None for targets without.
-        team: The processes that share each batch; every one calls the function with its rows.
+        palette: Colours and classes of the targets; None for targets without.
+        context: The processes that share each batch; every one calls the step with its rows.
 
-    Returns:
-        Function of a batch and the step's number (from 0) that returns the losses by name, as scalars on the
-        device (no synchronisation), means over the whole batch.
+    Raises:
+        SettingsError: No loss is left to train with, or a weight is that of an unknown loss.
     """
-    generator, discriminator = networks.generator, networks.discriminator
-    shared_generator = share(generator, team, settings.batch_size)
-    shared_discriminator = share(discriminator, team, settings.batch_size)
-    kind = settings.adversarial
-    soft_palette = SoftPalette(palette, device) if palette and settings.class_weight else None
 
-    def update_discriminator(batch: Batch, fake: Tensor) -> dict[str, Tensor]:
-        with autocast(device, dtype):
-            on_real = shared_discriminator(batch.source, batch.target)
-            on_fake = shared_discriminator(batch.source, fake.detach())
+    def __init__(
+        self,
+        networks: Networks,
+        loss: LossSettings,
+        optimizer: OptimizerSettings,
+        *,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        palette: PaletteTensors | None = None,
+        context: DistributedContext = SINGLE_PROCESS,
+    ) -> None:
+        self._networks = networks
+        self._settings = loss
+        self._optimizer = optimizer
+        self._device, self._dtype = device, dtype
+        self._palette = palette
+        self._context = context
+        self._weights = active_losses(
+            loss,
+            has_labels=palette is not None,
+            has_logits=bool(networks.spec.colours or networks.spec.classes),
+        )
+        # A discriminator that no loss asks is not trained either: half of the work.
+        self._is_adversarial = "adversarial" in self._weights
+        self._generator = wrap_ddp(networks.generator, context, optimizer.batch_size)
+        self._discriminator = (
+            wrap_ddp(networks.discriminator, context, optimizer.batch_size)
+            if self._is_adversarial
+            else networks.discriminator
+        )
+        needs_classes = palette is not None and not networks.spec.colours
+        self._soft_palette = SoftPalette(palette.palette, device) if palette and needs_classes else None
+
+    def __call__(self, batch: Batch, number: int) -> dict[str, Tensor]:
+        """Make one update of each network.
+
+        With accumulation the generator meets the discriminator before its update; otherwise after it, as in
+        the paper.
+
+        Args:
+            batch: This process's rows of the batch.
+            number: The step's number, from 0.
+
+        Returns:
+            The losses by name, as scalars on the device (no synchronisation), means over the whole batch.
+        """
+        networks = self._networks
+        parts = batch.split(self._optimizer.accumulate)
+        networks.generator_optimizer.zero_grad(set_to_none=True)
+        if self._is_adversarial:
+            networks.discriminator_optimizer.zero_grad(set_to_none=True)
+        losses: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self._device))
+        for part in parts:
+            fraction = len(part.source) / len(batch.source)
+            inputs = self._generate(part)
+            if self._is_adversarial:
+                for name, value in self._backward_discriminator(inputs, fraction).items():
+                    losses[name] = losses[name] + fraction * value.detach()
+                if len(parts) == 1:
+                    self._step(networks.discriminator_optimizer)
+            for name, value in self._backward_generator(inputs, fraction).items():
+                losses[name] = losses[name] + fraction * value.detach()
+        if self._is_adversarial and len(parts) > 1:
+            self._step(networks.discriminator_optimizer)
+        self._step(networks.generator_optimizer)
+        if networks.scaler:
+            networks.scaler.update()
+        if networks.average is not None:
+            # At first the average would be mostly the random start: let it follow closely, then more slowly.
+            decay = min(self._optimizer.ema, (1 + number) / (10 + number))
+            update_average(networks.average, networks.generator, decay)
+        return self._context.mean(losses, batch.share)
+
+    def _generate(self, batch: Batch) -> LossInputs:
+        """Run the generator and gather what the losses need."""
+        spec, palette, labels = self._networks.spec, self._palette, batch.labels
+        with autocast(self._device, self._dtype):
+            output = self._generator(batch.source)
+        classes = None if palette is None or labels is None else palette.class_table[labels]
+        probabilities: Callable[[], Tensor] | None = None
+        if spec.colours:
+            assert palette is not None
+            assert labels is not None
+            logits: Tensor | None = output.float()
+            by_colour = output.float().softmax(dim=1)
+            fake, target = palette.mix(by_colour), palette.draw(labels)
+            label_weights: Tensor | None = palette.colour_weights
+            probabilities = partial(palette.class_probabilities, by_colour)
+        else:
+            assert batch.target is not None
+            fake, target = output[:, : spec.target_bands], batch.target
+            logits = output[:, spec.target_bands :] if spec.classes else None
+            labels = classes
+            label_weights = None if palette is None else palette.class_weights
+            probabilities = None if self._soft_palette is None else partial(self._soft_palette, fake)
+        inputs = LossInputs(
+            source=batch.source,
+            target=target,
+            fake=fake,
+            logits=logits,
+            labels=labels,
+            classes=classes,
+            class_probabilities=probabilities,
+            l1_weights=None if palette is None else palette.l1_weights,
+            label_weights=label_weights,
+            adversarial=lambda: self._adversarial_loss(inputs),
+            share=batch.share,
+            context=self._context,
+        )
+        return inputs
+
+    def _backward_discriminator(self, inputs: LossInputs, fraction: float) -> dict[str, Tensor]:
+        kind = self._settings.adversarial
+        with autocast(self._device, self._dtype):
+            on_real = self._discriminator(inputs.source, _visible(inputs, inputs.target))
+            on_fake = self._discriminator(inputs.source, _visible(inputs, inputs.fake).detach())
         d_real = discriminator_loss(kind, on_real, real=True)
         d_fake = discriminator_loss(kind, on_fake, real=False)
         # "We divide the objective by 2 while optimizing D", section 3.3.
         loss = (d_real + d_fake) / 2
-        networks.discriminator_optimizer.zero_grad(set_to_none=True)
-        (loss * batch.share).backward()  # type: ignore[no-untyped-call]
-        networks.discriminator_optimizer.step()
+        self._backward(loss * (inputs.share * fraction))
         return {"d_real": d_real, "d_fake": d_fake, "d": loss}
 
-    def update_generator(batch: Batch, fake: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        balanced = settings.l1_balance and class_weights is not None and batch.classes is not None
-        weights = class_weights[batch.classes] if balanced else None  # type: ignore[index]
-        l1 = l1_loss(fake, batch.target, weights)
-        loss, losses = settings.l1_weight * l1, {"l1": l1}
-        if settings.adversarial_weight:
-            losses["g_adversarial"] = judge(batch, fake)
-            loss = loss + settings.adversarial_weight * losses["g_adversarial"]
-        if logits.shape[1]:
-            assert batch.classes is not None
-            cross_entropy = F.cross_entropy(logits.float(), batch.classes, class_weights)
-            losses["classes"] = cross_entropy * relative_weight(batch)
-            loss = loss + settings.class_weight * losses["classes"]
-        if soft_palette:
-            assert batch.classes is not None
-            # Every process has the loss of the whole batch already, not of its share.
-            iou = soft_iou_loss(soft_palette(fake), batch.classes, partial(sum_over, team))
-            losses["iou"] = iou / batch.share
-            loss = loss + settings.class_weight * losses["iou"]
-        networks.generator_optimizer.zero_grad(set_to_none=True)
-        (loss * batch.share).backward()  # type: ignore[no-untyped-call]
-        networks.generator_optimizer.step()
+    def _backward_generator(self, inputs: LossInputs, fraction: float) -> dict[str, Tensor]:
+        losses = {name: LOSSES[name].compute(inputs) for name in self._weights}
+        loss = sum(weight * losses[name] for name, weight in self._weights.items())
+        assert isinstance(loss, Tensor)
+        self._backward(loss * (inputs.share * fraction))
         return {**losses, "g": loss}
 
-    def judge(batch: Batch, fake: Tensor) -> Tensor:
-        discriminator.requires_grad_(False)  # its gradients here would be thrown away
-        with autocast(device, dtype):
-            on_fake = discriminator(batch.source, fake)
-        discriminator.requires_grad_(True)
-        return generator_loss(kind, on_fake)
+    def _adversarial_loss(self, inputs: LossInputs) -> Tensor:
+        with _frozen(self._networks.discriminator), autocast(self._device, self._dtype):
+            on_fake = self._networks.discriminator(inputs.source, _visible(inputs, inputs.fake))
+        return generator_loss(self._settings.adversarial, on_fake)
 
-    def relative_weight(batch: Batch) -> Tensor | float:
-        """Return what a pixel here weighs among all: the cross-entropy divides by the weights it sees."""
-        if team.size == 1 or class_weights is None or batch.classes is None:
-            return 1.0
-        weight = class_weights[batch.classes].mean()
-        return weight / team.mean({"weight": weight}, batch.share)["weight"]
+    def _backward(self, loss: Tensor) -> None:
+        scaler = self._networks.scaler
+        (scaler.scale(loss) if scaler else loss).backward()  # type: ignore[no-untyped-call]
 
-    def step(batch: Batch, number: int) -> dict[str, Tensor]:
-        with autocast(device, dtype):
-            output = shared_generator(batch.source)
-        bands = batch.target.shape[1]
-        fake, logits = output[:, :bands], output[:, bands:]
-        # Where nobody heeds the discriminator it is not trained either: half of the work.
-        losses = update_discriminator(batch, fake) if settings.adversarial_weight else {}
-        losses |= update_generator(batch, fake, logits)
-        if networks.average is not None:
-            # At first the average would be mostly the random start: let it follow closely, then more slowly.
-            update_average(networks.average, generator, min(settings.ema, (1 + number) / (10 + number)))
-        return team.mean(losses, batch.share)
-
-    return step
+    def _step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self._networks.scaler:
+            self._networks.scaler.step(optimizer)
+        else:
+            optimizer.step()
 
 
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move the average towards the network: a ← decay·a + (1 - decay)·w, norm statistics included.
-
-    The running statistics must be averaged too: those of the network belong to other weights.
-    """
-    both = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
-    averaged = [pair for pair in both if pair[0].is_floating_point()]
-    # All tensors at once: on a GPU that is one launch instead of one a tensor.
-    move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    move([mine for mine, _ in averaged], [theirs for _, theirs in averaged], 0)
-    for mine, theirs in both:
-        if not mine.is_floating_point():
-            mine.copy_(theirs)
+def _visible(inputs: LossInputs, image: Tensor) -> Tensor:
+    """Return an image with ignored pixels in mid-grey: the discriminator cannot tell them apart."""
+    return image if inputs.valid is None else image * inputs.valid.unsqueeze(1).to(image.dtype)
 
 
-def learning_rate_factor(schedule: str, progress: float) -> float:
-    """Return the factor on the learning rate at a progress in [0, 1).
-
-    `linear` is the paper's code: constant for the first half, then down to 0. `cosine` is Loshchilov & Hutter
-    2017 without restarts, after a warm-up over the first hundredth.
-    """
-    if schedule == "linear":
-        return min(1.0, 2 * (1 - progress))
-    if schedule == "cosine":
-        warm_up = min(1.0, (progress + 1e-4) / 0.01)
-        return warm_up * 0.5 * (1 + math.cos(math.pi * progress))
-    return 1.0
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """Compute no gradients for a network's weights: they would be thrown away."""
+    network.requires_grad_(False)
+    yield
+    network.requires_grad_(True)

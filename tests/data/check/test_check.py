@@ -124,7 +124,7 @@ def test_every_fault_is_found_and_not_only_the_first(data):
     assert [(finding.kind, finding.where) for finding in check(data).findings] == [
         ("unreadable", "train/0.png"),
         ("unreadable", "train/3.png"),
-        ("odd-width", "val/1.png"),
+        ("not-side-by-side", "val/1.png"),
     ]
 
 
@@ -182,7 +182,7 @@ def test_a_set_with_all_sides_swapped_is_one_warning_that_names_the_direction(tm
 def test_nothing_is_said_of_sides_where_both_are_photos(tmp_path):
     for i in range(8):
         save(tmp_path / ("val" if i < 2 else "train") / f"{i}.png", scene(i)[0], 255 - scene(i)[0])
-    assert check(tmp_path).findings == []
+    assert [finding.kind for finding in check(tmp_path).findings] == ["same-kind"]
 
 
 def test_a_photo_of_one_colour_is_an_error_and_a_map_of_one_colour_a_warning(data):
@@ -344,9 +344,9 @@ def test_the_table_counts_a_kind_gives_examples_and_ends_in_a_sentence(data):
         (data / "train" / f"{i}.png").write_bytes(b"")
     save(data / "train" / "[red]x.png", np.zeros((SIDE, 2 * SIDE + 1, 3), np.uint8))
     text = printed(check(data))
-    assert "9 in train, 3 in val" in text
+    assert "8 in train, 3 in val" in text
     assert "64×64 px" in text
-    assert "[red]x.png is 129 px wide" in text
+    assert "[red]x.png is 129×64 px" in text
     row = next(line for line in text.splitlines() if "unreadable" in line)
     assert "3" in row
     assert "train/0.png" in row
@@ -385,3 +385,53 @@ def test_a_random_split_of_overlapping_aerial_tiles_is_found_out(tmp_path):
     assert len(large) > 20
     assert len(large & found) >= 0.95 * len(large)
     assert all(share(*pair) > 0 for pair in found)
+
+
+def two_folders(folder: Path, count: int = 6) -> Path:
+    for i in range(count):
+        for side, image in zip(("source", "target"), scene(i), strict=True):
+            save(folder / side / f"{i}.png", image)
+    return folder
+
+
+def test_two_targets_of_one_name_are_named_both(tmp_path):
+    save(two_folders(tmp_path) / "target" / "0.jpg", scene(9)[1])
+    found = only(check(tmp_path))
+    assert (found.kind, found.where) == ("same-name", "target/0.jpg")
+    assert "0.png" in found.message
+
+
+def test_transparent_targets_are_a_warning_with_their_share(tmp_path):
+    two_folders(tmp_path)
+    drawn = scene(0)[1]
+    alpha = np.full((SIDE, SIDE, 1), 255, np.uint8)
+    alpha[: SIDE // 4] = 0
+    Image.fromarray(np.dstack([drawn, alpha])).save(tmp_path / "target" / "0.png")
+    found = only(check(tmp_path))
+    assert (found.kind, found.severity) == ("transparent", "warning")
+    assert "target of which 25.0% is transparent" in found.message
+
+
+def test_grey_targets_of_class_numbers_are_a_warning(tmp_path):
+    two_folders(tmp_path)
+    for i in range(6):
+        numbers = np.random.default_rng(i).integers(0, 5, (SIDE // 8, SIDE // 8), dtype=np.uint8)
+        save(tmp_path / "target" / f"{i}.png", np.kron(numbers, np.ones((8, 8), np.uint8)))
+    findings = [finding for finding in check(tmp_path).findings if finding.kind == "class-numbers"]
+    assert len(findings) == 6
+    assert "numbers 0 to 4" in findings[0].message
+
+
+def test_wide_photos_are_not_taken_for_pairs_without_a_word(tmp_path):
+    for i in range(6):
+        wide = np.hstack([scene(i)[0], scene(i + 50)[0]])
+        save(tmp_path / "train" / f"{i}.png", wide)
+    assert ("same-kind", "warning") in kinds(check(tmp_path))
+
+
+def test_a_csv_split_by_folders_is_a_warning(data):
+    (data / "list.csv").write_text(
+        "file\n" + "\n".join(path.relative_to(data).as_posix() for path in sorted(data.rglob("*.png")))
+    )
+    found = only(check(data / "list.csv"))
+    assert (found.kind, found.severity) == ("split-by-folder", "warning")

@@ -1,4 +1,4 @@
-"""Owns the faults that show when the pairs of a data set are held against each other."""
+"""Checks that compare the pairs of a data set with each other."""
 
 from __future__ import annotations
 
@@ -66,6 +66,49 @@ def find_constant(seen: list[Seen], photo: int) -> list[Finding]:
                     Finding("constant", "warning", pair.where, f"{message}, unless the place is so")
                 )
     return findings
+
+
+def find_transparent(seen: list[Seen]) -> list[Finding]:
+    """Find pairs with transparent pixels."""
+    findings = []
+    for pair in seen:
+        for side, share in zip(("source", "target"), pair.marks.transparent, strict=True):
+            if share > 0:
+                message = (
+                    f"has a {side} of which {share:.1%} is transparent: palette networks ignore these "
+                    "pixels, others learn the colour below them: fill them if they hold a map"
+                )
+                findings.append(Finding("transparent", "warning", pair.where, message))
+    return findings
+
+
+def find_class_numbers(seen: list[Seen]) -> list[Finding]:
+    """Find targets that hold class numbers where colours are expected."""
+    return [
+        Finding(
+            "class-numbers",
+            "warning",
+            pair.where,
+            f"has a grey target of the numbers 0 to {pair.marks.class_numbers}, which are read as nearly "
+            "black levels: draw each class in a colour first",
+        )
+        for pair in seen
+        if pair.marks.class_numbers is not None and not pair.marks.constant[1]
+    ]
+
+
+def find_same_kind(seen: list[Seen], side_by_side: bool, data: str) -> list[Finding]:
+    """Find that the halves of side-by-side files do not differ, as those of wide photos."""
+    if not side_by_side or not seen:
+        return []
+    clear = sum(abs(pair.marks.lean) > CLEAR_LEAN for pair in seen)
+    if 2 * clear >= len(seen):
+        return []
+    message = (
+        "holds images that are twice as wide as high, but whose halves are of one kind: if they are "
+        "photos and not side-by-side pairs, put them into source/ and their maps into target/"
+    )
+    return [Finding("same-kind", "warning", data, message)]
 
 
 def find_mixed_sizes(seen: list[Seen], usual: tuple[int, int]) -> list[Finding]:

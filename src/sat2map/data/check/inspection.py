@@ -1,11 +1,11 @@
-"""Owns what one pair of a data set tells about itself: a fault, or marks to compare it by."""
+"""Inspection of one pair: what is wrong with it, and the statistics that it is compared by."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from sat2map.data.check.overlap import thumbnail
 from sat2map.data.pairs import Pair
 from sat2map.errors import ImageError
-from sat2map.images.pixels import read_image
+from sat2map.images.pixels import Picture, read_image
+
+MAX_CLASSES: Final = 64  # a grey target of no larger numbers holds classes: as levels, it would be all dark
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Inspection:
         constant: Whether the source and the target are one colour all over.
         lean: Log-odds by which the target has more equal neighbouring pixels than the source: above 0 where
             the target is the map, below 0 where the source is.
+        transparent: Share of the source and of the target that is transparent.
+        class_numbers: The largest number where the target is grey and holds class numbers, else None.
         thumbnails: Source and target as `overlap.thumbnail` makes them, if asked for.
     """
 
@@ -50,6 +54,8 @@ class Inspection:
     digest: bytes
     constant: tuple[bool, bool]
     lean: float
+    transparent: tuple[float, float]
+    class_numbers: int | None
     thumbnails: tuple[NDArray[np.float16], NDArray[np.float16]] | None
 
 
@@ -61,19 +67,23 @@ def inspect_pair(pair: Pair, root: Path, with_thumbnails: bool) -> Inspection | 
         root: The folder that findings name files from.
         with_thumbnails: Whether the pair is to be compared with others.
     """
-    images = []
+    pictures: list[Picture] = []
     for path in pair.files:
         try:
-            images.append(read_image(path).pixels)
+            pictures.append(read_image(path))
         except ImageError as error:
             return Finding("unreadable", "error", relative(path, root), str(error).removeprefix(f"{path} "))
     where = relative(pair.source, root)
     if pair.target is None:
-        width = images[0].shape[1]
+        height, width = pictures[0].pixels.shape[:2]
         if width % 2:
             message = f"is {width} px wide: a side-by-side pair needs an even width; crop one column"
             return Finding("odd-width", "error", where, message)
-        images = [images[0][:, : width // 2], images[0][:, width // 2 :]]
+        if width != 2 * height:
+            message = f"is {width}×{height} px: a side-by-side pair is twice as wide as high"
+            return Finding("not-side-by-side", "error", where, message)
+        pictures = _halves(pictures[0])
+    images = [picture.pixels for picture in pictures]
     source, target = images
     if source.shape[:2] != target.shape[:2]:
         message = (
@@ -89,8 +99,33 @@ def inspect_pair(pair: Pair, root: Path, with_thumbnails: bool) -> Inspection | 
         digest=digest.digest(),
         constant=(_is_constant(source, equal[0]), _is_constant(target, equal[1])),
         lean=_log_odds(_flatness(equal[1])) - _log_odds(_flatness(equal[0])),
+        transparent=(_transparent(pictures[0]), _transparent(pictures[1])),
+        class_numbers=_class_numbers(target),
         thumbnails=(thumbnail(source), thumbnail(target)) if with_thumbnails else None,
     )
+
+
+def _halves(picture: Picture) -> list[Picture]:
+    half = picture.pixels.shape[1] // 2
+    alpha = picture.alpha
+    return [
+        Picture(picture.pixels[:, columns], None if alpha is None else alpha[:, columns])
+        for columns in (slice(half), slice(half, None))
+    ]
+
+
+def _transparent(picture: Picture) -> float:
+    return 0.0 if picture.alpha is None else float((picture.alpha == 0).mean())
+
+
+def _class_numbers(target: NDArray[np.uint8]) -> int | None:
+    """Return the largest number of a grey image with a few small numbers only; 255 marks what is ignored."""
+    if target.shape[2] != 1:
+        return None
+    numbers = np.unique(target)
+    numbers = numbers[numbers < 255]
+    few = 0 < len(numbers) <= MAX_CLASSES and numbers[-1] < MAX_CLASSES
+    return int(numbers[-1]) if few else None
 
 
 def relative(path: Path, root: Path) -> str:

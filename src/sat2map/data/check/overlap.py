@@ -1,4 +1,4 @@
-"""Owns finding images that show the same ground: pairs that are equal up to a translation.
+"""Search for images that show the same ground: pairs that are equal up to a translation.
 
 Points that stand out are described by the low frequencies of the patch around them. Points of two images that
 look alike propose a translation; it counts if the images, laid over each other that way, agree everywhere.
@@ -27,7 +27,7 @@ SAME = 0.7
 BLOCKS = 3  # along each side of the shared part
 PROPOSALS = 3  # translations tried for two images, those with most points behind them first
 BATCH = 128  # images described at once
-MIN_SHARE = 0.1  # smallest shared part of the area that is looked for: less cannot be told from likeness
+MIN_SHARE = 0.1  # smallest shared part of the area that counts: less cannot be distinguished from chance
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Owns the doctor of data sets: what is wrong in a folder of pairs, found without changing anything in it."""
+"""Data validation: what is wrong in a folder of pairs; changes nothing in it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations, count, groupby
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,12 +16,15 @@ from rich.table import Table
 
 from sat2map.data.check.checks import (
     Seen,
+    find_class_numbers,
     find_constant,
     find_duplicates,
     find_mixed_sizes,
+    find_same_kind,
     find_shared_ground,
     find_split_groups,
     find_swapped,
+    find_transparent,
 )
 from sat2map.data.check.inspection import Finding, in_pixels, inspect_pair, relative
 from sat2map.data.pairs import Splits, find_pairs
@@ -30,12 +34,21 @@ from sat2map.runtime.cpu import processor
 
 __all__ = ["CheckResult", "Finding", "check", "print_result"]
 
+# A file that looks like a pair but is none is missing from the training; the others may be there on purpose.
+_SEVERITY: dict[str, Literal["error", "warning"]] = {
+    "not-side-by-side": "error",
+    "unknown-split": "error",
+    "same-name": "warning",
+    "unread-format": "warning",
+    "beside-folders": "warning",
+    "unused-folder": "warning",
+}
 LIMIT = 2000  # pairs a split that are compared with other splits: 2,000 by 2,000 take minutes
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What the doctor found.
+    """What a validation found.
 
     Attributes:
         findings: Errors and warnings.
@@ -71,7 +84,7 @@ def check(
         data: A folder or CSV in any layout of `find_pairs`.
         group_column: Column of the CSV that names the place.
         workers: Threads that decode; 0 for one a core.
-        progress: Is told how many steps are done, of how many.
+        progress: Called with how many steps are done, of how many.
 
     Raises:
         DataError: There is no such folder or file, or nothing in it.
@@ -96,7 +109,17 @@ def check(
     for path in splits.strays:
         message = "has no partner of that name: add it, or remove this file"
         findings.append(Finding("no-partner", "error", relative(path, root), message))
+    findings += [
+        Finding(entry.reason, _SEVERITY[entry.reason], relative(entry.path, root), entry.message)
+        for entry in splits.left_out
+    ]
+    if splits.split_by_folder:
+        message = "has no column 'split', so the names of folders decide it: add the column, to be sure"
+        findings.append(Finding("split-by-folder", "warning", str(data), message))
     swapped, sides = find_swapped(seen, str(data))
+    side_by_side = any(pair.target is None for pairs in splits.pairs.values() for pair in pairs)
+    findings += find_same_kind(seen, side_by_side, str(data))
+    findings += [*find_transparent(seen), *find_class_numbers(seen)]
     photo = 1 if swapped else 0
     findings += [*sides, *find_constant(seen, photo), *find_duplicates(seen, splits)]
     if group_column is not None and not splits.made:
@@ -143,7 +166,7 @@ def _verdict(result: CheckResult) -> str:
         sum(finding.severity == severity for finding in result.findings) for severity in ("error", "warning")
     )
     if errors:
-        return f"{_count(errors, 'error')}, {_count(warnings, 'warning')}: mend the errors before you train."
+        return f"{_count(errors, 'error')}, {_count(warnings, 'warning')}: fix the errors before you train."
     if warnings:
         return f"No errors, {_count(warnings, 'warning')}: read them before you train."
     return "Nothing is wrong."

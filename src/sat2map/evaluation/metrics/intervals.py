@@ -1,4 +1,4 @@
-"""Owns how sure a score is: bootstrap intervals over groups of images."""
+"""Bootstrap intervals of scores, over groups of images."""
 
 from __future__ import annotations
 

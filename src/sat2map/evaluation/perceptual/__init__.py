@@ -1,4 +1,4 @@
-"""Owns the scores that need a network of others: FID's Inception and LPIPS, with weights that the user gives.
+"""Scores that need published networks: FID's Inception and LPIPS, with weights that the user gives.
 
 Nothing is downloaded, and nothing is unpickled but tensors.
 """

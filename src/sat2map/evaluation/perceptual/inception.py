@@ -1,4 +1,4 @@
-"""Owns the Inception whose features FID and KID compare, by the names of its published state dict.
+"""The Inception network whose features FID and KID compare, with the names of its published state dict.
 
 It is the Inception v3 of Szegedy et al. 2016 with the 1008 outputs and the poolings of the TensorFlow graph
 of 2015 that FID has been taken with ever since; torchvision's own Inception gives other numbers.

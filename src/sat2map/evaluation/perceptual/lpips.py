@@ -1,4 +1,4 @@
-"""Owns LPIPS, the distance of two pictures by AlexNet's features, by the names of its published state dicts.
+"""LPIPS, the distance of two images by AlexNet's features, with the names of its published state dicts.
 
 Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric"; version 0.1 of
 the authors' weights, which scale the input (0.0 did not).

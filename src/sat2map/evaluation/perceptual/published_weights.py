@@ -1,4 +1,4 @@
-"""Owns reading published weights into the networks: strictly, or with a sentence that says what is wrong."""
+"""Loading of published weights into networks, strictly; an error says what does not fit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BATCH_COUNT = "num_batches_tracked"  # of batch norm; files of old versions of 
 
 
 class Published(NamedTuple):
-    """Weights that somebody has published.
+    """Published weights of a network.
 
     Attributes:
         what: The network.

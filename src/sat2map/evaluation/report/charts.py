@@ -1,4 +1,4 @@
-"""Owns the curves: lines over the epochs as SVG that sits in a page, the same bytes for the same numbers."""
+"""Charts: lines over the epochs as inline SVG, the same bytes for the same numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-# After Okabe and Ito: told apart by all kinds of colour vision, and readable on black and on white.
+# After Okabe and Ito: distinguishable by all kinds of colour vision, and readable on black and on white.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#8c6bb1")
 # Stand-ins that become the page's own colours, light or dark.
 _INK, _SOFT, _LINE = "#010203", "#010204", "#010205"

@@ -1,4 +1,4 @@
-"""Owns the page: the frame, the style sheet, and the few pieces of HTML that all sections are made of."""
+"""The HTML page of a report: frame, style sheet, and the elements that all sections use."""
 
 from __future__ import annotations
 

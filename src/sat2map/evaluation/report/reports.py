@@ -1,4 +1,4 @@
-"""Owns the three reports: which sections each has, in which order."""
+"""The three reports: which sections each has, in which order."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def write_run_report(run: Path) -> Path:
     """
     run = Path(run)
     settings, log = read_run_settings(run), RunLog(read_metrics(run))
-    lead = f"{log.epoch} of {settings.epochs} epochs, {log.step} steps, on {settings.data}."
+    lead = f"{log.epoch} of {settings.schedule.epochs} epochs, {log.step} steps, on {settings.data.path}."
     evaluation = _evaluation_of(run)
     if evaluation is None:
         scores = [result_section(log)]

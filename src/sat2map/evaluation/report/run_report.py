@@ -1,4 +1,4 @@
-"""Owns the sections of a run: samples over time, curves, settings, what to do next."""
+"""The sections of a run: samples over time, curves, settings, next steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sat2map.evaluation.report.page import Section, details, figure, image, para
 from sat2map.evaluation.report.score_sections import numbers
 from sat2map.images.pixels import read_image
 from sat2map.run_folder import BEST, SAMPLES
-from sat2map.settings import TrainSettings
+from sat2map.settings import SETTINGS, TrainSettings, flatten
 
 Lines = list[dict[str, Any]]
 
@@ -72,13 +72,13 @@ def samples_section(run: Path, log: RunLog) -> Section | None:
     for path in (paths[i] for i in chosen):
         step = int(path.stem.removeprefix("step-"))
         line = next((line for line in log.validation if line["step"] == step), {})
-        told = [
+        scores = [
             f"{label(n)} {format_value(n, line[n])}"
             for n in ("mean_iou", "road_f1", "l1")
             if line.get(n) is not None
         ]
         where = [f"epoch {line['epoch']}"] if line else []
-        caption = " · ".join([*where, f"step {step}", *told])
+        caption = " · ".join([*where, f"step {step}", *scores])
         grid = image(read_image(path).pixels, f"Sources, generated maps and real maps at step {step}")
         figures.append(figure(grid, caption))
     return Section(
@@ -120,7 +120,7 @@ _CHARTS = (
         "Generator's losses",
         "Unweighted. They are the aim, not a score.",
         "train",
-        ("l1", "g_adversarial", "classes", "iou"),
+        ("l1", "cross_entropy", "iou", "adversarial", "g_adversarial", "classes"),
     ),
     _Chart(
         "discriminator",
@@ -132,7 +132,9 @@ _CHARTS = (
 )
 _LOSSES = {
     "l1": "L1",
-    "g_adversarial": "adversarial",
+    "cross_entropy": "cross-entropy",
+    "adversarial": "adversarial",
+    "g_adversarial": "adversarial",  # what 0.1 called them
     "classes": "class head",
     "iou": "soft IoU",
     "d_real": "on real maps",
@@ -160,32 +162,32 @@ def curves_section(log: RunLog) -> Section | None:
 
 def settings_section(settings: TrainSettings) -> Section:
     """Return the settings, those that differ from the defaults first, folded away."""
-    values = settings.model_dump(mode="json")
-    fields = TrainSettings.model_fields
-    defaults = TrainSettings().model_dump(mode="json")
+    values, defaults = flatten(settings), flatten(TrainSettings())
     changed = [name for name in values if values[name] != defaults[name]]
     rest = [name for name in values if name not in changed]
 
     def rows(names: list[str]) -> list[list[str]]:
         return [
             [f"<code>{escape(n)}</code>", escape(_value(values[n])), escape(_value(defaults[n])),
-             escape(fields[n].description or "")]
+             escape(SETTINGS[n].info.description or "")]
             for n in names
         ]  # fmt: skip
 
     head = ["setting", "value", "default", "meaning"]
-    told = table(head, rows(changed), caption="Settings that differ from the defaults", kind="prose wide")
+    differing = table(
+        head, rows(changed), caption="Settings that differ from the defaults", kind="prose wide"
+    )
     others = table(head, rows(rest), caption="Settings left at their defaults", kind="prose wide")
     summary = f"{len(changed)} settings differ from the defaults, {len(rest)} do not"
-    return Section("Settings", details(summary, told + others))
+    return Section("Settings", details(summary, differing + others))
 
 
 def next_section(run: Path, settings: TrainSettings, log: RunLog) -> Section:
     """Return what to do with the run next, as commands."""
-    folder, model, data = (shlex.quote(str(path)) for path in (run, run / BEST, settings.data))
+    folder, model, data = (shlex.quote(str(path)) for path in (run, run / BEST, settings.data.path))
     lines = []
-    if log.epoch < settings.epochs:
-        lines += [f"# go on: {log.epoch} of {settings.epochs} epochs are done",
+    if log.epoch < settings.schedule.epochs:
+        lines += [f"# go on: {log.epoch} of {settings.schedule.epochs} epochs are done",
                   f"sat2map train --resume {folder}", ""]  # fmt: skip
     if (run / BEST).exists():
         lines += [

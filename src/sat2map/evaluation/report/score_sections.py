@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from sat2map.evaluation.calibration import expected_calibration_error
 from sat2map.evaluation.examples import Example
 from sat2map.evaluation.formatting import (
     beats,
@@ -36,6 +37,8 @@ def evaluation_sections(evaluation: Evaluation, examples: Sequence[Example] = ()
         sections.append(_examples(examples))
     if evaluation.robustness:
         sections.append(_robustness(evaluation))
+    if evaluation.reliability:
+        sections.append(_reliability(evaluation))
     return sections
 
 
@@ -147,12 +150,12 @@ def _examples(examples: Sequence[Example]) -> Section:
     blocks = []
     for example in examples:
         scores = example.image.scores
-        told = ", ".join(
+        listed = ", ".join(
             f"{label(name)} {format_value(name, scores[name])}" for name in SCORES if name in scores
         )
         sides = (("source", example.source), ("generated map", example.fake), ("real map", example.target))
         pictures = (image(pixels, f"{side} of {example.image.name}") for side, pixels in sides)
-        caption = f"<b>{escape(_capital(example.kind))}</b> · {escape(example.image.name)} · {escape(told)}"
+        caption = f"<b>{escape(_capital(example.kind))}</b> · {escape(example.image.name)} · {escape(listed)}"
         blocks.append(
             f'<figure class="example">{tiles(pictures, "trio")}<figcaption>{caption}</figcaption></figure>'
         )
@@ -174,6 +177,33 @@ def _robustness(evaluation: Evaluation) -> Section:
         "Robustness",
         table(
             ["source", *(escape(label(name)) for name in names)], rows, caption="Scores on damaged sources"
+        ),
+    )
+
+
+def _reliability(evaluation: Evaluation) -> Section:
+    pixels = sum(one.pixels for one in evaluation.reliability)
+    rows = [
+        [
+            f"{one.low:.1f} to {one.high:.1f}",
+            f"{100 * one.pixels / pixels:.1f} %",
+            f"{one.confidence:.3f}",
+            f"{one.accuracy:.3f}",
+        ]
+        for one in evaluation.reliability
+    ]
+    error = expected_calibration_error(evaluation.reliability)
+    return Section(
+        "Confidence",
+        paragraph(
+            "Of pixels that the model is 80 % sure of, 80 % should be right. "
+            f"Mean gap between the two: {error:.3f}.",
+            "soft",
+        )
+        + table(
+            ["confidence", "share of pixels", "mean confidence", "share that is right"],
+            rows,
+            caption="How often the likeliest class is right",
         ),
     )
 

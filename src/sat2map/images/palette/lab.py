@@ -1,4 +1,4 @@
-"""Owns colour arithmetic: sRGB to CIELAB, and a colour as one number."""
+"""Colour arithmetic: sRGB to CIELAB, and a colour as one number."""
 
 from __future__ import annotations
 

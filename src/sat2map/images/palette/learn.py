@@ -1,4 +1,4 @@
-"""Owns finding the palette of a user's maps: the flat colours that cover them."""
+"""Palettes learned from maps: the flat colours that cover them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns palettes: the classes of a map style, their JSON files, and the class of a colour."""
+"""Palettes: the classes of a map style, their JSON files, and the class of a colour."""
 
 from __future__ import annotations
 
@@ -54,6 +54,17 @@ class Palette(BaseModel):
     def names(self) -> tuple[str, ...]:
         """Class names, in the order of the class numbers."""
         return tuple(map_class.name for map_class in self.classes)
+
+    @property
+    def colours(self) -> npt.NDArray[np.uint8]:
+        """All colours, uint8 (colours, 3), in the order of the classes and of the colours in each."""
+        return np.array([colour for one in self.classes for colour in one.colours], np.uint8)
+
+    @property
+    def class_of_colour(self) -> npt.NDArray[np.uint8]:
+        """The class number of each of `colours`, uint8 (colours,)."""
+        counts = [len(one.colours) for one in self.classes]
+        return np.repeat(np.arange(len(counts), dtype=np.uint8), counts)
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Palette:

@@ -16,7 +16,10 @@ from sat2map.inference.backends.registry import BACKENDS, MODEL_FILE, BackendRec
 from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime import may_have_gpu
+from sat2map.runtime.privacy import turn_telemetry_off
 from sat2map.settings import EngineName
+
+turn_telemetry_off()  # before an engine is imported
 
 __all__ = ["Engine", "EngineName", "EngineOptions", "Uint8Backend", "open_engine"]
 

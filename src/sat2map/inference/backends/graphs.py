@@ -45,7 +45,12 @@ def make_graph(
         return shared[key]
     try:
         proto = build_graph(
-            header.generator, read_arrays(model), pixels=uint8_io or image_only, classes=not image_only
+            header.generator,
+            read_arrays(model),
+            pixels=uint8_io or image_only,
+            classes=not image_only,
+            palette=header.palette,
+            temperature=header.temperature,
         )
     except ModelFileError as error:
         raise ModelFileError(f"{model}: {error}") from None
@@ -96,7 +101,7 @@ class GraphEngine(ABC):
         name: What runs it, in words.
         streams: How many calls run at the same time.
         uint8_io: Whether the graph goes from uint8 (n, h, w, bands) to `fake` uint8 (n, h, w, bands) and,
-            with a class head, the logits; else from float32 (n, bands, h, w) in [-1, 1] to all outputs so.
+            where there are some, logits; else from float32 (n, bands, h, w) in [-1, 1] to all outputs so.
     """
 
     header: ModelHeader
@@ -107,13 +112,14 @@ class GraphEngine(ABC):
     def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run a batch (see `sat2map.inference.backends.Engine`)."""
         if self.uint8_io:
-            return run_on_pixels(self._run, source)
+            return run_on_pixels(self._run, source, self.header)
         return self._run(source)[0].astype(np.float32, copy=False)
 
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Translate a batch of pictures (see `sat2map.inference.backends.Uint8Backend`)."""
         if self.uint8_io:
             return self._run(pixels)[0].astype(np.uint8, copy=False)
+        assert not self.header.generator.colours, "logits of colours are drawn by inference.drawing"
         return from_unit(self(to_unit(pixels))[:, : self.header.generator.target_bands])
 
     @abstractmethod
@@ -121,16 +127,20 @@ class GraphEngine(ABC):
         """Give the graph its input and return its outputs."""
 
 
-def run_on_pixels(run: Run, source: NDArray[np.float32]) -> NDArray[np.float32]:
+def run_on_pixels(run: Run, source: NDArray[np.float32], header: ModelHeader) -> NDArray[np.float32]:
     """Run a graph of pixels as an engine does.
 
     Args:
-        run: From uint8 (n, h, w, bands) to `fake` uint8 (n, h, w, bands) and, with a class head, the logits.
+        run: From uint8 (n, h, w, bands) to `fake` uint8 (n, h, w, bands) and, where there are some, logits.
         source: float32 (n, bands, h, w) in [-1, 1].
+        header: Of the model.
 
     Returns:
-        float32 (n, target_bands + classes, h, w), the image rounded to whole grey levels.
+        float32 (n, target_bands + classes, h, w), the image rounded to whole grey levels; or the logits of
+        colours, float32 (n, colours, h, w).
     """
     fake, *logits = run(from_unit(source))
+    if header.generator.colours:
+        return logits[0].astype(np.float32, copy=False)
     unit = to_unit(fake.astype(np.uint8, copy=False))
     return np.concatenate([unit, *logits], axis=1) if logits else unit

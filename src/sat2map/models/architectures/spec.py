@@ -78,30 +78,29 @@ def spec_of(settings: TrainSettings, *, classes: int = 0, colours: int = 0) -> G
     Raises:
         SettingsError: The architecture is unknown, or the sizes of the images do not suit it.
     """
-    architecture = find_architecture(settings.generator)
-    swapped = settings.direction == "target-to-source"
-    bands = (settings.source_bands, settings.target_bands)
+    network, data = settings.network, settings.data
+    architecture = find_architecture(network.generator)
+    swapped = data.direction == "target-to-source"
     spec = GeneratorSpec(
-        architecture=settings.generator,
-        source_bands=bands[swapped],
-        target_bands=bands[not swapped],
+        architecture=network.generator,
+        source_bands=data.file_bands[swapped],
+        target_bands=data.file_bands[not swapped],
         classes=classes,
         colours=colours,
-        width=settings.width,
-        depth=settings.depth or architecture.default_depth(settings.crop_size),
-        norm=settings.norm,
-        upsample=settings.upsample,
-        dropout=settings.dropout,
+        width=network.width,
+        depth=network.depth or architecture.default_depth(data.crop_size),
+        norm=network.norm,
+        upsample=network.upsample,
+        dropout=network.dropout,
     )
     _check_sizes(settings, spec)
     return spec
 
 
 def _check_sizes(settings: TrainSettings, spec: GeneratorSpec) -> None:
-    divisor = spec.size_divisor
-    for name in ("crop_size", "image_size"):
-        size = getattr(settings, name)
-        if size % divisor:
+    divisor, data = spec.size_divisor, settings.data
+    for name, size in (("crop_size", data.crop_size), ("image_size", data.image_size)):
+        if size is not None and size % divisor:
             near = max(divisor, round(size / divisor) * divisor)
             raise SettingsError(
                 f"{name} {size} is not a multiple of {divisor}, which this generator needs",
@@ -109,9 +108,9 @@ def _check_sizes(settings: TrainSettings, spec: GeneratorSpec) -> None:
                 setting=name,
             )
     least = find_architecture(spec.architecture).least_divisor
-    if settings.depth is None and divisor < least <= settings.crop_size // 2:
+    if settings.network.depth is None and divisor < least <= data.crop_size // 2:
         raise SettingsError(
-            f"crop_size {settings.crop_size} can be halved only {spec.depth} times, too few for a U-Net",
-            hint=f"use {round(settings.crop_size / least) * least}, or set depth",
+            f"crop_size {data.crop_size} can be halved only {spec.depth} times, too few for a U-Net",
+            hint=f"use {round(data.crop_size / least) * least}, or set depth",
             setting="crop_size",
         )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sat2map.errors import ModelFileError, OutputError, nearest
+from sat2map.files import locks
 from sat2map.images.palette import Palette
 from sat2map.models.header import BandSpec
 from sat2map.models.importers import cyclegan, pix2pixhd, tutorial
@@ -53,6 +54,7 @@ class _Candidate:
     found: Found
 
 
+@locks("output")
 def import_checkpoint(
     checkpoint: Path,
     output: Path,

@@ -146,9 +146,18 @@ def _draw_colours(graph: GraphBuilder, logits: str, palette: Palette, temperatur
     if temperature != 1:
         logits = graph.node("Div", logits, graph.number(temperature))
     probabilities = graph.node("Softmax", logits, axis=1)
-    owner = np.repeat(np.arange(len(palette.classes)), [len(it.colours) for it in palette.classes])
-    sums = (owner[None] == np.arange(len(palette.classes))[:, None]).astype(np.float32)[..., None, None]
-    of_classes = graph.node("Conv", probabilities, graph.constant(sums))
+    counts = [len(it.colours) for it in palette.classes]
+    owner = np.repeat(np.arange(len(counts)), counts)
+    # Not as a convolution with zeros and ones, which quantizers would take for a layer.
+    parts = [f"colours_{i}" for i in range(len(counts))]
+    graph.nodes.append(
+        helper.make_node(
+            "Split", [probabilities, graph.integers(*counts)], parts, name="Split_colours", axis=1
+        )
+    )
+    of_classes = graph.node(
+        "Concat", *(graph.node("ReduceSum", part, graph.integers(1)) for part in parts), axis=1
+    )
     best = graph.node("ArgMax", of_classes, axis=1)  # (n, 1, h, w)
     is_of_best = graph.node("Equal", graph.constant(owner.astype(np.int64)[None, :, None, None]), best)
     candidates = graph.node("Where", is_of_best, probabilities, graph.number(-1))
