@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 # A palette network sees far around a pixel. Of the classes of a mosaic in one piece, tiles of 960 px with an
-# overlap of 64 keep 99.3 % and compute 1.15 pixels for each; tiles of 640 with 32 keep 98.5 %, and show seams.
+# overlap of 64 keep 99.3 % and compute 1.15 pixels for each; tiles of 640 with 32 keep 98.5 %, with seams.
 PALETTE_TILE: Final = 960  # px
 IMAGE_TILE: Final = 512  # px
 
