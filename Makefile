@@ -4,8 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= src/sat2map/weights/maps.safetensors
 DATA ?= data
+PIP_ARGS ?=
 
-.PHONY: demo test check format docs site bench bench-gpu soak clean
+# Figures of the docs, drawn with the bundled model: an orthophoto and a photo of yours.
+RASTER ?= ortho.tif
+PHOTO ?= photo.jpg
+
+.PHONY: demo test check format docs site figures bench bench-gpu soak clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -33,6 +38,10 @@ docs: $(VENV)/.installed-dev
 site: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+figures: $(VENV)/.installed-dev
+	$(BIN)/python docs/figures/make_hero.py $(RASTER) --window 200 200 600
+	PYTHONPATH=. $(BIN)/python docs/figures/make_page.py $(PHOTO) --gsd 0.3
+
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks --json runs/bench.json --markdown
 
@@ -48,8 +57,9 @@ soak: $(VENV)/.installed-dev
 # pip 25.1 is the first with --group.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	@echo "Installing sat2map with PyTorch into $(VENV): 0.3 GB to download with a CPU build of PyTorch, several GB with CUDA."
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[train]'
+	$(BIN)/python -m pip install --editable '.[train]' $(PIP_ARGS)
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -41,6 +41,19 @@ def test_a_city_by_hand() -> None:
     assert [stage.name for stage in job.stages][:2] == ["inference", "fetch"]
 
 
+def test_the_network_sees_the_pixels_of_the_models_resolution() -> None:
+    fine, own = a_plan(model_gsd=2.0), a_plan()
+    again = (1 + 512 / (8192 / 4)) ** 2  # 8,192 px of the source are 2,048 px for the model
+    assert fine.pixels == own.pixels == 400e6
+    assert fine.tiles == math.ceil(400e6 / 16 * again / 384**2)
+    assert fine.hours == pytest.approx((20 + 200 / 16 * again) / 3600)
+
+
+def test_a_source_far_coarser_than_the_model_runs_as_it_is() -> None:
+    coarse = a_plan(ground_sample_distance=10.0, model_gsd=2.0)
+    assert coarse.tiles == a_plan(ground_sample_distance=10.0).tiles
+
+
 def test_a_slow_line_says_how_long_it_takes() -> None:
     job = a_plan(link_mbit=1.0)  # 125 kB/s, 250,000 px/s
     assert job.stages[0].name == "fetch"

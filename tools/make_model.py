@@ -38,6 +38,12 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _halved(weight: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in fp16, or as it is if a number does not fit: variances may be above 65504."""
+    half = weight.half()
+    return half if torch.isfinite(half).all() else weight
+
+
 def main() -> None:
     """Read the weights, check that they fit the network, and write the model file."""
     args = parse_args()
@@ -48,7 +54,7 @@ def main() -> None:
     colours = sum(len(map_class.colours) for map_class in palette.classes)
     spec = GeneratorSpec(architecture=args.architecture, colours=colours)
     build_generator(spec).load_state_dict(weights)  # complains where they do not fit
-    half = {name: w.half() if w.is_floating_point() else w for name, w in weights.items()}
+    half = {name: _halved(w) if w.is_floating_point() else w for name, w in weights.items()}
     header = ModelHeader(
         created_with=version("sat2map"),
         generator=spec,

@@ -17,17 +17,18 @@ from typing import Any
 import numpy as np
 import rasterio
 
+import sat2map
 from sat2map.evaluation import Evaluation, draw_examples, evaluate
 from sat2map.evaluation.metrics import object_recall
 from sat2map.evaluation.metrics.crispness import crispness
 from sat2map.files import atomic_write_text
-from sat2map.geo.translate_raster import translate_raster
-from sat2map.models.bundled import BUNDLED
+from sat2map.models.bundled import bundled_model
 from sat2map.models.model_file import read_header
 from sat2map.runtime.cpu import describe_processor
 from sat2map.training.samples import HEADINGS, draw_grid
 
 ROOT = Path(__file__).parents[1]
+BUNDLED = bundled_model()
 RESULTS = ROOT / "docs" / "results.json"
 SAMPLES = ROOT / "docs" / "figures" / "samples.jpg"
 PAPER_SIZE = 256  # px; the size at which papers print scores of this data set
@@ -45,7 +46,7 @@ def score_raster(raster: Path, buildings: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "map.tif"
         began = time.monotonic()
-        translate_raster(raster, output)
+        sat2map.translate_raster(raster, output)
         seconds = time.monotonic() - began
         with rasterio.open(output) as file:
             drawn = np.moveaxis(file.read([1, 2, 3]), 0, -1)

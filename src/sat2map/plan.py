@@ -10,6 +10,7 @@ from sat2map.inference.speeds import Speeds
 from sat2map.inference.tiling import Grid
 
 STRIPS_IN_MEMORY = 3  # rows of tiles: one read ahead, one at work, one being written
+COARSEST = 4.0  # a source this many times coarser than the model is translated at its own resolution
 CUT = 8192  # px; side of the windows that large rasters are cut into
 LINK_MBIT = 100.0  # Mbit/s, where the user does not say
 
@@ -65,17 +66,22 @@ def plan_job(
     speeds: Speeds,
     grid: Grid,
     *,
+    model_gsd: float | None = None,
     machines: int = 1,
     link_mbit: float = LINK_MBIT,
     price_hour: float | None = None,
 ) -> JobPlan:
-    """Reckon what a job takes.
+    """Estimate what a job takes.
+
+    Every pixel of the source is read and every pixel of the map is written, but the network runs at the
+    resolution of the model: a source of 0.3 m has 49 times the pixels that a model of 2.1 m sees.
 
     Args:
         area_km2: Area (km²).
-        ground_sample_distance: Metres a pixel of the source.
+        ground_sample_distance: Metres per pixel of the source.
         speeds: Of each machine.
         grid: How the network's tiles lie.
+        model_gsd: Metres per pixel at which the model runs; None: the source's.
         machines: How many machines.
         link_mbit: Speed at which each machine gets its source (Mbit/s).
         price_hour: Price of a machine for an hour, in any currency.
@@ -83,18 +89,23 @@ def plan_job(
     Raises:
         SettingsError: A number is not positive.
     """
-    numbers = {"area-km2": area_km2, "gsd": ground_sample_distance, "machines": machines, "mbit": link_mbit}
+    numbers = {"area_km2": area_km2, "gsd": ground_sample_distance, "machines": machines, "mbit": link_mbit}
     for name, value in numbers.items():
         if not 0 < value < math.inf:
-            raise SettingsError(f"--{name} {value:g}: it must be more than 0")
+            raise SettingsError(f"{name} is {value:g}, but it must be more than 0", setting=name)
     pixels = area_km2 * 1e6 / ground_sample_distance**2
     windows = math.ceil(pixels / CUT**2)
+    # Far coarser sources are translated as they are.
+    runs_at = ground_sample_distance
+    if model_gsd is not None and ground_sample_distance <= COARSEST * model_gsd:
+        runs_at = model_gsd
+    seen = (ground_sample_distance / runs_at) ** 2  # pixels that the network sees per pixel of the source
     # A window's outer tiles are run for their neighbours too.
-    again = (1 + grid.tile / CUT) ** 2 if windows > 1 else 1.0
+    again = (1 + grid.tile / (CUT * math.sqrt(seen))) ** 2 if windows > 1 else 1.0
     rates = {
         "fetch": link_mbit * 1e6 / 8 / speeds.source_bytes,
         "decode": speeds.decode,
-        "inference": speeds.inference / again,
+        "inference": speeds.inference / (again * seen),
         "write": speeds.write,
     }
     stages = [Stage(name, rate * machines, pixels / rate / machines / 3600) for name, rate in rates.items()]
@@ -103,7 +114,7 @@ def plan_job(
     side = min(CUT, math.ceil(math.sqrt(pixels)))
     return JobPlan(
         pixels=pixels,
-        tiles=math.ceil(pixels * again / grid.stride**2),
+        tiles=math.ceil(pixels * seen * again / grid.stride**2),
         windows=windows,
         stages=tuple(sorted(stages, key=lambda stage: -stage.hours)),
         hours=hours,

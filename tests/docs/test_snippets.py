@@ -149,7 +149,7 @@ def desk(tmp_path: Path, towns: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(f"{module}.bundled_model", lambda: tmp_path / "model.safetensors")
     monkeypatch.chdir(tmp_path)
     shutil.copytree(towns, tmp_path / "pairs")
-    for name in ("photo.png", "photo.jpg", "aerial.png"):
+    for name in ("photo.png", "photo.jpg", "aerial.png", "ortho.tif"):
         write_picture(tmp_path / name)
     write_model(tmp_path / "model.safetensors")
     torch.save(_weights(tmp_path / "model.safetensors"), tmp_path / "best.pth")

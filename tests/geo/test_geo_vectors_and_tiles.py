@@ -42,7 +42,7 @@ def simple(write):
 def test_each_class_is_a_layer_with_areas_in_square_metres(simple, tmp_path):
     vectorize_raster(simple, tmp_path / "map.gpkg")
     layers = {name for name, _ in pyogrio.list_layers(tmp_path / "map.gpkg")}
-    assert layers == {"land", "building", "road", "road_centre"}
+    assert layers == {"land", "building", "road", "road_centre", "layer_styles"}
     shapes, fields, crs = features(tmp_path / "map.gpkg", "building")
     assert crs == "EPSG:32633"
     assert fields["class"].tolist() == ["building"]
@@ -82,9 +82,9 @@ def test_simplified_neighbours_leave_no_gaps(write, town, tmp_path):
 
 
 def test_simplifying_saves_most_of_the_points_and_keeps_the_classes(write, town, tmp_path):
-    for tolerance in (0, 1.5):
+    for tolerance in (0, 3.0):
         vectorize_raster(write(town[1]), tmp_path / f"{tolerance}.gpkg", tolerance=tolerance)
-    exact, simple = (features(tmp_path / f"{t}.gpkg", "building")[0] for t in (0, 1.5))
+    exact, simple = (features(tmp_path / f"{t}.gpkg", "building")[0] for t in (0, 3.0))
     assert shapely.get_num_coordinates(simple).sum() < shapely.get_num_coordinates(exact).sum() / 2
     both = shapely.area(shapely.intersection(shapely.union_all(simple), shapely.union_all(exact)))
     assert both / shapely.area(exact).sum() > 0.9
@@ -114,7 +114,7 @@ def test_nodata_is_no_class(write, town, tmp_path):
     pixels = town[1].copy()
     pixels[:, :, 100:] = 0
     vectorize_raster(write(pixels, nodata=0), tmp_path / "map.gpkg")
-    for name, _ in pyogrio.list_layers(tmp_path / "map.gpkg"):
+    for name in ("land", "building", "road"):
         assert shapely.total_bounds(features(tmp_path / "map.gpkg", name)[0])[2] <= 400_000 + 100 * 2.1 + 0.1
 
 
@@ -127,7 +127,7 @@ def test_a_raster_without_crs_has_sizes_in_pixels(write, town, tmp_path):
 def test_vectors_that_cannot_be_made(simple, write, tmp_path):
     (tmp_path / "there.gpkg").touch()
     for kind, words, raster, output, given in [
-        (OutputError, "no vector suffix", simple, "map.shp", {}),
+        (OutputError, "no vector suffix", simple, "map.dxf", {}),
         (OutputError, "exists", simple, "there.gpkg", {}),
         (ImageError, "does not exist", tmp_path / "no.tif", "m.gpkg", {}),
         (ImageError, "is no map", write(np.ones((64, 64), np.uint16), "x.tif"), "m.gpkg", {}),

@@ -46,7 +46,7 @@ def full_header(**values: Any) -> ModelHeader:
         "created_with": "0.1.0",
         "generator": SPEC,
         "direction": "target-to-source",
-        "bands": [{"name": name, "low": 0, "high": 200} for name in ("red", "green", "nir")],
+        "bands": [{"name": name} for name in ("red", "green", "nir")],
         "image_size": 128,
         "max_untiled_size": 512,
         "gsd": 0.9,
@@ -238,6 +238,7 @@ def test_a_damaged_header_is_refused(tmp_path: Path, text: str) -> None:
             {"bands": [{"name": "red", "low": 5, "high": 5}] * 3},
             r"bands.0 = .*: value error|low 5 is not below high 5",
         ),
+        ({"bands": [{"name": "red", "high": 200}] * 3}, "bands have other ranges than 0 to 255"),
         ({"generator": {"colours": 14}}, "unet does not go with generator.colours = 14"),
         (
             {"generator": {"architecture": "efficient-unet"}},

@@ -19,22 +19,32 @@ def vectorize(
     output: Path,
     palette: str | None = None,
     centre_lines: str = "road,highway",
-    tolerance: Annotated[float, Parameter(validator=between(0, 1000))] = 1.0,
-    min_area: Annotated[float, Parameter(validator=between(0, 1e9))] = 20.0,
+    tolerance: Annotated[float | None, Parameter(validator=between(0, 1000))] = None,
+    min_area: Annotated[float | None, Parameter(validator=between(0, 1e9))] = None,
+    min_length: Annotated[float | None, Parameter(validator=between(0, 1e6))] = None,
+    confidence: Path | None = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn a map raster into vectors: polygons of each class, and centre lines of roads.
+    """Turn a map raster into vectors: polygons of each class, and the centre lines of roads.
+
+    Polygons cover the map without gaps or overlaps, buildings have right angles, and roads meet at common
+    nodes. Each feature has its class, area or length, mean confidence, model, source and date.
 
     Args:
         raster: A map that `translate` wrote, its class raster, or any RGB map.
-        output: File to write: .gpkg (a layer per class), .geojson or .fgb (one layer, with a class field).
+        output: File to write: .gpkg (a layer per class), .parquet, .fgb, .geojson, .shp or .pmtiles (vector
+            tiles), which have a field with the class.
         palette: Map classes; without it, those that the map names, else "maps".
         centre_lines: Names of the classes that get centre lines too.
-        tolerance: How far a simplified outline may lie from the drawn one (px).
-        min_area: Smaller areas are merged into their neighbours (px).
+        tolerance: How far a simplified outline may lie from the drawn one (m); without it, one pixel that the
+            model saw; 0: the outlines of pixels.
+        min_area: Smaller areas are merged into their neighbours (m2); without it, 20 such pixels.
+        min_length: Shorter roads that meet no other are left out (m); without it, 10 such pixels.
+        confidence: Raster of confidence; without it, the one that `translate` wrote with the map.
 
     Examples:
         sat2map vectorize map.tif --output map.gpkg
+        sat2map vectorize map.tif --output map.parquet --tolerance 0.5
     """
     require_geo("vectorize")
     from sat2map.geo.vectorize import vectorize_raster
@@ -47,6 +57,8 @@ def vectorize(
         centre_lines=lines,
         tolerance=tolerance,
         min_area=min_area,
+        min_length=min_length,
+        confidence=confidence,
         overwrite=overwrite,
     )
     print_notes(result.notes)

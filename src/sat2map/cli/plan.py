@@ -51,6 +51,7 @@ def plan(
         gsd,
         speeds,
         translator.grid,
+        model_gsd=translator.header.gsd,
         machines=machines,
         link_mbit=mbit,
         price_hour=price_hour,

@@ -13,7 +13,7 @@ from sat2map.cli.flags import MAX_GSD, MIN_GSD, Bands, Scale, parse_numbers
 from sat2map.cli.terminal import print_error, print_notes, say, unit_bar
 from sat2map.errors import DataError, SettingsError
 from sat2map.extras import require_geo
-from sat2map.files import sha256_of
+from sat2map.files import refuse_existing, sha256_of
 
 if TYPE_CHECKING:
     from sat2map.geo.raster_job import RasterOptions
@@ -37,6 +37,7 @@ class RasterArgs:
             map has the raster's grid in any case.
         confidence: File for a raster of the confidence of each pixel, in percent; eight times slower.
         classes: File for a raster of class numbers.
+        vectors: File for vectors of the map too: .gpkg, .parquet, .fgb, .geojson, .shp or .pmtiles.
         resume: Continue an interrupted run: finished files and rows are kept.
     """
 
@@ -49,6 +50,7 @@ class RasterArgs:
     resolution: Annotated[str, Leading] = "auto"
     confidence: Path | None = None
     classes: Path | None = None
+    vectors: Path | None = None
     resume: bool = False
 
     def any_given(self) -> bool:
@@ -64,7 +66,9 @@ class RasterArgs:
 
         Raises:
             SettingsError: One cannot be read.
+            MissingExtraError: The `geo` extra is not installed.
         """
+        require_geo("a georeferenced raster")
         from sat2map.geo.raster_job import RasterOptions
 
         window = parse_numbers(self.window, int, "window", "0,0,1024,1024 (column, row, width, height)", 4)
@@ -110,7 +114,11 @@ def parse_resolution(text: str) -> float | Literal["auto", "source"]:
 
 
 def translate_rasters(
-    translator: Translator, model: Path, jobs: Sequence[Job], options: RasterOptions
+    translator: Translator,
+    model: Path,
+    jobs: Sequence[Job],
+    options: RasterOptions,
+    vectors: Path | None = None,
 ) -> int:
     """Translate georeferenced rasters into Cloud-Optimized GeoTIFFs on the same grid.
 
@@ -121,6 +129,7 @@ def translate_rasters(
         model: Its file.
         jobs: From `plan_jobs`.
         options: How each is translated.
+        vectors: Where vectors of the map go as well.
 
     Returns:
         How many failed.
@@ -129,18 +138,25 @@ def translate_rasters(
         Sat2MapError: The next ones would fail as well: an output cannot be written, the model does not fit.
     """
     require_geo("a georeferenced raster")
-    if len(jobs) > 1 and (options.confidence or options.classes):
-        which = "confidence" if options.confidence else "classes"
+    if len(jobs) > 1 and (options.confidence or options.classes or vectors):
+        which = "confidence" if options.confidence else "classes" if options.classes else "vectors"
         raise SettingsError(
             f"one file of {which} for {len(jobs)} rasters",
             hint="translate one raster at a time",
             setting=which,
         )
+    if vectors is not None:
+        from sat2map.geo.vector_output import check_suffix
+
+        check_suffix(vectors)
+        refuse_existing(vectors, overwrite=options.overwrite)
     about = (model.name, sha256_of(model))
     failed = 0
     for job in jobs:
         try:
             _translate_raster(translator, about, job, options)
+            if vectors is not None:
+                _vectorize(job.output, vectors, overwrite=options.overwrite)
         except (DataError, SettingsError) as error:
             if len(jobs) == 1:
                 raise
@@ -178,3 +194,11 @@ def _translate_raster(
     say(
         f"written to {job.output} ({result.tiles} tiles, {speed:.1f} a second, {share:.0%} of it the network)"
     )
+
+
+def _vectorize(raster: Path, output: Path, *, overwrite: bool) -> None:
+    from sat2map.geo.vectorize import vectorize_raster
+
+    result = vectorize_raster(raster, output, overwrite=overwrite)
+    print_notes(result.notes)
+    say(f"written to {output} ({', '.join(f'{count} {layer}' for layer, count in result.features.items())})")

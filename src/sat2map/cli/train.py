@@ -111,6 +111,7 @@ def train_with_settings(arguments: Sequence[str]) -> Callable[..., None]:
     parameters = list(inspect.signature(train, eval_str=True).parameters.values())[:-1]
     # A union, so that completion offers the presets and any other text is taken for a file.
     parameters[0] = parameters[0].replace(annotation=Literal[tuple(presets)] | str)
+    groups = list(dict.fromkeys(setting.group for setting in list_settings(defaults)))
     parameters += [
         inspect.Parameter(
             setting.name,
@@ -120,7 +121,7 @@ def train_with_settings(arguments: Sequence[str]) -> Callable[..., None]:
                 setting.kind,
                 Parameter(
                     help=setting.description,
-                    group=Group(setting.group, sort_key=2),
+                    group=Group(setting.group, sort_key=2 + groups.index(setting.group)),
                     negative=_negative(setting),
                 ),
             ],

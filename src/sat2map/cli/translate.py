@@ -105,7 +105,7 @@ def translate(
     for is_of_rasters, group in groupby(jobs, key=lambda job: bool(job.raster)):  # in the order of the inputs
         if is_of_rasters:
             assert raster_options is not None
-            failed += translate_rasters(translator, path, list(group), raster_options)
+            failed += translate_rasters(translator, path, list(group), raster_options, raster.vectors)
         else:
             failed += _translate_images(
                 translator, list(group), gsd, page, whole, keep=raster.resume and not overwrite

@@ -35,7 +35,11 @@ class Pt2:
             2, sides[0] * multiple, sides[1] * multiple, header.generator.source_bands, dtype=torch.uint8
         )
         dim = torch.export.Dim
-        free = {0: dim("batch"), 1: multiple * dim("rows"), 2: multiple * dim("columns")}
+        if multiple > 1:
+            rows, columns = multiple * dim("rows"), multiple * dim("columns")
+        else:  # a side of 1 px would be another program
+            rows, columns = dim("rows", min=2), dim("columns", min=2)
+        free = {0: dim("batch"), 1: rows, 2: columns}
         # Else it would refuse a bottleneck of one pixel, on the ground that the example has more.
         with _config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
             self._program = torch.export.export(network, (example,), dynamic_shapes=(free,))

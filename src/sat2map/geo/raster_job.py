@@ -199,6 +199,7 @@ def plan_layers(
         "SAT2MAP_PALETTE": " ".join(palette.to_json().split()) if palette else "",
         "SAT2MAP_COLOURS": "exact" if translator.drawer.is_exact else "",
         "SAT2MAP_CLASSES": options.classes.name if options.classes else "",
+        "SAT2MAP_CONFIDENCE": options.confidence.name if options.confidence else "",
     }
     about = {name: value for name, value in tags.items() if value}
 

@@ -215,7 +215,10 @@ def _cut(
 
 
 def _reduced(children: list[list[Tile | None]], *, blend: bool) -> Tile | None:
-    """Return one tile of four: of each two by two pixels, the mean or the first of those that are valid."""
+    """Return one tile of four: of each two by two pixels, the mean or the first of those that are valid.
+
+    The mask becomes their mean, but at least 1 where one of them is valid: the smallest raster stays there.
+    """
     known = [tile for row in children for tile in row if tile is not None]
     if not known:
         return None
@@ -228,15 +231,14 @@ def _reduced(children: list[list[Tile | None]], *, blend: bool) -> Tile | None:
                 values[:, rows, columns], mask[rows, columns] = tile
     fours = values.reshape(-1, SIDE, 2, SIDE, 2).transpose(0, 1, 3, 2, 4).reshape(-1, SIDE, SIDE, 4)
     masks = mask.reshape(SIDE, 2, SIDE, 2).transpose(0, 2, 1, 3).reshape(SIDE, SIDE, 4)
-    valid = masks > 0
+    weights = masks.sum(axis=-1, dtype=np.uint32)
     if blend:
-        sums = (fours.astype(np.uint16) * valid).sum(axis=-1, dtype=np.uint16)
-        counts = np.maximum(valid.sum(axis=-1, dtype=np.uint16), 1)
-        reduced = ((sums + counts // 2) // counts).astype(np.uint8)
+        sums = (fours.astype(np.uint32) * masks).sum(axis=-1, dtype=np.uint32)
+        reduced = ((sums + weights // 2) // np.maximum(weights, 1)).astype(np.uint8)
     else:
-        first = valid.argmax(axis=-1)[None, ..., None]
+        first = (masks > 0).argmax(axis=-1)[None, ..., None]
         reduced = np.take_along_axis(fours, first, axis=-1)[..., 0]
-    return reduced, masks.max(axis=-1)
+    return reduced, np.where(weights > 0, np.maximum((weights + 2) // 4, 1), 0).astype(np.uint8)
 
 
 class _TileReader:

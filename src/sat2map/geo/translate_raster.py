@@ -29,7 +29,7 @@ from sat2map.geo.raster_job import (
 from sat2map.geo.read import Raster, open_raster
 from sat2map.geo.resume import ResumeStore
 from sat2map.geo.strips import BackgroundWriter, StripReader
-from sat2map.geo.write import check_outputs, write_cog
+from sat2map.geo.write import check_outputs, write_cog, write_sidecars
 from sat2map.inference import Translator
 from sat2map.inference.drawing import Products, draw_block
 from sat2map.inference.resample import Resampling
@@ -139,6 +139,8 @@ def translate_raster(
                 for file, path in finished:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     file.replace(path)
+                for layer in layers:
+                    write_sidecars(layer)
             except BaseException as error:
                 raise _with_hint(error, parts, remote=raster.remote) from error.__cause__
             parts.remove()

@@ -1,52 +1,77 @@
-"""Owns turning a map raster into vectors: polygons of its classes, centre lines of its roads."""
+"""Turning a map raster into vectors: polygons of its classes, and the graph of its roads."""
 
 from __future__ import annotations
 
-import warnings
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
 import pyproj
 import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.features import shapes, sieve
+from rasterio.features import rasterize, sieve
 from rasterio.windows import Window
 
-from sat2map.errors import ImageError, OutputError, SettingsError, nearest
-from sat2map.files import atomic_path, locks
-from sat2map.geo.centre_lines import centre_lines as trace
+from sat2map.errors import ImageError, SettingsError
+from sat2map.files import locks, refuse_existing
+from sat2map.geo.class_polygons import class_polygons
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
+from sat2map.geo.georeference import read_grid
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import NODATA
+from sat2map.geo.road_graph import road_graph
+from sat2map.geo.vector_output import VectorLayer, check_suffix, write_vectors
 from sat2map.geo.write import tags_of
 from sat2map.images.palette import Palette
 
-DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".json": "GeoJSON", ".fgb": "FlatGeobuf"}
+# In pixels at which the model ran: finer detail than this is none of the ground's.
+TOLERANCE = 1.0
+MIN_AREA = 20.0
+MIN_LENGTH = 10.0
+BUILDINGS = ("building",)  # classes whose polygons get right angles
 _EARTH = pyproj.Geod(ellps="WGS84")
 
 
 @dataclass
 class VectorResult:
-    """Features written, by layer, and what a person should know."""
+    """Features written, by layer, and what a user should know."""
 
     features: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Features:
-    """Features of one class, in the raster's CRS."""
+class _ClassMap:
+    """A map as class numbers.
 
-    layer: str
-    map_class: str
-    geometries: NDArray[Any]
-    sizes: NDArray[np.float64]
-    lines: bool
+    Attributes:
+        classes: uint8 (h, w), `NODATA` where nothing is.
+        palette: Their names and colours.
+        grid: Where they lie.
+        tags: What `translate` wrote about them.
+    """
+
+    classes: NDArray[np.uint8]
+    palette: Palette
+    grid: GeoGrid
+    tags: dict[str, str]
+
+    @property
+    def pixel(self) -> float:
+        """Metres per pixel; 1 where they are unknown."""
+        metres = self.grid.metres()
+        return 1.0 if metres is None else float(np.sqrt(metres[0] * metres[1]))
+
+    @property
+    def model_pixel(self) -> float:
+        """Pixels of the map per pixel that the model saw, at least 1."""
+        factors = re.fullmatch(r"source x ([\d.e+-]+), ([\d.e+-]+)", self.tags.get("RESOLUTION", ""))
+        return max(1.0, float(np.sqrt(float(factors[1]) * float(factors[2])))) if factors else 1.0
 
 
 @locks("output")
@@ -56,59 +81,66 @@ def vectorize_raster(
     *,
     palette: str | None = None,
     centre_lines: Sequence[str] = ("road", "highway"),
-    tolerance: float = 1.0,
-    min_area: float = 20.0,
+    tolerance: float | None = None,
+    min_area: float | None = None,
+    min_length: float | None = None,
+    confidence: Path | None = None,
     overwrite: bool = False,
 ) -> VectorResult:
-    """Write polygons of each class, and centre lines of some.
+    """Write polygons of each class, and the centre lines of some as one graph.
 
-    Neighbours' common borders are simplified as one, so that no gaps open between classes. Classes are
-    those of the model's class head where the map names a class raster beside it, else of the nearest colour.
+    Polygons cover the map once, without gaps or overlaps; buildings get right angles along their own
+    direction. Classes are those of the class raster beside the map if there is one, else of the nearest
+    colour. Sizes and thresholds are in metres, or in pixels where the map has no CRS.
 
     Args:
         raster: A map, or a class raster.
-        output: .gpkg has a layer a class; .geojson (in longitude and latitude) and .fgb hold all in one, told
-            apart by the field `class`.
+        output: The suffix decides the format: .gpkg has a layer per class; .parquet, .fgb, .geojson (in
+            longitude and latitude), .shp and .pmtiles (vector tiles) tell them apart by the field `class`.
         palette: Name or file of the classes; None: what the raster's tags say, else `maps`.
         centre_lines: Names of classes that get centre lines too; unknown ones are passed over.
-        tolerance: How far a simplified outline may stray (px).
-        min_area: Smaller patches join their largest neighbour (px).
+        tolerance: How far a simplified outline may lie from the drawn one (m); None: a pixel that the model
+            saw; 0: outlines of pixels.
+        min_area: Smaller patches join their largest neighbour (m²); None: 20 such pixels.
+        min_length: Shorter roads that meet no other are left out (m); None: 10 such pixels.
+        confidence: Raster of confidence in percent on the same grid; None: the one that lies beside the map.
         overwrite: Whether a file may be replaced.
 
     Raises:
         ImageError: The raster cannot be read, or shows no map.
-        SettingsError: A number is out of range, or no such palette.
-        OutputError: The output exists, is of no known kind, or cannot be written.
+        SettingsError: A number is out of range, there is no such palette, or the format needs a CRS.
+        OutputError: The output exists, is of no known format, or cannot be written.
     """
-    driver = DRIVERS.get(output.suffix.lower())
-    if driver is None:
-        raise OutputError(f"{output} has no vector suffix, {nearest(output.suffix, DRIVERS)}")
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists: give --output another name, or add --overwrite")
-    if tolerance < 0 or min_area < 0:
-        raise SettingsError(f"tolerance {tolerance:g} and min_area {min_area:g} must not be negative")
+    check_suffix(output)
+    refuse_existing(output, overwrite=overwrite)
+    for name, number in (("tolerance", tolerance), ("min_area", min_area), ("min_length", min_length)):
+        if number is not None and not 0 <= number < float("inf"):
+            raise SettingsError(f"{name} is {number:g}, but must not be negative", setting=name)
     result = VectorResult()
     with gdal_env():
-        classes, names, grid = _read_classes(raster, palette, result.notes)
-        if min_area > 1:
-            classes = np.where(
-                classes == NODATA, classes, sieve(classes, int(np.ceil(min_area)), connectivity=4)
-            )
-        features = list(_polygons(classes, names, grid, tolerance))
-        for name in centre_lines:
-            if name in names:
-                features.append(_lines(classes == names.index(name), name, grid, tolerance))
-    if grid.crs is None:
+        found = _read_classes(raster, palette, result.notes)
+        check_suffix(output, found.grid)
+        model = found.model_pixel
+        limit = {
+            "tolerance": TOLERANCE * model if tolerance is None else tolerance / found.pixel,
+            "min_area": MIN_AREA * model**2 if min_area is None else min_area / found.pixel**2,
+            "min_length": MIN_LENGTH * model if min_length is None else min_length / found.pixel,
+        }
+        if limit["min_area"] > 1:
+            merged = sieve(found.classes, int(np.ceil(limit["min_area"])), connectivity=4)
+            found.classes[:] = np.where(found.classes == NODATA, NODATA, merged)
+        sure = _read_confidence(raster, found, confidence, result.notes)
+        layers = [*_polygons(found, limit, sure), *_lines(found, centre_lines, limit, sure)]
+    if found.grid.crs is None:
         result.notes.append(f"{raster} has no CRS: sizes are in pixels")
-    _write(output, driver, [f for f in features if len(f.geometries)], grid)
-    result.features = {f.layer: len(f.geometries) for f in features if len(f.geometries)}
+    for layer in layers:
+        layer.columns.update(_provenance(raster, found.tags, len(layer.geometries)))
+    write_vectors(output, layers, found.grid)
+    result.features = {layer.name: len(layer.geometries) for layer in layers}
     return result
 
 
-def _read_classes(
-    raster: Path, palette: str | None, notes: list[str]
-) -> tuple[NDArray[np.uint8], tuple[str, ...], GeoGrid]:
-    """Return class numbers, uint8 (h, w), NODATA where there is nothing, with the classes' names."""
+def _read_classes(raster: Path, palette: str | None, notes: list[str]) -> _ClassMap:
     if not raster.exists():
         raise ImageError(f"{raster} does not exist")
     try:
@@ -127,12 +159,12 @@ def _read_classes(
         else:
             known = Palette.load(palette or "maps")
         with rasterio.open(raster) as dataset:
-            grid = GeoGrid(dataset.crs or None, dataset.transform, dataset.height, dataset.width)
+            grid = read_grid(dataset, str(raster), [])
             if tags.get("LAYER") == "classes":
-                return dataset.read(1), known.names, grid
+                return _ClassMap(dataset.read(1), known, grid, tags)
             if dataset.count < 3 or dataset.dtypes[0] != "uint8":
                 raise ImageError(f"{raster} is no map: it needs three bands of 8 bits, or be a class raster")
-            return _classify(dataset, known), known.names, grid
+            return _ClassMap(_classify(dataset, known), known, grid, tags)
     except FAILURES as error:
         raise ImageError(f"{raster} cannot be read ({reason(error)})") from None
 
@@ -147,32 +179,128 @@ def _classify(dataset: rasterio.DatasetReader, palette: Palette) -> NDArray[np.u
     return classes
 
 
+def _read_confidence(
+    raster: Path, found: _ClassMap, path: Path | None, notes: list[str]
+) -> NDArray[np.float32] | None:
+    """Return the confidence of each pixel in percent, float32 (h, w), NaN where it is unknown; or None."""
+    if path is None and found.tags.get("CONFIDENCE"):
+        path = raster.with_name(found.tags["CONFIDENCE"])
+        if not path.exists():
+            notes.append(f"{path}, the confidence raster, does not exist: features have no confidence")
+            return None
+    if path is None:
+        return None
+    try:
+        with rasterio.open(path) as dataset:
+            if dataset.shape != found.classes.shape:
+                raise ImageError(f"{path} is {dataset.width}×{dataset.height} px, unlike the map")
+            values: NDArray[np.float32] = dataset.read(1).astype(np.float32)
+            values[dataset.dataset_mask() == 0] = np.nan
+    except FAILURES as error:
+        raise ImageError(f"{path} cannot be read ({reason(error)})") from None
+    return values
+
+
 def _polygons(
-    classes: NDArray[np.uint8], names: tuple[str, ...], grid: GeoGrid, tolerance: float
-) -> list[Features]:
-    outlines, numbers = [], []
-    for shape, number in shapes(classes, mask=classes != NODATA, connectivity=4):
-        rings = shape["coordinates"]
-        outlines.append(shapely.Polygon(rings[0], rings[1:]))
-        numbers.append(int(number))
-    if not outlines:
-        raise ImageError("the map is all nodata: there is nothing to vectorize")
-    simple = shapely.coverage_simplify(np.array(outlines, object), tolerance)
-    placed = _place(simple, grid)
-    of_class = np.array(numbers)
-    found = []
-    for number, name in enumerate(names):
-        polygons = placed[of_class == number]
-        found.append(Features(name, name, polygons, _sizes(polygons, grid, lines=False), lines=False))
-    return found
+    found: _ClassMap, limit: dict[str, float], sure: NDArray[np.float32] | None
+) -> list[VectorLayer]:
+    names = found.palette.names
+    buildings = next((names.index(name) for name in BUILDINGS if name in names), None)
+    polygons, numbers = class_polygons(
+        found.classes, buildings, tolerance=limit["tolerance"], min_area=limit["min_area"]
+    )
+    layers = []
+    for number, map_class in enumerate(found.palette.classes):
+        drawn = polygons[numbers == number]
+        if len(drawn):
+            columns = {
+                _unit("area", found.grid): _sizes(
+                    placed := _place(drawn, found.grid), found.grid, lines=False
+                )
+            }
+            columns.update(_confidence(drawn, sure))
+            layers.append(_layer(map_class.name, found, number, placed, columns, lines=False))
+    return layers
 
 
-def _lines(mask: NDArray[np.bool_], name: str, grid: GeoGrid, tolerance: float) -> Features:
-    width = (
-        2 * mask.sum() / max(1, (np.diff(np.pad(mask, 1).astype(np.int8), axis=1) != 0).sum())
-    )  # px, roughly
-    lines = _place(trace(mask, shortest=2 * float(width), tolerance=tolerance), grid)
-    return Features(f"{name}_centre", name, lines, _sizes(lines, grid, lines=True), lines=True)
+def _lines(
+    found: _ClassMap, wanted: Sequence[str], limit: dict[str, float], sure: NDArray[np.float32] | None
+) -> list[VectorLayer]:
+    numbers = [number for number, name in enumerate(found.palette.names) if name in wanted]
+    mask = np.isin(found.classes, numbers)
+    if not mask.any():
+        return []
+    graph = road_graph(mask, shortest=limit["min_length"], tolerance=limit["tolerance"])
+    classes = np.array([_likeliest_class(line, found.classes, numbers) for line in graph.lines], int)
+    layers = []
+    for number in numbers:
+        chosen = classes == number
+        if chosen.any():
+            drawn = graph.lines[chosen]
+            placed = _place(drawn, found.grid)
+            columns: dict[str, NDArray[Any]] = {
+                _unit("length", found.grid): _sizes(placed, found.grid, lines=True),
+                _unit("width", found.grid): graph.widths[chosen] * found.pixel,
+                "from_node": graph.nodes[chosen, 0],
+                "to_node": graph.nodes[chosen, 1],
+                **_confidence(drawn, sure),
+            }
+            name = f"{found.palette.names[number]}_centre"
+            layers.append(_layer(name, found, number, placed, columns, lines=True))
+    return layers
+
+
+def _likeliest_class(line: Any, classes: NDArray[np.uint8], numbers: Sequence[int]) -> int:
+    points = shapely.get_coordinates(shapely.segmentize(line, 1.0)).astype(int)
+    rows = np.clip(points[:, 1], 0, classes.shape[0] - 1)
+    columns = np.clip(points[:, 0], 0, classes.shape[1] - 1)
+    counts = np.bincount(classes[rows, columns], minlength=256)[list(numbers)]
+    return int(numbers[int(counts.argmax())])
+
+
+def _layer(
+    name: str,
+    found: _ClassMap,
+    number: int,
+    geometries: NDArray[Any],
+    columns: dict[str, NDArray[Any]],
+    *,
+    lines: bool,
+) -> VectorLayer:
+    map_class = found.palette.classes[number]
+    classes = {"class": np.full(len(geometries), map_class.name, object)}
+    return VectorLayer(name, map_class.name, map_class.colours[0], geometries, {**classes, **columns}, lines)
+
+
+def _confidence(drawn: NDArray[Any], sure: NDArray[np.float32] | None) -> dict[str, NDArray[Any]]:
+    """Return the mean confidence below each geometry in percent, if it is known."""
+    if sure is None:
+        return {}
+    below = rasterize(
+        ((shape, number) for number, shape in enumerate(drawn, 1)),
+        out_shape=sure.shape, dtype="uint32", all_touched=True,
+    )  # fmt: skip
+    known = np.isfinite(sure)
+    sums = np.bincount(below[known], weights=sure[known], minlength=len(drawn) + 1)
+    counts = np.bincount(below[known], minlength=len(drawn) + 1)
+    with np.errstate(invalid="ignore"):
+        return {"confidence": np.round(sums / counts, 1)[1:]}
+
+
+def _provenance(raster: Path, tags: dict[str, str], count: int) -> dict[str, NDArray[Any]]:
+    """Return the columns that say how features were made."""
+    made = datetime.fromtimestamp(raster.stat().st_mtime, tz=timezone.utc).date().isoformat()
+    values = {
+        "model": tags.get("MODEL"),
+        "model_sha256": tags.get("MODEL_SHA256"),
+        "source": tags.get("SOURCE", raster.name),
+        "date": made,
+    }
+    return {name: np.full(count, value, object) for name, value in values.items() if value}
+
+
+def _unit(name: str, grid: GeoGrid) -> str:
+    return f"{name}_px" if grid.crs is None else "area_m2" if name == "area" else f"{name}_m"
 
 
 def _place(geometries: NDArray[Any], grid: GeoGrid) -> NDArray[Any]:
@@ -200,68 +328,3 @@ def _sizes(geometries: NDArray[Any], grid: GeoGrid, *, lines: bool) -> NDArray[n
     return np.array(
         [abs(_EARTH.geometry_area_perimeter(polygon)[0]) for polygon in shapely.normalize(degrees)]
     )
-
-
-def _write(output: Path, driver: str, features: list[Features], grid: GeoGrid) -> None:
-    crs = grid.crs.to_wkt() if grid.crs is not None else None
-    unit = ("px", "px") if grid.crs is None else ("m2", "m")
-    with atomic_path(output) as temporary:
-        try:
-            if driver == "GPKG":
-                for number, part in enumerate(features):
-                    column = f"length_{unit[1]}" if part.lines else f"area_{unit[0]}"
-                    columns = {"class": _names(part), column: part.sizes}
-                    kind = "LineString" if part.lines else "Polygon"
-                    _write_layer(
-                        temporary, driver, part.geometries, columns, crs, kind, part.layer, append=number > 0
-                    )
-            else:
-                nan = [np.full(len(part.sizes), np.nan) for part in features]
-                columns = {
-                    "class": np.concatenate([_names(part) for part in features]),
-                    f"area_{unit[0]}": np.concatenate(
-                        [n if p.lines else p.sizes for p, n in zip(features, nan, strict=True)]
-                    ),
-                    f"length_{unit[1]}": np.concatenate(
-                        [p.sizes if p.lines else n for p, n in zip(features, nan, strict=True)]
-                    ),
-                }
-                geometries = np.concatenate([part.geometries for part in features])
-                _write_layer(temporary, driver, geometries, columns, crs, "Unknown", "map", append=False)
-        except (
-            pyogrio.errors.DataSourceError,
-            pyogrio.errors.DataLayerError,
-            pyogrio.errors.FieldError,
-        ) as error:
-            raise OutputError(f"{output} cannot be written ({' '.join(str(error).split())})") from None
-
-
-def _names(part: Features) -> NDArray[Any]:
-    return np.full(len(part.geometries), part.map_class, object)
-
-
-def _write_layer(
-    path: Path,
-    driver: str,
-    geometries: NDArray[Any],
-    columns: dict[str, NDArray[Any]],
-    crs: str | None,
-    kind: str,
-    layer: str,
-    *,
-    append: bool,
-) -> None:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "'crs' was not provided")  # told in our own words
-        pyogrio.raw.write(
-            path,
-            shapely.to_wkb(geometries),
-            list(columns.values()),
-            list(columns),
-            layer=layer,
-            driver=driver,
-            geometry_type=kind,
-            crs=crs,
-            append=append,
-            layer_options={"RFC7946": "YES"} if driver == "GeoJSON" and crs else None,  # longitude, latitude
-        )

@@ -7,9 +7,11 @@ from pathlib import Path
 import rasterio
 
 from sat2map.errors import OutputError
+from sat2map.files import atomic_write_text
 from sat2map.geo.gdal import FAILURES, reason, shown
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import Layer
+from sat2map.geo.qgis_styles import category_names_xml, classes_qml, confidence_qml
 from sat2map.geo.resume import ResumeStore
 from sat2map.geo.vrt import Vrt, copy_to_cog
 
@@ -31,6 +33,22 @@ def write_cog(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
     finished = parts.folder / f"finished-{layer.name}.tif"
     copy_to_cog(write_mosaic(parts, layer, grid), finished, layer.path, average=layer.blend)
     return finished
+
+
+def write_sidecars(layer: Layer) -> None:
+    """Write beside a raster how QGIS shows it: class names and colours, or a ramp of confidence.
+
+    GDAL keeps names of classes in .aux.xml alone; a GeoTIFF has no place for them.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    if layer.palette is not None:
+        names = [map_class.name for map_class in layer.palette.classes]
+        atomic_write_text(layer.path.with_name(f"{layer.path.name}.aux.xml"), category_names_xml(names))
+        atomic_write_text(layer.path.with_suffix(".qml"), classes_qml(layer.palette))
+    elif layer.name == "confidence":
+        atomic_write_text(layer.path.with_suffix(".qml"), confidence_qml())
 
 
 def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:

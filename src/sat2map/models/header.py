@@ -28,8 +28,8 @@ class BandSpec(BaseModel):
 
     Attributes:
         name: Such as `red` or `nir`.
-        low: The value that the network sees as -1.
-        high: The value that the network sees as 1.
+        low: The value that the network sees as -1. Only 0 is run today: images reach the network as uint8.
+        high: The value that the network sees as 1. Only 255 is run today.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -106,6 +106,8 @@ class ModelHeader(BaseModel):
             object.__setattr__(self, "bands", default_bands(spec.source_bands))  # the model is frozen
         if len(self.bands) != spec.source_bands:
             raise ValueError(f"bands has {len(self.bands)} entries for {spec.source_bands} source bands")
+        if any((band.low, band.high) != (0, 255) for band in self.bands):
+            raise ValueError("bands have other ranges than 0 to 255, which this version does not run")
         if self.gsd_range is not None and self.gsd_range[0] > self.gsd_range[1]:
             raise ValueError(f"gsd_range runs from {self.gsd_range[0]:g} down to {self.gsd_range[1]:g}")
         if bool(spec.colours) != find_architecture(spec.architecture).gives_colours:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from torch import Tensor
 
 from sat2map.errors import ModelFileError, RunError, SettingsError
+from sat2map.models.architectures.record import OutputLayer
+from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import GeneratorSpec, spec_of
 from sat2map.models.model_file import read_header, read_weights
 from sat2map.settings import TrainSettings, change, explain
@@ -28,11 +31,13 @@ class PretrainedInit:
         file: The model file.
         spec: Its network.
         weights: Its weights; None where a checkpoint has newer ones.
+        licenses: Licences of the parts that others made, which stay with the weights.
     """
 
     file: Path
     spec: GeneratorSpec
     weights: Mapping[str, Tensor] | None
+    licenses: Mapping[str, str] = field(default_factory=dict)
 
     def fit_settings(self, settings: TrainSettings) -> TrainSettings:
         """Return the settings with the network of the file.
@@ -77,7 +82,11 @@ class PretrainedInit:
                 f"its first layer, made for {self.spec.source_bands} bands, was fitted to {spec.source_bands}"
             )
         before, after = ((it.target_bands, it.classes) for it in (self.spec, spec))
-        if before != after:
+        if self.spec.colours != spec.colours:
+            said.append(
+                f"its last layer, made for {self.spec.colours} colours, starts anew for {spec.colours}"
+            )
+        elif before != after:
             said.append(
                 f"its last layer, made for {before[0]} bands and {before[1]} classes, was fitted to "
                 f"{after[0]} and {after[1]}"
@@ -86,7 +95,11 @@ class PretrainedInit:
 
     def note(self) -> str:
         """Return what the run folder keeps of it, for a resume (see `read_run_init`)."""
-        values = {"file": str(self.file.absolute()), "generator": self.spec.model_dump(mode="json")}
+        values: dict[str, Any] = {
+            "file": str(self.file.absolute()),
+            "generator": self.spec.model_dump(mode="json"),
+        }
+        values["licenses"] = dict(self.licenses)
         return json.dumps(values, indent=2) + "\n"
 
 
@@ -96,7 +109,8 @@ def read_init(file: Path) -> PretrainedInit:
     Raises:
         ModelFileError: The file cannot be used.
     """
-    return PretrainedInit(Path(file), read_header(Path(file)).generator, read_weights(Path(file)))
+    header = read_header(Path(file))
+    return PretrainedInit(Path(file), header.generator, read_weights(Path(file)), header.licenses)
 
 
 def read_run_init(run: Path, *, with_weights: bool) -> PretrainedInit | None:
@@ -116,11 +130,12 @@ def read_run_init(run: Path, *, with_weights: bool) -> PretrainedInit | None:
     try:
         values = json.loads(path.read_text("utf-8"))
         file, spec = Path(values["file"]), GeneratorSpec(**values["generator"])
+        licenses = values.get("licenses", {})
     except ValidationError as error:
         raise RunError(f"{path} does not fit this version: {explain(error)}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} cannot be read ({error}): it is damaged, start a new run") from None
-    return read_init(file) if with_weights else PretrainedInit(file, spec, None)
+    return read_init(file) if with_weights else PretrainedInit(file, spec, None, licenses)
 
 
 def _fitted(
@@ -130,13 +145,18 @@ def _fitted(
     new: GeneratorSpec,
 ) -> dict[str, Tensor]:
     """Return a state dict of the shapes of `fresh`."""
-    first = "down.0.conv.weight" if "down.0.conv.weight" in fresh else "body.1.weight"
+    architecture = find_architecture(new.architecture)
+    first, last = f"{architecture.input_layer}.weight", architecture.output_layer(new)
     fitted = dict(weights)
     if weights[first].shape != fresh[first].shape:
         fitted[first] = _fit_inputs(weights[first], new.source_bands)
-    if (old.target_bands, old.classes) != (new.target_bands, new.classes):
-        for name in [name for name in fresh if weights[name].shape != fresh[name].shape and name != first]:
-            fitted[name] = _fit_outputs(name, weights[name], fresh[name], old, new)
+    for name in (f"{last.name}.weight", f"{last.name}.bias"):
+        if name not in fresh or weights[name].shape == fresh[name].shape:
+            continue
+        # Another palette has other colours: no output for one of them says anything about another.
+        fitted[name] = (
+            fresh[name] if new.colours else _fit_outputs(weights[name], fresh[name], last, old, new)
+        )
     return fitted
 
 
@@ -157,11 +177,11 @@ def _fit_inputs(weight: Tensor, bands: int) -> Tensor:
     return fitted
 
 
-def _fit_outputs(name: str, weight: Tensor, fresh: Tensor, old: GeneratorSpec, new: GeneratorSpec) -> Tensor:
+def _fit_outputs(
+    weight: Tensor, fresh: Tensor, layer: OutputLayer, old: GeneratorSpec, new: GeneratorSpec
+) -> Tensor:
     """Fit an entry of the last layer to other bands and classes; what is new keeps its random start."""
-    # Of the U-Net's transposed convolution the outputs are the second dimension; a shuffle has four of each.
-    transposed = name.startswith("up.0.") and new.upsample == "transpose" and weight.dim() == 4
-    phases = 4 if name.startswith("up.0.") and new.upsample == "shuffle" else 1
+    transposed, phases = layer.transposed and weight.dim() == 4, layer.phases
     fitted = fresh.clone()
     theirs, mine = (tensor.transpose(0, 1) if transposed else tensor for tensor in (weight, fitted))
     theirs, mine = (tensor.view(-1, phases, *tensor.shape[1:]) for tensor in (theirs, mine))

@@ -17,6 +17,7 @@ from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.discriminator import PatchGAN
 from sat2map.runtime import step_seed
 from sat2map.settings import OptimizerSettings, TrainSettings
+from sat2map.training.pretrained import encoder_of
 
 _KINDS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -90,12 +91,12 @@ def make_networks(
         network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     average = copy.deepcopy(generator).requires_grad_(False) if settings.optimizer.ema else None
-    is_pretrained = settings.network.pretrained not in ("none", "auto")
+    encoder = encoder_of(settings)
     return Networks(
         spec,
         generator,
         discriminator,
-        _make_optimizer(generator, settings.optimizer, has_pretrained_encoder=is_pretrained),
+        _make_optimizer(generator, settings.optimizer, slow_prefix=encoder.prefix if encoder else None),
         _make_optimizer(discriminator, settings.optimizer),
         average,
         torch.amp.GradScaler(device.type) if dtype == torch.float16 else None,
@@ -103,13 +104,13 @@ def make_networks(
 
 
 def _make_optimizer(
-    network: nn.Module, settings: OptimizerSettings, *, has_pretrained_encoder: bool = False
+    network: nn.Module, settings: OptimizerSettings, *, slow_prefix: str | None = None
 ) -> torch.optim.Optimizer:
     """Make an optimizer with its state already there, so that a checkpoint has one shape from step 0 on."""
     encoder: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
-        (encoder if has_pretrained_encoder and name.startswith("encoder.") else rest).append(parameter)
+        (encoder if slow_prefix and name.startswith(slow_prefix) else rest).append(parameter)
     groups = [
         {"params": parameters, "rate_factor": factor}
         for parameters, factor in ((encoder, settings.encoder_rate), (rest, 1.0))

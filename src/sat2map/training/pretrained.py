@@ -1,12 +1,12 @@
-"""The pretrained encoder that a training starts from, out of an installed package."""
+"""Pretrained weights that a training starts from: which, and into which part of the generator."""
 
 from __future__ import annotations
 
 from torch import nn
 
 from sat2map.errors import MissingExtraError, SettingsError
-from sat2map.models.architectures.efficient_unet.network import EfficientUNet
-from sat2map.models.architectures.efficient_unet.pretrained import NAME, is_installed, read_encoder_weights
+from sat2map.models.architectures.record import PretrainedEncoder
+from sat2map.models.architectures.registry import find_architecture
 from sat2map.settings import TrainSettings, change
 
 
@@ -20,41 +20,49 @@ def resolve_pretrained(settings: TrainSettings) -> tuple[TrainSettings, str]:
         SettingsError: No encoder has that name, or the generator has no encoder.
         MissingExtraError: The package of the encoder is not installed.
     """
-    wanted, has_encoder = settings.network.pretrained, settings.network.generator == "efficient-unet"
-    if wanted == "none" or (wanted == "auto" and not has_encoder):
+    wanted, encoder = settings.network.pretrained, find_architecture(settings.network.generator).encoder
+    if wanted == "none" or (wanted == "auto" and encoder is None):
         return change(settings, pretrained="none"), ""
-    if wanted not in ("auto", NAME):
-        raise SettingsError(
-            f"no pretrained encoder is called '{wanted}'",
-            hint=f"known: auto, none, {NAME}",
-            setting="pretrained",
-        )
-    if not has_encoder:
+    if encoder is None:
         raise SettingsError(
             f"generator '{settings.network.generator}' has no encoder for pretrained weights",
             hint="leave it at none",
             setting="pretrained",
         )
-    if is_installed():
-        return change(settings, pretrained=NAME), ""
-    if wanted == NAME:
-        raise MissingExtraError(f"pretrained = '{NAME}'", "encoder")
+    if wanted not in ("auto", encoder.name):
+        raise SettingsError(
+            f"no pretrained encoder is called '{wanted}'",
+            hint=f"known: auto, none, {encoder.name}",
+            setting="pretrained",
+        )
+    if encoder.is_installed():
+        return change(settings, pretrained=encoder.name), ""
+    if wanted == encoder.name:
+        raise MissingExtraError(f"pretrained = '{encoder.name}'", encoder.extra)
     note = (
         "no pretrained encoder is installed, so training starts from random weights and needs several times "
-        "as long: install the extra 'encoder' for a better start"
+        f"as long: install the extra '{encoder.extra}' for a better start"
     )
     return change(settings, pretrained="none"), note
 
 
-def load_pretrained(generator: nn.Module, bands: int) -> None:
-    """Put the weights of the installed encoder into a generator.
+def encoder_of(settings: TrainSettings) -> PretrainedEncoder | None:
+    """Return the pretrained encoder of resolved settings; None where the training starts without one."""
+    if settings.network.pretrained in ("none", "auto"):
+        return None
+    return find_architecture(settings.network.generator).encoder
+
+
+def load_pretrained(generator: nn.Module, encoder: PretrainedEncoder, bands: int) -> None:
+    """Put the weights of an installed encoder into a generator.
 
     Args:
-        generator: An `EfficientUNet`.
+        generator: A generator with that encoder.
+        encoder: Which.
         bands: Bands of its source; the first layer is widened to them.
 
     Raises:
-        ModelFileError: The package holds other weights than those that we know.
+        ModelFileError: The package holds other weights than those that are known.
     """
-    assert isinstance(generator, EfficientUNet)
-    generator.encoder.load_state_dict(read_encoder_weights(bands))
+    weights = {f"{encoder.prefix}{name}": tensor for name, tensor in encoder.read(bands).items()}
+    generator.load_state_dict({**generator.state_dict(), **weights})

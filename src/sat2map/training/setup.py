@@ -16,7 +16,6 @@ from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
 from sat2map.images.palette import Palette, srgb_to_lab
-from sat2map.models.architectures.efficient_unet.pretrained import LICENSE
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
@@ -27,7 +26,7 @@ from sat2map.training.distributed import SINGLE_PROCESS, DistributedContext
 from sat2map.training.init import PretrainedInit
 from sat2map.training.networks import Networks, make_networks
 from sat2map.training.palette_tensors import PaletteTensors
-from sat2map.training.pretrained import load_pretrained, resolve_pretrained
+from sat2map.training.pretrained import encoder_of, load_pretrained, resolve_pretrained
 from sat2map.training.step import TrainStep
 
 MAX_UNTILED_SIZE = 1024  # px; a fully convolutional generator translates up to this in one piece
@@ -128,10 +127,13 @@ def set_up(
     spec = init.fit_spec(spec) if init else spec
     dtype = pick_training_precision(settings.compute.precision, device)
     networks = make_networks(settings, spec, device, dtype)
+    encoder = encoder_of(settings)
+    licenses = {"encoder": encoder.license} if encoder else {}
     if init:
+        licenses = dict(init.licenses)
         init.load_into(networks, spec)
-    elif settings.network.pretrained != "none" and with_weights:
-        load_pretrained(networks.generator, spec.source_bands)
+    elif encoder is not None and with_weights:
+        load_pretrained(networks.generator, encoder, spec.source_bands)
         if networks.average is not None:
             networks.average.load_state_dict(networks.generator.state_dict())
     tensors = None
@@ -154,7 +156,7 @@ def set_up(
         settings=settings.model_dump(mode="json", exclude={"data": {"path"}, "output": {"run"}}),
         data_fingerprint=data.train.fingerprint,
         notes=init.describe(spec) if init else "",
-        licenses={"encoder": LICENSE} if settings.network.pretrained != "none" else {},
+        licenses=licenses,
     )
     return Setup(
         settings=settings,

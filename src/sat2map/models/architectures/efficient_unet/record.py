@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sat2map.models.architectures.record import Architecture, OutputLayer
+from sat2map.models.architectures.efficient_unet import pretrained
+from sat2map.models.architectures.record import Architecture, OutputLayer, PretrainedEncoder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,5 +37,13 @@ ARCHITECTURES = (
         output_layer=lambda spec: OutputLayer("head.0", phases=4),
         gives_colours=True,
         options=(),
+        encoder=PretrainedEncoder(
+            name=pretrained.NAME,
+            extra="encoder",
+            prefix="encoder.",
+            license=pretrained.LICENSE,
+            is_installed=pretrained.is_installed,
+            read=pretrained.read_encoder_weights,
+        ),
     ),
 )

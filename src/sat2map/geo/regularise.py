@@ -1,0 +1,118 @@
+"""Building outlines with right angles along each building's own main direction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.affinity import rotate
+
+MOST_MOVED = 0.6  # tolerances; an outline that moves more on average keeps its simplified shape
+_SIMPLER = 0.8  # of the tolerance, before edges are turned: less keeps the steps of pixels, more cuts corners
+_ANGLES = np.deg2rad(np.arange(0, 90, 1.0))
+
+
+def regularise(polygons: NDArray[Any], tolerance: float) -> NDArray[Any]:
+    """Return polygons whose corners are right angles, where that hardly changes them.
+
+    Edges are turned to the main direction or across it, merged where they follow each other, and moved to
+    their own mean; steps shorter than the tolerance vanish. Round and very irregular outlines are only
+    simplified.
+
+    Args:
+        polygons: shapely polygons, such as the outlines of pixels.
+        tolerance: About the size of a pixel that the model saw, in their units.
+    """
+    out = []
+    for polygon, simple in zip(polygons, shapely.simplify(polygons, _SIMPLER * tolerance), strict=True):
+        square = _squared(polygon, simple, tolerance)
+        out.append(simple if square is None else square)
+    return np.array(out, object)
+
+
+def main_direction(polygon: shapely.Polygon) -> float:
+    """Return the direction of a building in degrees, 0 to 90: that of its narrowest bounding rectangle.
+
+    The outline of pixels has edges along their grid alone, so its edges say nothing; its hull does.
+    """
+    hull = shapely.get_coordinates(shapely.convex_hull(polygon))
+    turned_x = np.outer(np.cos(_ANGLES), hull[:, 0]) + np.outer(np.sin(_ANGLES), hull[:, 1])
+    turned_y = np.outer(-np.sin(_ANGLES), hull[:, 0]) + np.outer(np.cos(_ANGLES), hull[:, 1])
+    areas = np.ptp(turned_x, axis=1) * np.ptp(turned_y, axis=1)
+    return float(np.rad2deg(_ANGLES[areas.argmin()]))
+
+
+def _squared(polygon: shapely.Polygon, simple: shapely.Polygon, tolerance: float) -> shapely.Polygon | None:
+    best, least = None, MOST_MOVED * tolerance * simple.length
+    centre = polygon.centroid
+    edges = np.diff(shapely.get_coordinates(simple.exterior), axis=0)
+    # The mean direction of the edges, modulo 90 degrees; long ones count most.
+    fourfold = ((edges[:, 0] + 1j * edges[:, 1]) ** 4 / np.maximum(np.hypot(*edges.T), 1e-9) ** 2).sum()
+    for angle in {round(main_direction(polygon), 1), round(float(np.rad2deg(np.angle(fourfold)) / 4), 1)}:
+        flat = rotate(simple, -angle, origin=centre)
+        rings = [
+            _right_angled(shapely.get_coordinates(ring), tolerance)
+            for ring in (flat.exterior, *flat.interiors)
+        ]
+        if rings[0] is None:
+            continue
+        square = shapely.Polygon(rings[0], [ring for ring in rings[1:] if ring is not None])
+        if not square.is_valid:
+            continue
+        square = rotate(square, angle, origin=centre)
+        changed = square.symmetric_difference(polygon).area
+        if changed < least:
+            best, least = square, changed
+    return best
+
+
+def _right_angled(ring: NDArray[np.float64], shortest: float) -> NDArray[np.float64] | None:
+    """Return the ring with horizontal and vertical edges in turn, float64 (n, 2); None if too little is left.
+
+    Args:
+        ring: float64 (n + 1, 2), closed.
+        shortest: Steps shorter than this vanish.
+    """
+    steps = np.diff(ring, axis=0)
+    middles = (ring[1:] + ring[:-1]) / 2
+    # Each edge: is it horizontal, where does it lie (y, or x), and how much does it count?
+    edges = [
+        (abs(dx) >= abs(dy), middle[1] if abs(dx) >= abs(dy) else middle[0], float(np.hypot(dx, dy)))
+        for (dx, dy), middle in zip(steps, middles, strict=True)
+    ]
+    edges = _merged(edges)
+    while len(edges) >= 4:
+        # An edge is as long as its two neighbours are apart.
+        lengths = [abs(edges[i - 1][1] - edges[(i + 1) % len(edges)][1]) for i in range(len(edges))]
+        shortest_edge = int(np.argmin(lengths))
+        if lengths[shortest_edge] >= shortest:
+            break
+        del edges[shortest_edge]
+        edges = _merged(edges)
+    if len(edges) < 4:
+        return None
+    corners = []
+    for i, (horizontal, place, _) in enumerate(edges):
+        other = edges[i - 1][1]
+        corners.append((other, place) if horizontal else (place, other))
+    return np.array(corners)
+
+
+def _merged(edges: list[tuple[bool, float, float]]) -> list[tuple[bool, float, float]]:
+    """Merge neighbours of one direction into one edge at their mean place."""
+    merged: list[tuple[bool, float, float]] = []
+    for edge in edges:
+        if merged and merged[-1][0] == edge[0]:
+            merged[-1] = _mean(merged[-1], edge)
+        else:
+            merged.append(edge)
+    if len(merged) > 1 and merged[0][0] == merged[-1][0]:
+        merged[0] = _mean(merged[0], merged.pop())
+    return merged
+
+
+def _mean(a: tuple[bool, float, float], b: tuple[bool, float, float]) -> tuple[bool, float, float]:
+    weight = a[2] + b[2]
+    return a[0], (a[1] * a[2] + b[1] * b[2]) / weight if weight else a[1], weight

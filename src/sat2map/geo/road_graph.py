@@ -1,0 +1,127 @@
+"""Roads as a graph: centre lines that meet at shared nodes, with the width of the road as an attribute."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+from skimage.morphology import skeletonize
+
+# Half of the eight neighbours: each step between two pixels is taken once.
+_STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
+
+
+class RoadGraph(NamedTuple):
+    """Centre lines, all in pixels (x: column, y: row; centres at .5).
+
+    Attributes:
+        lines: shapely lines; those that meet have the same end point.
+        widths: Width of the road at each line (px).
+        nodes: int64 (n, 2), numbers of the nodes at both ends.
+    """
+
+    lines: NDArray[Any]
+    widths: NDArray[np.float64]
+    nodes: NDArray[np.int64]
+
+
+def road_graph(mask: NDArray[np.bool_], *, shortest: float, tolerance: float) -> RoadGraph:
+    """Trace the middle of the roads of a mask.
+
+    Args:
+        mask: bool (h, w).
+        shortest: Loose lines shorter than this are left out (px), and so are dead ends shorter than the road
+            is wide: they are artefacts of the skeleton.
+        tolerance: How far a simplified line may lie from the traced one (px).
+    """
+    # Beyond the image the road goes on: its border is none of the road's, and lines end there.
+    margin = 2 + int(np.ceil(distance_transform_edt(mask).max()))
+    inside = (slice(margin, -margin), slice(margin, -margin))
+    wide = np.pad(mask, margin, mode="edge")
+    skeleton: NDArray[np.bool_] = skeletonize(wide)[inside]  # type: ignore[no-untyped-call]
+    half = distance_transform_edt(wide)[inside]
+    lines = _joined(_contracted(_joined(_steps(skeleton)), half))
+    while len(lines):
+        degree = _degrees(lines)
+        dead_ends = (degree == 1).sum(axis=1)
+        width = 2 * _at(half, _ends(lines)).max(axis=1)
+        length = shapely.length(lines)
+        spur = ((dead_ends == 1) & (length < width)) | ((dead_ends == 2) & (length < shortest))
+        if not spur.any():
+            break
+        lines = _joined(lines[~spur])
+    widths = np.array([2 * np.median(_at(half, shapely.get_coordinates(line))) for line in lines], np.float64)
+    lines = np.asarray(shapely.simplify(lines, tolerance))
+    if not len(lines):
+        return RoadGraph(np.array([], object), widths, np.zeros((0, 2), np.int64))
+    _, node = np.unique(_ends(lines).reshape(-1, 2), axis=0, return_inverse=True)
+    return RoadGraph(lines, widths, node.reshape(-1, 2))
+
+
+def _steps(skeleton: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return a line for each pair of neighbours; a diagonal only where no corner joins them already."""
+    height, width = skeleton.shape
+    padded = np.pad(skeleton, 1)
+    lines = []
+    for down, across in _STEPS:
+        other = padded[1 + down : 1 + down + height, 1 + across : 1 + across + width]
+        joined = skeleton & other
+        if down and across:
+            beside = padded[1 : 1 + height, 1 + across : 1 + across + width]
+            below = padded[1 + down : 1 + down + height, 1 : 1 + width]
+            joined &= ~beside & ~below
+        rows, columns = np.nonzero(joined)
+        start = np.stack([columns, rows], axis=1) + 0.5
+        lines.append(np.stack([start, start + np.array([across, down])], axis=1))
+    return np.asarray(shapely.linestrings(np.concatenate(lines)))
+
+
+def _joined(lines: NDArray[Any]) -> NDArray[Any]:
+    if not len(lines):
+        return lines
+    return np.asarray(shapely.get_parts(shapely.line_merge(shapely.multilinestrings(lines))))
+
+
+def _contracted(lines: NDArray[Any], half: NDArray[np.float64]) -> NDArray[Any]:
+    """Make one node of junctions that lie within half a road's width of each other."""
+    if not len(lines):
+        return lines
+    inner = (_degrees(lines) > 2).all(axis=1)
+    short = inner & (shapely.length(lines) < _at(half, _ends(lines)).min(axis=1))
+    if not short.any():
+        return lines
+    groups = shapely.get_parts(shapely.union_all(shapely.buffer(lines[short], 0.1)))
+    tree = shapely.STRtree(groups)
+    centres = shapely.get_coordinates(shapely.centroid(groups))
+    kept = lines[~short]
+    ends = _ends(kept)
+    moved = []
+    for line, (first, last) in zip(kept, ends, strict=True):
+        points = shapely.get_coordinates(line).copy()
+        for index, end in ((0, first), (-1, last)):
+            found = tree.query(shapely.Point(end), predicate="intersects")
+            if len(found):
+                points[index] = centres[found[0]]
+        moved.append(shapely.LineString(points))
+    return np.array(moved, object)
+
+
+def _ends(lines: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the end points, float64 (n, 2, 2)."""
+    return np.stack([shapely.get_coordinates(shapely.get_point(lines, i)) for i in (0, -1)], axis=1)
+
+
+def _degrees(lines: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how many lines end at each line's ends, int64 (n, 2)."""
+    _, which, count = np.unique(_ends(lines).reshape(-1, 2), axis=0, return_inverse=True, return_counts=True)
+    return np.asarray(count[which.ravel()].reshape(-1, 2))
+
+
+def _at(image: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return an image's values at points (x, y)."""
+    rows = np.clip(np.floor(points[..., 1]).astype(int), 0, image.shape[0] - 1)
+    columns = np.clip(np.floor(points[..., 0]).astype(int), 0, image.shape[1] - 1)
+    return np.asarray(image[rows, columns])
