@@ -1,4 +1,4 @@
-"""Owns the bench: how fast this machine trains and translates, next to the plain way of doing it."""
+"""Benchmarks: how fast this machine trains and translates, next to a plain implementation."""
 
 from __future__ import annotations
 

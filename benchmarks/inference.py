@@ -1,4 +1,4 @@
-"""Owns the rows of inference: every engine at three sizes, with its error and its cost in class IoU."""
+"""Rows of inference: every engine at three sizes, with its error and its cost in class IoU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what the machine is, in words."""
+"""A description of the machine."""
 
 from __future__ import annotations
 

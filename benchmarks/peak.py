@@ -1,4 +1,4 @@
-"""Owns what the machine can do at most: matrix products in each arithmetic, by the best library there is."""
+"""The peak of the machine: matrix products in each arithmetic, by the fastest library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the rows of daily use: a folder of images, start-up, and the peak of memory."""
+"""Rows of daily use: a folder of images, start-up, and peak memory."""
 
 from __future__ import annotations
 

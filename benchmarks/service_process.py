@@ -1,4 +1,4 @@
-"""Owns what measurements of the service share: a service in a process of its own, and lean clients of it."""
+"""A service in a process of its own, and light clients of it, for measurements."""
 
 from __future__ import annotations
 

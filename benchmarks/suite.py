@@ -1,4 +1,4 @@
-"""Owns `run_bench`: all groups in turn, in a temporary folder."""
+"""`run_bench`: all groups in turn, in a temporary folder."""
 
 from __future__ import annotations
 

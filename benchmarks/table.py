@@ -1,4 +1,4 @@
-"""Owns what a bench found: rows with medians and spreads, as JSON, as Markdown and on the console."""
+"""Results: rows with medians and spreads, as JSON, as Markdown and on the console."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns taking times: in interleaved rounds, so that what else the machine does falls on all alike."""
+"""Timing in interleaved rounds, so that other load falls on all candidates alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the rows of training: our step and epoch next to the plain script's, on the same images."""
+"""Rows of training: our step and epoch next to the plain script's, on the same images."""
 
 from __future__ import annotations
 

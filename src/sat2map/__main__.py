@@ -1,4 +1,4 @@
-"""Owns `python -m sat2map`."""
+"""`python -m sat2map`."""
 
 from sat2map.cli.main import main
 

@@ -147,7 +147,7 @@ def _shortened(name: str) -> str:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes have left: temporary files that are hours old, and locks nobody holds."""
+    """Remove what killed processes have left: temporary files of hours ago, and locks without a process."""
     oldest = time.time() - LEFTOVER_SECONDS
     for path in folder.glob(".*.sat2map-*"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Owns what the tests of bulk jobs share: a small model, rasters for it, and one job done plainly."""
+"""A small model, rasters for it, and one job done plainly."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def test_files_without_a_partner_are_named(tmp_path: Path) -> None:
     draw_all(tmp_path, "val/source/1.png", "val/target/1.png")
     splits = find_pairs(tmp_path)
     assert names(splits)["train"] == ["1"]
-    assert splits.strays == [tmp_path / "train/source/2.png", tmp_path / "train/target/3.png"]
+    assert splits.unpaired_files == [tmp_path / "train/source/2.png", tmp_path / "train/target/3.png"]
 
 
 # CSV

@@ -1,4 +1,4 @@
-"""Owns small drawn pairs, and models that need no network."""
+"""Small synthetic pairs, and models that need no network."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from sat2map.inference.backends import open_engine
 from sat2map.inference.backends.onnx_runtime import OnnxEngine
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
+from sat2map.models.model import Model
 from sat2map.models.model_file import HEADER_KEY, ModelHeader, read_header, save_model
 from sat2map.models.onnx.metadata import read_metadata
 from sat2map.synthetic.towns import write_towns
@@ -188,9 +189,15 @@ def test_a_pth_export_holds_the_weights_as_they_are(model: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("to", get_args(Format))
 def test_an_export_goes_beside_the_model_by_default(to: Any) -> None:
-    output = default_output(Path("runs/a/best.safetensors"), to)
+    path = Path("runs/a/best.safetensors")
+    output = default_output(Model(path, ModelHeader(generator=SPEC), str(path)), to)
     assert output.parent == Path("runs/a")
     assert output.name == f"best{'-int8' if 'int8' in to else ''}{SUFFIXES[to]}"
+
+
+def test_an_export_of_a_model_that_no_path_names_goes_into_the_working_folder() -> None:
+    bundled = Model(Path("site-packages/maps.safetensors"), ModelHeader(generator=SPEC), "bundled")
+    assert default_output(bundled, "onnx") == Path("maps.onnx")
 
 
 # what goes wrong

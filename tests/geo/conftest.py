@@ -1,4 +1,4 @@
-"""Owns what the tests of rasters share: small models, drawn ground, and rasters that some machines have."""
+"""Small models, drawn ground, and rasters that some machines have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what the service's tests share: a small model, a raster, and real servers to talk to."""
+"""A small model, a raster, and real servers to talk to."""
 
 from __future__ import annotations
 

@@ -77,8 +77,8 @@ def test_upload_compare_zoom_and_download(page: Any, town: NDArray[np.uint8], mo
     page.goto("/")
     page.set_input_files("#file", files=[_file("my town.png", _png(town))])
     page.wait_for_selector("#result:not([hidden])")
-    assert "256 × 256 px" in page.inner_text("#told")
-    assert "Translated in" in page.inner_text("#told")
+    assert "256 × 256 px" in page.inner_text("#summary")
+    assert "Translated in" in page.inner_text("#summary")
     box = page.locator("#slider").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + 40)
     assert page.evaluate("document.getElementById('slider').value") == pytest.approx(25, abs=2)
@@ -110,7 +110,7 @@ def test_the_ground_size_is_sent_and_remembered_and_a_wrong_one_is_told(
     field.fill("1.05")
     page.set_input_files("#file", files=[_file("town.png", _png(town))])
     page.wait_for_selector("#result:not([hidden])")
-    assert "1.05 m a pixel" in page.inner_text("#told")
+    assert "1.05 m a pixel" in page.inner_text("#summary")
     with page.expect_download() as waiting:
         page.click("#download")
     expected = ScaledTranslator(Translator.open(model_file, image_only=True), 1.05)(town)
@@ -201,7 +201,7 @@ def test_a_large_image_shows_its_progress_and_can_be_cancelled(page: Any, town: 
     page.set_input_files("#file", files=[_file("large.png", _png(np.tile(town, (3, 3, 1))))])
     _until(page, "/\\d+ of \\d+ tiles/.test(document.getElementById('busy-text').textContent)")
     page.wait_for_selector("#result:not([hidden])")
-    assert "768 × 768 px" in page.inner_text("#told")
+    assert "768 × 768 px" in page.inner_text("#summary")
     page.click("#again")
     page.set_input_files("#file", files=[_file("larger.png", _png(np.tile(town, (9, 9, 1))))])
     page.wait_for_selector("#busy:not([hidden])")
@@ -214,7 +214,7 @@ def test_a_geotiff_is_shown_and_given_back_as_a_geotiff(page: Any, raster_folder
     page.wait_for_selector("#facts dd")
     page.set_input_files("#file", files=[raster_folder / "north" / "town.tif"])
     page.wait_for_selector("#result:not([hidden])")
-    assert "1300 × 1100 px" in page.inner_text("#told")
+    assert "1300 × 1100 px" in page.inner_text("#summary")
     with page.expect_download() as waiting:
         page.click("#download-tiff")
     assert waiting.value.suggested_filename == "town-map.tif"
@@ -247,7 +247,9 @@ def test_the_live_map_draws_pans_zooms_and_has_an_address_for_qgis(page: Any) ->
     )
     page.goto("/map")
     _until(page, "document.querySelectorAll('.leaflet-generated-pane img.leaflet-tile-loaded').length > 3")
-    assert "coordinate reference system" in page.inner_text("#told")  # one of the folder's rasters has none
+    assert "coordinate reference system" in page.inner_text(
+        "#summary"
+    )  # one of the folder's rasters has none
     first = len(tiles)
     address = page.input_value("#xyz")
     assert address.endswith("/rasters/north--town/tiles/{z}/{x}/{y}.png")

@@ -1,4 +1,4 @@
-"""Owns what the tests of training share: drawn pairs of 32 px, and settings that train on them in seconds."""
+"""Synthetic pairs of 32 px, and settings that train on them in seconds."""
 
 from __future__ import annotations
 

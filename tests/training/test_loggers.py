@@ -135,7 +135,7 @@ def test_a_logger_that_fails_is_told_once_and_asked_no_more(
         loggers.show(1, GRID)
     loggers.close()
     assert [call[0] for call in good.calls] == ["log", "show", "log", "show", "close"]
-    told = "sat2map: bad failed (no route to host) and is told no more; the training goes on\n"
+    told = "sat2map: bad failed (no route to host) and is skipped from now on; the training continues\n"
     assert capsys.readouterr().err == told
 
 

@@ -1,4 +1,4 @@
-"""Owns what the inputs of a bulk job may be: files, folders, globs, addresses, and lists of them."""
+"""Inputs of a bulk job: files, folders, globs, addresses, and lists of them."""
 
 from __future__ import annotations
 

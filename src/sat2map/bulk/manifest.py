@@ -1,4 +1,4 @@
-"""Owns what a bulk job has done: one line of JSON an output, with its checksum, or why there is none."""
+"""The manifest of a bulk job: a line of JSON for each output, with its checksum or its error."""
 
 from __future__ import annotations
 

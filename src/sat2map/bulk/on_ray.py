@@ -1,4 +1,4 @@
-"""Owns doing tasks on a Ray cluster: Ray Data hands them to actors that each hold the model.
+"""Bulk tasks on a Ray cluster: Ray Data hands them to actors that each hold the model.
 
 What goes through Ray are names of files and what became of them, a few hundred bytes a task. Pixels are
 read, translated and written by the actors themselves, strip by strip, so memory is bounded by what one
@@ -145,7 +145,7 @@ def _innermost(error: BaseException) -> str:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError where nobody answers: Ray itself would go on asking for minutes."""
+    """Raise OSError if no cluster answers; Ray itself would retry for minutes."""
     where = urlsplit(address if "://" in address else f"ray://{address}")
     if where.hostname is not None and where.port is not None:
         socket.create_connection((where.hostname, where.port), timeout=KNOCK_SECONDS).close()

@@ -1,4 +1,4 @@
-"""Owns a bulk job from its start to its report; what does the work is one of three backends."""
+"""A bulk job from its start to its report, on one of three backends."""
 
 from __future__ import annotations
 

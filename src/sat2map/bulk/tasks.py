@@ -1,4 +1,4 @@
-"""Owns cutting a bulk job into tasks: a whole source each, or a window of one that is very large."""
+"""Tasks of a bulk job: a whole source each, or a window of a very large one."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def plan_tasks(
 def _look_into(
     source: str, cut: int, bands: tuple[int, ...] | None, count: int, scale: tuple[float, ...] | None
 ) -> Size | None:
-    """Return the size of a raster that is to be cut; what cannot be opened is told of in its turn."""
+    """Return the size of a raster that is to be cut; what cannot be opened is reported in its turn."""
     import rasterio
 
     from sat2map.errors import Sat2MapError

@@ -1,4 +1,4 @@
-"""Owns doing one task after the other: a worker holds the model, and says what became of each."""
+"""The worker of a bulk job: it holds the model, does one task after the other, and reports each."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def export(
 
     print(
         export_model(
-            Model.find(model).path,
+            Model.find(model),
             to,
             output,
             images=images,

@@ -52,14 +52,14 @@ class Splits:
 
     Attributes:
         pairs: `train`, `val` and `test`, each with its pairs; a split that is not there is missing.
-        strays: Files that have no partner.
+        unpaired_files: Files that have no partner.
         left_out: Other images of the folder that no pair uses, and why.
         split_by_folder: Whether a CSV has no split column, and the names of folders decide.
         made: True where there was no val split and one was cut from train.
     """
 
     pairs: dict[str, list[Pair]]
-    strays: list[Path]
+    unpaired_files: list[Path]
     made: bool = False
     left_out: list[LeftOut] = field(default_factory=list)
     split_by_folder: bool = False
@@ -107,7 +107,7 @@ def find_pairs(
     else:
         splits = _from_folders(data)
         used = (file for pairs in splits.pairs.values() for pair in pairs for file in pair.files)
-        splits = replace(splits, left_out=find_left_out(data, [*used, *splits.strays]))
+        splits = replace(splits, left_out=find_left_out(data, [*used, *splits.unpaired_files]))
     if not any(splits.pairs.values()):
         found = describe_contents(data) if data.is_dir() else "it lists none"
         raise DataError(
@@ -200,21 +200,21 @@ def _images(folder: Path) -> list[Path]:
 
 def _from_folders(data: Path) -> Splits:
     pairs: dict[str, list[Pair]] = {}
-    strays: list[Path] = []
+    unpaired_files: list[Path] = []
     for split in SPLITS:
         for sides in _side_folders(data, split):
             found, alone = _match(*sides)
             pairs.setdefault(split, []).extend(found)
-            strays.extend(alone)
+            unpaired_files.extend(alone)
         if split not in pairs and (data / split).is_dir():
             pairs[split] = _side_by_side(data / split)
     if not pairs:
         for first, second in SIDES[:2]:
             if (data / first).is_dir() and (data / second).is_dir():
-                pairs["train"], strays = _match(data / first, data / second)
-                return Splits(pairs, strays)
+                pairs["train"], unpaired_files = _match(data / first, data / second)
+                return Splits(pairs, unpaired_files)
         pairs["train"] = _side_by_side(data)
-    return Splits(pairs, strays)
+    return Splits(pairs, unpaired_files)
 
 
 def _side_by_side(folder: Path) -> list[Pair]:
@@ -364,7 +364,7 @@ def _hash(text: str, seed: int) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def first_strays(strays: Iterable[Path]) -> str:
+def first_unpaired(unpaired_files: Iterable[Path]) -> str:
     """Name the first of the files without a partner."""
-    names = [str(path) for path in strays]
+    names = [str(path) for path in unpaired_files]
     return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")

@@ -15,6 +15,7 @@ from sat2map.export.pth import export_pth
 from sat2map.extras import require
 from sat2map.files import locks, refuse_existing
 from sat2map.inference.backends import Engine
+from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import HEADER_KEY, InferenceMode, ModelHeader, is_exported, read_header
 from sat2map.settings import ExportFormat
 
@@ -72,15 +73,18 @@ class Export:
         return "\n".join(lines)
 
 
-def default_output(model: Path, to: Format) -> Path:
-    """Return the default path of an export: beside the model."""
+def default_output(model: Model, to: Format) -> Path:
+    """Return the default path of an export: beside the model, or here for one without a path."""
     ending = "-int8" if to.endswith("int8") else ""
-    return model.with_name(f"{model.stem}{ending}{SUFFIXES[to]}")
+    name = f"{model.path.stem}{ending}{SUFFIXES[to]}"
+    # Neither into the hub's cache nor into the installed package.
+    is_named_by_path = model.name == str(model.path)
+    return model.path.with_name(name) if is_named_by_path else Path(name)
 
 
 @locks("output")
 def export_model(
-    model: Path,
+    model: ModelLike,
     to: Format,
     output: Path | None = None,
     *,
@@ -101,7 +105,7 @@ def export_model(
     has the header under `sat2map` and the checks under `sat2map_export`.
 
     Args:
-        model: A model file (*.safetensors).
+        model: What `Model.find` takes; a model file (*.safetensors).
         to: The format; int8 is calibrated on `images`.
         output: Where to; None for `default_output`.
         images: Files, folders or globs of images to check and calibrate on; none for those of `pairs`, or
@@ -119,10 +123,11 @@ def export_model(
         MissingExtraError: What makes the format is not installed.
         SettingsError: There is no such format.
     """
-    model = Path(model)
+    found = Model.find(model)
+    model = found.path
     if to not in get_args(Format):
         raise SettingsError(f"no format is called '{to}', {nearest(to, get_args(Format))}")
-    output = Path(output) if output else default_output(model, to)
+    output = Path(output) if output else default_output(found, to)
     _check_output(output, to, overwrite=overwrite)
     header = _header_to_export(model, mode)
     if to in ("pth", "pytorch-cyclegan"):

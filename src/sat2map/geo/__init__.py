@@ -1,3 +1,3 @@
-"""Owns rasters on the ground: everything here needs the `geo` extra, but for `recognise`."""
+"""Georeferenced rasters: everything here needs the `geo` extra, except `detect`."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns splitting ground into train and val: by blocks that are never divided, with a buffer between."""
+"""Splits by ground: blocks that are never divided, with a buffer between train and val."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns cutting pairs to train on from an orthophoto and a map of the same ground."""
+"""Training pairs cut from an orthophoto and a map of the same ground."""
 
 from __future__ import annotations
 

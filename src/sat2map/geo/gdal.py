@@ -1,4 +1,4 @@
-"""Owns how GDAL is set up, and its errors in our words."""
+"""GDAL's settings for our jobs, and its errors as ours."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def thread_env() -> rasterio.Env:
 
 @contextlib.contextmanager
 def gdal_env() -> Iterator[None]:
-    """Set GDAL up for a whole job; a raster without georeference is told of in our own words."""
+    """Set GDAL up for a whole job; a raster without georeference is reported by us."""
     with warnings.catch_warnings(), thread_env():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield

@@ -1,4 +1,4 @@
-"""Owns the rasters that a job writes: what each holds, how it says where there is nothing, and its tags."""
+"""The rasters that a job writes: what each holds, its mask or nodata value, and its tags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns drawn towns that lie somewhere: an orthophoto and its map as GeoTIFFs on one UTM grid."""
+"""Georeferenced synthetic towns: an orthophoto and its map as GeoTIFFs on one UTM grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the public way to use a model: `Translator`."""
+"""Using a model: `Translator`."""
 
 from __future__ import annotations
 

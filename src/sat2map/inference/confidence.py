@@ -1,4 +1,4 @@
-"""Owns how far a network is to be trusted at each pixel: what it says of eight views of the same ground."""
+"""Confidence of RGB networks: agreement of their outputs for eight views of the same ground."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns how fast this machine decodes, translates and writes, measured in a few seconds."""
+"""The speeds of this machine at decoding, translating and writing, measured in a few seconds."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Model:
         elif is_hub_name(model):
             path, name = fetch(model)
         else:
-            path, name = Path(model), str(model)
+            path, name = Path(model), str(Path(model))
         return cls(path, read_header(path), name)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Owns the machine: device, precision, threads, seeds.
+"""The machine that the program runs on: device, precision, threads, seeds.
 
 PyTorch is imported by the functions that need it: importing this costs nothing.
 """

@@ -1,4 +1,4 @@
-"""Owns the processor: features, usable cores, the load of other programs, and the threads that follow.
+"""The processor: features, usable cores, the load of other programs, and the threads that follow.
 
 It imports only the standard library: the command line sets OpenMP's wait policy before PyTorch is loaded, and
 engines ask for threads without PyTorch.

@@ -1,1 +1,1 @@
-"""Owns the service: an HTTP API, the page, and live map layers; `commands.serve` starts it."""
+"""The service: an HTTP API, the page, and live map layers."""

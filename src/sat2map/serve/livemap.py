@@ -184,7 +184,7 @@ class LiveMaps:
         return await anyio.to_thread.run_sync(raster.read, zoom, area, limiter=self._reading)
 
     async def _once(self, key: Hashable, compute: Callable[[], Awaitable[Any]]) -> Any:
-        """Return what is cached, wait for what somebody else computes already, or compute it.
+        """Return what is cached, wait for what is computed already, or compute it.
 
         Work that the last who waited for it has left is cancelled: who pans a map leaves a lot of it.
         """

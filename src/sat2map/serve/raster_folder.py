@@ -1,4 +1,4 @@
-"""Owns the folder of rasters: what is in it, under which names, and reading any of it in web mercator."""
+"""The folder of rasters: what is in it, under which names, and reading it in web mercator."""
 
 from __future__ import annotations
 

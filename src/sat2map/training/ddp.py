@@ -1,4 +1,4 @@
-"""Owns making the networks of several processes act as one network on the whole batch.
+"""Networks of several processes that act as one network on the whole batch.
 
 What needs more than a process's own rows of the batch is shared: gradients are averaged, BatchNorm measures
 all rows, and dropout draws the mask of the whole batch and takes its rows of it. So the number of processes

@@ -1,7 +1,7 @@
-"""Owns who else is told of a training: TensorBoard, MLflow and Weights & Biases, through one small protocol.
+"""Experiment trackers: TensorBoard, MLflow and Weights & Biases, through one small protocol.
 
-The run folder is the record, and `metrics.jsonl` all that must be written. A logger is a guest: one that
-fails is told of once and asked no more, and the training goes on.
+The run folder is the record, and `metrics.jsonl` all that must be written. A tracker that fails is reported
+once and then skipped; the training continues.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MLFLOW_VARIABLE, WANDB_VARIABLE = "MLFLOW_TRACKING_URI", "WANDB_PROJECT"
 
 
 class Logger(Protocol):
-    """Somebody who wants to know; what it raises stops nobody but itself."""
+    """Protocol of an experiment tracker; its exceptions are caught."""
 
     def log(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Take the losses of `kind` "train", or the scores of "validation", after `step` steps."""
@@ -60,7 +60,7 @@ class Loggers:
 
     @property
     def names(self) -> list[str]:
-        """Who is told."""
+        """The trackers."""
         return list(self._loggers)
 
     def log(self, kind: str, step: int, values: Mapping[str, float]) -> None:
@@ -191,4 +191,7 @@ def _keep_id(run: Path, logger: str, made: str) -> None:
 
 def _tell(name: str, error: Exception) -> None:
     reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
-    print(f"sat2map: {name} failed ({reason}) and is told no more; the training goes on", file=sys.stderr)
+    print(
+        f"sat2map: {name} failed ({reason}) and is skipped from now on; the training continues",
+        file=sys.stderr,
+    )

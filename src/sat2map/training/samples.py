@@ -1,4 +1,4 @@
-"""Owns the sample grid: source | fake | target of a few images, as one picture with headings."""
+"""The sample grid: source | fake | target of a few images, as one image with headings."""
 
 from __future__ import annotations
 

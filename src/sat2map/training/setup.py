@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
-from sat2map.data.pairs import Splits, find_pairs, first_strays, read_pair_size
+from sat2map.data.pairs import Splits, find_pairs, first_unpaired, read_pair_size
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
@@ -219,9 +219,9 @@ def _open_data(settings: TrainSettings, palette: Palette | None, report: Report)
     splits = find_pairs(
         data.path, group_column=data.group_column, val_fraction=data.val_fraction, seed=compute.seed
     )
-    if splits.strays:
+    if splits.unpaired_files:
         raise DataError(
-            f"{first_strays(splits.strays)} has no partner",
+            f"{first_unpaired(splits.unpaired_files)} has no partner",
             hint=f"add it or move the file away; a check of {data.path} lists all",
         )
     caches = {

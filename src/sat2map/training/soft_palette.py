@@ -1,4 +1,4 @@
-"""Owns the soft map classes of an image: how near each pixel's colour lies to each class of a palette."""
+"""Soft map classes of an image: how near each pixel's colour is to each class of a palette."""
 
 from __future__ import annotations
 

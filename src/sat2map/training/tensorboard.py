@@ -1,4 +1,4 @@
-"""Owns TensorBoard's event file.
+"""TensorBoard's event file.
 
 Not `SummaryWriter`: it writes in a thread of its own, where a full disk ends in a traceback.
 """

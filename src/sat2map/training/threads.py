@@ -1,4 +1,4 @@
-"""Owns how many threads PyTorch trains with: chosen by load and a short measurement, again and again."""
+"""The number of threads that PyTorch trains with: chosen by load and a short measurement, repeatedly."""
 
 from __future__ import annotations
 

@@ -350,7 +350,7 @@ def test_the_table_counts_a_kind_gives_examples_and_ends_in_a_sentence(data):
     row = next(line for line in text.splitlines() if "unreadable" in line)
     assert "3" in row
     assert "train/0.png" in row
-    assert text.rstrip().endswith("4 errors, 0 warnings: mend the errors before you train.")
+    assert text.rstrip().endswith("4 errors, 0 warnings: fix the errors before you train.")
 
 
 def test_the_table_of_a_healthy_set_is_a_sentence(data):

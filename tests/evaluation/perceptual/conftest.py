@@ -1,4 +1,4 @@
-"""Owns weights drawn by chance, in files as people have them; the published ones are not ours to give."""
+"""Random weights in files of the published layout; the published ones are not ours to distribute."""
 
 from __future__ import annotations
 

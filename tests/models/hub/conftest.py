@@ -1,4 +1,4 @@
-"""Owns a stand-in for the Hugging Face Hub: as much of its HTTP as pushing and fetching need."""
+"""A stand-in for the Hugging Face Hub: as much of its HTTP as pushing and fetching need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns letting the tests of this folder import the stand-ins beside them."""
+"""Lets the tests of this folder import the stand-ins beside them."""
 
 import sys
 from pathlib import Path

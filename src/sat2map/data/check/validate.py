@@ -106,7 +106,7 @@ def check(
             progress(next(done), total)
 
     seen, findings = _read(splits, root, workers, step)
-    for path in splits.strays:
+    for path in splits.unpaired_files:
         message = "has no partner of that name: add it, or remove this file"
         findings.append(Finding("no-partner", "error", relative(path, root), message))
     findings += [

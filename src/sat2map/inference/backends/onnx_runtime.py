@@ -15,7 +15,7 @@ from sat2map.models.model_file import ModelHeader
 from sat2map.models.onnx.metadata import PRECISION_KEY, SOURCE
 from sat2map.runtime.cpu import default_threads
 
-# Where ONNX Runtime reports its use to its maker (on Windows), ours is nobody's business.
+# On Windows ONNX Runtime sends usage events to its maker; sat2map sends nothing.
 onnxruntime.disable_telemetry_events()
 
 

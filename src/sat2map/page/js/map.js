@@ -90,7 +90,7 @@ function working() {
 }
 
 function hint(generated) {
-  element("told").textContent = map.getZoom() < generated.minzoom ? "Zoom in to see the map." : "";
+  element("summary").textContent = map.getZoom() < generated.minzoom ? "Zoom in to see the map." : "";
 }
 
 function dim() {
@@ -124,14 +124,14 @@ element("copy").addEventListener("click", async () => {
   element("xyz").select();
   try {
     await navigator.clipboard.writeText(element("xyz").value);
-    element("told").textContent = "Copied. In QGIS: Layer, Add Layer, Add XYZ Layer.";
+    element("summary").textContent = "Copied. In QGIS: Layer, Add Layer, Add XYZ Layer.";
   } catch {
-    element("told").textContent = "Selected: copy it with Ctrl+C.";
+    element("summary").textContent = "Selected: copy it with Ctrl+C.";
   }
 });
 
 function nothing(words) {
-  element("told").textContent = words;
+  element("summary").textContent = words;
   for (const id of ["raster", "opacity", "side", "copy"]) element(id).disabled = true;
 }
 
@@ -146,7 +146,7 @@ try {
     const bad = found.filter((raster) => raster.problem).map(({ problem }) => `${problem}.`);
     if (good.length) await open(good[0].name);
     else nothing("There is no raster to show. Put GeoTIFFs into the folder of --rasters.");
-    if (bad.length) element("told").textContent = bad.map((words) => words.charAt(0).toUpperCase() + words.slice(1)).join(" ");
+    if (bad.length) element("summary").textContent = bad.map((words) => words.charAt(0).toUpperCase() + words.slice(1)).join(" ");
   } else {
     nothing("This service shows no rasters. Start it with --rasters FOLDER.");
   }

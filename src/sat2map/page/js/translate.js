@@ -145,7 +145,7 @@ async function display(before, after, made, name, seconds) {
   show("result");
   const size = made.type === "png" ? await viewer.show(before, after) : viewer.showNothing();
   const time = seconds < 10 ? seconds.toFixed(1) : Math.round(seconds);
-  element("told").textContent = [`Translated in ${time} s`, size && `${size[0]} × ${size[1]} px`, current.gsd && `${current.gsd} m a pixel`, `model\u00a0${made.model}`].filter(Boolean).join(" · ");
+  element("summary").textContent = [`Translated in ${time} s`, size && `${size[0]} × ${size[1]} px`, current.gsd && `${current.gsd} m a pixel`, `model\u00a0${made.model}`].filter(Boolean).join(" · ");
   say(`The map is ready, after ${time} seconds.`);
   (size ? element("slider") : element("download")).focus({ preventScroll: true });
 }

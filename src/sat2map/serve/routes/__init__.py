@@ -1,1 +1,1 @@
-"""Owns the addresses of the service, a file a part."""
+"""The routes of the service, a module for each part."""
