@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from sat2map.data import cache
-from sat2map.data.cache import open_cache
+from sat2map.data.cache import PairFormat, open_cache, open_pairs
 from sat2map.data.pairs import Pair, find_pairs, read_pair
 from sat2map.errors import DataError, ImageError, OutputError
 from sat2map.files import cache_folder
+from sat2map.images.palette import Palette
 from sat2map.images.pixels import resize
 
 
@@ -207,3 +208,51 @@ def test_pairs_of_the_maps_data_set_are_cached_as_they_are_read(folder: Path, ma
     opened = open_cache(chosen, 128)
     for i, pair in enumerate(chosen):
         np.testing.assert_array_equal(opened.targets[i], resize(read_pair(pair)[1], 128, 128))
+
+
+MAPS = Palette.load("maps")
+
+
+def test_label_maps_are_the_nearest_palette_colours_of_the_targets(folder: Path, pairs: list[Pair]) -> None:
+    opened = open_pairs(pairs, PairFormat(palette=MAPS))
+    assert opened.pixels.shape == (5, 24, 24, 7)
+    for i, pair in enumerate(pairs):
+        np.testing.assert_array_equal(
+            MAPS.class_of_colour[opened.labels[i]], MAPS.classify(read_pair(pair)[1])
+        )
+
+
+def test_without_targets_only_their_labels_are_kept(folder: Path, pairs: list[Pair]) -> None:
+    whole, slim = (
+        open_pairs(pairs, PairFormat(24, palette=MAPS, targets=targets)) for targets in (True, False)
+    )
+    assert slim.pixels.shape == (5, 24, 24, 4)
+    np.testing.assert_array_equal(slim.labels, whole.labels)
+    np.testing.assert_array_equal(slim.sources, whole.sources)
+    assert slim.fingerprint == whole.fingerprint == open_cache(pairs, 24).fingerprint
+
+
+def test_without_a_size_pairs_are_kept_as_they_are(folder: Path, pairs: list[Pair]) -> None:
+    opened = open_cache(pairs)
+    for i, pair in enumerate(pairs):
+        np.testing.assert_array_equal(opened.sources[i], read_pair(pair)[0])
+
+
+def test_without_a_size_mixed_sizes_are_refused(folder: Path, pairs: list[Pair], tmp_path: Path) -> None:
+    Image.new("RGB", (20, 10)).save(tmp_path / "small.png")
+    with pytest.raises(DataError, match=r"mixed sizes: .* is 24×24 px a side, .*small\.png is 10×10"):
+        open_cache([*pairs, Pair("small", tmp_path / "small.png", None)])
+
+
+@pytest.mark.parametrize("size", [None, 4])
+def test_transparent_pixels_of_either_side_are_ignored(
+    folder: Path, tmp_path: Path, size: int | None
+) -> None:
+    both = np.full((8, 16, 4), 255, np.uint8)
+    both[:4, :4, 3] = 0  # of the source
+    both[4:, 12:, 3] = 0  # of the target
+    Image.fromarray(both).save(tmp_path / "pair.png")
+    (labels,) = open_pairs([Pair("x", tmp_path / "pair.png", None)], PairFormat(size, palette=MAPS)).labels
+    ignored = np.zeros((8, 8), bool)
+    ignored[:4, :4] = ignored[4:, 4:] = True
+    np.testing.assert_array_equal(labels == 255, ignored if size is None else ignored[::2, ::2])

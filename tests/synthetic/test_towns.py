@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from skimage.color import rgb2lab
 
 from sat2map.errors import DataError, SettingsError
+from sat2map.images.palette import Palette
 from sat2map.synthetic.towns import draw_town, write_towns
 
 COLOURS = {
@@ -205,3 +207,41 @@ def test_a_setting_out_of_range_is_refused_before_anything_is_written(tmp_path, 
     with pytest.raises(SettingsError, match=words):
         write_towns(tmp_path / "new", **{"count": 1, "size": 16, **settings})
     assert not (tmp_path / "new").exists()
+
+
+# other scales, and the true outlines
+
+
+def test_a_town_at_half_the_gsd_has_its_streets_twice_as_wide() -> None:
+    def share_of_road(gsd: float, size: int) -> float:
+        towns = [draw_town(seed, size=size, gsd=gsd) for seed in range(6)]
+        return float(np.mean([(town.target == 254).all(-1).mean() for town in towns]))
+
+    # As much of the ground is street, whatever a pixel measures.
+    assert share_of_road(1.05, 256) == pytest.approx(share_of_road(2.1, 128), rel=0.15)
+
+
+def test_the_outlines_drawn_in_order_are_the_map() -> None:
+    town = draw_town(5, size=200, gsd=0.9)
+    chart = Image.new("RGB", (400, 400), (254, 254, 254))
+    pen = ImageDraw.Draw(chart)
+    for colour, shape in town.polygons:
+        pen.polygon([value for p in shape for value in (2 * p.real, 2 * p.imag)], fill=colour)
+    np.testing.assert_array_equal(np.asarray(chart.reduce(2)), town.target)
+
+
+def test_the_geojson_has_a_feature_per_outline_with_its_class(tmp_path: Path) -> None:
+    write_towns(tmp_path, count=2, size=64, val_fraction=0.5, gsd=0.9, polygons=True)
+    found = json.loads((tmp_path / "polygons" / "train" / "00000.geojson").read_text())
+    assert found["gsd"] == 0.9
+    assert {f["properties"]["class"] for f in found["features"]} <= set(Palette.load("maps").names)
+    rings = [feature["geometry"]["coordinates"][0] for feature in found["features"]]
+    assert all(ring[0] == ring[-1] for ring in rings)
+    write_towns(tmp_path, count=1, size=64, val_fraction=0, gsd=0.9)  # and they go with their towns
+    assert not list(tmp_path.glob("polygons/*/*.geojson"))
+
+
+@pytest.mark.parametrize("gsd", [0.1, 9.0, float("nan")])
+def test_a_gsd_at_which_no_town_can_be_drawn_is_refused(gsd: float) -> None:
+    with pytest.raises(SettingsError, match=r"a town is drawn at 0\.3 to 4\.2 m per pixel"):
+        draw_town(0, gsd=gsd)

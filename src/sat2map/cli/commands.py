@@ -67,6 +67,7 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
             {"--ground-sample-distance": "--gsd"},
             adapt="train_with_settings",
         ),
+        "presets show": Command("presets", "show"),
         "evaluate": Command("evaluate", "evaluate"),
     },
     "Model files": {

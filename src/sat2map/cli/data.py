@@ -61,6 +61,8 @@ def synth(
     seed: Seed = 0,
     val_fraction: Fraction = 0.2,
     layout: Literal["side-by-side", "folders"] = "side-by-side",
+    gsd: Annotated[float, Parameter(validator=between(0.3, 4.2))] = 0.9,
+    polygons: bool = False,
     georeferenced: bool = False,
 ) -> None:
     """Draw synthetic towns: pairs of an aerial image and its map.
@@ -71,6 +73,8 @@ def synth(
         size: Side of each image (px).
         val_fraction: Share of the pairs that go to val/.
         layout: One file a pair, or a folder for each side.
+        gsd: Ground sample distance (metres per pixel); georeferenced scenes have 2.1.
+        polygons: Write the true outlines of all that the maps show, too, as GeoJSON.
         georeferenced: Draw georeferenced GeoTIFFs instead: an orthophoto and its map.
 
     Examples:
@@ -85,7 +89,16 @@ def synth(
         return
     from sat2map.synthetic.towns import write_towns
 
-    written = write_towns(output, count=count, size=size, seed=seed, val_fraction=val_fraction, layout=layout)
+    written = write_towns(
+        output,
+        count=count,
+        size=size,
+        seed=seed,
+        val_fraction=val_fraction,
+        layout=layout,
+        gsd=gsd,
+        polygons=polygons,
+    )
     say(f"{counted(count, 'pair')} ({counted(len(written), 'file')}) drawn in {output}")
 
 

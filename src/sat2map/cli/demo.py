@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PAIRS, SIZE = 150, 256
 SCENE_SEED, SCENE_SIZE = 7_000_000, 768  # a town that is in neither split, larger than any training image
 MARKER = "demo.txt"
+TRAIN_MINUTES = 4.0  # at most; on two free cores its epochs take a third of that
 
 
 def demo(*, output: Path = Path("runs/demo"), seed: Seed = 0) -> None:
@@ -71,7 +72,10 @@ def run_demo(folder: Path, *, seed: int, console: Console) -> Path:
     console.print(f"{PAIRS} drawn towns in {pairs}")
 
     console.rule("2 of 4: train")
-    result = train(load_settings("tiny", data=pairs, run=run, seed=seed), console=console)
+    settings = load_settings("tiny", data=pairs, run=run, seed=seed, minutes=TRAIN_MINUTES)
+    result = train(settings, console=console)
+    if not result.finished:
+        raise KeyboardInterrupt
 
     console.rule("3 of 4: score")
     evaluation = evaluate(result.best, pairs)

@@ -176,7 +176,8 @@ def compress_jpeg(x: Tensor, quality: Tensor) -> Tensor:
     # Incomplete blocks are filled up with the last pixel, as libjpeg does.
     levels = F.pad((x + 1) * 127.5, (0, -width % 8, 0, -height % 8), mode="replicate")
     is_rgb = x.shape[1] == 3
-    planes = _to_ycbcr(levels) if is_rgb else levels - 128
+    levels = levels.round()  # a JPEG begins and ends with whole levels
+    planes = _to_ycbcr(levels).round() if is_rgb else levels - 128
     tables = (_LUMINANCE, _CHROMINANCE, _CHROMINANCE) if is_rgb else (_LUMINANCE,)
     planes = _quantize(planes, torch.tensor(tables, device=x.device, dtype=x.dtype), quality)
     levels = _from_ycbcr(planes) if is_rgb else planes + 128
@@ -198,7 +199,7 @@ def _quantize(planes: Tensor, tables: Tensor, quality: Tensor) -> Tensor:
     blocks = planes.reshape(n, count, height // 8, 8, width // 8, 8).transpose(3, 4)
     frequencies = cosines @ blocks @ cosines.T
     factor = torch.where(quality < 50, 50 / quality, 2 - quality / 50).view(n, 1, 1, 1, 1, 1)
-    steps = (tables.view(1, -1, 1, 1, 8, 8) * factor).round().clamp(1, 255)
+    steps = (tables.view(1, -1, 1, 1, 8, 8) * factor + 0.5).floor().clamp(1, 255)
     blocks = cosines.T @ ((frequencies / steps).round() * steps) @ cosines
     return blocks.transpose(3, 4).reshape(n, count, height, width)
 

@@ -20,6 +20,7 @@ from sat2map.settings.groups import (
     Upsample,
 )
 from sat2map.settings.loading import (
+    as_rgb_recipe,
     change,
     explain,
     load_settings,
@@ -47,6 +48,7 @@ __all__ = [
     "TrainPrecision",
     "TrainSettings",
     "Upsample",
+    "as_rgb_recipe",
     "change",
     "explain",
     "flatten",

@@ -93,11 +93,17 @@ def resolve_recipe(settings: TrainSettings) -> tuple[TrainSettings, str]:
         return settings, ""
     if settings.data.draws_maps:
         return change(settings, generator="efficient-unet"), ""
+    note = "the target has no palette: a U-Net that draws colours is trained, as in the preset rgb"
+    return as_rgb_recipe(settings), note
+
+
+def as_rgb_recipe(settings: TrainSettings) -> TrainSettings:
+    """Return settings in which all that still has its default value has that of the preset `rgb`."""
     usual, rgb, now = flatten(TrainSettings()), flatten(load_settings("rgb")), flatten(settings)
     values = {name: rgb[name] if value == usual[name] else value for name, value in now.items()}
-    values["generator"] = rgb["generator"]
-    resolved = _validate(nest(values), "settings for data without a palette")
-    return resolved, "the target has no palette: a U-Net that draws colours is trained, as in the preset rgb"
+    return _validate(
+        nest({**values, "generator": rgb["generator"]}), "settings of a network that draws colours"
+    )
 
 
 def explain(error: ValidationError) -> str:

@@ -2,7 +2,7 @@
 
 A town is cut into districts along arterials, a district into blocks along its own grid of streets, a block
 into lots. At the end one smooth displacement bends everything, so that curved streets keep their houses.
-Lengths are in output pixels.
+Lengths are in units of 2.1 m, whatever the picture's pixels measure.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Water:
 class Plan:
     """Everything in a town whose picture is [0, size) in x and y; some of it lies outside."""
 
-    size: int
+    size: float
     grounds: list[Ground] = field(default_factory=list)
     verges: list[Shape] = field(default_factory=list)
     footpaths: list[Shape] = field(default_factory=list)
@@ -144,7 +144,7 @@ def weighted(rng: Generator, weights: Mapping[T, float]) -> T:
     return last
 
 
-def plan_town(rng: Generator, size: int) -> Plan:
+def plan_town(rng: Generator, size: float) -> Plan:
     """Plan a town; everything about it is drawn from `rng`."""
     plan = Plan(size)
     scene = SCENES[weighted(rng, {name: scene.share for name, scene in SCENES.items()})]
@@ -157,7 +157,7 @@ def plan_town(rng: Generator, size: int) -> Plan:
     return plan.bent(rng, scene.bend * rng.uniform(0.2, 1))
 
 
-def _inside(rng: Generator, size: int, margin: float) -> complex:
+def _inside(rng: Generator, size: float, margin: float) -> complex:
     """A point in the picture, away from its border by a share of its size."""
     return complex(*rng.uniform(margin * size, (1 - margin) * size, 2).tolist())
 

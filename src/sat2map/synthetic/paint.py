@@ -20,6 +20,9 @@ from sat2map.synthetic.styles import Use
 SCALE = 2
 """Both pictures are painted this many times larger and averaged down, so their edges are equally smooth."""
 
+Polygon = tuple[Colour, Shape]
+"""What was painted on the map: its colour, and its outline in output pixels."""
+
 MAP: dict[str, Colour] = {
     "land": (232, 229, 223),
     "building": (243, 241, 235),
@@ -97,22 +100,30 @@ class Look:
     water: Colour
 
 
-def paint_town(rng: Generator, plan: Plan) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def paint_town(
+    rng: Generator, plan: Plan, side: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[Polygon]]:
     """Paint a plan.
 
+    Args:
+        rng: Decides looks, light, trees and noise.
+        plan: The town.
+        side: Of the pictures (px).
+
     Returns:
-        The satellite picture and the map, each uint8 (size, size, 3) in RGB.
+        The satellite picture and the map, each uint8 (side, side, 3) in RGB, and what the map shows as
+        polygons, in the order in which they were painted over each other.
     """
     look = _choose_look(rng)
-    day = _choose_daylight(rng)
-    canvas = _Canvas(plan.size, look.asphalt)
+    day = _choose_daylight(rng, side / plan.size)
+    canvas = _Canvas(plan.size, side, look.asphalt)
     _paint_blocks(rng, canvas, plan, look)
     _paint_waters_and_ways(rng, canvas, plan, look)
     for building in plan.buildings:
         if canvas.is_clear(building):
             _paint_building(rng, canvas, building, day.shadow)
-    source = photograph(rng, canvas.colour, canvas.traits, day, SCALE)
-    return source, np.asarray(canvas.chart.reduce(SCALE))
+    source = photograph(rng, canvas.colour, canvas.traits, day, SCALE, detail=side / plan.size)
+    return source, np.asarray(canvas.chart.reduce(SCALE)), canvas.polygons
 
 
 def _choose_look(rng: Generator) -> Look:
@@ -128,10 +139,10 @@ def _choose_look(rng: Generator) -> Look:
     )
 
 
-def _choose_daylight(rng: Generator) -> Daylight:
+def _choose_daylight(rng: Generator, detail: float) -> Daylight:
     elevation = rng.uniform(0.6, 1.1)
     return Daylight(
-        shadow=heading(rng) * SCALE / METRES_PER_PIXEL / math.tan(elevation),
+        shadow=heading(rng) * (SCALE * detail / METRES_PER_PIXEL) / math.tan(elevation),
         depth=rng.uniform(0.35, 0.6),
         canopy=(tinted(rng, pick(rng, CANOPY)), tinted(rng, pick(rng, CANOPY), 0.15)),
     )
@@ -151,31 +162,36 @@ def scaled(colour: Colour, gain: float) -> Colour:
 class _Canvas:
     """Three pictures painted at once: the colour seen from above, the traits of its surface, and the map."""
 
-    def __init__(self, size: int, colour: Colour) -> None:
-        self.extent = size * SCALE
+    def __init__(self, size: float, side: int, colour: Colour) -> None:
+        self.size = size
+        self.polygons: list[Polygon] = []
+        self.extent = side * SCALE
+        self._scale = self.extent / size  # painted pixels per unit of the plan
         self.colour = Image.new("RGB", (self.extent, self.extent), colour)
         self.traits = Image.new("RGB", (self.extent, self.extent), PAVED)
         self.chart = Image.new("RGB", (self.extent, self.extent), MAP["road"])
         self._pens = [ImageDraw.Draw(image) for image in (self.colour, self.traits, self.chart)]
-        side = int(size + 2 * MARGIN)
-        self._taken = Image.new("1", (side, side))
+        taken = int(size + 2 * MARGIN)
+        self._taken = Image.new("1", (taken, taken))
         self._claim = ImageDraw.Draw(self._taken)
 
     def fill(
         self, shape: Shape, colour: Colour | None, traits: Traits | None, chart: Colour | None = None
     ) -> None:
         """Paint a polygon into those of the pictures that have a value."""
-        xy = [value for point in shape for value in (point.real * SCALE, point.imag * SCALE)]
+        if chart is not None and len(shape) > 2:
+            self.polygons.append((chart, [point * (self._scale / SCALE) for point in shape]))
+        xy = [value for point in shape for value in (point.real * self._scale, point.imag * self._scale)]
         for pen, value in zip(self._pens, (colour, traits, chart), strict=True):
             if value is not None:
                 pen.polygon(xy, fill=value)
 
     def line(self, path: Shape, width: float, colour: Colour, traits: Traits | None = None) -> None:
-        """Paint a line of a width in output pixels, which the map does not show."""
-        xy = [value for point in path for value in (point.real * SCALE, point.imag * SCALE)]
+        """Paint a line of a width in units of the plan, which the map does not show."""
+        xy = [value for point in path for value in (point.real * self._scale, point.imag * self._scale)]
         for pen, value in zip(self._pens, (colour, traits), strict=False):
             if value is not None:
-                pen.line(xy, fill=value, width=max(1, round(width * SCALE)))
+                pen.line(xy, fill=value, width=max(1, round(width * self._scale)))
 
     def claim(self, shape: Shape) -> None:
         """Let no building stand on a polygon, or within 2 pixels of it."""
@@ -195,7 +211,7 @@ class _Canvas:
 
     def shows(self, point: complex, beyond: float = 0) -> bool:
         """Whether a point is in the picture, or so near to it."""
-        high = self.extent / SCALE + beyond
+        high = self.size + beyond
         return -beyond <= point.real < high and -beyond <= point.imag < high
 
 

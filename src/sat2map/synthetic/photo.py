@@ -32,7 +32,13 @@ class Daylight:
 
 
 def photograph(
-    rng: Generator, colour: Image.Image, traits: Image.Image, day: Daylight, scale: int
+    rng: Generator,
+    colour: Image.Image,
+    traits: Image.Image,
+    day: Daylight,
+    scale: int,
+    *,
+    detail: float = 1.0,
 ) -> NDArray[np.uint8]:
     """Photograph a painted town from above.
 
@@ -42,13 +48,14 @@ def photograph(
         traits: Their height in metres, roughness and woodedness in 8 bits each, RGB of the same size.
         day: The light.
         scale: How many painted pixels make one of the photograph, along a side.
+        detail: Pixels of the photograph in 2.1 m.
 
     Returns:
         The photograph, uint8 (height, width, 3), RGB.
     """
     ground, rough, woods = traits.split()
     height = np.array(ground)
-    light = _grow_trees(rng, colour, height, woods, day)
+    light = _grow_trees(rng, colour, height, woods, day, detail)
     light[_shadows(height, day.shadow)] *= day.depth
     shading = Image.fromarray(light.astype(np.uint8))
     picture = ImageChops.multiply(colour, Image.merge("RGB", [shading] * 3))
@@ -56,7 +63,7 @@ def photograph(
     side = len(pixels)
     grain = 0.7 * rng.standard_normal((side, side), np.float32) + 0.5 * _noise(rng, side, 3)
     grain *= np.asarray(rough.reduce(scale), np.float32) / 255
-    grain += 1 + 0.05 * _noise(rng, side, 40)
+    grain += 1 + 0.05 * _noise(rng, side, 40 * detail)
     return _develop(rng, pixels * grain[..., None])
 
 
@@ -69,17 +76,24 @@ def _noise(rng: Generator, side: int, cell: float) -> NDArray[np.float32]:
 
 
 def _grow_trees(
-    rng: Generator, colour: Image.Image, height: NDArray[np.uint8], woods: Image.Image, day: Daylight
+    rng: Generator,
+    colour: Image.Image,
+    height: NDArray[np.uint8],
+    woods: Image.Image,
+    day: Daylight,
+    detail: float,
 ) -> NDArray[np.float32]:
     """Paint crowns where the ground is wooded, raise the ground there, and return the light in [0, 255]."""
     side = len(height)
-    crowns = 0.75 * _noise(rng, side, 6) + 0.55 * _noise(rng, side, 14)
-    density = np.asarray(woods.filter(ImageFilter.BoxBlur(2)), np.float32) / 255  # crowns reach over the kerb
+    crowns = 0.75 * _noise(rng, side, 6 * detail) + 0.55 * _noise(rng, side, 14 * detail)
+    density = (
+        np.asarray(woods.filter(ImageFilter.BoxBlur(2 * detail)), np.float32) / 255
+    )  # crowns reach over the kerb
     canopy = (crowns > 2.2 - 4.2 * density) & (density > 0.05)
     colour.paste(day.canopy[0], mask=Image.fromarray(canopy))
-    colour.paste(day.canopy[1], mask=Image.fromarray(canopy & (_noise(rng, side, 12) > 0.3)))
+    colour.paste(day.canopy[1], mask=Image.fromarray(canopy & (_noise(rng, side, 12 * detail) > 0.3)))
     height[canopy] = np.clip(6 + 2 * crowns[canopy], 3, 12)
-    towards_sun = -2 * day.shadow / abs(day.shadow)
+    towards_sun = -2 * detail * day.shadow / abs(day.shadow)
     slope = crowns - np.roll(crowns, (-round(towards_sun.imag), -round(towards_sun.real)), (0, 1))
     light = np.full((side, side), LIT, np.float32)
     light[canopy] = np.clip(190 + 110 * slope[canopy], 90, 255)

@@ -13,17 +13,21 @@ from numpy.typing import NDArray
 
 from sat2map.errors import DataError, SettingsError
 from sat2map.files import atomic_write_text, locks
+from sat2map.images.palette import Palette
 from sat2map.images.pixels import write_image
-from sat2map.synthetic.layout import plan_town
-from sat2map.synthetic.paint import paint_town
+from sat2map.synthetic.layout import METRES_PER_PIXEL, plan_town
+from sat2map.synthetic.paint import Polygon, paint_town
 
 SIZES = (16, 4096)
-"""The smallest and the largest side of a picture, in pixels of 2.1 m."""
+"""The smallest and the largest side of a picture, in pixels."""
+
+GSDS = (0.3, 4.2)
+"""The smallest and the largest ground sample distance, in metres per pixel."""
 
 MARKER = "towns.json"
 """The file that tells a folder of ours, and says how it was drawn."""
 
-OURS = re.compile(r"(train|val)/((source|target)/)?\d{5,}\.png")
+OURS = re.compile(r"(train|val)/((source|target)/)?\d{5,}\.png|polygons/(train|val)/\d{5,}\.geojson")
 
 Layout = Literal["side-by-side", "folders"]
 
@@ -35,14 +39,38 @@ class Town:
     Attributes:
         source: What a satellite would see, uint8 (size, size, 3), RGB.
         target: The web map of it, uint8 (size, size, 3), RGB, in the colours of the `maps` palette.
+        polygons: What the map shows, with its true outlines, in the order in which it was painted.
+        gsd: Metres per pixel.
     """
 
     source: NDArray[np.uint8]
     target: NDArray[np.uint8]
+    polygons: list[Polygon]
+    gsd: float
+
+    def to_geojson(self) -> str:
+        """Return the polygons as GeoJSON, in pixels from the top left corner; later ones cover earlier ones.
+
+        The class of each is that of the palette `maps`; ground without a polygon is road.
+        """
+        palette = Palette.load("maps")
+        classes = palette.classify(np.array([colour for colour, _ in self.polygons], np.uint8).reshape(-1, 3))
+        features = [
+            {
+                "type": "Feature",
+                "properties": {"class": palette.names[number], "order": order},
+                "geometry": {
+                    "type": "Polygon",
+                    "coordinates": [[[round(p.real, 2), round(p.imag, 2)] for p in (*shape, shape[0])]],
+                },
+            }
+            for order, (number, (_, shape)) in enumerate(zip(classes, self.polygons, strict=True))
+        ]
+        return json.dumps({"type": "FeatureCollection", "gsd": self.gsd, "features": features}) + "\n"
 
 
-def draw_town(seed: int, *, size: int = 256) -> Town:
-    """Draw a town: streets, houses, parks, waters and highways at 2.1 m per pixel.
+def draw_town(seed: int, *, size: int = 256, gsd: float = METRES_PER_PIXEL) -> Town:
+    """Draw a town: streets, houses, parks, waters and highways.
 
     Every seed has its own kind of scene, angles, materials, sun and air. The same seed and size give the same
     town in any process; another size gives another town at the same scale, not an enlarged one.
@@ -50,13 +78,14 @@ def draw_town(seed: int, *, size: int = 256) -> Town:
     Args:
         seed: Which town, 0 or more.
         size: The side of both pictures in pixels, 16 to 4096 (which takes 3 GB of memory).
+        gsd: Metres per pixel, 0.3 to 4.2.
 
     Raises:
-        SettingsError: The seed or the size is out of range.
+        SettingsError: The seed, the size or the gsd is out of range.
     """
-    _check(seed, size)
+    _check(seed, size, gsd)
     rng = np.random.default_rng(seed)
-    return Town(*paint_town(rng, plan_town(rng, size)))
+    return Town(*paint_town(rng, plan_town(rng, size * (gsd / METRES_PER_PIXEL)), size), gsd)
 
 
 @locks("folder")
@@ -68,11 +97,13 @@ def write_towns(
     seed: int = 0,
     val_fraction: float = 0.2,
     layout: Layout = "side-by-side",
+    gsd: float = METRES_PER_PIXEL,
+    polygons: bool = False,
 ) -> list[Path]:
     """Draw a data set of towns into `folder/train` and `folder/val`.
 
-    Picture `n` of a split depends on `seed`, `size` and `n` only: a larger set begins with the smaller one.
-    Towns of an earlier call in the same folder are replaced.
+    Picture `n` of a split depends on `seed`, `size`, `gsd` and `n` only: a larger set begins with the smaller
+    one. Towns of an earlier call in the same folder are replaced.
 
     Args:
         folder: A new or empty folder, or one that this function has written.
@@ -82,6 +113,8 @@ def write_towns(
         val_fraction: The share of the pairs for validation, from 0 to below 1; at least one is for training.
         layout: `side-by-side` writes `train/00000.png`, source on the left and target on the right; `folders`
             writes `train/source/00000.png` and `train/target/00000.png`.
+        gsd: Metres per pixel, 0.3 to 4.2.
+        polygons: Whether the true outlines are written too, as `polygons/train/00000.geojson`.
 
     Returns:
         The images written, in the order of the pairs, training first.
@@ -91,24 +124,31 @@ def write_towns(
         DataError: The folder holds something else.
         OutputError: A file cannot be written.
     """
-    _check(seed, size)
+    _check(seed, size, gsd)
     if count < 1:
         raise SettingsError(f"count is {count}, but a data set needs at least one pair")
     if not 0 <= val_fraction < 1:
         raise SettingsError(f"val_fraction is {val_fraction}, but must be from 0 to below 1, such as 0.2")
     _clear(folder)
-    about = {"drawn_by": "sat2map", "count": count, "size": size, "seed": seed, "layout": layout}
+    about = {"drawn_by": "sat2map", "count": count, "size": size, "gsd": gsd, "seed": seed, "layout": layout}
     atomic_write_text(folder / MARKER, json.dumps(about, indent=2) + "\n")
     held_out = min(round(count * val_fraction), count - 1)
     written: list[Path] = []
     for split, (name, pairs) in enumerate((("train", count - held_out), ("val", held_out))):
         for number in range(pairs):
-            town = draw_town(_pair_seed(seed, split, number), size=size)
+            town = draw_town(_pair_seed(seed, split, number), size=size, gsd=gsd)
             written += _write_pair(folder / name, f"{number:05d}.png", town, layout)
+            if polygons:
+                outlines = folder / "polygons" / name / f"{number:05d}.geojson"
+                atomic_write_text(outlines, town.to_geojson())
     return written
 
 
-def _check(seed: int, size: int) -> None:
+def _check(seed: int, size: int, gsd: float) -> None:
+    if not GSDS[0] <= gsd <= GSDS[1]:
+        raise SettingsError(
+            f"gsd is {gsd:g}, but a town is drawn at {GSDS[0]:g} to {GSDS[1]:g} m per pixel", setting="gsd"
+        )
     low, high = SIZES
     if not low <= size <= high:
         raise SettingsError(f"size is {size}, but a town is drawn with a side of {low} to {high} pixels")
@@ -138,7 +178,7 @@ def _clear(folder: Path) -> None:
     if not folder.is_dir():
         raise DataError(f"{folder} is a file; choose a new folder for the towns")
     if (folder / MARKER).is_file():
-        for path in folder.glob("*/**/*.png"):
+        for path in folder.glob("*/**/*.*"):
             if OURS.fullmatch(path.relative_to(folder).as_posix()):
                 path.unlink()
     elif any(folder.iterdir()):

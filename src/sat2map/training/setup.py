@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
+from sat2map.data.left_out import count_left_out
 from sat2map.data.pairs import Splits, find_pairs, first_unpaired, read_pair_size
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
@@ -20,7 +21,7 @@ from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime import pick_device, pick_training_precision
-from sat2map.settings import TrainSettings, change, resolve_recipe
+from sat2map.settings import TrainSettings, as_rgb_recipe, change, resolve_recipe
 from sat2map.training.batches import Batches, class_frequencies
 from sat2map.training.distributed import SINGLE_PROCESS, DistributedContext
 from sat2map.training.init import PretrainedInit
@@ -185,6 +186,8 @@ def set_up(
 def _resolve(settings: TrainSettings, init: PretrainedInit | None) -> tuple[TrainSettings, list[str]]:
     """Decide everything that is `auto`, so that the run records what it did."""
     if init:
+        if settings.network.generator == "auto" and not init.spec.colours:
+            settings = as_rgb_recipe(settings)
         settings = change(init.fit_settings(settings), pretrained="none")
     settings, about_recipe = resolve_recipe(settings)
     settings, about_encoder = resolve_pretrained(settings)
@@ -224,6 +227,8 @@ def _open_data(settings: TrainSettings, palette: Palette | None, report: Report)
             f"{first_unpaired(splits.unpaired_files)} has no partner",
             hint=f"add it or move the file away; a check of {data.path} lists all",
         )
+    if splits.left_out:
+        report(count_left_out(splits.left_out, data.path))
     caches = {
         split: open_pairs(splits[split], how, workers=compute.workers, progress=_decoding(split, report))
         for split, how in (("train", train), ("val", val))

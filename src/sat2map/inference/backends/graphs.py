@@ -88,8 +88,9 @@ def refuse_paper_mode(model: Path, header: ModelHeader) -> None:
     if header.inference_mode == "paper":
         what = "was exported in eval mode" if is_exported(model) else "is used in paper mode"
         raise ModelFileError(
-            f"{model} {what}, and only PyTorch runs the statistics of the batch and dropout: "
-            "give --mode eval, or --engine torch with the *.safetensors file"
+            f"{model} {what}, and only PyTorch runs the statistics of the batch and dropout",
+            hint="use the mode eval, or the engine torch with the *.safetensors file",
+            setting="mode",
         )
 
 

@@ -45,7 +45,11 @@ class OnnxEngine(GraphEngine):
     def open(cls, model: Path, options: EngineOptions = DEFAULTS) -> OnnxEngine:
         """Open a model file or an exported .onnx file (see `sat2map.inference.backends.open_engine`)."""
         if model.suffix.lower() == ".xml":
-            raise ModelFileError(f"{model} is an OpenVINO model: leave --engine at auto, or use openvino")
+            raise ModelFileError(
+                f"{model} is an OpenVINO model",
+                hint="leave the engine at auto, or use openvino",
+                setting="engine",
+            )
         graph, header = read_graph(model, options)
         try:
             return cls(graph, header, options)
