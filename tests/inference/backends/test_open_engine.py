@@ -48,8 +48,6 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Any:
             return None if name in names else real(name, package)
 
         monkeypatch.setattr("sat2map.extras.find_spec", find)
-        monkeypatch.setattr("sat2map.inference.backends.find_spec", find)
-        monkeypatch.setattr("sat2map.inference.backends.auto.find_spec", find)
 
     return hide
 
