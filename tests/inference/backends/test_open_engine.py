@@ -112,7 +112,7 @@ def test_auto_passes_over_an_engine_that_draws_something_else(
 
 def test_paper_mode_is_run_by_pytorch_alone(model: Path) -> None:
     assert isinstance(open_engine(model, mode="paper", device="cpu"), TorchEngine)
-    with pytest.raises(ModelFileError, match=r"used in paper mode.*--engine torch"):
+    with pytest.raises(ModelFileError, match=r"used in paper mode.*engine torch"):
         open_engine(model, engine="onnx", mode="paper")
 
 
