@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import sat2map
+from sat2map.cli.commands import COMMANDS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -43,9 +44,10 @@ def imported_by(path: Path) -> set[str]:
 
 
 # Flags, and commands with their arguments. CSS has custom properties that look like flags.
-FLAG = re.compile(r"(?<![\w-])(?<!var\()--[a-z][a-z-]*|\bsat2map (?!that|in|by)[a-z]+ ")
+COMMAND_NAMES = "|".join(sorted({name.split(" ")[0] for name in COMMANDS}))
+FLAG = re.compile(rf"(?<![\w-])(?<!var\()--[a-z][a-z-]*|\bsat2map ({COMMAND_NAMES}) ")
 # Packages whose messages still name flags; this set only ever gets smaller.
-NAMING_FLAGS = {"evaluation/report", "geo", "images", "inference", "models", "serve", "training"}
+NAMING_FLAGS = {"evaluation/report", "models", "training"}
 
 
 def strings_of(path: Path) -> list[str]:

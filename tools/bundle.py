@@ -1,35 +1,37 @@
-"""Makes the generator that ships in the package from a trained one: fp16 weights, scored as they ship.
+"""Makes the generator that ships in the package from trained ones, and writes it into its place.
 
-Run it as `python tools/bundle.py runs/release/best.safetensors --data DIR --group-column group`. Of several
-generators with a common start the weights are averaged: Izmailov et al. 2018, "Averaging Weights Leads to
-Wider Optima"; Wortsman et al. 2022, "Model soups".
+Run it as `python tools/bundle.py runs/release/best.safetensors --data DIR`, then tools/record_bundled.py and
+tools/score_release.py. Of several generators with a common start the weights are averaged: Izmailov et al.
+2018, "Averaging Weights Leads to Wider Optima"; Wortsman et al. 2022, "Model soups". Class offsets and
+temperature of a palette network are fitted on the validation pairs.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from sat2map.evaluation import draw_examples, evaluate, print_evaluation
+from sat2map.evaluation import evaluate
+from sat2map.evaluation.calibration import fit_class_offsets, fit_temperature
+from sat2map.evaluation.evaluation_set import open_evaluation_set
+from sat2map.inference import Translator
+from sat2map.models.header import ModelHeader
 from sat2map.models.model_file import read_header, read_weights, save_model
-from sat2map.training.samples import HEADINGS, draw_grid
 
-ROOT = Path(__file__).parents[1]
-BUNDLED = ROOT / "src" / "sat2map" / "weights" / "maps.safetensors"
-FIGURE = ROOT / "docs" / "figures" / "samples.jpg"
-SCORES = ROOT / "docs" / "figures" / "release.json"
+BUNDLED = Path(__file__).parents[1] / "src" / "sat2map" / "weights" / "maps.safetensors"
 NOTES = (
-    "Trained on the maps data set of the pix2pix paper: photos and maps of New York, 2.1 m a pixel. "
-    "docs/model-card.md tells what it is for and what it gets wrong."
+    "Trained on the maps data set of the pix2pix paper: photos and maps of New York, 0.9 m per pixel. "
+    "docs/model-card.md says what it is for and what it gets wrong."
 )
 
 
 def average(models: list[Path]) -> dict[str, Tensor]:
-    """Return the mean of each weight and running statistic, and of what only counts the last."""
+    """Return the mean of each weight and running statistic, and the last of whatever is a count."""
     every = [read_weights(model) for model in models]
     return {
         name: torch.stack([weights[name] for weights in every]).mean(0) if t.is_floating_point() else t
@@ -37,31 +39,53 @@ def average(models: list[Path]) -> dict[str, Tensor]:
     }
 
 
+def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return kernels in fp16; norms and biases stay fp32, as a variance may be too large for fp16."""
+    return {name: t.half() if t.dim() > 1 else t for name, t in weights.items()}
+
+
+def add_offsets(weights: dict[str, Tensor], offsets: Tensor) -> dict[str, Tensor]:
+    """Add float (colours,) to a palette network's logits; its head has four phases of each colour."""
+    bias = weights["head.0.bias"] + offsets.repeat_interleave(4)
+    return {**weights, "head.0.bias": bias}
+
+
+def calibrated(
+    weights: dict[str, Tensor], header: ModelHeader, data: Path
+) -> tuple[dict[str, Tensor], ModelHeader]:
+    """Fit a palette network's class offsets and then its temperature on the validation pairs."""
+    assert header.palette is not None
+    pairs = open_evaluation_set(header, data, "val").inputs
+    sizes = [len(one.colours) for one in header.palette.classes]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.safetensors"
+
+        def opened() -> Translator:
+            save_model(file, weights, header)
+            return Translator.open(file, precision="fp32")
+
+        offsets = fit_class_offsets(opened(), pairs)
+        weights = add_offsets(weights, torch.from_numpy(np.repeat(offsets, sizes)))
+        temperature = fit_temperature(opened(), pairs)
+    print(f"class offsets {offsets.round(2).tolist()}, temperature {temperature:.3f}")
+    return weights, header.model_copy(update={"temperature": temperature})
+
+
 def main() -> None:
-    """Halve the weights, score and draw them, and put all of it in its place."""
+    """Average, calibrate, halve and score the weights, and put them in their place."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", type=Path, nargs="+", help="Several are averaged; the last has the header.")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--group-column", help="CSV column of places.")
+    parser.add_argument("--data", type=Path, required=True, help="Folder or CSV of pairs.")
     args = parser.parse_args()
 
-    header = read_header(args.models[-1])
+    header = read_header(args.models[-1]).model_copy(update={"notes": NOTES, "scores": {}})
     assert all(read_header(model).generator == header.generator for model in args.models), "unlike networks"
-    halves = {name: t.half() if t.is_floating_point() else t for name, t in average(args.models).items()}
-    assert all(torch.isfinite(half).all() for half in halves.values()), "a weight does not fit into fp16"
-    save_model(BUNDLED, halves, header.model_copy(update={"notes": NOTES, "scores": {}}))
-
-    evaluation = evaluate(BUNDLED, args.data, group_column=args.group_column)
-    protocol = evaluation.protocol.model_copy(update={"data": args.data.parent.name})
-    evaluation.model_copy(update={"protocol": protocol}).save(SCORES)
-    save_model(BUNDLED, halves, header.model_copy(update={"notes": NOTES, "scores": evaluation.model.scores}))
-    from rich.console import Console
-
-    print_evaluation(evaluation, Console())
-    drawn = [(e.source, e.fake, e.target) for e in draw_examples(evaluation, BUNDLED, args.data)]
-    # Best, median and worst, two of each: a row a kind.
-    rows = [[*left, *right] for left, right in zip(drawn[::2], drawn[1::2], strict=True)]
-    Image.fromarray(draw_grid(rows, HEADINGS * 2)).save(FIGURE, quality=85, subsampling=0)
+    weights = average(args.models)
+    if header.generator.colours:
+        weights, header = calibrated(weights, header, args.data)
+    save_model(BUNDLED, halved(weights), header)
+    scores = evaluate(BUNDLED, args.data, baselines=False).model.scores
+    save_model(BUNDLED, halved(weights), header.model_copy(update={"scores": scores}))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ SECTIONS = {
         "rasters.md",
         "service.md",
         "operations.md",
+        "threat-model.md",
         "scale.md",
         "tracking.md",
         "hub.md",

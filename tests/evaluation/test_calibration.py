@@ -7,6 +7,7 @@ import pytest
 
 from sat2map.evaluation.calibration import (
     expected_calibration_error,
+    fit_class_offsets,
     fit_temperature,
     measure_reliability,
 )
@@ -71,3 +72,15 @@ def test_overconfidence_shows_as_calibration_error(drawn):
     logits, pairs = drawn
 
     assert expected_calibration_error(measure_reliability(Guesser(logits, 3.0), pairs)) > 0.1
+
+
+def test_offsets_take_back_what_a_weighted_training_added_to_a_rare_class(drawn):
+    logits, pairs = drawn
+    highway = MAPS.index("highway")
+    overrated = logits + 1.5 * (highway == OF_COLOUR)[None, :, None, None]
+
+    offsets = fit_class_offsets(Guesser(overrated, 1.0), pairs)
+    unbiased = fit_class_offsets(Guesser(logits, 1.0), pairs)
+
+    assert offsets[0] == 0
+    assert offsets[highway] - offsets.mean() < unbiased[highway] - unbiased.mean() - 0.8

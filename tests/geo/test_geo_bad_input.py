@@ -131,9 +131,7 @@ def test_an_output_that_is_the_input(write, town, tmp_path, straight):
 def test_an_output_that_exists(write, town, tmp_path, straight, read):
     (tmp_path / "map.tif").write_bytes(b"mine")
     source = write(town[0])
-    refused(
-        OutputError, "exists: give another name, or add --overwrite", straight(), source, tmp_path / "map.tif"
-    )
+    refused(OutputError, "exists: choose another name", straight(), source, tmp_path / "map.tif")
     translate_raster(straight(), source, tmp_path / "map.tif", RasterOptions(overwrite=True))
     np.testing.assert_array_equal(read(tmp_path / "map.tif"), town[0])
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sat2map.inference import Translator
-from sat2map.inference.scale import ScaledTranslator
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -78,7 +77,7 @@ def test_upload_compare_zoom_and_download(page: Any, town: NDArray[np.uint8], mo
     page.set_input_files("#file", files=[_file("my town.png", _png(town))])
     page.wait_for_selector("#result:not([hidden])")
     assert "256 × 256 px" in page.inner_text("#summary")
-    assert "Translated in" in page.inner_text("#summary")
+    assert "Drawn in" in page.inner_text("#summary")
     box = page.locator("#slider").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + 40)
     assert page.evaluate("document.getElementById('slider').value") == pytest.approx(25, abs=2)
@@ -94,13 +93,11 @@ def test_upload_compare_zoom_and_download(page: Any, town: NDArray[np.uint8], mo
     np.testing.assert_array_equal(got, Translator.open(model_file, image_only=True)(town))
 
 
-def test_the_ground_size_is_sent_and_remembered_and_a_wrong_one_is_told(
+def test_the_scale_is_checked_sent_and_remembered(
     page: Any, town: NDArray[np.uint8], model_file: Path
 ) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
     page.goto("/")
-    field = page.get_by_label("Ground size of a pixel")
+    field = page.locator("#gsd")
     field.wait_for()
     assert page.evaluate("document.getElementById('gsd').placeholder") == "2.1"
     field.fill("-1")
@@ -110,16 +107,61 @@ def test_the_ground_size_is_sent_and_remembered_and_a_wrong_one_is_told(
     field.fill("1.05")
     page.set_input_files("#file", files=[_file("town.png", _png(town))])
     page.wait_for_selector("#result:not([hidden])")
-    assert "1.05 m a pixel" in page.inner_text("#summary")
+    assert "1.05 m per pixel" in page.inner_text("#summary")
     with page.expect_download() as waiting:
         page.click("#download")
-    expected = ScaledTranslator(Translator.open(model_file, image_only=True), 1.05)(town)
+    expected = Translator.open(model_file, image_only=True)(town, gsd=1.05)
     np.testing.assert_array_equal(np.asarray(Image.open(waiting.value.path())), expected)
     page.click("#again")
     assert field.input_value() == "1.05"
-    page.click("[data-example='1']")  # drawn at a scale of their own
+
+
+def test_another_scale_draws_again_without_a_second_upload(page: Any, town: NDArray[np.uint8]) -> None:
+    uploads: list[str] = []
+    drawn: list[str] = []
+    page.on("request", lambda asked: uploads.append(asked.url) if asked.method == "POST" else None)
+    page.on(
+        "request",
+        lambda asked: drawn.append(asked.url) if "/v1/" in asked.url and "/map" in asked.url else None,
+    )
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
     page.wait_for_selector("#result:not([hidden])")
-    assert ["gsd=1.05" in address for address in asked] == [True, False]
+    page.fill("#scale", "1.05")
+    page.click("#redraw")
+    page.wait_for_selector("#busy", state="hidden")
+    _until(page, "document.getElementById('summary').textContent.includes('1.05 m per pixel')")
+    assert len(uploads) == 1
+    assert ["gsd=1.05" in address for address in drawn] == [False, True]
+    assert page.locator("#visit-list li").count() == 2
+    page.click("#visit-list li:last-child button")
+    _until(page, "!document.getElementById('summary').textContent.includes('m per pixel')")
+
+
+def test_views_legend_and_commands(page: Any, town: NDArray[np.uint8]) -> None:
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#result:not([hidden])")
+    assert page.locator("#shares li").count() == 6
+    page.check("#view-classes", force=True)
+    page.wait_for_selector("#single:not([hidden])")
+    assert page.evaluate("document.getElementById('single').naturalWidth") == 256
+    page.click("#more summary")
+    with page.expect_download() as waiting:
+        page.click("#download-side")
+    assert np.asarray(Image.open(waiting.value.path())).shape[:2] == (256, 512)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click("#more summary")
+    page.click("#copy-curl")
+    _until(page, "document.getElementById('status').textContent === 'Copied.'")
+    assert "/v1/translate" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_a_mistyped_address_has_a_page(page: Any) -> None:
+    page.goto("/no/such/page")
+    assert "Page not found" in page.inner_text("h1")
+    page.click("main a")
+    page.wait_for_selector("#facts dd")
 
 
 def test_an_example_is_one_click(page: Any) -> None:
@@ -164,7 +206,11 @@ def test_with_the_keyboard_alone(page: Any, town: NDArray[np.uint8]) -> None:
         page.wait_for_timeout(50)
     choosers[0].set_files(files=[_file("town.png", _png(town))])
     page.wait_for_selector("#result:not([hidden])")
-    _until(page, "document.activeElement.id === 'slider'")
+    _until(page, "document.activeElement.id === 'view-side'")
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        if page.evaluate(focused) == "slider":
+            break
     page.keyboard.down("ArrowRight")
     _until(page, "document.getElementById('slider').value > 55")
     page.keyboard.up("ArrowRight")
@@ -198,10 +244,10 @@ def test_paste_and_drop(page: Any, town: NDArray[np.uint8]) -> None:
 def test_a_large_image_shows_its_progress_and_can_be_cancelled(page: Any, town: NDArray[np.uint8]) -> None:
     page.goto("/")
     page.wait_for_selector("#facts dd")
-    page.set_input_files("#file", files=[_file("large.png", _png(np.tile(town, (3, 3, 1))))])
+    page.set_input_files("#file", files=[_file("large.png", _png(np.tile(town, (6, 6, 1))))])
     _until(page, "/\\d+ of \\d+ tiles/.test(document.getElementById('busy-text').textContent)")
     page.wait_for_selector("#result:not([hidden])")
-    assert "768 × 768 px" in page.inner_text("#summary")
+    assert "1536 × 1536 px" in page.inner_text("#summary")
     page.click("#again")
     page.set_input_files("#file", files=[_file("larger.png", _png(np.tile(town, (9, 9, 1))))])
     page.wait_for_selector("#busy:not([hidden])")
@@ -216,6 +262,7 @@ def test_a_geotiff_is_shown_and_given_back_as_a_geotiff(page: Any, raster_folder
     page.wait_for_selector("#result:not([hidden])")
     assert "1300 × 1100 px" in page.inner_text("#summary")
     with page.expect_download() as waiting:
+        page.click("#more summary")
         page.click("#download-tiff")
     assert waiting.value.suggested_filename == "town-map.tif"
     assert Path(waiting.value.path()).read_bytes()[:2] == b"II"

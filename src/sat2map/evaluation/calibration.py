@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from sat2map.data.cache import PairCache
+from sat2map.evaluation.metrics import confusion_matrix, mean_iou
 from sat2map.evaluation.result import ReliabilityBin
 from sat2map.images.palette import Palette
 from sat2map.inference import Translator
@@ -19,6 +20,8 @@ from sat2map.inference import Translator
 BINS = 10
 PIXELS_PER_IMAGE = 4096  # a sample; a neighbour's logits say little more
 TEMPERATURES = (0.25, 4.0)
+OFFSET_STEPS = (0.4, 0.2, 0.1)
+MAX_OFFSET = 2.0
 
 
 def measure_reliability(
@@ -85,6 +88,46 @@ def fit_temperature(translator: Translator, pairs: PairCache, *, seed: int = 0) 
         return float(-np.log(np.maximum(right, 1e-12)).mean())
 
     return float(minimize_scalar(negative_log_likelihood, bounds=TEMPERATURES, method="bounded").x)
+
+
+def fit_class_offsets(translator: Translator, pairs: PairCache, *, seed: int = 0) -> NDArray[np.float32]:
+    """Return what to add to each class's logits so that the likeliest classes overlap best with real maps.
+
+    A training that weighs rare classes more learns them as likelier than they are, and draws them too large.
+    Menon et al. 2021, "Long-tail learning via logit adjustment", https://arxiv.org/abs/2007.07314.
+
+    Args:
+        translator: A palette network.
+        pairs: Validation pairs at the size at which the model is given the sources.
+        seed: Of the sample of pixels.
+
+    Returns:
+        float32 (classes,), from coordinate ascent on the mean class IoU; the first class's is 0.
+    """
+    palette = _palette(translator)
+    logits, targets = (
+        np.concatenate(parts) for parts in zip(*_samples(translator, pairs, seed), strict=True)
+    )
+    starts = np.cumsum([0, *(len(one.colours) for one in palette.classes)])[:-1]
+    top = logits.max(axis=1, keepdims=True)
+    log_odds = np.log(np.add.reduceat(np.exp(logits - top), starts, axis=1) + 1e-12)
+    classes = len(palette.classes)
+
+    def score(offsets: NDArray[np.float32]) -> float:
+        found = (log_odds + offsets).argmax(axis=1).astype(np.uint8)
+        return mean_iou(confusion_matrix(found, targets, classes))
+
+    offsets, best = np.zeros(classes, np.float32), score(np.zeros(classes, np.float32))
+    for step in OFFSET_STEPS:
+        for number in range(1, classes):
+            for move in (-step, step):
+                while True:
+                    tried = offsets.copy()
+                    tried[number] += move
+                    if abs(tried[number]) > MAX_OFFSET or (found := score(tried)) <= best:
+                        break
+                    offsets, best = tried, found
+    return offsets
 
 
 def _samples(

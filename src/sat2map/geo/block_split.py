@@ -38,8 +38,9 @@ class BlockSplit:
         """
         if self.val_fraction and max(height, width) <= self.side:
             raise SettingsError(
-                f"the raster is one block of {self.side} px, which cannot be split into train and val: lower "
-                "--block, or give --val-fraction 0"
+                f"the raster is one block of {self.side} px, which cannot be split into train and val",
+                hint="use smaller blocks, or a val_fraction of 0",
+                setting="block",
             )
 
     def block_of(self, area: Area) -> Block:
@@ -58,7 +59,9 @@ class BlockSplit:
         if len(counts) == 1:
             raise SettingsError(
                 f"all {len(tiles)} tiles that show something lie in one block of {self.side} px, which "
-                "cannot be split into train and val: lower --block, or give --val-fraction 0"
+                "cannot be split into train and val",
+                hint="use smaller blocks, or a val_fraction of 0",
+                setting="block",
             )
         val = self._choose(counts)
         return [self._split_of(tile, val, counts.keys() - val) for tile in tiles]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError, OutputError, SettingsError
-from sat2map.files import atomic_write_text, locks
+from sat2map.files import atomic_write_text, locks, require_new_folder
 from sat2map.geo.block_split import BlockSplit
 from sat2map.geo.draw import VectorMap
 from sat2map.geo.gdal import gdal_env
@@ -111,8 +111,7 @@ def write_pairs(
         OutputError: The folder exists, or cannot be written.
     """
     _check(options, target, vectors)
-    if output.exists() and any(output.iterdir() if output.is_dir() else [output]):
-        raise OutputError(f"{output} exists and is not empty: give --output a new folder")
+    require_new_folder(output)
     unfinished = output.with_name(f".{output.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
@@ -135,7 +134,7 @@ def write_pairs(
 def _check(options: PairOptions, target: str | Path | None, vectors: Path | None) -> None:
     if (target is None) == (vectors is None):
         raise SettingsError(
-            "give --target with a map raster, or --vectors with lines and polygons: one of them"
+            "one map is needed", hint="give a target raster or vectors, not both", setting="target"
         )
     if options.size < 16 or options.stride < 1:
         raise SettingsError(
@@ -148,7 +147,9 @@ def _check(options: PairOptions, target: str | Path | None, vectors: Path | None
     if options.buffer < 0 or options.block < options.size + options.buffer:
         raise SettingsError(
             f"block {options.block} leaves no room for a tile of {options.size} px and a buffer of "
-            f"{options.buffer} px: raise --block to {4 * options.size} or more"
+            f"{options.buffer} px",
+            hint=f"use blocks of {4 * options.size} px or more",
+            setting="block",
         )
 
 
@@ -157,7 +158,11 @@ def _factors(raster: Raster, resolution: float | None) -> tuple[float, float] | 
         return None
     metres = raster.grid.metres()
     if metres is None:
-        raise SettingsError(f"--resolution {resolution:g} needs to know metres, but {raster.name} has no CRS")
+        raise SettingsError(
+            f"{raster.name} has no CRS, so its resolution in metres is unknown",
+            hint="keep its own resolution",
+            setting="resolution",
+        )
     return resolution / metres[0], resolution / metres[1]
 
 
@@ -218,7 +223,9 @@ def _cut(
     if not result.train:
         raise DataError(
             f"no pair could be cut: of {len(places)} tiles, {result.nodata} have nodata, {result.empty} are "
-            f"empty and {result.border} lie between train and val; try a smaller --size, --block or --buffer"
+            f"empty and {result.border} lie between train and val",
+            hint="use smaller tiles, blocks or buffers",
+            setting="size",
         )
     if result.partial:
         result.notes.append(
@@ -226,7 +233,7 @@ def _cut(
             "palette networks ignore it"
         )
     if options.val_fraction and not result.val:
-        result.notes.append("no tile lies in the blocks for val: lower --block, or try another --seed")
+        result.notes.append("no tile lies in the blocks for val: use smaller blocks, or another seed")
 
 
 def _sort_into_splits(

@@ -20,7 +20,15 @@ from sat2map.errors import ImageError
 from sat2map.geo.gdal import FAILURES, is_remote, reason, shown
 from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.grid import GeoGrid
-from sat2map.geo.samples import find_bands, find_limits, find_mask, plain_samples, warped, without_alpha
+from sat2map.geo.samples import (
+    find_bands,
+    find_limits,
+    find_mask,
+    plain_samples,
+    readable,
+    warped,
+    without_alpha,
+)
 from sat2map.images.levels import Limits, to_8_bits
 from sat2map.images.masks import MaskKind, PixelMask
 from sat2map.inference.tiling import Area
@@ -189,16 +197,17 @@ def open_raster(
     with contextlib.ExitStack() as stack:
         stack.enter_context(stored)
         notes: list[str] = []
-        reject_container(stored, name)
-        grid = read_grid(stored, name, notes, crs=crs, gsd=gsd)
-        if stored.driver == "GTiff" and len(stored.subdatasets) > 1:
-            notes.append(
-                f"{name} holds {len(stored.subdatasets)} images (pages): the first is used; "
-                f"{shown(stored.subdatasets[1])} names the second"
-            )
-        dataset = stack.enter_context(plain_samples(stored))
-        chosen = find_bands(dataset, bands, count, name, notes)
-        mask = find_mask(dataset, chosen, name, notes)
-        dataset = stack.enter_context(without_alpha(dataset, mask))
-        limits = find_limits(dataset, chosen, mask, scale, name, notes)
+        with readable(name):
+            reject_container(stored, name)
+            grid = read_grid(stored, name, notes, crs=crs, gsd=gsd)
+            if stored.driver == "GTiff" and len(stored.subdatasets) > 1:
+                notes.append(
+                    f"{name} holds {len(stored.subdatasets)} images (pages): the first is used; "
+                    f"{shown(stored.subdatasets[1])} names the second"
+                )
+            dataset = stack.enter_context(plain_samples(stored))
+            chosen = find_bands(dataset, bands, count, name, notes)
+            mask = find_mask(dataset, chosen, name, notes)
+            dataset = stack.enter_context(without_alpha(dataset, mask))
+            limits = find_limits(dataset, chosen, mask, scale, name, notes)
         yield Raster(name, grid, chosen, mask, limits, is_remote(str(source)), dataset, notes)

@@ -110,7 +110,7 @@ def find_mask(
     Raises:
         ImageError: The raster is damaged.
     """
-    with _readable(name):
+    with readable(name):
         mask = PixelMask.of(dataset, bands, name)
     notes += mask.notes
     return mask
@@ -168,12 +168,13 @@ def _sample(
     dataset: rasterio.DatasetReader | WarpedVRT, name: str, read: Callable[[tuple[int, int]], T]
 ) -> T:
     shrink = max(1.0, max(dataset.shape) / SAMPLE)
-    with _readable(name):
+    with readable(name):
         return read((max(1, round(dataset.height / shrink)), max(1, round(dataset.width / shrink))))
 
 
 @contextlib.contextmanager
-def _readable(name: str) -> Iterator[None]:
+def readable(name: str) -> Iterator[None]:
+    """Turn what GDAL raises at a damaged file into an ImageError; even its attributes may raise."""
     try:
         yield
     except FAILURES as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 import rasterio
 
 from sat2map.errors import OutputError
-from sat2map.files import atomic_write_text
+from sat2map.files import atomic_write_text, refuse_existing
 from sat2map.geo.gdal import FAILURES, reason, shown
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import Layer
@@ -103,8 +103,7 @@ def check_outputs(source: str, outputs: list[Path], *, overwrite: bool) -> None:
             raise OutputError(f"{path} is the input: give the map another name")
         if path.is_dir():
             raise OutputError(f"{path} is a folder: name the file in it")
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path} exists: give another name, or add --overwrite")
+        refuse_existing(path, overwrite=overwrite)
 
 
 def check_earlier_result(path: Path, source: str, model_sha256: str) -> None:

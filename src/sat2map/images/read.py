@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from sat2map.errors import ImageError
+from sat2map.errors import ImageError, MissingExtraError
 from sat2map.images.levels import lab_error, measure_limits, to_8_bits
 from sat2map.images.limits import check_size
 from sat2map.images.tiff import TiffError, TiffHeader, is_tiff, read_tiff_header
@@ -30,6 +30,8 @@ _FORMAT_NAMES: Final = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 
 # Our own limit, named in the error, is checked in its place.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+# Of damaged tags; the reader's own error is the one that users see. Set once, as threads may read.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 # What brings an image upright, by EXIF orientation.
 _TURNS: Final = {
@@ -86,14 +88,16 @@ def read_image(path: Path, *, page: int | None = None) -> Picture:
                 raise lab_error(path)
         deep_png = head.startswith(b"\x89PNG") and head[_PNG_DEPTH:] == b"\x10"
         if deep_png or (header is not None and not header.pillow_reads_all):
-            from sat2map.images.read_gdal import read_with_gdal
-
-            pages = header.pages if header is not None else 1
-            first = _check_page(path, pages, page)
-            picture = read_with_gdal(path, file, page or 1, tiff=header is not None)
-            turned = _turn(picture, header.orientation if header is not None else 1)
-            return turned._replace(notes=(*first, *picture.notes))
-        return _read_with_pillow(path, file, header, page)
+            return _read_with_gdal(path, file, header, page)
+        try:
+            return _read_with_pillow(path, file, header, page)
+        except ImageError:
+            if header is None or header.pages < (page or 1):
+                raise
+            # Pillow fails at some sound ones, such as 4 bits in tiles.
+            with contextlib.suppress(ImageError, MissingExtraError):
+                return _read_with_gdal(path, file, header, page)
+            raise
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -113,6 +117,15 @@ def read_size(path: Path) -> tuple[int, int]:
                 turn = Image.Image.getexif(image).get(Base.Orientation, 1)
     check_size(path, *size)
     return size[::-1] if turn in _SIDEWAYS else size
+
+
+def _read_with_gdal(path: Path, file: IO[bytes], header: TiffHeader | None, page: int | None) -> Picture:
+    from sat2map.images.read_gdal import read_with_gdal
+
+    notes = _check_page(path, 1 if header is None else header.pages, page)
+    picture = read_with_gdal(path, file, page or 1, tiff=header is not None)
+    turned = _turn(picture, 1 if header is None else header.orientation)
+    return turned._replace(notes=(*notes, *picture.notes))
 
 
 def _read_with_pillow(path: Path, file: IO[bytes], header: TiffHeader | None, page: int | None) -> Picture:

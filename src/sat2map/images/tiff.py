@@ -15,6 +15,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 MAX_PAGES: Final = 4096  # directories that are looked at; a file with a loop has no last one
 
 _MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
+_BIG_MOTOROLA = b"MM\0+"  # a BigTIFF in Motorola's byte order
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 # ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, RPCCoefficient.
 _GEO_TAGS: Final = (33550, 33922, 34264, 34735, 50844)
@@ -42,6 +43,7 @@ class TiffHeader:
         masked: Whether the first image has an internal mask.
         georeferenced: Whether it has GeoTIFF tags.
         nodata: Whether it has GDAL's nodata tag.
+        pillow_opens: Whether Pillow knows its byte order; not that of a big-endian BigTIFF.
     """
 
     width: int
@@ -55,11 +57,12 @@ class TiffHeader:
     masked: bool
     georeferenced: bool
     nodata: bool
+    pillow_opens: bool
 
     @property
     def pillow_reads_all(self) -> bool:
         """Whether Pillow decodes every sample that matters, without loss."""
-        if self.masked or self.nodata or not self.unsigned:
+        if self.masked or self.nodata or not self.unsigned or not self.pillow_opens:
             return False
         if self.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
             return self.samples <= 2 and (self.bits in (1, 2, 4, 8) or (self.bits, self.samples) == (16, 1))
@@ -81,7 +84,8 @@ def read_tiff_header(file: IO[bytes]) -> TiffHeader:
     """
     try:
         directories = _directories(file)
-        return _describe(directories)
+        file.seek(0)
+        return _describe(directories, readable=file.read(4) != _BIG_MOTOROLA)
     except TiffError:
         raise
     except (KeyError, IndexError, ValueError, TypeError, SyntaxError, OverflowError, struct.error) as error:
@@ -107,12 +111,11 @@ def _directories(file: IO[bytes]) -> list[dict[int, Any]]:
         raise TiffError("it is no TIFF")
     if head[2:3] == b"+" or head[3:4] == b"+":
         head += file.read(8)
-    directory = ImageFileDirectory_v2(head)
-    offset, seen, found = directory.next, set[int](), list[dict[int, Any]]()
+    offset, seen, found = _directory(head).next, set[int](), list[dict[int, Any]]()
     while offset and offset not in seen and len(found) < MAX_PAGES:
         seen.add(offset)
         file.seek(offset)
-        directory = ImageFileDirectory_v2(head)
+        directory = _directory(head)
         directory.load(file)
         wanted = (254, 256, 257, 258, 262, 274, 277, 339, _GDAL_NODATA, *_GEO_TAGS)
         found.append({tag: directory[tag] for tag in wanted if tag in directory})
@@ -122,7 +125,17 @@ def _directories(file: IO[bytes]) -> list[dict[int, Any]]:
     return found
 
 
-def _describe(directories: list[dict[int, Any]]) -> TiffHeader:
+def _directory(head: bytes) -> ImageFileDirectory_v2:
+    """Return a directory to load, with the offset of the first one in `next`."""
+    if head[:4] != _BIG_MOTOROLA:
+        return ImageFileDirectory_v2(head)
+    directory = ImageFileDirectory_v2(head[:8])  # Pillow takes it for a classic TIFF
+    directory._bigtiff = True
+    (directory.next,) = struct.unpack(">Q", head[8:16])
+    return directory
+
+
+def _describe(directories: list[dict[int, Any]], *, readable: bool) -> TiffHeader:
     first = directories[0]
     kinds = [_number(directory.get(254, 0)) for directory in directories]
     bits = [int(value) for value in _sequence(first.get(258, 1))]
@@ -140,6 +153,7 @@ def _describe(directories: list[dict[int, Any]]) -> TiffHeader:
         masked=_first_has_mask(kinds),
         georeferenced=any(tag in first for tag in _GEO_TAGS),
         nodata=_GDAL_NODATA in first,
+        pillow_opens=readable,
     )
 
 

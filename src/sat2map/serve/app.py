@@ -27,6 +27,7 @@ from sat2map.serve import problems
 from sat2map.serve.auth import ApiKeys
 from sat2map.serve.batch_queue import Progress
 from sat2map.serve.decoder import Decoder
+from sat2map.serve.drawings import Drawings
 from sat2map.serve.image_store import ImageStore
 from sat2map.serve.job_runner import Jobs
 from sat2map.serve.job_store import Record
@@ -42,6 +43,7 @@ from sat2map.serve.proxy import ProxyMiddleware
 from sat2map.serve.routes.about import about_routes
 from sat2map.serve.routes.images import image_routes
 from sat2map.serve.routes.jobs import job_routes
+from sat2map.serve.routes.maps_of_images import map_routes
 from sat2map.serve.routes.page import add_page, not_found_page
 from sat2map.serve.routes.translations import translate_routes
 from sat2map.serve.scaling import size_for_model
@@ -91,8 +93,21 @@ def create_service(
     threads = ThreadPoolExecutor(min(4, processor().threads), thread_name_prefix="images")
     large = ThreadPoolExecutor(2, thread_name_prefix="large-images")
     images = ImageStore(settings.state, limits)
+    drawings = Drawings(images, decoder, memory, limits)
     return Service(
-        settings, models, jobs, images, metrics, memory, decoder, keys, rasters, maps, threads, large
+        settings,
+        models,
+        jobs,
+        images,
+        drawings,
+        metrics,
+        memory,
+        decoder,
+        keys,
+        rasters,
+        maps,
+        threads,
+        large,
     )
 
 
@@ -142,6 +157,7 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
             await asyncio.get_running_loop().run_in_executor(None, service.jobs.stop)
             for model in service.models.values():
                 model.close()
+            service.drawings.close()
             service.decoder.close()
             service.threads.shutdown(wait=False)
             service.large_threads.shutdown(wait=False)
@@ -157,13 +173,16 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
     )
     app.include_router(translate_routes(service))
     app.include_router(image_routes(service))
+    app.include_router(map_routes(service))
     app.include_router(job_routes(service))
     if service.rasters is not None and service.maps is not None:
         from sat2map.serve.routes.rasters import raster_routes
+        from sat2map.serve.routes.wmts import wmts_routes
 
         app.include_router(raster_routes(service, service.rasters, service.maps))
+        app.include_router(wmts_routes(service, service.rasters, service.maps))
     app.include_router(about_routes(service))
-    add_page(app)
+    add_page(app, service)
     problems.install(app, not_found_page)
     app.add_exception_handler(ClientGone, _answer_nobody)
     app.add_exception_handler(ClientDisconnect, _answer_nobody)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -78,6 +79,23 @@ def encode(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, media_typ
     out = io.BytesIO()
     image.save(out, **_SAVE[media_type])
     return out.getvalue()
+
+
+def read_raster(path: Path, media_type: MediaType) -> bytes:
+    """Return a map in a GeoTIFF file as it is, or as an image.
+
+    Raises:
+        NotAcceptableError: The format cannot hold it.
+    """
+    if media_type == "image/tiff":
+        return path.read_bytes()
+    import rasterio
+
+    with rasterio.open(path) as dataset:
+        values, mask = dataset.read(), dataset.dataset_mask()
+    bands = values.shape[0] - (values.shape[0] in (2, 4))
+    pixels = np.ascontiguousarray(np.moveaxis(values[:bands], 0, -1))
+    return encode(pixels, None if mask.all() else mask, media_type)
 
 
 def _range(part: str) -> tuple[str, float]:

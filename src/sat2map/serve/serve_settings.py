@@ -52,6 +52,7 @@ class Limits(BaseModel):
         1024, ge=1, description="Disk for uploaded images that may be translated again (MiB)."
     )
     image_minutes: float = Field(60, gt=0, description="Time for which such an image is kept (minutes).")
+    drawing_mib: int = Field(128, ge=1, description="Memory for drawings of such images (MiB).")
     cache_mib: int = Field(256, ge=1, description="Memory for computed parts of live maps (MiB).")
     shutdown_seconds: int = Field(
         30, ge=1, description="Longest time to finish running requests at a stop (seconds)."

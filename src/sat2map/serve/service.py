@@ -13,6 +13,7 @@ from fastapi import Request
 
 from sat2map.serve.auth import ApiKeys
 from sat2map.serve.decoder import Decoder
+from sat2map.serve.drawings import Drawings
 from sat2map.serve.http_errors import BusyError
 from sat2map.serve.image_store import ImageStore
 from sat2map.serve.job_runner import Jobs
@@ -41,6 +42,7 @@ class Service:
         models: The models.
         jobs: Work in the background.
         images: Uploaded images that may be translated again.
+        drawings: Draws them.
         metrics: Counters and timers.
         memory: The memory that requests and jobs share.
         decoder: Reads uploaded images.
@@ -56,6 +58,7 @@ class Service:
     models: Models
     jobs: Jobs
     images: ImageStore
+    drawings: Drawings
     metrics: Metrics
     memory: MemoryBudget
     decoder: Decoder

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
+from sat2map.data.left_out import count_left_out
 from sat2map.data.pairs import Splits, find_pairs, first_unpaired, read_pair_size
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
@@ -226,6 +227,8 @@ def _open_data(settings: TrainSettings, palette: Palette | None, report: Report)
             f"{first_unpaired(splits.unpaired_files)} has no partner",
             hint=f"add it or move the file away; a check of {data.path} lists all",
         )
+    if splits.left_out:
+        report(count_left_out(splits.left_out, data.path))
     caches = {
         split: open_pairs(splits[split], how, workers=compute.workers, progress=_decoding(split, report))
         for split, how in (("train", train), ("val", val))

@@ -105,5 +105,5 @@ def test_what_that_project_has_no_network_for_is_refused(
 def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     model, _ = model_of_ours(tmp_path / "m.safetensors", architecture="resnet6")
     (tmp_path / "g.pth").write_text("mine")
-    with pytest.raises(OutputError, match="exists: give --output another name, or add --overwrite"):
+    with pytest.raises(OutputError, match="exists: choose another name, or allow it to be replaced"):
         export_cyclegan(model, tmp_path / "g.pth")

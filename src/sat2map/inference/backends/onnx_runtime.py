@@ -1,4 +1,4 @@
-"""The ONNX Runtime backend, which the base install brings."""
+"""The ONNX Runtime engine, which the base install brings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,11 @@ class OnnxEngine(GraphEngine):
     def open(cls, model: Path, options: EngineOptions = DEFAULTS) -> OnnxEngine:
         """Open a model file or an exported .onnx file (see `sat2map.inference.backends.open_engine`)."""
         if model.suffix.lower() == ".xml":
-            raise ModelFileError(f"{model} is an OpenVINO model: leave --engine at auto, or use openvino")
+            raise ModelFileError(
+                f"{model} is an OpenVINO model",
+                hint="leave the engine at auto, or use openvino",
+                setting="engine",
+            )
         graph, header = read_graph(model, options)
         try:
             return cls(graph, header, options)

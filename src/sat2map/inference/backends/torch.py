@@ -1,4 +1,4 @@
-"""The PyTorch backend."""
+"""The PyTorch engine."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ class TorchEngine:
         """
         if is_exported(model):
             raise ModelFileError(
-                f"{model} is an exported model, which PyTorch cannot run: leave --engine at auto"
+                f"{model} is an exported model, which PyTorch cannot run",
+                hint="leave the engine at auto",
+                setting="engine",
             )
         header = read_header(model)
         if options.mode is not None:

@@ -1,8 +1,10 @@
-// Talks to the service: the API key, problems in plain words, pauses where it asks for them.
+// Requests to the service: API key, problem details, retries.
+
+import { texts } from "./texts.js";
 
 const KEY = "sat2map-key";
 
-/** An answer that says what went wrong (RFC 9457). */
+/** A problem detail (RFC 9457) as an error. */
 export class ProblemError extends Error {
   constructor(problem, retryAfter) {
     super(problem.detail);
@@ -12,7 +14,7 @@ export class ProblemError extends Error {
   }
 }
 
-/** Fetch from the service; anything but success is thrown as a ProblemError. */
+/** Fetch from the service; throw a ProblemError unless it succeeds. */
 export async function ask(address, options = {}) {
   const headers = new Headers(options.headers);
   const key = sessionStorage.getItem(KEY);
@@ -22,7 +24,7 @@ export async function ask(address, options = {}) {
     answer = await fetch(address, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ProblemError({ title: "The service does not answer", status: 0, detail: "It may have been stopped, or the connection is gone. Try again in a moment." });
+    throw new ProblemError({ title: texts.offline, status: 0, detail: texts.offlineDetail });
   }
   if (answer.ok) return answer;
   if (answer.status === 401) await askForKey(Boolean(key));
@@ -31,12 +33,12 @@ export async function ask(address, options = {}) {
   try {
     problem = await answer.json();
   } catch {
-    problem = { title: "The service could not answer", status: answer.status, detail: `It answered with status ${answer.status}.` };
+    problem = { title: texts.badAnswer, status: answer.status, detail: texts.badAnswerDetail(answer.status) };
   }
   throw new ProblemError(problem, Number(answer.headers.get("Retry-After")) || 0);
 }
 
-/** Fetch, and wait and try again as often as said while the service is busy. */
+/** Fetch; while the service is busy, wait as long as it says and try again. */
 export async function askPatiently(address, options = {}, times = 4) {
   for (let left = times; ; left -= 1) {
     try {
@@ -65,12 +67,17 @@ export async function* follow(address, signal) {
   }
 }
 
-/** Show an error in the page's alert. */
-export function complain(error) {
-  element("alert-title").textContent = error.title || "Something went wrong";
-  const words = error.title ? error.message : "The page made a mistake. Reload it and try again.";
+/** Show an error in the page's alert, with a button for `retry` if there is one. */
+export function complain(error, retry) {
+  element("alert-title").textContent = error.title || texts.unknownError;
+  const words = error.title ? error.message : texts.pageError;
   element("alert-detail").textContent = words.charAt(0).toUpperCase() + words.slice(1).replace(/([^.!?])$/, "$1.");
   element("alert").hidden = false;
+  const again = element("alert-retry");
+  if (again) {
+    again.hidden = !retry;
+    again.onclick = retry ?? null;
+  }
   if (!error.title) console.error(error);
 }
 
@@ -95,7 +102,7 @@ function askForKey(wasWrong) {
   asking ??= new Promise((resolve) => {
     const form = element("key-form");
     form.hidden = false;
-    if (wasWrong) complain({ title: "That key is not known", message: "Check it for missing characters." });
+    if (wasWrong) complain({ title: texts.keyWrong, message: texts.keyWrongDetail });
     element("key").focus();
     form.addEventListener(
       "submit",

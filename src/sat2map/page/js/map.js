@@ -1,6 +1,10 @@
 // The live map: imagery, the generated map above it, and the divider between them.
 
 import { ask, askPatiently, complain, element } from "./api.js";
+import { fillTexts, texts } from "./texts.js";
+
+fillTexts();
+document.title = texts.mapTitle;
 
 /** Tiles by fetch, so that they carry the API key, wait for a busy service, and are given up when out of sight. */
 const FetchedTiles = L.GridLayer.extend({
@@ -32,7 +36,7 @@ const FetchedTiles = L.GridLayer.extend({
 
 const map = L.map("map", { zoomSnap: 1, attributionControl: false });
 map.zoomControl.setPosition("topleft");
-L.control.attribution({ prefix: false, position: "bottomleft" }).addAttribution("The map is a model's guess and may be wrong").addTo(map);
+L.control.attribution({ prefix: false, position: "bottomleft" }).addAttribution(texts.guess).addTo(map);
 L.control.scale({ imperial: false, position: "bottomleft" }).addTo(map);
 map.createPane("generated").style.zIndex = 250;
 map.setView([0, 0], 2);
@@ -70,6 +74,7 @@ async function open(name) {
     element("divide").value = Math.round((100 * map.latLngToContainerPoint(bounds.getCenter()).x) / map.getSize().x);
     layers.forEach((layer) => layer.on("loading load", working).addTo(map));
     element("xyz").value = generated.tiles[0];
+    element("wmts").value = String(new URL("wmts?service=WMTS&request=GetCapabilities", document.baseURI));
     dim();
     divide();
     hint(generated);
@@ -90,7 +95,7 @@ function working() {
 }
 
 function hint(generated) {
-  element("summary").textContent = map.getZoom() < generated.minzoom ? "Zoom in to see the map." : "";
+  element("summary").textContent = map.getZoom() < generated.minzoom ? texts.zoomForMap : "";
 }
 
 function dim() {
@@ -120,19 +125,21 @@ element("side").addEventListener("change", divide);
 element("opacity").addEventListener("input", dim);
 element("raster").addEventListener("change", (event) => open(event.target.value));
 element("model").addEventListener("change", () => open(element("raster").value));
-element("copy").addEventListener("click", async () => {
-  element("xyz").select();
-  try {
-    await navigator.clipboard.writeText(element("xyz").value);
-    element("summary").textContent = "Copied. In QGIS: Layer, Add Layer, Add XYZ Layer.";
-  } catch {
-    element("summary").textContent = "Selected: copy it with Ctrl+C.";
-  }
-});
+for (const [button, field] of [["copy", "xyz"], ["copy-wmts", "wmts"]]) {
+  element(button).addEventListener("click", async () => {
+    element(field).select();
+    try {
+      await navigator.clipboard.writeText(element(field).value);
+      element("summary").textContent = texts.qgisHelp;
+    } catch {
+      element("summary").textContent = texts.copyByKey;
+    }
+  });
+}
 
 function nothing(words) {
   element("summary").textContent = words;
-  for (const id of ["raster", "opacity", "side", "copy"]) element(id).disabled = true;
+  for (const id of ["raster", "opacity", "side", "copy", "copy-wmts"]) element(id).disabled = true;
 }
 
 try {
@@ -145,10 +152,10 @@ try {
     element("raster").replaceChildren(...good.map(({ name }) => new Option(name, name)));
     const bad = found.filter((raster) => raster.problem).map(({ problem }) => `${problem}.`);
     if (good.length) await open(good[0].name);
-    else nothing("There is no raster to show. Put GeoTIFFs into the folder of --rasters.");
+    else nothing(texts.noRaster);
     if (bad.length) element("summary").textContent = bad.map((words) => words.charAt(0).toUpperCase() + words.slice(1)).join(" ");
   } else {
-    nothing("This service shows no rasters. Start it with --rasters FOLDER.");
+    nothing(texts.noRasters);
   }
 } catch (error) {
   complain(error);

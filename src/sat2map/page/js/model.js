@@ -1,8 +1,9 @@
-// The model card, and what the service takes.
+// The card of the model, and the limits of the service.
 
 import { ask, element } from "./api.js";
+import { texts } from "./texts.js";
 
-/** Show the models; returns what `v1/models` says. */
+/** Show the models; returns the answer of `v1/models`. */
 export async function showModels() {
   const service = await (await ask("v1/models")).json();
   element("to-map").hidden = !service.live_maps;
@@ -16,33 +17,24 @@ export async function showModels() {
 }
 
 function showCard(model, service) {
-  const metres = model.gsd;
   const facts = {
-    Name: service.models.length < 2 && model.name, // else the choice above tells
-    "Expects": metres ? `about ${metres} m a pixel, seen from above` : "pictures from above, like those it was trained on",
-    Network: model.architecture,
-    "Trained at": `${model.image_size ? `${model.image_size} × ${model.image_size} px` : "native pixels"}; takes any size`,
-    "Runs on": model.engine,
-    Quality: quality(model.scores),
-    Notes: model.notes,
+    [texts.factName]: service.models.length < 2 && model.name,
+    [texts.factScale]: model.gsd && texts.scaleFact(model.gsd),
+    [texts.factEngine]: model.engine,
+    [texts.factNotes]: model.notes,
   };
   element("facts").replaceChildren(
     ...Object.entries(facts)
       .filter(([, value]) => value)
       .map(([name, value]) => {
         const group = document.createElement("div");
-        group.append(Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value }));
+        group.append(make("dt", { textContent: name }), make("dd", { textContent: value }));
         return group;
       }),
   );
-  element("gsd-box").hidden = !metres;
-  element("gsd").placeholder = metres ?? "";
-  element("legend-box").hidden = !model.classes.length;
-  element("legend").replaceChildren(...model.classes.map(legendEntry));
-  const million = (pixels) => `${Math.round(pixels / 1e6)} million pixels`;
-  element("takes").textContent =
-    `PNG, JPEG, WebP or TIFF, up to ${bytes(service.job_body_bytes)}; above ${million(service.pixels)} it takes a while.` +
-    (metres ? ` Best where a pixel is about ${metres} m of ground.` : "");
+  element("gsd-box").hidden = !model.gsd;
+  element("gsd").placeholder = model.gsd ?? "";
+  element("takes").textContent = texts.takes(bytes(service.job_body_bytes), Math.round(service.image_pixels / 1e6));
 }
 
 function bytes(count) {
@@ -50,24 +42,27 @@ function bytes(count) {
   return megabytes < 1024 ? `${megabytes} MB` : `${Math.round(megabytes / 102.4) / 10} GB`;
 }
 
-function quality(scores) {
-  const parts = [];
-  if (scores.mean_iou != null) parts.push(`mean class IoU ${scores.mean_iou.toFixed(2)}`);
-  if (scores.road_f1 != null) parts.push(`road F1 ${scores.road_f1.toFixed(2)}`);
-  return parts.length ? `${parts.join(", ")}, on pictures it had not seen` : "";
+/** Make an element with some properties and children. */
+export function make(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
 }
 
-function legendEntry({ name, colour }) {
-  const entry = document.createElement("li");
-  const swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  swatch.setAttribute("width", 18);
-  swatch.setAttribute("height", 18);
-  swatch.setAttribute("aria-hidden", "true");
-  const square = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-  square.setAttribute("width", "100%");
-  square.setAttribute("height", "100%");
-  square.setAttribute("fill", colour);
+/** Make an entry of a legend: a swatch, a name and, if it is known, a share of the area. */
+export function legendEntry({ name, colour, share }) {
+  const svg = "http://www.w3.org/2000/svg";
+  const swatch = document.createElementNS(svg, "svg");
+  for (const [key, value] of Object.entries({ width: 18, height: 18, "aria-hidden": "true" })) swatch.setAttribute(key, value);
+  const square = document.createElementNS(svg, "rect");
+  for (const [key, value] of Object.entries({ width: "100%", height: "100%", fill: colour })) square.setAttribute(key, value);
   swatch.append(square);
-  entry.append(swatch, name);
+  const entry = make("li", {}, swatch, make("span", { textContent: name }));
+  if (share != null) entry.append(make("span", { className: "share", textContent: percent(share) }));
   return entry;
+}
+
+function percent(share) {
+  if (share > 0 && share < 0.001) return "< 0.1 %";
+  return `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
 }

@@ -1,127 +1,210 @@
-// The page that translates one image: choosing it, waiting for it, comparing, downloading.
+// The page that translates one image: choosing it, drawing it, changing its scale.
 
-import { ask, askPatiently, complain, element, follow, pause } from "./api.js";
-import { showModels } from "./model.js";
+import { ask, complain, element } from "./api.js";
+import { UploadedImage } from "./client.js";
+import { make, showModels } from "./model.js";
+import { ResultView } from "./result.js";
+import { fillTexts, texts } from "./texts.js";
 import { Viewer } from "./viewer.js";
 
-const viewer = new Viewer();
-let service = { body_bytes: Infinity, job_body_bytes: Infinity, pixels: Infinity, models: [] };
-let running; // AbortController of what is under way
-let current; // what is shown: { file, model, urls }
+const EXAMPLES = 4;
+const EXAMPLE_GSD = 2.1; // metres per pixel of the drawn towns
+const FACTORS = [0.5, 0.71, 1.41, 2]; // neighbouring scales
+const MAX_VISIT = 12; // results kept as thumbnails
+
+fillTexts();
+document.title = texts.title;
+const view = new ResultView(new Viewer());
+let service = { pixels: Infinity, models: [] };
+let running; // AbortController of what is being drawn
+let current; // the image: { image, name, photo, gsd }
+const visit = [];
 
 function show(part) {
   for (const id of ["busy", "result"]) element(id).hidden = id !== part;
-  for (const id of ["lead", "drop", "examples"]) element(id).hidden = Boolean(part);
+  for (const id of ["drop", "examples"]) element(id).hidden = Boolean(part);
+  element("lead").classList.toggle("sr-only", Boolean(part)); // the page keeps its heading
+  element("visit").hidden = !visit.length || part === "busy";
 }
 
-function say(words) {
-  element("status").textContent = words;
+/** Upload a file and draw it. */
+async function start(file, name = file.name || texts.pasted, gsd = given(element("gsd"))) {
+  if (gsd === null) return;
+  const mine = { image: new UploadedImage(file), name, gsd };
+  await work(async (signal) => {
+    tell(texts.reading);
+    await mine.image.upload(signal);
+    mine.photo = await preview(mine, signal);
+    if (mine.photo) {
+      element("busy-image").src = mine.photo;
+      element("busy-image").hidden = false;
+    }
+    current = mine;
+    await draw(signal);
+  }, () => start(file, name, gsd), () => show());
 }
 
-async function start(file, name = file.name || "pasted image", field = element("gsd")) {
-  if (field?.validity.valid === false) {
-    home(); // where the field can be seen
-    field.reportValidity();
-    return;
-  }
+/** Run something that can be cancelled; show its error with a way to repeat it. */
+async function work(action, retry, back) {
   running?.abort();
   running = new AbortController();
   const { signal } = running;
   element("alert").hidden = true;
-  forget();
+  element("busy-image").hidden = true;
   show("busy");
-  tell("Reading the image");
-  const started = performance.now();
-  const urls = [];
   try {
-    const looked = await look(file, urls, signal);
-    const model = service.models.find((one) => one.name === element("model").value) ?? service.models[0];
-    const gsd = model?.gsd && field?.value;
-    const factor = gsd ? gsd / model.gsd : 1;
-    const large = looked.tiff ? looked.large : !looked.size || factor * Math.max(...looked.size) > (model?.max_untiled_size ?? 1024);
-    tell("Translating");
-    const fields = Object.entries({ model: element("model").value, gsd }).filter(([, value]) => value);
-    const query = fields.length ? `?${new URLSearchParams(fields)}` : "";
-    const made = large ? await asJob(file, query, signal) : await atOnce(file, query, looked, signal);
-    const map = URL.createObjectURL(made.blob);
-    urls.push(map);
-    current = { file, name, query, urls, gsd: looked.tiff ? "" : gsd, tiff: looked.tiff && !large };
-    await display(looked.url, map, made, name, (performance.now() - started) / 1000);
+    await action(signal);
   } catch (error) {
-    urls.forEach((url) => URL.revokeObjectURL(url));
     if (signal.aborted) return;
-    show();
-    complain(error);
-    element("choose").focus();
+    back();
+    const temporary = error.status === 0 || error.status === 503 || error.status === 507;
+    complain(error, temporary ? retry : undefined);
   }
 }
 
-/** Find out what the browser can show of the image. */
-async function look(file, urls, signal) {
-  const tiff = /tiff?$/i.test(file.type) || /\.tiff?$/i.test(file.name ?? "");
-  let blob = file;
-  if (tiff) { // browsers open none, so the service shows it, unless it is too large for that
-    try {
-      if (file.size > service.body_bytes) return { tiff, large: true };
-      blob = await (await askPatiently("v1/preview", { method: "POST", body: file, signal })).blob();
-    } catch (error) {
-      if (error.status !== 413) throw error;
-      return { tiff, large: true };
-    }
-  }
+async function preview({ image, name }, signal) {
+  const tiff = /tiff?$/i.test(image.file.type) || /\.tiff?$/i.test(name);
+  if (tiff && image.width * image.height > service.pixels) return null;
+  const blob = tiff ? await (await image.get("preview", {}, { signal })).blob() : image.file;
   const url = URL.createObjectURL(blob);
-  urls.push(url);
-  const size = await measure(url);
-  if (size) {
-    element("busy-image").src = url;
-    element("busy-image").hidden = false;
-  }
-  return { tiff, url: size ? url : null, size };
-}
-
-async function measure(url) {
-  const image = new Image();
-  image.src = url;
+  const probe = make("img", { src: url });
   try {
-    await image.decode();
-    return [image.naturalWidth, image.naturalHeight];
+    await probe.decode();
+    return url;
   } catch {
-    return null; // the service will say what is wrong with it
+    return null;
   }
 }
 
-async function atOnce(file, query, looked, signal) {
-  const answer = await askPatiently(`v1/translate${query}`, { method: "POST", body: file, headers: { Accept: "image/png" }, signal });
-  return { blob: await answer.blob(), type: "png", model: answer.headers.get("Sat2map-Model") };
+function model() {
+  return service.models.find(({ name }) => name === element("model").value) ?? service.models[0];
 }
 
-/** Large images run as jobs, which tell how far they are. */
-async function asJob(file, query, signal) {
-  tell("Sending the image");
-  let job = await (await askPatiently(`v1/jobs${query}`, { method: "POST", body: file, signal })).json();
-  const address = `v1/jobs/${job.id}`;
-  const drop = () => ask(address, { method: "DELETE" }).catch(() => {});
-  signal.addEventListener("abort", drop);
-  try {
-    while (!["done", "failed", "cancelled"].includes(job.state)) {
-      for await (const { data } of follow(`${address}/events`, signal)) {
-        job = data;
-        tell(progressWords(job), job.tiles_done, job.tiles);
-      }
-      if (job.state === "queued" || job.state === "running") await pause(1500, signal); // the service restarts
+function queryOf({ gsd }) {
+  const query = { gsd: gsd || "", colors: element("colors").value };
+  if (service.models.length > 1) query.model = model().name;
+  return query;
+}
+
+/** Draw the current image at its scale, and show the result. */
+async function draw(signal) {
+  const started = performance.now();
+  const { image, name, photo, gsd } = current;
+  const query = queryOf(current);
+  tell(texts.translating);
+  const factor = gsd && model().gsd ? gsd / model().gsd : 1;
+  const large = factor * factor * image.width * image.height > service.image_pixels || image.width * image.height > service.image_pixels;
+  const raster = image.kind === "raster";
+  const accept = { headers: { Accept: "image/png" }, signal };
+  let made;
+  let summary = null;
+  if (large) {
+    delete query.colors;
+    made = await image.drawAsJob(query, tell, signal);
+  } else {
+    const answer = await image.get("map", query, accept);
+    made = { blob: await answer.blob(), model: answer.headers.get("Sat2map-Model") };
+    if (!raster) summary = await (await image.get("summary", query, { signal })).json();
+  }
+  const result = {
+    name, query, summary, tiff: raster && !large, gsd: raster ? null : gsd,
+    suffix: large && raster ? "tif" : "png", shown: !(large && raster), image, photo,
+    urls: { photo, map: URL.createObjectURL(made.blob) },
+    async load(product) {
+      const options = product === "tiff" ? { headers: { Accept: "image/tiff" } } : accept;
+      const answer = await image.get("map", { ...query, product: product === "tiff" ? "" : product }, { headers: options.headers });
+      return URL.createObjectURL(await answer.blob());
+    },
+  };
+  const seconds = (performance.now() - started) / 1000;
+  const time = seconds < 10 ? seconds.toFixed(1) : Math.round(seconds);
+  result.caption = texts.done(time, `${image.width} × ${image.height} px`, result.gsd, made.model);
+  remember(result);
+  await display(result);
+  element("status").textContent = texts.ready(time);
+}
+
+async function display(result) {
+  show("result");
+  element("summary").textContent = result.caption;
+  element("scale-tool").hidden = result.image.kind === "raster" || !model().gsd;
+  element("colors-box").hidden = !result.summary || element("colors").length < 2;
+  setScale(result.gsd || model().gsd || 1);
+  element("scales").hidden = true;
+  element("wrong").hidden = !result.summary;
+  await view.show(result);
+  (result.shown ? element("view-side") : element("download")).focus({ preventScroll: true });
+}
+
+/** Draw the current image again, such as at another scale. */
+async function redraw(change = {}) {
+  const before = current;
+  current = { ...current, ...change };
+  const back = () => {
+    current = before;
+    show("result");
+  };
+  await work(draw, () => redraw(change), back);
+}
+
+function setScale(gsd) {
+  const value = Number(gsd.toPrecision(3));
+  element("scale").value = value;
+  element("scale-range").value = Math.log10(value);
+  element("scale-range").setAttribute("aria-valuetext", `${value} ${texts.scaleUnit}`);
+}
+
+/** Return the value of a number field; undefined if it is empty, null (and a message) if it is not valid. */
+function given(field) {
+  if (!field.validity.valid) {
+    if (field.id === "gsd") home(); // where the field is
+    field.reportValidity();
+    return null;
+  }
+  return field.value ? Number(field.value) : undefined;
+}
+
+/** Offer the neighbouring scales as thumbnails. */
+async function offerScales() {
+  const base = current.gsd || model().gsd;
+  const { image } = current;
+  element("scales").hidden = false;
+  const entries = FACTORS.map((factor) => {
+    const gsd = Number((base * factor).toPrecision(3));
+    const picture = make("img", { alt: texts.scaleAlt(gsd) });
+    const button = make("button", { type: "button" }, picture, make("span", { textContent: texts.scaleOf(gsd) }));
+    button.addEventListener("click", () => redraw({ gsd }));
+    return { gsd, picture, item: make("li", {}, button) };
+  });
+  element("scale-list").replaceChildren(...entries.map(({ item }) => item));
+  for (const { gsd, picture, item } of entries) {
+    try {
+      const answer = await image.get("map", { ...queryOf({ gsd }) }, { headers: { Accept: "image/png" } });
+      picture.src = URL.createObjectURL(await answer.blob());
+    } catch {
+      item.remove(); // too small or too large at that scale
     }
-    if (job.state !== "done") throw Object.assign(new Error(job.error?.detail ?? "The job was cancelled."), { title: job.error?.title ?? "Cancelled" });
-    const blob = await (await ask(`${address}/result`, { signal })).blob();
-    return { blob, type: job.kind === "raster" ? "tif" : "png", model: job.model };
-  } finally {
-    signal.removeEventListener("abort", drop);
-    if (!signal.aborted) drop();
+    if (image !== current?.image) return;
   }
 }
 
-function progressWords(job) {
-  if (job.tiles) return `Translating: ${job.tiles_done} of ${job.tiles} tiles`;
-  return job.state === "queued" ? "Waiting for its turn" : "Preparing the image";
+/** Keep a result as a thumbnail of this visit. */
+function remember(result) {
+  const origin = current;
+  const image = make("img", { src: result.shown ? result.urls.map : (result.photo ?? ""), alt: texts.visitOf(result.name) });
+  const label = result.gsd ? texts.scaleOf(result.gsd) : result.name;
+  const button = make("button", { type: "button", title: result.name }, image, make("span", { textContent: label }));
+  const item = make("li", {}, button);
+  button.addEventListener("click", () => {
+    running?.abort();
+    current = origin;
+    display(result).catch(complain);
+  });
+  visit.unshift({ item, result });
+  for (const old of visit.splice(MAX_VISIT)) {
+    for (const url of Object.values(old.result.urls)) if (url && url !== old.result.photo) URL.revokeObjectURL(url);
+  }
+  element("visit-list").replaceChildren(...visit.map((one) => one.item));
 }
 
 function tell(words, done, total) {
@@ -135,93 +218,86 @@ function tell(words, done, total) {
   }
 }
 
-async function display(before, after, made, name, seconds) {
-  const stem = name.replace(/\.[^.]*$/, "") || "image";
-  element("download").href = after;
-  element("download").download = `${stem}-map.${made.type}`;
-  element("download").textContent = made.type === "tif" ? "Download GeoTIFF" : "Download PNG";
-  element("download-tiff").hidden = !current.tiff;
-  element("name").textContent = name;
-  show("result");
-  const size = made.type === "png" ? await viewer.show(before, after) : viewer.showNothing();
-  const time = seconds < 10 ? seconds.toFixed(1) : Math.round(seconds);
-  element("summary").textContent = [`Translated in ${time} s`, size && `${size[0]} × ${size[1]} px`, current.gsd && `${current.gsd} m a pixel`, `model\u00a0${made.model}`].filter(Boolean).join(" · ");
-  say(`The map is ready, after ${time} seconds.`);
-  (size ? element("slider") : element("download")).focus({ preventScroll: true });
-}
-
-function forget() {
-  current?.urls.forEach((url) => URL.revokeObjectURL(url));
-  current = undefined;
-  element("busy-image").hidden = true;
-}
-
-async function downloadTiff() {
-  const button = element("download-tiff");
-  button.disabled = true;
-  try {
-    const answer = await askPatiently(`v1/translate${current.query}`, { method: "POST", body: current.file, headers: { Accept: "image/tiff" } });
-    const url = URL.createObjectURL(await answer.blob());
-    const link = Object.assign(document.createElement("a"), { href: url, download: element("download").download.replace(/png$/, "tif") });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  } catch (error) {
-    complain(error);
-  } finally {
-    button.disabled = false;
-  }
-}
-
 function home() {
   running?.abort();
-  forget();
+  current = undefined;
   element("alert").hidden = true;
   element("file").value = "";
   show();
   element("choose").focus();
 }
 
-element("choose").addEventListener("click", () => element("file").click());
-element("file").addEventListener("change", (event) => event.target.files[0] && start(event.target.files[0]));
-element("again").addEventListener("click", home);
-element("cancel").addEventListener("click", home);
-element("download-tiff").addEventListener("click", downloadTiff);
-for (const button of document.querySelectorAll("[data-example]")) {
-  button.addEventListener("click", async () => {
-    try {
-      const answer = await ask(`examples/${button.dataset.example}.png`);
-      await start(await answer.blob(), `drawn town ${button.dataset.example}`, null); // at the model's scale already
-    } catch (error) {
-      complain(error);
-    }
+function fillExamples() {
+  const numbers = Array.from({ length: EXAMPLES }, (_, number) => number + 1);
+  element("example-list").replaceChildren(
+    ...numbers.map((number) => {
+      const images = ["", "maps/"].map((folder) => make("img", { src: `examples/${folder}${number}.png`, alt: "", width: 512, height: 512, loading: "lazy" }));
+      const button = make("button", { type: "button", ariaLabel: texts.example(number) }, make("span", { className: "pair" }, ...images));
+      button.dataset.example = number;
+      button.addEventListener("click", async () => {
+        try {
+          const answer = await ask(`examples/${number}.png`);
+          await start(await answer.blob(), `${texts.exampleName(number)}.png`, EXAMPLE_GSD);
+        } catch (error) {
+          complain(error);
+        }
+      });
+      return make("li", {}, button);
+    }),
+  );
+}
+
+function listen() {
+  element("choose").addEventListener("click", () => element("file").click());
+  element("file").addEventListener("change", (event) => event.target.files[0] && start(event.target.files[0]));
+  element("again").addEventListener("click", home);
+  element("cancel").addEventListener("click", () => (current && visit.some(({ result }) => result.image === current.image) ? (running.abort(), show("result")) : home()));
+  element("scale-range").addEventListener("input", (event) => setScale(10 ** event.target.value));
+  element("scale").addEventListener("change", () => element("scale").value > 0 && setScale(Number(element("scale").value)));
+  element("scale-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const gsd = given(element("scale"));
+    if (gsd) redraw({ gsd });
+  });
+  element("wrong").addEventListener("click", offerScales);
+  element("colors").addEventListener("change", () => redraw());
+  element("model").addEventListener("change", () => {
+    fillColors();
+    if (current && !element("result").hidden) redraw();
+  });
+  addEventListener("paste", (event) => {
+    const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
+    if (file) start(file, texts.pasted);
+  });
+  let inside = 0;
+  addEventListener("dragenter", (event) => {
+    event.preventDefault();
+    inside += 1;
+    element("drop").classList.add("over");
+  });
+  addEventListener("dragleave", () => {
+    inside -= 1;
+    if (inside <= 0) element("drop").classList.remove("over");
+  });
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    inside = 0;
+    element("drop").classList.remove("over");
+    const [file] = event.dataTransfer.files;
+    if (file) start(file);
   });
 }
 
-addEventListener("paste", (event) => {
-  const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
-  if (file) start(file, "pasted image");
-});
-let inside = 0;
-addEventListener("dragenter", (event) => {
-  event.preventDefault();
-  inside += 1;
-  element("drop").classList.add("over");
-});
-addEventListener("dragleave", () => {
-  inside -= 1;
-  if (inside <= 0) element("drop").classList.remove("over");
-});
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  inside = 0;
-  element("drop").classList.remove("over");
-  const [file] = event.dataTransfer.files;
-  if (file) start(file);
-});
+function fillColors() {
+  element("colors").replaceChildren(new Option(texts.colorsOwn, ""), ...(model()?.colors ?? []).map((name) => new Option(name, name)));
+}
 
+fillExamples();
+listen();
 try {
   service = await showModels();
+  fillColors();
 } catch (error) {
   complain(error);
 }

@@ -1,4 +1,4 @@
-// Before and after, on top of each other, at any zoom.
+// Shows images at any zoom: two with a divider, or a single one.
 
 import { element } from "./api.js";
 
@@ -31,34 +31,44 @@ export class Viewer {
     new ResizeObserver(() => this.#zoom === null && this.#apply()).observe(element("result").parentElement);
   }
 
-  /** Show two images; returns their width and height. */
-  async show(before, after) {
+  /** Show two images with a divider; returns their width and height. */
+  async compare(before, after) {
     const images = [element("before"), element("after")];
-    images[0].src = before ?? after; // what the browser cannot show has its map on both sides
+    images[0].src = before ?? after; // an image that the browser cannot show
     images[1].src = after;
     await Promise.all(images.map((image) => image.decode()));
-    this.#size = [images[1].naturalWidth, images[1].naturalHeight];
-    this.#visible(true);
-    element("slider").value = 50;
-    this.#set(null);
+    this.#show("slider", images[1]);
     return this.#size;
   }
 
-  /** Say that there is nothing that a browser could show. */
-  showNothing() {
-    this.#visible(false);
-    return null;
+  /** Show a single image. */
+  async single(url, alt) {
+    const image = element("single");
+    image.src = url;
+    image.alt = alt;
+    await image.decode();
+    this.#show("single", image);
   }
 
-  #visible(there) {
-    element("slider").hidden = !there;
-    element("no-view").hidden = there;
-    for (const part of document.querySelectorAll(".zoom, .view .chip")) part.hidden = !there;
+  /** Say that the map is too large for the browser. */
+  nothing() {
+    this.#show("no-view", null);
+  }
+
+  #show(part, image) {
+    for (const id of ["slider", "single", "no-view"]) element(id).hidden = id !== part;
+    for (const one of document.querySelectorAll(".zoom")) one.hidden = !image;
+    for (const one of document.querySelectorAll(".view .chip")) one.hidden = part !== "slider";
+    if (!image) return;
+    const size = [image.naturalWidth, image.naturalHeight];
+    const same = String(size) === String(this.#size);
+    this.#size = size;
+    this.#set(same ? this.#zoom : null);
   }
 
   #fit() {
     const room = element("result").parentElement.clientWidth - 2;
-    const height = Math.min(innerHeight * 0.68, 800);
+    const height = Math.min(innerHeight * 0.62, 800);
     return Math.min(room / this.#size[0], height / this.#size[1], 4);
   }
 
@@ -80,8 +90,8 @@ export class Viewer {
   #apply() {
     const zoom = this.#zoom ?? this.#fit();
     const slider = element("slider");
-    slider.style.width = `${Math.round(this.#size[0] * zoom)}px`;
-    // Where there is something to pan, dragging the picture pans it, and only the handle moves the divider.
+    for (const part of [slider, element("single")]) part.style.width = `${Math.round(this.#size[0] * zoom)}px`;
+    // If the image can be panned, dragging pans it, and only the handle moves the divider.
     slider.handle = String(this.#zoom !== null && zoom > this.#fit());
     element("pan").classList.toggle("large", zoom >= 3);
     element("zoom-level").textContent = `${Math.round(zoom * 100)} %`;

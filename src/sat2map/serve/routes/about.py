@@ -9,6 +9,8 @@ from fastapi import Path as InPath
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from sat2map.serve.decoder import SMALL_IMAGE
+from sat2map.serve.drawings import colors_for
 from sat2map.serve.http_errors import BusyError, NotFoundError, UnauthorizedError
 from sat2map.serve.problems import documented, kinds
 from sat2map.serve.routes.access import check_key
@@ -42,6 +44,7 @@ class ModelCard(BaseModel):
     direction: str = Field(examples=["source-to-target"])
     classes: list[MapClass]
     scores: dict[str, float | None] = Field(description="On the validation images.")
+    colors: list[str] = Field(examples=[["dark"]], description="Other colours of its maps.")
     notes: str
 
 
@@ -49,6 +52,7 @@ class ModelList(BaseModel):
     """The models of a service, the default one first, and its limits."""
 
     models: list[ModelCard]
+    image_pixels: int = Field(description="Largest image that is drawn quickly; larger ones are better jobs.")
     body_bytes: int = Field(description="Largest upload to translate at once.")
     pixels: int = Field(description="Largest image to translate at once.")
     job_body_bytes: int = Field(description="Largest upload of a job.")
@@ -74,6 +78,7 @@ def about_routes(service: Service) -> APIRouter:
         """List the models, the default one first."""
         return ModelList(
             models=[_card(model) for model in service.models.values()],
+            image_pixels=min(limits.pixels, SMALL_IMAGE),
             body_bytes=limits.body_bytes,
             pixels=limits.pixels,
             job_body_bytes=limits.job_body_bytes,
@@ -131,6 +136,7 @@ def _card(model: ServedModel) -> ModelCard:
         target_bands=spec.target_bands,
         gsd=header.gsd,
         mode=header.inference_mode,
+        colors=[*colors_for(header)],
         classes=[MapClass(name=c.name, colour="#{:02x}{:02x}{:02x}".format(*c.colours[0])) for c in classes],
         scores={name: score if abs(score) < float("inf") else None for name, score in header.scores.items()},
         **fields,

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import functools
 import html
-import io
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import anyio.to_thread
+import numpy as np
 from fastapi import FastAPI, Request
 from fastapi import Path as InPath
 from fastapi.responses import HTMLResponse, Response
-from PIL import Image
+from numpy.typing import NDArray
 from starlette.staticfiles import StaticFiles
 
+from sat2map.images.png import encode_png
+from sat2map.serve.service import Service
 from sat2map.synthetic.towns import draw_town
 
 PAGE = Path(str(resources.files("sat2map") / "page"))
 EXAMPLES = (7, 19, 14, 1)  # seeds of drawn towns with water, parks, houses and large roads
 EXAMPLE_SIDE = 512  # px
+EXAMPLE_GSD = 2.1  # metres per pixel of the drawn towns
 
 
-def add_page(app: FastAPI) -> None:
+def add_page(app: FastAPI, service: Service) -> None:
     """Serve the page, its files and its examples."""
     files = StaticFiles(directory=PAGE)
 
@@ -46,8 +50,21 @@ def add_page(app: FastAPI) -> None:
 
     @app.get("/examples/{number}.png", include_in_schema=False)
     async def example(number: Annotated[int, InPath(ge=1, le=len(EXAMPLES))]) -> Response:
-        content = await anyio.to_thread.run_sync(_draw, EXAMPLES[number - 1])
+        content = encode_png(await anyio.to_thread.run_sync(_town, EXAMPLES[number - 1]))
         return Response(content, media_type="image/png", headers={"Cache-Control": "public, max-age=86400"})
+
+    maps: dict[int, bytes] = {}
+
+    @app.get("/examples/maps/{number}.png", include_in_schema=False)
+    async def example_map(number: Annotated[int, InPath(ge=1, le=len(EXAMPLES))]) -> Response:
+        if number not in maps:
+            model = service.models.find(None)
+            town = await anyio.to_thread.run_sync(_town, EXAMPLES[number - 1])
+            drawn = await anyio.to_thread.run_sync(
+                partial(model.background_translator, town, gsd=EXAMPLE_GSD)
+            )
+            maps[number] = encode_png(drawn)
+        return Response(maps[number], media_type="image/png", headers={"Cache-Control": "no-cache"})
 
     app.mount("/page", files, name="page")
 
@@ -59,7 +76,5 @@ def not_found_page(request: Request) -> Response:
 
 
 @functools.lru_cache(maxsize=len(EXAMPLES))
-def _draw(seed: int) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(draw_town(seed, size=EXAMPLE_SIDE).source).save(out, "PNG")
-    return out.getvalue()
+def _town(seed: int) -> NDArray[np.uint8]:
+    return draw_town(seed, size=EXAMPLE_SIDE).source

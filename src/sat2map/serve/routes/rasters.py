@@ -140,13 +140,18 @@ def tile_query(request: Request, **parameters: str | None) -> str:
     return f"?{query}" if query else ""
 
 
+def tile_template(request: Request, route: str, name: str) -> str:
+    """Return the address of a raster's tiles, with {z}, {x} and {y}."""
+    url = str(request.url_for(route, name=name, z="0", x="0", y="0"))
+    return url.removesuffix("/0/0/0.png") + "/{z}/{x}/{y}.png"
+
+
 def _tilejson(
     request: Request, title: str, route: str, raster: RasterFile, low: int, high: int, query: str
 ) -> TileJson:
-    url = str(request.url_for(route, name=raster.name, z="0", x="0", y="0"))
     return TileJson(
         name=title,
-        tiles=[url.removesuffix("/0/0/0.png") + "/{z}/{x}/{y}.png" + query],
+        tiles=[tile_template(request, route, raster.name) + query],
         minzoom=low,
         maxzoom=high,
         bounds=raster.bounds,

@@ -30,7 +30,7 @@ from sat2map.serve.http_errors import (
 from sat2map.serve.input_files import RESULTS, Inspected, inspect_file, read_file
 from sat2map.serve.memory import Reserve, price
 from sat2map.serve.problems import documented
-from sat2map.serve.responses import MEDIA_TYPES, MediaType, encode, negotiate
+from sat2map.serve.responses import MEDIA_TYPES, MediaType, encode, negotiate, read_raster
 from sat2map.serve.routes.access import Gsd, ModelName, check_key
 from sat2map.serve.scaling import size_for_model
 from sat2map.serve.served_models import ServedModel
@@ -133,7 +133,7 @@ def translate_routes(service: Service) -> APIRouter:
             media_type = negotiate(accept, ("image/tiff", "image/png", "image/webp"))
             output = upload.path.with_name(RESULTS[upload.kind])
             done = await served.translate_file(upload.path, output, upload.kind)
-            content = await service.run_in_thread(_read_result, output, media_type, large=True)
+            content = await service.run_in_thread(read_raster, output, media_type, large=True)
             return _answer(served, content, media_type, done.waited, done.ran)
 
     @router.post(
@@ -195,18 +195,6 @@ def translate_routes(service: Service) -> APIRouter:
         return Response(content, media_type=media_type, headers=headers)
 
     return router
-
-
-def _read_result(path: Path, media_type: MediaType) -> bytes:
-    if media_type == "image/tiff":
-        return path.read_bytes()
-    import rasterio
-
-    with rasterio.open(path) as dataset:
-        values, mask = dataset.read(), dataset.dataset_mask()
-    bands = values.shape[0] - (values.shape[0] in (2, 4))
-    pixels = np.ascontiguousarray(np.moveaxis(values[:bands], 0, -1))
-    return encode(pixels, None if mask.all() else mask, media_type)
 
 
 def _make_folder(base: Path) -> Path:

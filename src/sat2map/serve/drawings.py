@@ -1,0 +1,198 @@
+"""Drawings of uploaded images: map, classes and confidence from one run of the network, cached in memory."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Hashable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from cachetools import LRUCache
+from numpy.typing import NDArray
+
+from sat2map.errors import nearest
+from sat2map.images.palette import Palette
+from sat2map.images.pixels import with_bands
+from sat2map.inference import Translator
+from sat2map.inference.drawing import IMAGE_ONLY, Drawn, Products, recolour
+from sat2map.models.model_file import ModelHeader
+from sat2map.serve.batch_queue import BatchQueue, Progress, Work
+from sat2map.serve.decoder import Decoder
+from sat2map.serve.http_errors import BadRequestError, NotFoundError
+from sat2map.serve.image_store import ImageStore, StoredImage
+from sat2map.serve.memory import MemoryBudget, price
+from sat2map.serve.scaling import size_for_model
+from sat2map.serve.serve_settings import MIB, Limits
+from sat2map.serve.served_models import ServedModel
+
+Product = Literal["image", "classes", "confidence"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawn image.
+
+    Attributes:
+        drawn: Image, classes and confidence, as far as the model has them.
+        alpha: uint8 (h, w), 0 where the source has no data, or None.
+        palette: Classes in the colours of the image, or None.
+    """
+
+    drawn: Drawn
+    alpha: NDArray[np.uint8] | None
+    palette: Palette | None
+
+    @property
+    def products(self) -> list[Product]:
+        """What there is."""
+        found: list[Product] = ["image"]
+        found += ["classes"] if self.drawn.classes is not None else []
+        found += ["confidence"] if self.drawn.confidence is not None else []
+        return found
+
+    def shares(self) -> list[float]:
+        """Return the share of the area of each class of the palette, 0..1."""
+        if self.palette is None or self.drawn.classes is None:
+            return []
+        classes = self.drawn.classes if self.alpha is None else self.drawn.classes[self.alpha > 0]
+        counts = np.bincount(classes.ravel(), minlength=len(self.palette.classes))
+        return [float(share) for share in counts / max(1, classes.size)]
+
+    def pixels(self, product: Product) -> NDArray[np.uint8]:
+        """Return a product for display, uint8 (h, w, bands): classes in flat colours, confidence as grey.
+
+        Raises:
+            NotFoundError: The model does not have it.
+        """
+        drawn = self.drawn
+        if product == "image":
+            return np.ascontiguousarray(np.moveaxis(drawn.image, 0, -1))
+        if product == "classes" and drawn.classes is not None and self.palette is not None:
+            return self.palette.colourise(drawn.classes)
+        if product == "confidence" and drawn.confidence is not None:
+            return (drawn.confidence[..., None] * np.float32(2.55)).round().astype(np.uint8)
+        raise NotFoundError(f"this model has no {product}")
+
+
+class _Request(NamedTuple):
+    model: ServedModel
+    image: StoredImage
+    gsd: float | None
+    colors: str | None
+
+    @property
+    def key(self) -> Hashable:
+        return self.model.sha256, self.image.id, self.gsd, self.colors
+
+
+class Drawings:
+    """Draws uploaded images, one at a time and behind small images, and keeps the last ones."""
+
+    def __init__(self, images: ImageStore, decoder: Decoder, memory: MemoryBudget, limits: Limits) -> None:
+        self._images = images
+        self._decoder = decoder
+        self._memory = memory
+        self._limits = limits
+        self._cache: LRUCache[Hashable, Drawing] = LRUCache(limits.drawing_mib * MIB, getsizeof=_size)
+        self._queue: BatchQueue[_Request, Drawing] = BatchQueue(self._run, length=limits.large_queue)
+
+    async def draw(
+        self, model: ServedModel, image: StoredImage, *, gsd: float | None = None, colors: str | None = None
+    ) -> Drawing:
+        """Return the drawing of an uploaded picture.
+
+        Args:
+            model: The model.
+            image: The picture.
+            gsd: Its metres per pixel, if known.
+            colors: Name of the colours, one of `colors_for`; None: the model's.
+
+        Raises:
+            BadRequestError: There are no such colours.
+            BusyError: Too many wait.
+            ImageError: The picture is damaged, or too small at the model's scale.
+            TooManyPixelsError: It is too large at the model's scale.
+        """
+        if colors is not None and colors not in colors_for(model.header):
+            known = colors_for(model.header)
+            raise BadRequestError(f"no colours of this model are called {colors!r}, {nearest(colors, known)}")
+        request = _Request(model, image, gsd, colors)
+        if (found := self._cache.get(request.key)) is None:
+            found, _ = await self._queue.submit(request)
+            if _size(found) <= self._cache.maxsize:
+                self._cache[request.key] = found
+        return found
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._queue.close()
+
+    def _run(self, batch: list[Work[_Request, Drawing]]) -> list[Drawing]:
+        return [self._draw(work) for work in batch]
+
+    def _draw(self, work: Work[_Request, Drawing]) -> Drawing:
+        model, image, gsd, colors = work.source
+        shape = image.height, image.width
+        size = size_for_model(model.header, shape, gsd, pixels=self._limits.pixels)
+        with self._memory.account(patience=self._limits.request_seconds / 2) as reserve:
+            reserve(price(model.header.generator, *size) + 8 * image.height * image.width)
+            path = self._images.path(image)
+            if not path.exists():
+                raise NotFoundError("there is no such image: it may have expired, upload it again")
+            picture = self._decoder.pixels(path)
+            source = with_bands(picture.pixels, model.header.generator.source_bands, Path("the image"))
+            palette = None if colors is None else colors_for(model.header)[colors]
+            return _draw_products(model, palette, source, picture.alpha, work.progress, gsd)
+
+
+def _draw_products(
+    model: ServedModel,
+    colors: Palette | None,
+    source: NDArray[np.uint8],
+    alpha: NDArray[np.uint8] | None,
+    progress: Progress,
+    gsd: float | None,
+) -> Drawing:
+    """Draw the map, and its classes and confidence if the model has them, in one run of the network."""
+    own, translator = model.header.palette, model.background_translator
+    if model.header.generator.colours:
+        translator = Translator(translator.engine, colors=colors)
+        drawn = translator.draw(source, Products(classes=True, confidence=True), progress, gsd=gsd)
+        return Drawing(drawn, alpha, translator.drawer.palette)
+    # Such a network draws the image itself: its classes are those of the colours that it drew.
+    image = translator.draw(source, IMAGE_ONLY, progress, gsd=gsd).image
+    if own is None:
+        return Drawing(Drawn(image), alpha, None)
+    classes = own.classify(np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1))
+    if colors is not None:
+        own = recolour(own, colors)
+        image = np.moveaxis(own.colourise(classes), -1, 0)
+    return Drawing(Drawn(image, classes), alpha, own)
+
+
+def colors_for(header: ModelHeader) -> dict[str, Palette]:
+    """Return the built-in colours that have all classes of a model, by name; without the model's own."""
+    if header.palette is None:
+        return {}
+    return {
+        name: palette
+        for name, palette in _built_in().items()
+        if name != header.palette.name and set(header.palette.names) <= set(palette.names)
+    }
+
+
+@functools.cache
+def _built_in() -> dict[str, Palette]:
+    folder = resources.files("sat2map") / "palettes"
+    names = sorted(
+        entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json")
+    )
+    return {name: Palette.load(name) for name in names}
+
+
+def _size(drawing: Any) -> int:
+    arrays = (*drawing.drawn, drawing.alpha)
+    return sum(array.nbytes for array in arrays if array is not None)

@@ -1,0 +1,141 @@
+"""`/v1/images/{image}/map` and `/summary`: drawing an uploaded image."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+
+from sat2map.errors import ImageError
+from sat2map.serve.drawings import Drawing, Product
+from sat2map.serve.http_errors import (
+    BadRequestError,
+    NotAcceptableError,
+    NotFoundError,
+    TooManyPixelsError,
+    UnauthorizedError,
+)
+from sat2map.serve.image_store import StoredImage
+from sat2map.serve.input_files import RESULTS
+from sat2map.serve.problems import documented
+from sat2map.serve.responses import MEDIA_TYPES, encode, negotiate, read_raster
+from sat2map.serve.routes.access import Gsd, ModelName, check_key, owner_of
+from sat2map.serve.routes.images import ImageId
+from sat2map.serve.service import Service, run_until_disconnected
+
+_BINARY = {"type": "string", "format": "binary"}
+_MAP: dict[str, Any] = {
+    "description": "The map, with the size of the image.",
+    "content": {media_type: {"schema": _BINARY} for media_type in MEDIA_TYPES},
+}
+_FAILURES = documented(UnauthorizedError, NotFoundError, TooManyPixelsError, ImageError)
+ProductName = Annotated[Product, Query(description="The map, its classes, or the model's confidence.")]
+Colors = Annotated[
+    str | None,
+    Query(description="Name of the colours (`colors` of the model); default: the model's.", max_length=64),
+]
+
+
+class ClassShare(BaseModel):
+    """A class of a map."""
+
+    name: str = Field(examples=["water"])
+    colour: str = Field(examples=["#b1d0fe"])
+    share: float = Field(examples=[0.12], description="Share of the area, 0..1.")
+
+
+class Summary(BaseModel):
+    """What is on a map."""
+
+    model: str = Field(examples=["maps"])
+    width: int = Field(examples=[1200], description="Columns (px).")
+    height: int = Field(examples=[900], description="Rows (px).")
+    products: list[Product] = Field(description="What the model can draw of the image.")
+    classes: list[ClassShare] = Field(description="Classes of the map, the largest first.")
+
+
+def map_routes(service: Service) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(
+        dependencies=[Depends(check_key(service.keys))], prefix="/v1/images/{image}", tags=["images"]
+    )
+    limits = service.settings.limits
+
+    async def draw(
+        request: Request, image: str, model: str | None, gsd: float | None, colors: str | None
+    ) -> Drawing:
+        found = service.images.get(image, owner_of(request))
+        work = service.drawings.draw(service.models.find(model), found, gsd=gsd, colors=colors)
+        return await run_until_disconnected(request, work, limits.request_seconds)
+
+    @router.get(
+        "/map", response_class=Response, responses={200: _MAP, **documented(NotAcceptableError), **_FAILURES}
+    )
+    async def draw_map(
+        request: Request,
+        image: ImageId,
+        model: ModelName = None,
+        gsd: Gsd = None,
+        product: ProductName = "image",
+        colors: Colors = None,
+    ) -> Response:
+        """Draw an uploaded image; the network runs once for map, classes and confidence."""
+        accept = request.headers.get("accept", "")
+        found = service.images.get(image, owner_of(request))
+        served = service.models.find(model)
+        headers = {"Sat2map-Model": served.name, "Cache-Control": "no-store", "Vary": "Accept"}
+        if found.kind == "raster":
+            if product != "image" or colors is not None:
+                raise BadRequestError("a GeoTIFF is drawn as a map in the model's colours only")
+            return await _draw_raster(request, found, model, accept, headers)
+        media_type = negotiate(accept, MEDIA_TYPES)
+        drawing = await draw(request, image, model, gsd, colors)
+        pixels = drawing.pixels(product)
+        content = await service.run_in_thread(encode, pixels, drawing.alpha, media_type, large=True)
+        return Response(content, media_type=media_type, headers=headers)
+
+    async def _draw_raster(
+        request: Request, image: StoredImage, model: str | None, accept: str, headers: dict[str, str]
+    ) -> Response:
+        media_type = negotiate(accept, ("image/tiff", "image/png", "image/webp"))
+        if image.height * image.width > limits.pixels:
+            raise TooManyPixelsError(
+                f"at most {limits.pixels / 1e6:g} million pixels are drawn at once: use a job"
+            )
+        base = service.settings.state / "now"
+        base.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=base, ignore_cleanup_errors=True) as folder:
+            output = Path(folder) / RESULTS["raster"]
+            work = service.models.find(model).translate_file(service.images.path(image), output, "raster")
+            await run_until_disconnected(request, work, limits.request_seconds)
+            content = await service.run_in_thread(read_raster, output, media_type, large=True)
+        return Response(content, media_type=media_type, headers=headers)
+
+    @router.get("/summary", responses=_FAILURES)
+    async def summarize_map(
+        request: Request, image: ImageId, model: ModelName = None, gsd: Gsd = None, colors: Colors = None
+    ) -> Summary:
+        """Return which classes the map of an uploaded picture has, and how much of its area each takes."""
+        if service.images.get(image, owner_of(request)).kind == "raster":
+            raise BadRequestError("a GeoTIFF has no summary: translate it, and count its classes")
+        drawing = await draw(request, image, model, gsd, colors)
+        shares = await service.run_in_thread(drawing.shares, large=True)
+        classes = drawing.palette.classes if drawing.palette else ()
+        entries = [
+            ClassShare(name=one.name, colour="#{:02x}{:02x}{:02x}".format(*one.colours[0]), share=share)
+            for one, share in zip(classes, shares, strict=False)
+        ]
+        height, width = drawing.drawn.image.shape[1:]
+        return Summary(
+            model=service.models.find(model).name,
+            width=width,
+            height=height,
+            products=drawing.products,
+            classes=sorted(entries, key=lambda entry: -entry.share),
+        )
+
+    return router

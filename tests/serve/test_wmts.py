@@ -1,0 +1,83 @@
+"""Tests WMTS with GDAL's driver as the client, and the capabilities against the tiles that exist."""
+
+from __future__ import annotations
+
+import io
+from xml.etree import ElementTree as ET
+
+import httpx
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+
+from sat2map.serve.wmts import OWS, WMTS, WmtsLayer, capabilities
+
+PATH = "/wmts/1.0.0/WMTSCapabilities.xml"
+NAME = "north--town"
+
+
+def test_gdal_reads_a_layer_as_the_tiles_are(client: httpx.Client) -> None:
+    with rasterio.open(
+        f"WMTS:{client.base_url}{PATH}".replace("//wmts", "/wmts") + f",layer={NAME}:imagery"
+    ) as layer:
+        assert layer.crs.to_epsg() == 3857
+        pixels = layer.read(out_shape=(layer.count, 128, 128))
+    assert pixels[3].mean() > 200  # the raster fills its bounds
+    assert 40 < pixels[:3].mean() < 200
+
+
+def test_limits_are_the_tiles_around_the_raster(client: httpx.Client) -> None:
+    root = ET.fromstring(client.get(PATH).content)
+    names = [one.text for one in root.iter(f"{{{OWS}}}Identifier")]
+    assert NAME in names
+    limit = root.findall(f".//{{{WMTS}}}TileMatrixLimits")[-1]
+    values = {child.tag.rpartition("}")[2]: int(child.text or "") for child in limit}
+    zoom, row, column = values["TileMatrix"], values["MinTileRow"], values["MinTileCol"]
+    last_column = values["MaxTileCol"]
+
+    def has_pixels(row: int) -> bool:
+        tiles = [
+            client.get(f"/rasters/{NAME}/imagery/{zoom}/{x}/{row}.png")
+            for x in range(column, last_column + 1)
+        ]
+        return any(np.asarray(Image.open(io.BytesIO(tile.content)))[..., 3].any() for tile in tiles)
+
+    assert [has_pixels(row), has_pixels(row - 1)] == [True, False]
+
+
+def test_key_value_requests_give_the_same_tile(client: httpx.Client) -> None:
+    tile = client.get(f"/rasters/{NAME}/imagery/15/9650/12322.png").content
+    query = {
+        "SERVICE": "WMTS", "REQUEST": "GetTile", "Layer": f"{NAME}:imagery",
+        "TileMatrixSet": "WebMercatorQuad",
+        "TILEMATRIX": "15", "TILEROW": "12322", "TILECOL": "9650",
+    }  # fmt: skip
+    assert client.get("/wmts", params=query).content == tile
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"request": "GetFeatureInfo"}, "OperationNotSupported"),
+        ({"layer": "nothing"}, "InvalidParameterValue"),
+        ({"tilematrix": "-1"}, "InvalidParameterValue"),
+        ({"tilematrix": "3", "tilerow": "8"}, "TileOutOfRange"),
+        ({"tilematrixset": "EPSG:4326"}, "InvalidParameterValue"),
+    ],
+)
+def test_bad_requests_get_an_exception_report(
+    client: httpx.Client, change: dict[str, str], code: str
+) -> None:
+    query = {"request": "GetTile", "layer": NAME, "tilematrixset": "WebMercatorQuad", "tilematrix": "15"}
+    answer = client.get("/wmts", params={**query, "tilerow": "0", "tilecol": "0", **change})
+    assert answer.status_code == 400
+    assert f'exceptionCode="{code}"' in answer.text
+
+
+def test_names_and_addresses_are_escaped() -> None:
+    layer = WmtsLayer("a&b", "<b>", (0.0, 0.0, 1.0, 1.0), 0, 1, "http://x/{z}/{x}/{y}.png?model=m&key=k")
+    root = ET.fromstring(capabilities([layer], "http://x/wmts?", "http://x/c.xml"))
+    url = root.find(f".//{{{WMTS}}}ResourceURL")
+    assert url is not None
+    assert url.get("template") == "http://x/{TileMatrix}/{TileCol}/{TileRow}.png?model=m&key=k"
