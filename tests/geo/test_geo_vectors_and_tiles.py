@@ -266,23 +266,3 @@ def test_the_classes_of_a_map_are_cut_in_other_colours(write, town, tmp_path, ra
 def test_other_colours_need_a_map_that_names_its_classes(chequered, tmp_path):
     with pytest.raises(SettingsError, match="names no map classes"):
         write_tiles(chequered, tmp_path / "tiles", colors="dark")
-
-
-def test_a_level_is_the_average_of_the_level_above_it(chequered, tmp_path):
-    result = write_tiles(chequered, tmp_path / "tiles")
-    high, low = result.zooms[1], result.zooms[1] - 1
-    for path in (tmp_path / "tiles" / str(low)).rglob("*.png"):
-        x, y = int(path.parent.name), int(path.stem)
-        whole = np.zeros((512, 512, 4), np.uint8)
-        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            child = tmp_path / "tiles" / str(high) / str(2 * x + column) / f"{2 * y + row}.png"
-            if child.exists():
-                tile = np.asarray(Image.open(child).convert("RGBA"))
-                whole[row * 256 : (row + 1) * 256, column * 256 : (column + 1) * 256] = tile
-        blocks = whole.reshape(256, 2, 256, 2, 4).astype(float)
-        weights = blocks[..., 3:]
-        colours = (blocks[..., :3] * weights).sum(axis=(1, 3)) / np.maximum(weights.sum(axis=(1, 3)), 1)
-        found = np.asarray(Image.open(path).convert("RGBA")).astype(float)
-        shown = found[..., 3] > 0
-        assert np.abs(found[..., :3] - colours)[shown].max() <= 0.5
-        assert np.abs(found[..., 3] - weights.mean(axis=(1, 3))[..., 0]).max() <= 0.5

@@ -120,7 +120,10 @@ def test_another_scale_draws_again_without_a_second_upload(page: Any, town: NDAr
     uploads: list[str] = []
     drawn: list[str] = []
     page.on("request", lambda asked: uploads.append(asked.url) if asked.method == "POST" else None)
-    page.on("request", lambda asked: drawn.append(asked.url) if "/map" in asked.url else None)
+    page.on(
+        "request",
+        lambda asked: drawn.append(asked.url) if "/v1/" in asked.url and "/map" in asked.url else None,
+    )
     page.goto("/")
     page.set_input_files("#file", files=[_file("town.png", _png(town))])
     page.wait_for_selector("#result:not([hidden])")

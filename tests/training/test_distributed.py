@@ -106,6 +106,12 @@ def assert_same_weights(run: Path, other: Path) -> None:
     mine, theirs = load_file(run / CHECKPOINT), load_file(other / CHECKPOINT)
     assert mine.keys() == theirs.keys()
     for name, tensor in mine.items():
+        if "palette" in run.name and ".exp_avg" in name:
+            # A last digit decides on which side of a ReLU6's kink a value lies: single gradients differ by
+            # a percent, as they do between fp32 and fp64, but not by the factor of a wrong share.
+            whole = float(theirs[name].norm())
+            assert float((tensor - theirs[name]).norm()) <= 0.1 * whole + 1e-6, name
+            continue
         # A bias before an instance norm does nothing: its gradient is rounding, which Adam makes steps of.
         if ".bias" not in name or "instance" not in run.name:
             assert torch.allclose(tensor, theirs[name], atol=1e-4, rtol=1e-3), name

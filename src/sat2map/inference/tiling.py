@@ -55,7 +55,7 @@ class Grid:
     def for_network(cls, limit: int, divisor: int) -> Grid:
         """Return the grid for a network that takes multiples of `divisor` px: tiles of at most `limit` px."""
         tile = max(divisor, limit // divisor * divisor)
-        overlap = min(max(MIN_OVERLAP, tile // 16), tile // 2)
+        overlap = min(max(MIN_OVERLAP, tile // 16 // ALIGNMENT * ALIGNMENT), tile // 2)
         return cls(tile, tile - overlap, divisor)
 
     @property
@@ -237,7 +237,8 @@ def _run_tile(
         used.top - rows.start : used.bottom - rows.start,
         used.left - columns.start : used.right - columns.start,
     ]
-    weighted: NDArray[np.float32] = part * down[:, None]
+    in_place = part.flags.writeable and not np.may_share_memory(part, tile)  # a copy is as large as the tile
+    weighted: NDArray[np.float32] = np.multiply(part, down[:, None], out=part if in_place else None)
     weighted *= across
     return weighted
 

@@ -48,8 +48,6 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Any:
             return None if name in names else real(name, package)
 
         monkeypatch.setattr("sat2map.extras.find_spec", find)
-        monkeypatch.setattr("sat2map.inference.backends.find_spec", find)
-        monkeypatch.setattr("sat2map.inference.backends.auto.find_spec", find)
 
     return hide
 
@@ -114,7 +112,7 @@ def test_auto_passes_over_an_engine_that_draws_something_else(
 
 def test_paper_mode_is_run_by_pytorch_alone(model: Path) -> None:
     assert isinstance(open_engine(model, mode="paper", device="cpu"), TorchEngine)
-    with pytest.raises(ModelFileError, match=r"used in paper mode.*--engine torch"):
+    with pytest.raises(ModelFileError, match=r"used in paper mode.*engine torch"):
         open_engine(model, engine="onnx", mode="paper")
 
 

@@ -1,35 +1,36 @@
-"""Running a generator on a batch: one small protocol, and the choice among the engines that keep it."""
+"""Backends that run a generator on a batch: their protocol, and the choice among them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
-from typing import Any, Protocol, get_args, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import SettingsError, nearest
-from sat2map.extras import require
+from sat2map.extras import is_installed
+from sat2map.inference.backends.graphs import refuse_paper_mode
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
+from sat2map.inference.backends.registry import BACKENDS, MODEL_FILE, BackendRecord, candidates
 from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime import may_have_gpu
 from sat2map.runtime.privacy import turn_telemetry_off
-from sat2map.settings import Device, EngineName
+from sat2map.settings import EngineName
 
 turn_telemetry_off()  # before an engine is imported
 
-__all__ = ["Engine", "EngineName", "EngineOptions", "Uint8Backend", "open_engine", "require"]
+__all__ = ["Engine", "EngineName", "EngineOptions", "Uint8Backend", "open_engine"]
 
 
 class Engine(Protocol):
     """A generator that is ready to run.
 
     Attributes:
-        header: What the model says of itself.
-        name: What runs it, in words.
-        streams: How many calls run at the same time; more wait for their turn.
+        header: The header of its model file.
+        name: What runs it, for people.
+        streams: How many calls run at the same time; further ones wait.
     """
 
     header: ModelHeader
@@ -44,15 +45,15 @@ class Engine(Protocol):
                 `header.generator.size_divisor`.
 
         Returns:
-            float32 (n, target_bands + classes, h, w): the image in [-1, 1], then class logits; opened for
-            `pictures`, the image alone, in whole grey levels.
+            float32 (n, outputs, h, w): logits of colours; or the image in [-1, 1] and class logits, and
+            opened with `image_only` the image alone, in whole grey levels.
         """
         ...
 
 
 @runtime_checkable
 class Uint8Backend(Engine, Protocol):
-    """An engine that takes pictures as they are, and need not be given them as floating-point numbers."""
+    """An engine that takes and gives images of 8 bits, without a conversion to floating-point numbers."""
 
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Translate a batch.
@@ -66,59 +67,68 @@ class Uint8Backend(Engine, Protocol):
         ...
 
 
-def open_engine(model: ModelLike, options: EngineOptions = DEFAULTS, **words: Any) -> Engine:
+def open_engine(model: ModelLike, options: EngineOptions = DEFAULTS, **overrides: Any) -> Engine:
     """Open a model file, or an exported model, with the engine asked for or the fastest that runs it right.
 
-    `auto` takes PyTorch on a GPU; on a CPU OpenVINO where it is installed and draws a test pattern as ONNX
-    Runtime does, else ONNX Runtime; PyTorch for what only it can do. An exported file is run by the runtime
-    of its format. The engine's `name` tells.
+    `auto` chooses among the records of `registry.BACKENDS`: PyTorch on a GPU; on a CPU OpenVINO where it is
+    installed and draws a test pattern as ONNX Runtime does, else ONNX Runtime; PyTorch for what only it can
+    do. An exported file is run by the runtime of its format. The engine's `name` says which.
 
     Args:
         model: A model, or what `Model.find` takes.
         options: How.
-        **words: Fields of `EngineOptions` that differ from these.
+        **overrides: Fields of `EngineOptions` that differ from these.
 
     Raises:
         ModelFileError: The file cannot be used, or not by this engine.
         MissingExtraError: The engine is not installed.
         SettingsError: There is no such engine, or the device is not on this machine or not for this engine.
     """
-    options = replace(options, **words)
-    engine = options.engine
+    options = replace(options, **overrides)
     found = Model.find(model)
-    paper = (options.mode or found.header.inference_mode) == "paper"
-    if engine not in get_args(EngineName):
-        raise SettingsError(f"no engine is called '{engine}', {nearest(engine, get_args(EngineName))}")
-    if engine in ("onnx", "openvino") and options.device not in ("auto", "cpu"):
+    mode = options.mode or found.header.inference_mode
+    if options.engine != "auto":
+        return _find_backend(options).open(found.path, options)
+    from sat2map.inference.backends.auto import open_first_right
+
+    device = options.device if options.device != "auto" else ("gpu" if _has_gpu() else "cpu")
+    suffix = found.path.suffix.lower() if found.is_exported else MODEL_FILE
+    if found.is_exported:  # graphs run on the CPU, in eval mode
+        refuse_paper_mode(found.path, found.header.model_copy(update={"inference_mode": mode}))
+        device = "cpu"
+    records = [
+        record
+        for name in (("cuda", "mps") if device == "gpu" else (device,))
+        for record in candidates(suffix, name, mode)
+    ]
+    return open_first_right(list(dict.fromkeys(records)), found.path, options, mode)
+
+
+def _find_backend(options: EngineOptions) -> BackendRecord:
+    """Return the engine that was asked for.
+
+    Raises:
+        SettingsError: There is none of that name, or it does not run on the device.
+        MissingExtraError: It is not installed.
+    """
+    if options.engine not in BACKENDS:
+        names = ["auto", *sorted(BACKENDS)]
         raise SettingsError(
-            f"the {engine} engine runs on the CPU",
-            hint="leave the device at auto, or use the engine torch",
+            f"no engine is called '{options.engine}'", hint=nearest(options.engine, names), setting="engine"
+        )
+    record = BACKENDS[options.engine]
+    if options.device not in ("auto", *record.devices):
+        raise SettingsError(
+            f"the {record.label} engine runs on the {' or '.join(record.devices).upper()}",
+            hint="leave the device at auto, or choose another engine",
             setting="device",
         )
-
-    if engine == "openvino" or (engine == "auto" and found.path.suffix.lower() == ".xml"):
-        require("openvino", "the OpenVINO engine", "openvino")
-        from sat2map.inference.backends.openvino import OpenVinoEngine
-
-        return OpenVinoEngine.open(found.path, options)
-    if engine == "onnx" or (engine == "auto" and found.is_exported):
-        from sat2map.inference.backends.onnx_runtime import OnnxEngine
-
-        return OnnxEngine.open(found.path, options)
-    if engine == "torch" or paper or _wants_gpu(options.device):
-        require("torch", "paper mode" if paper else "the PyTorch engine", "train")
-        from sat2map.inference.backends.torch import TorchEngine
-
-        return TorchEngine.open(found.path, options)
-    from sat2map.inference.backends.auto import open_fastest_on_cpu
-
-    return open_fastest_on_cpu(found.path, options)
+    record.require()
+    return record
 
 
-def _wants_gpu(device: Device) -> bool:
-    if device != "auto":
-        return device != "cpu"
-    if not may_have_gpu() or find_spec("torch") is None:
+def _has_gpu() -> bool:
+    if not may_have_gpu() or not is_installed("torch"):
         return False
     from sat2map.runtime import pick_device
 

@@ -1,57 +1,79 @@
-"""The choice of a CPU backend: the fastest that is installed and agrees with the reference."""
+"""The automatic choice of an engine: the first that is installed and draws what the reference draws."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.errors import ModelFileError
+from sat2map.errors import ModelFileError, SettingsError
 from sat2map.inference.backends import Engine
-from sat2map.inference.backends.graphs import make_graph
-from sat2map.inference.backends.onnx_runtime import OnnxEngine
+from sat2map.inference.backends.graphs import shared_graphs
 from sat2map.inference.backends.options import EngineOptions
-from sat2map.models.model_file import ModelHeader, read_header
+from sat2map.inference.backends.registry import BackendRecord
+from sat2map.models.header import ModelHeader
 
 MAX_ERROR = 0.5  # grey levels, mean over the pattern; bf16 has about 0.1 on trained models
-PATTERN_SIDE = 64  # px, or the network's multiple where that is more
+PATTERN_SIDE = 64  # px, or the network's size divisor where that is more
 
 
-def open_fastest_on_cpu(model: Path, options: EngineOptions) -> Engine:
-    """Open a model file in eval mode with the fastest engine that passes (see `open_engine`).
+def open_first_right(
+    records: Sequence[BackendRecord], model: Path, options: EngineOptions, mode: str
+) -> Engine:
+    """Open a model with the first engine that is installed and right.
 
-    OpenVINO computes in bf16 where the CPU does, so it has to draw a test pattern as ONNX Runtime draws it in
-    fp32, within half a grey level; where bf16 does not, fp32 is tried.
+    An engine that is verified has to draw a test pattern as the first engine that is not: within half a grey
+    level, at the precision that it chooses or else in fp32.
+
+    Args:
+        records: The engines to try, in order.
+        model: The model file.
+        options: How it runs.
+        mode: The inference mode.
+
+    Raises:
+        MissingExtraError: None is installed.
+        ModelFileError: The model cannot be used.
+        SettingsError: No engine runs it on the device.
     """
-    header = read_header(model).model_copy(update={"inference_mode": "eval"})
-    graph = make_graph(model, header, image_only=options.image_only)
-    try:
-        reference = OnnxEngine(graph, header, options)
-    except Exception as error:  # its own exceptions share no base class
-        raise ModelFileError(f"{model} cannot be run by ONNX Runtime: {str(error).strip()}") from None
-    if find_spec("openvino") is None:
-        return reference
-    from sat2map.inference.backends.openvino import OpenVinoEngine
-
-    source = pattern(header)
-    expected = reference(source)
-    tried = [options] if options.precision == "fp32" else [options, replace(options, precision="fp32")]
-    for how in tried:
-        try:
-            engine = OpenVinoEngine(graph, header, how)
-            found = engine(source)
-        except RuntimeError:  # whatever an accelerator does not like about this machine, the reference runs
-            continue
-        if grey_error(found, expected, header) <= MAX_ERROR:
-            return engine
+    if not records:
+        raise SettingsError(
+            f"no engine runs {model.name} on {options.device} in {mode} mode",
+            hint="leave the device at auto",
+            setting="device",
+        )
+    installed = [record for record in records if record.is_installed]
+    if not installed:
+        records[0].require("paper mode" if mode == "paper" else None)
+    references = [record for record in installed if not record.is_verified]
+    with shared_graphs():
+        if installed[0].is_verified and not references:
+            return installed[0].open(model, options)
+        reference = references[0].open(model, options)
+        source = expected = None
+        for record in installed[: installed.index(references[0])]:
+            if source is None or expected is None:
+                source = pattern(reference.header)
+                expected = reference(source)
+            tried = (
+                [options] if options.precision == "fp32" else [options, replace(options, precision="fp32")]
+            )
+            for how in tried:
+                try:
+                    engine = record.open(model, how)
+                    found = engine(source)
+                except (RuntimeError, ModelFileError):  # whatever it does not like here, the reference runs
+                    continue
+                if grey_error(found, expected, engine.header) <= MAX_ERROR:
+                    return engine
     return reference
 
 
 def pattern(header: ModelHeader) -> NDArray[np.float32]:
-    """Return a picture with detail at every scale, float32 (1, source_bands, side, side) in [-1, 1]."""
+    """Return an image with detail at every scale, float32 (1, source_bands, side, side) in [-1, 1]."""
     spec = header.generator
     side = max(PATTERN_SIDE, spec.size_divisor)
     random = np.random.default_rng(0)
@@ -64,7 +86,20 @@ def pattern(header: ModelHeader) -> NDArray[np.float32]:
 
 
 def grey_error(found: NDArray[np.float32], expected: NDArray[np.float32], header: ModelHeader) -> float:
-    """Return the mean absolute difference of two engines' pictures in grey levels; NaN counts as infinite."""
-    bands = header.generator.target_bands
-    error = float(np.abs(found[:, :bands] - expected[:, :bands]).mean()) * 127.5
+    """Return the mean absolute difference of two engines' images in grey levels; NaN counts as infinite.
+
+    Logits of colours are compared by the colours that they mix, weighted by probability.
+    """
+    error = float(np.abs(_levels(found, header) - _levels(expected, header)).mean())
     return error if np.isfinite(error) else float("inf")
+
+
+def _levels(outputs: NDArray[np.float32], header: ModelHeader) -> NDArray[np.float32]:
+    if not header.generator.colours or header.palette is None:
+        image: NDArray[np.float32] = outputs[:, : header.generator.target_bands] * np.float32(127.5)
+        return image
+    odds = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    colours = [colour for map_class in header.palette.classes for colour in map_class.colours]
+    shares = odds / odds.sum(axis=1, keepdims=True)
+    mixed: NDArray[np.float32] = np.einsum("nchw,cb->nbhw", shares, np.array(colours, np.float32))
+    return mixed

@@ -1,9 +1,11 @@
-"""What the backends for graphs share: where a graph comes from, and how pixels go in and out."""
+"""What the engines that run graphs share: where a graph comes from, and how pixels go in and out."""
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ from sat2map.errors import ModelFileError
 from sat2map.images.pixels import from_unit, to_unit
 from sat2map.inference.backends.options import EngineOptions
 from sat2map.models.model_file import ModelHeader, is_exported, read_arrays, read_header
+
+_shared: ContextVar[dict[Hashable, bytes] | None] = ContextVar("shared_graphs", default=None)
 
 Run = Callable[[NDArray[np.generic]], list[NDArray[np.generic]]]
 
@@ -35,6 +39,10 @@ def make_graph(
 
     refuse_paper_mode(model, header)
     image_only = image_only and not header.generator.colours
+    shared = _shared.get()
+    key = (model, header.generator, uint8_io, image_only)
+    if shared is not None and key in shared:
+        return shared[key]
     try:
         proto = build_graph(
             header.generator,
@@ -47,7 +55,19 @@ def make_graph(
     except ModelFileError as error:
         raise ModelFileError(f"{model}: {error}") from None
     content: bytes = proto.SerializeToString()
+    if shared is not None:
+        shared[key] = content
     return content
+
+
+@contextlib.contextmanager
+def shared_graphs() -> Iterator[None]:
+    """Build each graph once within this `with`, however many engines open it."""
+    token = _shared.set({})
+    try:
+        yield
+    finally:
+        _shared.reset(token)
 
 
 def read_graph(model: Path, options: EngineOptions) -> tuple[bytes | Path, ModelHeader]:

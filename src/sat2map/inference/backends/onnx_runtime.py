@@ -1,4 +1,4 @@
-"""The ONNX Runtime backend, which the base install brings."""
+"""The ONNX Runtime engine, which the base install brings."""
 
 from __future__ import annotations
 

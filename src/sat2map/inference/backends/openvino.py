@@ -1,4 +1,4 @@
-"""The OpenVINO backend."""
+"""The OpenVINO engine."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ class OpenVinoEngine(GraphEngine):
         """Compile a graph: ONNX as bytes, an exported .onnx or .xml file, or a model in memory."""
         core = openvino.Core()
         model = graph if isinstance(graph, openvino.Model) else core.read_model(graph)
-        if (
-            options.image_only and not header.generator.colours
-        ):  # of an exported model: leave the class head out
+        if options.image_only and not header.generator.colours:  # leave out an exported class head
             for result in model.get_results()[1:]:
                 model.remove_result(result)
         threads = options.threads or default_threads()

@@ -1,4 +1,4 @@
-"""Options of an engine: everything that decides how a model runs."""
+"""The options of an engine: how a model runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sat2map.models.model_file import InferenceMode
-from sat2map.settings import Device, EngineName, Precision
+from sat2map.settings import Device, Precision
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class EngineOptions:
     """How a model runs; the defaults are the fastest that is installed and right.
 
     Attributes:
-        engine: What runs it.
+        engine: What runs it: a name of `registry.BACKENDS`, or `auto`.
         device: Where; only PyTorch runs on a GPU.
         mode: `eval` or `paper`; None for what the model file says.
         precision: Arithmetic; `auto` is bf16 where the hardware multiplies it and the engine can, else fp32.
@@ -27,7 +27,7 @@ class EngineOptions:
             of colour logits gives these all the same.
     """
 
-    engine: EngineName = "auto"
+    engine: str = "auto"
     device: Device = "auto"
     mode: InferenceMode | None = None
     precision: Precision = "auto"

@@ -1,4 +1,4 @@
-"""The PyTorch backend."""
+"""The PyTorch engine."""
 
 from __future__ import annotations
 
