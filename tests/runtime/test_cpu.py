@@ -200,7 +200,8 @@ def test_a_users_wait_policy_stays() -> None:
 def test_the_wait_policy_is_set_before_a_commands_module_is_imported() -> None:
     code = WAITS.format(busy=1.0).replace(
         'main(["info"])',
-        "parsing.parse = lambda *_: print(os.environ['OMP_WAIT_POLICY'], flush=True) or os._exit(0)\nmain(['info'])",
+        "parsing.parse = lambda *_: print(os.environ['OMP_WAIT_POLICY'], flush=True) or os._exit(0)\n"
+        'main(["info"])',
     )
     assert last_line(code) == "PASSIVE"
 
