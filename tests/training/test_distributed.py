@@ -107,7 +107,10 @@ def assert_same_weights(run: Path, other: Path) -> None:
     assert mine.keys() == theirs.keys()
     for name, tensor in mine.items():
         if "palette" in run.name and ".exp_avg" in name:
-            continue  # MEASURED
+            # At 32 px the deepest norms see a pixel per image. The gradients of one and of two processes
+            # then differ by 10 % in fp32 (median of the weights), and by less than 1e-6 in fp64: the test
+            # of gradients compares those.
+            continue
         # A bias before an instance norm does nothing: its gradient is rounding, which Adam makes steps of.
         if ".bias" not in name or "instance" not in run.name:
             assert torch.allclose(tensor, theirs[name], atol=1e-4, rtol=1e-3), name
