@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -208,7 +209,12 @@ def run_command(words: list[str], towns: Path, monkeypatch: pytest.MonkeyPatch) 
             if words[1] == "translate":  # a page may show it in several ways
                 shutil.rmtree(output, ignore_errors=True)
                 Path(output).unlink(missing_ok=True)
-        main(words[1:])
+        if ">" in words:
+            words, (file,) = words[: words.index(">")], words[words.index(">") + 1 :]
+            with Path(file).open("w", encoding="utf-8") as output, redirect_stdout(output):
+                main(words[1:])
+        else:
+            main(words[1:])
     elif words[0] == "sat2map":
         read_only(words[1:], monkeypatch)
 

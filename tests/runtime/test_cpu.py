@@ -166,11 +166,12 @@ def test_the_users_number_of_threads_wins(monkeypatch: pytest.MonkeyPatch, value
 WAITS = """
 import os, sys
 from sat2map.cli import parsing
+from sat2map.cli.main import main
 from sat2map.runtime import cpu
 idle = cpu.Processor("any", frozenset(), frozenset({{0, 1}}), 2)
 cpu.processor = lambda: idle
 cpu.LoadMeter.read = lambda self: {busy}
-parsing.run("info", "sat2map.cli.models", [])
+main(["info"])
 print(os.environ.get("OMP_WAIT_POLICY"), os.environ.get("KMP_BLOCKTIME"), "torch" in sys.modules)
 """
 
@@ -198,9 +199,9 @@ def test_a_users_wait_policy_stays() -> None:
 
 def test_the_wait_policy_is_set_before_a_commands_module_is_imported() -> None:
     code = WAITS.format(busy=1.0).replace(
-        'parsing.run("info", "sat2map.cli.models", [])',
-        "parsing.import_module = lambda name: print(os.environ['OMP_WAIT_POLICY']) or sys.exit()\n"
-        'parsing.run("plan", "sat2map.cli.plan", [])',
+        'main(["info"])',
+        "parsing.parse = lambda *_: print(os.environ['OMP_WAIT_POLICY'], flush=True) or os._exit(0)\n"
+        'main(["info"])',
     )
     assert last_line(code) == "PASSIVE"
 
