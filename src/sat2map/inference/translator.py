@@ -26,9 +26,9 @@ from sat2map.models.model import ModelLike
 if TYPE_CHECKING:
     from PIL import Image
 
-# Tiles of 640 px that share 32 px compute 1.11 pixels for each. On mosaics of 1,900 px, 98 % of the classes are
-# those of the mosaic in one piece (99 % with 960 px), and agree with the true map as well, at seams too; the
-# engine needs 250 MB less than with 960 px.
+# Tiles of 640 px that share 32 px compute 1.11 pixels for each. On mosaics of 1,900 px, 98 % of the classes
+# are those of the mosaic in one piece (99 % with 960 px), and they agree with the true map as well as those,
+# at seams too; the engine needs 250 MB less than with 960 px.
 PALETTE_TILE: Final = 640  # px
 IMAGE_TILE: Final = 512  # px
 
