@@ -7,6 +7,7 @@ others not at all. The header says which, without decoding a pixel. Tags: TIFF 6
 from __future__ import annotations
 
 import struct
+import warnings
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
@@ -83,7 +84,9 @@ def read_tiff_header(file: IO[bytes]) -> TiffHeader:
         TiffError: It is damaged.
     """
     try:
-        directories = _directories(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of tags that Pillow skips; we miss those we need
+            directories = _directories(file)
         file.seek(0)
         return _describe(directories, readable=file.read(4) != _BIG_MOTOROLA)
     except TiffError:
