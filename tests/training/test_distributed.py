@@ -71,6 +71,7 @@ def start(count: int, *jobs: str, program: Sequence[str] = ("-c", TRAIN)) -> lis
                 "LOCAL_RANK": str(rank),
                 "WORLD_SIZE": str(count),
                 "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": ports.partition(",")[0],
                 "PORTS": ports,
                 "OMP_NUM_THREADS": "1",
             },
