@@ -294,16 +294,12 @@ def with_a_text_named_png(pairs: Path) -> str:
     return str(pairs / "train" / "notes.png")
 
 
-def with_an_odd_width(pairs: Path) -> str:
-    return f"{draw(pairs / 'train' / 'odd.png', (65, 32))} is 65 px wide"
-
-
 def with_mixed_sizes(pairs: Path) -> str:
     return str(draw(pairs / "train" / "larger.png", (128, 64)))
 
 
 def with_one_pixel(pairs: Path) -> str:
-    return str(draw(pairs / "train" / "dot.png", (1, 1)))
+    return str(draw(pairs / "train" / "dot.png", (2, 1)))
 
 
 BAD_DATA = sorted(name.removeprefix("with_") for name in globals() if name.startswith("with_"))
@@ -325,7 +321,23 @@ def test_data_that_cannot_be_used_are_refused_by_name_and_nothing_is_lost(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("how", [how for how in BAD_DATA if how not in ("mixed_sizes", "an_odd_width")])
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_images_that_are_no_pairs_are_left_out_by_name(
+    sat2map: Callable[..., Result], pairs: Path, tmp_path: Path, model: Path, command: str
+) -> None:
+    draw(pairs / "train" / "odd.png", (65, 32))
+    draw(pairs / "train" / "square.png", (32, 32))
+    if command == "train":
+        result = sat2map("train", "tiny", "--data", pairs, "--run", tmp_path / "run", *TINY)
+    else:
+        words = ["--model", model, "--data", pairs, "--split", "train", "--device", "cpu"]
+        result = sat2map("evaluate", *words)
+    assert result.code == 0, result
+    told = " ".join((result.out + result.err).split())
+    assert "2 files are left out: train/odd.png is 65×32 px" in told
+
+
+@pytest.mark.parametrize("how", [how for how in BAD_DATA if how != "mixed_sizes"])
 def test_images_that_cannot_be_translated_are_refused_by_name_and_nothing_is_lost(
     refused: Callable[..., str], pairs: Path, tmp_path: Path, model: Path, how: str
 ) -> None:
@@ -469,6 +481,16 @@ def test_a_resumed_run_names_its_own_data_for_the_next_step(
     result = sat2map("train", "--resume", tmp_path / "run")
     assert result.code == 0, result
     assert f"--data {towns}" in result.out
+
+
+def test_a_resumed_run_takes_its_data_from_where_they_are_now(
+    sat2map: Callable[..., Result], pairs: Path, tmp_path: Path
+) -> None:
+    assert sat2map("train", "tiny", "--data", pairs, "--run", tmp_path / "run", *TINY).code == 0
+    moved = pairs.rename(tmp_path / "moved")
+    result = sat2map("train", "--resume", tmp_path / "run", "--data", moved)
+    assert result.code == 0, result
+    assert f"--data {moved}" in result.out
 
 
 def test_a_bad_image_among_good_ones_is_told_and_the_others_are_written(

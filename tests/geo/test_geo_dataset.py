@@ -296,7 +296,7 @@ def test_bad_files(both, write, town, tmp_path, vectors):
         ("'blue' is no colour", {"vectors": vectors, "style": tmp_path / "style.toml"}),
         ("no.toml cannot be read", {"vectors": vectors, "style": tmp_path / "no.toml"}),
         ("has no CRS", {"target": nowhere}),
-        ("--target with a map raster, or --vectors", {}),
+        ("give a target raster or vectors, not both", {}),
         ("no pair could be cut", {"target": elsewhere}),
     ]:
         with pytest.raises((DataError, SettingsError), match=words):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -112,8 +112,12 @@ def expected_mask(how: Storage) -> NDArray[np.uint8]:
     return np.where(valid, np.uint8(255), np.uint8(0))
 
 
+INVERTED_PLANES = Storage("uint8", None, True, True, False, "none", "UTM", "planes")
+
+
 @settings(max_examples=150, deadline=None)
 @given(storages())
+@example(INVERTED_PLANES)
 def test_one_picture_is_one_array_however_it_is_stored(how: Storage) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.tif"

@@ -39,7 +39,8 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=30)
-        self.reader.join()
+        self.reader.join(30)
+        assert not self.reader.is_alive(), "a process that the service started goes on without it"
         if self.process.stdout is not None:
             self.process.stdout.close()
         return code

@@ -178,7 +178,7 @@ def test_the_address_of_the_tilejson_is_that_of_the_tiles(client: httpx.Client, 
 def test_the_list_has_what_can_be_shown_and_says_what_cannot(client: httpx.Client) -> None:
     found = {entry["name"]: entry["problem"] for entry in client.get("/rasters").json()}
     assert found[TOWN] is None
-    assert "coordinate reference system" in found["nowhere"]
+    assert "has no CRS" in found["nowhere"]
     assert "cannot be read" in found["broken"]
     assert "cannot be read" in found["disguised"]  # it is a VRT that points out of the folder
     assert "link" not in found

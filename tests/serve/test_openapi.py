@@ -47,6 +47,9 @@ def test_the_api_answers_as_its_openapi_says(server: Any) -> None:
     assert {200, 404, 422} <= {status for _, status in seen}
 
 
+WMTS_FAILURE = "400"  # of WMTS's own kind, which its clients read
+
+
 def test_every_operation_says_how_it_may_fail(server: Any) -> None:
     with server.client() as client:
         document = client.get("/openapi.json").json()
@@ -55,5 +58,7 @@ def test_every_operation_says_how_it_may_fail(server: Any) -> None:
             failures = {code for code in operation["responses"] if code[0] in "45"}
             assert failures or path in ("/healthz",), (method, path)
             for code in failures:
-                assert list(operation["responses"][code]["content"]) == ["application/problem+json"]
+                own = path == "/wmts" and code == WMTS_FAILURE
+                kind = "application/xml" if own else "application/problem+json"
+                assert list(operation["responses"][code]["content"]) == [kind], (method, path, code)
     assert "HTTPValidationError" not in str(document["paths"])

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,18 +59,19 @@ def free_port() -> int:
         return int(door.getsockname()[1])
 
 
-def start(count: int, *jobs: str) -> list[subprocess.Popen[str]]:
+def start(count: int, *jobs: str, program: Sequence[str] = ("-c", TRAIN)) -> list[subprocess.Popen[str]]:
     """Start processes as torchrun does; what they say is read at their end."""
     ports = ",".join(str(free_port()) for _ in jobs)  # a port for each, or one meets the last of the other
     return [
         subprocess.Popen(
-            [sys.executable, "-c", TRAIN, *jobs],
+            [sys.executable, *program, *jobs],
             env={
                 **os.environ,
                 "RANK": str(rank),
                 "LOCAL_RANK": str(rank),
                 "WORLD_SIZE": str(count),
                 "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": ports.partition(",")[0],
                 "PORTS": ports,
                 "OMP_NUM_THREADS": "1",
             },
@@ -81,9 +82,9 @@ def start(count: int, *jobs: str) -> list[subprocess.Popen[str]]:
     ]
 
 
-def together(count: int, *jobs: str) -> None:
+def together(count: int, *jobs: str, program: Sequence[str] = ("-c", TRAIN)) -> None:
     """Train in so many processes: settings as JSON, or run folders to go on with."""
-    processes = start(count, *jobs)
+    processes = start(count, *jobs, program=program)
     said = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * count, "\n".join(said)
 
@@ -107,10 +108,9 @@ def assert_same_weights(run: Path, other: Path) -> None:
     assert mine.keys() == theirs.keys()
     for name, tensor in mine.items():
         if "palette" in run.name and ".exp_avg" in name:
-            # A last digit decides on which side of a ReLU6's kink a value lies: single gradients differ by
-            # a percent, as they do between fp32 and fp64, but not by the factor of a wrong share.
-            whole = float(theirs[name].norm())
-            assert float((tensor - theirs[name]).norm()) <= 0.1 * whole + 1e-6, name
+            # At 32 px the deepest norms see a pixel per image. The gradients of one and of two processes
+            # then differ by 10 % in fp32 (median of the weights), and by less than 1e-6 in fp64: the test
+            # of gradients compares those.
             continue
         # A bias before an instance norm does nothing: its gradient is rounding, which Adam makes steps of.
         if ".bias" not in name or "instance" not in run.name:
@@ -174,6 +174,21 @@ def test_several_processes_have_the_losses_and_weights_of_one(runs: Path, name: 
     alone, shared = runs / f"alone-{name}", runs / f"shared-{name}"
     assert_same_losses(shared, alone)
     assert_same_weights(shared, alone)
+
+
+def test_every_loss_of_a_palette_generator_has_the_gradients_of_one_process(tmp_path: Path) -> None:
+    program = [str(Path(__file__).with_name("gradients_of_step.py"))]
+    alone, shared = tmp_path / "alone.safetensors", tmp_path / "shared.safetensors"
+    together(1, str(alone), program=program)
+    together(2, str(shared), program=program)
+    expected, found = load_file(alone), load_file(shared)
+    assert found.keys() == expected.keys()
+    for loss in ("cross_entropy", "iou", "l1", "adversarial"):
+        assert float(expected[f"{loss}: generator.encoder.stem.0.weight"].norm()) > 1e-6
+    for name, tensor in found.items():
+        # Relative to the whole tensor: the losses are fp32. What must be zero is less than 1e-12.
+        difference = float((tensor - expected[name]).norm())
+        assert difference <= 1e-5 * float(expected[name].norm()) + 1e-12, name
 
 
 def test_one_of_several_processes_writes_the_files_that_one_writes(runs: Path) -> None:

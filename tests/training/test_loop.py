@@ -22,7 +22,7 @@ from sat2map.errors import DataError, OutOfMemoryError, RunError, SettingsError,
 from sat2map.evaluation.metrics import l1
 from sat2map.inference import Translator
 from sat2map.models.model_file import read_header, read_weights
-from sat2map.run_folder import read_metrics
+from sat2map.run_folder import read_metrics, read_run_settings
 from sat2map.settings import TrainSettings, load_settings
 from sat2map.synthetic.towns import write_towns
 from sat2map.training import estimate as estimates
@@ -485,6 +485,31 @@ def test_a_run_does_not_go_on_with_other_data(
         DataError, match=f"{'training' if split == 'train' else 'validation'} pairs .* changed"
     ):
         resume(wanted.output.run, console=quiet())
+    assert hashes(wanted.output.run) == before
+
+
+def test_a_run_goes_on_with_its_data_where_they_are_now(settings: Make, pairs: Path, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    shutil.copytree(pairs, old)
+    wanted = settings(data=old, epochs=1)
+    train(wanted, console=quiet())
+    old.rename(new)
+    assert resume(wanted.output.run, data=new, epochs=2, console=quiet()).finished
+    assert read_run_settings(wanted.output.run).data.path == new
+    assert resume(wanted.output.run, console=quiet()).finished  # it remembers
+
+
+def test_a_run_stays_with_its_data_where_others_are_given(
+    settings: Make, pairs: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(pairs, other)
+    shutil.copy(other / "train" / "00000.png", other / "train" / "00001.png")
+    wanted = settings(epochs=1)
+    train(wanted, console=quiet())
+    before = hashes(wanted.output.run)
+    with pytest.raises(DataError, match=r"training pairs in .*other have changed"):
+        resume(wanted.output.run, data=other, console=quiet())
     assert hashes(wanted.output.run) == before
 
 

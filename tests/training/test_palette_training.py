@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -101,10 +102,28 @@ def test_the_pretrained_encoder_is_the_start_and_its_licence_is_kept(pairs: Path
         assert all(bool((state[f"encoder.{name}"] == weight).all()) for name, weight in expected.items())
 
 
+def test_pixels_that_are_transparent_do_not_count_in_validation(pairs: Path, tmp_path: Path) -> None:
+    data, cut = tmp_path / "data", (0, 0, 36, 18)  # the upper half
+    shutil.copytree(pairs, data)
+    for path in (data / "val").iterdir():
+        with Image.open(path) as image:
+            holed = image.convert("RGBA")
+        holed.paste((0, 0, 0, 0), cut)
+        holed.save(path)
+    setup = set_up(load_settings("default", data=data, run=tmp_path / "run", **SMALL))
+    height = setup.val.pixels.shape[1]
+    for i in range(len(setup.val)):
+        ignored = setup.val.ignored(i)
+        assert ignored is not None
+        assert ignored[: height // 2].all()
+        assert not ignored[height // 2 :].any()
+    assert 0 <= validation.validate(setup, 0).scores["mean_iou"] < 1
+
+
 def test_without_the_package_training_starts_from_random_weights_and_says_so(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sat2map.training.pretrained.is_installed", lambda: False)
+    monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
     wanted = load_settings("default", data=pairs, run=tmp_path / "run", **{**SMALL, "pretrained": "auto"})
     setup = set_up(wanted)
     assert setup.settings.network.pretrained == "none"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PAIRS, SIZE = 150, 256
 SCENE_SEED, SCENE_SIZE = 7_000_000, 768  # a town that is in neither split, larger than any training image
 MARKER = "demo.txt"
-TRAIN_MINUTES = 4.0  # at most; on two free cores its epochs take a third of that
+TRAIN_MINUTES = 2.0  # at most, so that the demo takes three on any machine; two free cores need 80 s
 
 
 def demo(*, output: Path = Path("runs/demo"), seed: Seed = 0) -> None:

@@ -72,6 +72,7 @@ def evaluate(
             inception=inception,
             lpips=lpips,
             progress=progress,
+            report=say,
         )
     print_evaluation(result, open_console())
     if json:

@@ -62,14 +62,17 @@ Tta = Annotated[
 Colors = Annotated[
     str | None,
     Parameter(
-        help="Colours of the map: high-contrast, dark, osm, colour-blind, maps, or a palette file; "
-        "without it, the model's own."
+        help="Colours of the classes: maps, high-contrast, dark, osm, colour-blind, or a palette file with "
+        "the model's classes; without it, the model's own."
     ),
 ]
 Overwrite = Annotated[bool, Parameter(help="Replace existing files.")]
 Bands = Annotated[
     str | None,
-    Parameter(help="Bands to read, such as 4,3,2; without it, red, green and blue, or the first ones."),
+    Parameter(
+        help="Numbers of the bands to read, from 1, in the model's order, such as 4,3,2; without it, those "
+        "that the file calls red, green and blue, else the first ones, with a note; a grey band is repeated."
+    ),
 ]
 Scale = Annotated[
     str | None,

@@ -33,9 +33,11 @@ class RasterArgs:
         bbox: Part of a raster: left, bottom, right, top.
         bbox_crs: CRS of the box, such as EPSG:4326; without it, the raster's.
         crs: CRS of the rasters, such as EPSG:32633, where the files name none or a wrong one.
-        resolution: Metres per pixel at which the model runs; auto: the model's own; source: the raster's. The
-            map has the raster's grid in any case.
-        confidence: File for a raster of the confidence of each pixel, in percent; eight times slower.
+        resolution: Metres per pixel of the map, at which the model runs too if it was trained to work there;
+            auto: the model runs at its own resolution, and the map has the raster's grid; source: both have
+            the raster's pixels.
+        confidence: File for a raster of the confidence of each pixel, in percent; eight times slower with a
+            model that draws images, such as those of the paper.
         classes: File for a raster of class numbers.
         vectors: File for vectors of the map too: .gpkg, .parquet, .fgb, .geojson, .shp or .pmtiles.
         resume: Continue an interrupted run: finished files and rows are kept.

@@ -32,7 +32,8 @@ def train(
 
     Args:
         recipe: A preset, or a TOML file of settings.
-        resume: Run folder to continue, exactly where it stopped, or with more epochs or minutes.
+        resume: Run folder to continue, exactly where it stopped, or with more epochs or minutes; with --data
+            where its pairs have moved.
         init_from: Model file to fine-tune, here or hf://owner/name; its network replaces that of the recipe.
         dry_run: Check everything, make two steps, estimate time and memory; write nothing.
 
@@ -50,10 +51,10 @@ def train(
 
     if resume:
         given = [*settings, *(["dry_run"] if dry_run else []), *(["init_from"] if init_from else [])]
-        longer = {name: settings[name] for name in ("epochs", "minutes") if name in settings}
-        _refuse_beside_resume([name for name in given if name not in longer], recipe)
+        changes = {name: settings[name] for name in ("data", "epochs", "minutes") if name in settings}
+        _refuse_beside_resume([name for name in given if name not in changes], recipe)
+        result = loop.resume(resume, **changes)
         used = run_folder.read_run_settings(resume)
-        result = loop.resume(resume, **longer)
     else:
         used = load_settings(recipe, **settings)
         start = Model.find(init_from).path if init_from else None

@@ -67,6 +67,11 @@ class PairCache:
         assert self.has_labels
         return self.pixels[..., -1]
 
+    def ignored(self, i: int) -> NDArray[np.bool_] | None:
+        """Return the pixels of a pair whose truth is unknown, bool (h, w); None where there are none."""
+        mask: NDArray[np.bool_] | None = self.labels[i] == IGNORED if self.has_labels else None
+        return mask if mask is not None and mask.any() else None
+
 
 @dataclass(frozen=True)
 class PairFormat:

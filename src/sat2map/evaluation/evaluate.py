@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sat2map.data.cache import PairCache
+from sat2map.data.left_out import count_left_out
 from sat2map.evaluation.baselines import baselines_of, median_colour
 from sat2map.evaluation.calibration import measure_reliability
 from sat2map.evaluation.comparison import check_comparable
@@ -52,6 +53,7 @@ def evaluate(
     inception: Path | None = None,
     lpips: tuple[Path, Path] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
     """Score a model on the pairs of a split, through the same translator that serves.
 
@@ -75,6 +77,7 @@ def evaluate(
         inception: Weights of FID's Inception (pytorch-fid's file): adds FID and KID.
         lpips: Weights of AlexNet (torchvision's file) and of LPIPS's heads for it: adds LPIPS.
         progress: Called with images done and images in all.
+        report: Called with a line for the user about the data, such as which files make no pair.
 
     Raises:
         DataError: The data cannot be used, or has no such split.
@@ -90,6 +93,8 @@ def evaluate(
     for name, other in others_by_name.items():
         check_comparable(name, other.header, header)
     pairs = open_evaluation_set(header, Path(data), split, group_column=group_column, size=size)
+    if pairs.left_out:
+        report(count_left_out(pairs.left_out, Path(data)))
     perceptual = load_perceptual_metrics(
         inception, lpips, bands=header.generator.target_bands, size=pairs.size, device=device
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sat2map.data.cache import PairCache, open_cache
+from sat2map.data.left_out import LeftOut
 from sat2map.data.pairs import CSV_NAME, Splits, find_pairs
 from sat2map.errors import SettingsError
 from sat2map.models.model_file import ModelHeader
@@ -44,6 +45,11 @@ class EvaluationSet:
     def input_size(self) -> int:
         """Side of the sources that the model is given (px)."""
         return int(self.inputs.pixels.shape[1])
+
+    @property
+    def left_out(self) -> list[LeftOut]:
+        """Images of the data set that no pair uses, and why."""
+        return self._splits.left_out
 
     def train(self) -> PairCache | None:
         """Open the training pairs of the data set at the size of the targets; None where it has none."""

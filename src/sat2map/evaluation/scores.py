@@ -42,9 +42,25 @@ class ScoreSheet:
         self._slices: dict[str, slice] = {}  # where each metric's numbers lie in a row of sums
         self._groups: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(()))
 
-    def add(self, fake: NDArray[np.uint8], target: NDArray[np.uint8], group: str) -> dict[str, float]:
-        """Add one image, uint8 (h, w, bands) each, that shows the place `group`; return its own scores."""
-        one = self._measure(MapPair(fake, target, self._palette))
+    def add(
+        self,
+        fake: NDArray[np.uint8],
+        target: NDArray[np.uint8],
+        group: str,
+        ignored: NDArray[np.bool_] | None = None,
+    ) -> dict[str, float]:
+        """Add one image and return its own scores.
+
+        Args:
+            fake: The generated map, uint8 (h, w, bands).
+            target: The real one, likewise.
+            group: The place it shows.
+            ignored: bool (h, w), the pixels whose truth is unknown: they count in no score of classes, and as
+                equal in the others; None: there are none.
+        """
+        if ignored is not None:
+            fake = np.where(ignored[..., None], target, fake)
+        one = self._measure(MapPair(fake, target, self._palette, ignored))
         self._groups[group] = self._groups[group] + one
         return self._scores(one)
 

@@ -28,7 +28,7 @@ def thread_env() -> rasterio.Env:
     The block cache is small, as strips are read and written once; a server that stumbles is asked again.
     """
     return rasterio.Env(
-        GDAL_CACHEMAX=64,  # MB; by default 5 % of the memory
+        GDAL_CACHEMAX=48,  # MB; by default 5 % of the memory
         COG_TMP_COMPRESSION="NONE",  # of overviews on their way into a file: a third of the time to write it
         GDAL_HTTP_MAX_RETRY=3,
         GDAL_HTTP_RETRY_DELAY=RETRY_DELAY,

@@ -7,6 +7,7 @@ others not at all. The header says which, without decoding a pixel. Tags: TIFF 6
 from __future__ import annotations
 
 import struct
+import warnings
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
@@ -43,6 +44,7 @@ class TiffHeader:
         masked: Whether the first image has an internal mask.
         georeferenced: Whether it has GeoTIFF tags.
         nodata: Whether it has GDAL's nodata tag.
+        planar: Whether the bands are stored apart.
         pillow_opens: Whether Pillow knows its byte order; not that of a big-endian BigTIFF.
     """
 
@@ -57,6 +59,7 @@ class TiffHeader:
     masked: bool
     georeferenced: bool
     nodata: bool
+    planar: bool
     pillow_opens: bool
 
     @property
@@ -64,6 +67,8 @@ class TiffHeader:
         """Whether Pillow decodes every sample that matters, without loss."""
         if self.masked or self.nodata or not self.unsigned or not self.pillow_opens:
             return False
+        if self.photometric == _WHITE_IS_ZERO and self.planar:
+            return False  # of bands stored apart it forgets to invert them
         if self.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
             return self.samples <= 2 and (self.bits in (1, 2, 4, 8) or (self.bits, self.samples) == (16, 1))
         if self.photometric == _PALETTE:
@@ -83,7 +88,9 @@ def read_tiff_header(file: IO[bytes]) -> TiffHeader:
         TiffError: It is damaged.
     """
     try:
-        directories = _directories(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of tags that Pillow skips; we miss those we need
+            directories = _directories(file)
         file.seek(0)
         return _describe(directories, readable=file.read(4) != _BIG_MOTOROLA)
     except TiffError:
@@ -117,7 +124,7 @@ def _directories(file: IO[bytes]) -> list[dict[int, Any]]:
         file.seek(offset)
         directory = _directory(head)
         directory.load(file)
-        wanted = (254, 256, 257, 258, 262, 274, 277, 339, _GDAL_NODATA, *_GEO_TAGS)
+        wanted = (254, 256, 257, 258, 262, 274, 277, 284, 339, _GDAL_NODATA, *_GEO_TAGS)
         found.append({tag: directory[tag] for tag in wanted if tag in directory})
         offset = directory.next
     if not found:
@@ -153,6 +160,7 @@ def _describe(directories: list[dict[int, Any]], *, readable: bool) -> TiffHeade
         masked=_first_has_mask(kinds),
         georeferenced=any(tag in first for tag in _GEO_TAGS),
         nodata=_GDAL_NODATA in first,
+        planar=_number(first.get(284, 1)) == 2,
         pillow_opens=readable,
     )
 

@@ -2,6 +2,7 @@
 
 Decoders hold Python's lock for long on some files (a PNG with one chunk of 24 MB, metadata with a million
 entries), and damaged files have crashed decoders. Small files are decoded in the calling thread instead.
+Errors call the file "the image": clients must not learn where the service keeps it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from sat2map.errors import ImageError, Sat2MapError
 from sat2map.images.pixels import Picture, read_image, read_size
+from sat2map.serve.parent import when_parent_ends
 
 T = TypeVar("T")
 SMALL_FILE = 2**20  # bytes that are decoded in the calling thread
@@ -78,13 +81,19 @@ class Decoder:
                 self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, function: Callable[[Path], T], file: bytes | Path, *, child: bool) -> T:
-        if not child:
-            return function(_as_path(file))
+        try:
+            return self._in_child(function, file) if child else function(_as_path(file))
+        except Sat2MapError as error:
+            if isinstance(file, Path):
+                hide_path(error, file)
+            raise
+
+    def _in_child(self, function: Callable[[Path], T], file: bytes | Path) -> T:
         with self._lock:
             pool = self._pool = self._pool or ProcessPoolExecutor(
                 self._processes,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_limit_memory,
+                initializer=_prepare_child,
                 initargs=(self._memory + _HEADROOM,),
             )
         try:
@@ -99,6 +108,12 @@ class Decoder:
             Sat2MapError.__init__(error, found.problem)  # subclasses take other arguments
             raise error
         return cast("T", found)
+
+
+def hide_path(error: Sat2MapError, path: Path) -> None:
+    """Let an error's text say "the image" instead of the service's path."""
+    error.problem = error.problem.replace(str(path), "the image")
+    error.args = (error.problem,)
 
 
 def _length(file: bytes | Path) -> int:
@@ -119,8 +134,10 @@ def _attempt(function: Callable[[Path], Any], file: bytes | Path) -> Any:
         return _Failure(type(error), error.problem)
 
 
-def _limit_memory(more: int) -> None:
+def _prepare_child(more: int) -> None:
     """Bound this process's memory to what it has and `more` bytes, where the system can."""
+    # The pool's queue never ends for a child, as each child holds both ends of it.
+    when_parent_ends(lambda: os._exit(1))
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

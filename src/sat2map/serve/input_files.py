@@ -18,7 +18,7 @@ from sat2map.images.pixels import Picture, with_bands, write_image
 from sat2map.inference import Translator
 from sat2map.inference.scale import ScaledTranslator
 from sat2map.serve.batch_queue import Progress
-from sat2map.serve.decoder import Decoder
+from sat2map.serve.decoder import Decoder, hide_path
 from sat2map.serve.http_errors import TooManyPixelsError, UnsupportedFormatError
 from sat2map.serve.serve_settings import MIB
 from sat2map.serve.uploads import check_size, sniff_format
@@ -84,10 +84,7 @@ def _inspect(path: Path, form: str, decoder: Decoder, picture_pixels: int, raste
         height, width = _raster_size(named)
         check_size(height, width, raster_pixels)
         return Inspected(named, "raster", height, width)
-    try:
-        height, width = decoder.size(named)
-    except ImageError as error:
-        raise _without_path(error, named) from None
+    height, width = decoder.size(named)
     check_size(height, width, picture_pixels)
     return Inspected(named, "picture", height, width)
 
@@ -109,7 +106,8 @@ def read_file(upload: Inspected, decoder: Decoder) -> Picture:
             pixels = np.ascontiguousarray(np.moveaxis(raster.read(raster.grid.whole), 0, -1))
             return Picture(pixels, None if mask.all() else mask)
     except Sat2MapError as error:
-        raise _without_path(error, upload.path) from None
+        hide_path(error, upload.path)
+        raise
 
 
 def translate_file(
@@ -154,7 +152,8 @@ def translate_file(
         scaled = translator if gsd is None else ScaledTranslator(translator, gsd)
         write_image(output, scaled(pixels, progress), picture.alpha)
     except Sat2MapError as error:
-        raise _without_path(error, source) from None
+        hide_path(error, source)
+        raise
 
 
 def _raster_size(path: Path) -> tuple[int, int]:
@@ -184,10 +183,3 @@ def _check_blocks(dataset: Any) -> None:
             f"this TIFF is stored in blocks of {columns}×{rows} px and {bands} bands: "
             f"store it in tiles, each of at most {MAX_BLOCK / MIB:.0f} MiB"
         )
-
-
-def _without_path(error: Sat2MapError, path: Path) -> Sat2MapError:
-    """Return the error with "the image" instead of the service's path."""
-    error.problem = error.problem.replace(str(path), "the image")
-    error.args = (error.problem,)
-    return error

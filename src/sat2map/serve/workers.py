@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import socket
 import time
@@ -13,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from sat2map.inference.backends import EngineName
 from sat2map.serve.app import create_service
 from sat2map.serve.job_store import JobStore
+from sat2map.serve.parent import when_parent_ends
 from sat2map.serve.serve_settings import ServeSettings
 from sat2map.serve.server import address_of, listen, run
 from sat2map.settings import Device
@@ -95,6 +97,7 @@ def _supervise(
 def _work(
     settings: ServeSettings, listener: socket.socket, engine: EngineName, device: Device, runs_jobs: bool
 ) -> None:
+    when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
     run(create_service(settings, engine=engine, device=device), listener, runs_jobs=runs_jobs)
 
 

@@ -62,8 +62,8 @@ class SharedBatchNorm(nn.BatchNorm2d):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
-        values = x.float()
-        count = torch.tensor([values.numel() / values.shape[1]], device=x.device)
+        values = x.to(torch.promote_types(x.dtype, torch.float32))
+        count = values.new_tensor([values.numel() / values.shape[1]])
         dist.all_reduce(count)
         mean = _sum(values.sum((0, 2, 3))) / count
         centred = values - _as_channels(mean)

@@ -106,7 +106,12 @@ def train(
 
 
 def resume(
-    run: Path, *, epochs: int | None = None, minutes: float | None = None, console: Console | None = None
+    run: Path,
+    *,
+    data: Path | None = None,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    console: Console | None = None,
 ) -> TrainResult:
     """Continue a run from its last checkpoint, exactly as if it had never stopped.
 
@@ -114,6 +119,7 @@ def resume(
 
     Args:
         run: The run folder.
+        data: Where its pairs are now, if they have moved; their contents must be the same.
         epochs: Train for so many epochs in all instead, as for a finished run; the learning rate is then that
             of the longer schedule.
         minutes: Train for so many minutes in all instead.
@@ -126,20 +132,20 @@ def resume(
     """
     run = Path(run)
     settings = read_run_settings(run)
-    longer = {"epochs": epochs, "minutes": minutes}
-    given = {name: value for name, value in longer.items() if value is not None}
+    changes = {"data": data, "epochs": epochs, "minutes": minutes}
+    given = {name: value for name, value in changes.items() if value is not None}
     if given:
         settings = change(settings, str(run), **given)
     with (
         init_distributed(settings.compute.device) as context,
         lock_run(run) if context.is_main_process else nullcontext(),
     ):
-        if given and context.is_main_process:
-            write_run_settings(settings)
-        return _resume(settings, context, _display(console, context))
+        return _resume(settings, context, _display(console, context), has_changed=bool(given))
 
 
-def _resume(settings: TrainSettings, context: DistributedContext, display: Display) -> TrainResult:
+def _resume(
+    settings: TrainSettings, context: DistributedContext, display: Display, *, has_changed: bool
+) -> TrainResult:
     run = settings.output.run
     began = (run / CHECKPOINT).exists()  # it was not stopped while it wrote the very first one
     init = read_run_init(run, with_weights=not began)
@@ -157,6 +163,8 @@ def _resume(settings: TrainSettings, context: DistributedContext, display: Displ
                 hint="put them back, or start a new run",
                 setting="data",
             )
+    if has_changed and context.is_main_process:  # now that they fit the run
+        write_run_settings(settings)
     return _run(setup, state, display)
 
 

@@ -47,7 +47,7 @@ def validate(setup: Setup, step: int) -> Validation:
     for i in range(len(val)):
         source, target = np.ascontiguousarray(val.sources[i]), np.ascontiguousarray(val.targets[i])
         fake = translate(source)
-        sheet.add(fake, target, val.groups[i])
+        sheet.add(fake, target, val.groups[i], val.ignored(i))
         if i in shown:
             rows.append((source, fake, target))
     return Validation(sheet.scores(), draw_grid(rows))

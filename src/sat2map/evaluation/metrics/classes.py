@@ -156,7 +156,7 @@ def class_iou_metric(name: str) -> Metric:
     def measure(pair: MapPair) -> tuple[float, float]:
         assert pair.palette is not None
         number = pair.palette.index(name)
-        fake, target = pair.fake_classes == number, pair.target_classes == number
+        fake, target = _masks(pair, number)
         return float(np.count_nonzero(fake & target)), float(np.count_nonzero(fake | target))
 
     return Metric(
@@ -172,7 +172,10 @@ def class_iou_metric(name: str) -> Metric:
 
 def _measure_confusion(pair: MapPair) -> Sums:
     assert pair.palette is not None
-    counts = confusion_matrix(pair.fake_classes, pair.target_classes, len(pair.palette.classes))
+    fake, target = pair.fake_classes, pair.target_classes
+    if pair.ignored is not None:
+        fake, target = fake[~pair.ignored], target[~pair.ignored]
+    counts = confusion_matrix(fake, target, len(pair.palette.classes))
     return counts.ravel().astype(np.float64)
 
 
@@ -183,12 +186,17 @@ def _score_confusion(sums: Sums) -> float:
 
 def _measure_roads(pair: MapPair) -> tuple[float, ...]:
     assert pair.palette is not None
-    road = pair.palette.index(ROAD)
-    return _counted(mask_counts(pair.fake_classes == road, pair.target_classes == road))
+    return _counted(mask_counts(*_masks(pair, pair.palette.index(ROAD))))
 
 
 def _measure_edges(tolerance: float, pair: MapPair) -> tuple[float, ...]:
-    return _counted(mask_counts(class_edges(pair.fake_classes), class_edges(pair.target_classes), tolerance))
+    fake, target = (pair.counted(class_edges(one)) for one in (pair.fake_classes, pair.target_classes))
+    return _counted(mask_counts(fake, target, tolerance))
+
+
+def _masks(pair: MapPair, number: int) -> tuple[Mask, Mask]:
+    """Return which pixels have a class in the fake and in the target, without those that are ignored."""
+    return pair.counted(pair.fake_classes == number), pair.counted(pair.target_classes == number)
 
 
 def _counted(counts: Counts) -> tuple[float, ...]:

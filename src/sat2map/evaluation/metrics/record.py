@@ -31,11 +31,17 @@ class MapPair:
         fake: uint8 (h, w, bands).
         target: uint8 (h, w, bands).
         palette: Colours and classes, or None.
+        ignored: bool (h, w), the pixels whose truth is unknown; None: there are none.
     """
 
     fake: Image
     target: Image
     palette: Palette | None = None
+    ignored: npt.NDArray[np.bool_] | None = None
+
+    def counted(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return a mask, bool (h, w), without the ignored pixels."""
+        return mask if self.ignored is None else mask & ~self.ignored
 
     @cached_property
     def fake_classes(self) -> Image:

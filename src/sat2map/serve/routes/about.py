@@ -9,6 +9,7 @@ from fastapi import Path as InPath
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from sat2map.models.architectures.registry import find_architecture
 from sat2map.serve.decoder import SMALL_IMAGE
 from sat2map.serve.drawings import colors_for
 from sat2map.serve.http_errors import BusyError, NotFoundError, UnauthorizedError
@@ -29,7 +30,7 @@ class ModelCard(BaseModel):
     """Description of a model."""
 
     name: str = Field(examples=["maps"])
-    architecture: str = Field(examples=["unet, width 32, depth 6"])
+    architecture: str = Field(examples=["EfficientNet-Lite U-Net (efficient-unet)"])
     engine: str = Field(examples=["ONNX Runtime"])
     source_bands: int = Field(examples=[3])
     target_bands: int = Field(examples=[3])
@@ -130,7 +131,7 @@ def _card(model: ServedModel) -> ModelCard:
     classes = header.palette.classes if header.palette else ()
     return ModelCard(
         name=model.name,
-        architecture=f"{spec.architecture}, width {spec.width}, depth {spec.depth}",
+        architecture=find_architecture(spec.architecture).describe(spec),
         engine=model.engine,
         source_bands=spec.source_bands,
         target_bands=spec.target_bands,
