@@ -37,7 +37,8 @@ def blocks(results: Mapping[str, Any]) -> dict[str, str]:
     """Return the text of each block by its name."""
     native, small = (_scores(results[name]) for name in ("native", "at_256"))
     raster, protocol = results["raster"], results["native"]["protocol"]
-    where = f"{results['processor']['model']}, {protocol['engine']}, {results['date']}"
+    processor = results["processor"]["processor"].split(" (")[0]
+    where = f"{processor}, {protocol['engine']}, {results['date']}"
     six = [
         ("mean class IoU, photos as they are (600 px)", _value("mean_iou", native["model"])),
         ("mean class IoU, compared at 256 px as papers do", _value("mean_iou", small["model"])),

@@ -123,7 +123,7 @@ def test_the_wheel_works_in_an_empty_folder(program: Path, tmp_path: Path) -> No
     (work / "recipe.toml").write_text(RECIPE)
     run("train", "recipe.toml", "--data", "pairs", "--run", "run")
     model = "run/best.safetensors"
-    assert "unet, width 4" in run("info", model)
+    assert "U-Net (unet), width 4" in run("info", model)
     picture = next((work / "pairs" / "val").iterdir())
     run("translate", str(picture), "--model", model, "--output", "maps", "--device", "cpu")
     assert len(list((work / "maps").iterdir())) == 1

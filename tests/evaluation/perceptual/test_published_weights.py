@@ -108,7 +108,7 @@ def test_a_missing_file_and_one_that_is_no_checkpoint_are_told_with_what_is_want
     with pytest.raises(ModelFileError, match=r"nowhere\.pth does not exist: expected FID's Inception"):
         open_inception(tmp_path / "nowhere.pth")
     (tmp_path / "page.pth").write_text("<html>not found</html>")
-    with pytest.raises(ModelFileError, match=r"no checkpoint of PyTorch.*: expected FID's Inception"):
+    with pytest.raises(ModelFileError, match=r"not a checkpoint of PyTorch.*expected FID's Inception"):
         open_inception(tmp_path / "page.pth")
 
 
