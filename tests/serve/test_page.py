@@ -180,7 +180,7 @@ def test_a_broken_file_is_told_in_plain_words_and_the_next_one_works(
     page.wait_for_selector("#alert:not([hidden])")
     words = page.inner_text("[role=alert]")
     assert "cannot be translated" in words
-    assert "the image cannot be decoded" in words
+    assert "The image cannot be decoded" in words
     page.set_input_files("#file", files=[_file("text.png", b"no image at all")])
     _until(page, "document.getElementById('alert-detail').textContent.includes('PNG, JPEG')")
     page.set_input_files("#file", files=[_file("town.png", _png(town))])
@@ -297,7 +297,7 @@ def test_the_live_map_draws_pans_zooms_and_has_an_address_for_qgis(page: Any) ->
     assert "nowhere has no CRS" in page.inner_text("#summary")
     first = len(tiles)
     address = page.input_value("#xyz")
-    assert address.endswith("/rasters/north--town/tiles/{z}/{x}/{y}.png")
+    assert address.endswith("/rasters/aligned/tiles/{z}/{x}/{y}.png")
     page.focus("#map")
     page.keyboard.press("+")
     page.wait_for_timeout(300)
