@@ -47,7 +47,7 @@ def test_the_quickstart_runs_from_start_to_end(tmp_path: Path, monkeypatch: pyte
         output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs
     )
     assert "plain colour" in text  # what two epochs are worth, told
-    assert "unet, width 8, depth 4" in text
+    assert "width 8, depth 4" in text
     assert (tmp_path / "run" / "best.safetensors").exists()
 
 
