@@ -98,7 +98,8 @@ def main() -> None:
     rows = [[*left, *right] for left, right in zip(drawn[::2], drawn[1::2], strict=True)]
     from PIL import Image
 
-    Image.fromarray(draw_grid(rows, HEADINGS * 2)).save(SAMPLES, quality=85, subsampling=0)
+    grid = Image.fromarray(draw_grid(rows, HEADINGS * 2))
+    grid.reduce(2).save(SAMPLES, quality=85, subsampling=0)
 
 
 if __name__ == "__main__":
