@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     )
     from sat2map.evaluation.evaluate import evaluate
     from sat2map.export.formats import export_model
-    from sat2map.front_door import translate_raster
+    from sat2map.geo.front_door import translate_raster
     from sat2map.geo.vectorize import vectorize_raster as vectorize
     from sat2map.images.palette import Palette
     from sat2map.inference.translator import Translator
@@ -79,7 +79,7 @@ _SOURCES = {
     "import_checkpoint": "sat2map.models.importers",
     "load_settings": "sat2map.settings",
     "train": "sat2map.training.loop",
-    "translate_raster": "sat2map.front_door",
+    "translate_raster": "sat2map.geo.front_door",
     "vectorize": "sat2map.geo.vectorize:vectorize_raster",
 }
 # The modules that an extra brings, as errors name them.
