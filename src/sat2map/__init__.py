@@ -104,9 +104,7 @@ def __getattr__(name: str) -> Any:
         module, extra = _EXTRAS[name]
         require(module, f"sat2map.{name}", extra)
     module, _, attribute = _SOURCES.get(name, "sat2map.errors").partition(":")
-    value = getattr(import_module(module), attribute or name)
-    globals()[name] = value  # so that this function is asked once
-    return value
+    return getattr(import_module(module), attribute or name)
 
 
 def __dir__() -> list[str]:

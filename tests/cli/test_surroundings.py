@@ -188,7 +188,10 @@ def test_help_fits_any_terminal(columns: str) -> None:
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_signals_to_end_are_treated_like_ctrl_c(name: str) -> None:
     program = (
-        "import os, signal, time; from sat2map.cli import parsing; from sat2map.cli.main import main\n"
+        # A shell's background jobs ignore some signals, and so would their children.
+        f"import os, signal, time; signal.signal(signal.{name}, signal.SIG_DFL)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from sat2map.cli import parsing; from sat2map.cli.main import main\n"
         f"def call():\n    os.kill(os.getpid(), signal.{name}); time.sleep(60)\n"
         "parsing.parse = lambda *_: parsing.Invocation(call, {})\n"
         "main(['info'])"
