@@ -7,10 +7,10 @@ import io
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy.ndimage import gaussian_filter
 
-from sat2map.data.photometry import PhotoJitter, blur, compress_jpeg, jitter_photos
+from sat2map.data.photometry import PhotoJitter, _degrade, blur, compress_jpeg, jitter_photos
 from sat2map.synthetic.towns import draw_town
 
 NOTHING = PhotoJitter().scaled(0)
@@ -108,3 +108,15 @@ def test_a_degraded_photo_has_lost_its_finest_detail() -> None:
     )
     changed = jitter_photos(checks, coarse, generator())
     assert float(changed.flatten(1).std(dim=1).min()) < 0.3 < float(checks.std())
+
+
+def test_sharpening_is_pillows_unsharp_mask() -> None:
+    levels = np.asarray(Image.effect_noise((64, 64), 40).filter(ImageFilter.GaussianBlur(2)))
+    source = torch.from_numpy(levels / 127.5 - 1).float().expand(1, 3, 64, 64)
+    none = PhotoJitter(
+        exposure=(0, 0), gain=0, offset=0, gamma=0, season=0, haze=0, noise=0, degraded=1, jpeg=0
+    )
+    changed = _degrade(source, none, torch.tensor([True]), torch.tensor([[0.9, 1.0]]))[0, 0]
+    expected = Image.fromarray(levels).filter(ImageFilter.UnsharpMask(radius=1, percent=150, threshold=0))
+    difference = np.abs((changed.numpy() + 1) * 127.5 - np.asarray(expected))[4:-4, 4:-4]
+    assert difference.max() < 3  # Pillow's Gaussian is made of box blurs

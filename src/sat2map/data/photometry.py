@@ -43,12 +43,13 @@ class PhotoJitter:
         haze: Largest share of airlight.
         noise: Largest standard deviation, in the range [-1, 1].
         blur: Largest standard deviation of a Gaussian blur (px).
+        sharpening: Largest amount of an unsharp mask: how much of the detail finer than 1 px is added again.
         coarser: Octaves that a degraded photo loses at most; it is enlarged again.
-        degraded: Share of the photos that lose resolution or focus.
+        degraded: Share of the photos that lose resolution or focus, or are sharpened as orthophotos often are.
         jpeg: Share of the photos that are compressed, at a quality of 30 to 95.
     """
 
-    exposure: tuple[float, float] = (-0.3, 0.8)
+    exposure: tuple[float, float] = (-0.3, 1.0)
     gain: float = 0.15
     offset: float = 0.1
     gamma: float = 0.4
@@ -56,8 +57,9 @@ class PhotoJitter:
     haze: float = 0.3
     noise: float = 0.06
     blur: float = 1.2
+    sharpening: float = 1.5
     coarser: float = 1.4
-    degraded: float = 0.4
+    degraded: float = 0.5
     jpeg: float = 0.3
 
     def scaled(self, strength: float) -> PhotoJitter:
@@ -134,18 +136,20 @@ def _noise(x: Tensor, seeds: list[int]) -> Tensor:
 
 
 def _degrade(x: Tensor, jitter: PhotoJitter, chosen: Tensor, drawn: Tensor) -> Tensor:
-    """Blur the chosen photos, or make them coarser and enlarge them again."""
+    """Blur or sharpen the chosen photos, or make them coarser and enlarge them again."""
     height, width = x.shape[2:]
     photos = list(torch.split(x, 1))
     for i in chosen.nonzero().flatten().tolist():
         kind, amount = drawn[i].tolist()
-        if kind < 0.7:
+        if kind < 0.55:
             factor = 2 ** (jitter.coarser * amount)
             size = [max(8, round(height / factor)), max(8, round(width / factor))]
             small = F.interpolate(photos[i], size, mode="bilinear", antialias=True)
             photos[i] = F.interpolate(small, [height, width], mode="bicubic")
-        else:
+        elif kind < 0.75:
             photos[i] = blur(photos[i], jitter.blur * amount)
+        else:
+            photos[i] = photos[i] + jitter.sharpening * amount * (photos[i] - blur(photos[i], 1.0))
     return torch.cat(photos)
 
 
