@@ -118,6 +118,6 @@ def test_sharpening_is_pillows_unsharp_mask() -> None:
     )
     changed = _degrade(source, none, torch.tensor([True]), torch.tensor([[0.9, 1.0]]))[0, 0]
     expected = Image.fromarray(levels).filter(ImageFilter.UnsharpMask(radius=1, percent=150, threshold=0))
-    levels_of = lambda x: (x.clamp(-1, 1).numpy() + 1) * 127.5
-    difference = np.abs(levels_of(changed) - np.asarray(expected))[4:-4, 4:-4]
+    levels_now = (changed.clamp(-1, 1).numpy() + 1) * 127.5
+    difference = np.abs(levels_now - np.asarray(expected))[4:-4, 4:-4]
     assert difference.max() < 5  # Pillow's Gaussian is made of box blurs
