@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from functools import partial
 from typing import Any
 
 import pytest
@@ -110,7 +109,7 @@ def plain_step(
 
 def assert_same_state(one: nn.Module, other: nn.Module) -> None:
     for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
-        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6, msg=partial("{}: {}".format, name))
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.parametrize("kind", KINDS)
