@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
-from sklearn.metrics import confusion_matrix, jaccard_score
 from skimage.metrics import structural_similarity
+from sklearn.metrics import confusion_matrix, jaccard_score
 
 from sat2map.evaluation.evaluate import evaluate
 from sat2map.evaluation.metrics import ssim

@@ -62,8 +62,8 @@ class ScoreSheet:
             fake: The generated map, uint8 (h, w, bands).
             target: The real one, likewise.
             group: The place it shows.
-            ignored: bool (h, w), the pixels whose truth is unknown: they count in no score, except that networks
-                which need a whole image (LPIPS) see the target there; None: there are none.
+            ignored: bool (h, w), pixels whose truth is unknown; they count in no score, except that LPIPS,
+                which needs a whole image, sees the target there; None: there are none.
         """
         if ignored is not None:
             fake = np.where(ignored[..., None], target, fake)

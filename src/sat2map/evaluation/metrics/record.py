@@ -123,8 +123,8 @@ def mean_metric(
         unit: Likewise.
         digits: Likewise.
         higher_is_better: Likewise.
-        pixel_by_pixel: Whether where a pixel lies does not matter: then the function is given the pixels that are
-            not ignored, in one row.
+        pixel_by_pixel: Whether where a pixel lies does not matter: then the function is given the pixels that
+            are not ignored, in one row.
     """
 
     def measure(pair: MapPair) -> tuple[float, float]:
