@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from sat2map.data.cache import PairCache
 from sat2map.evaluation.calibration import (
     expected_calibration_error,
     fit_class_offsets,
@@ -54,7 +55,8 @@ def drawn():
     targets = FIRST_COLOURS[(of_classes + gumbel).argmax(axis=1)]
     sources = np.broadcast_to(np.arange(4, dtype=np.uint8)[:, None, None, None], (4, 96, 96, 3))
 
-    return logits, Pairs(sources=sources, targets=targets)
+    names = [str(i) for i in range(4)]
+    return logits, PairCache(np.concatenate([sources, targets], axis=3), names, names, 3, "", 3)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
