@@ -110,7 +110,7 @@ class Raster:
         A pixel is valid where any part of it is: its value is then that of this part.
         """
         grid = self.grid.scaled(across, down)
-        # GDAL's warper leaves a pixel black whose centre lies beyond the last pixel; masked rasters have a filler.
+        # GDAL leaves a pixel black whose centre lies beyond the raster; masked rasters have a filler.
         sides = ((self.grid.height, down), (self.grid.width, across))
         height, width = (max(1, math.ceil(side / factor - 0.5 - 1e-6)) for side, factor in sides)
         inside = (height, width) if self.mask.kind == "none" else None
