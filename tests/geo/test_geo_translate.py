@@ -12,7 +12,8 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.transform import from_origin
 from rio_cogeo.cogeo import cog_validate
 
-from sat2map.geo.translate_raster import RasterOptions, translate_raster
+from sat2map.geo.raster_job import RasterOptions
+from sat2map.geo.translate_raster import translate_raster
 from sat2map.inference.tiling import Grid
 from sat2map.inference.translator import Translator
 
