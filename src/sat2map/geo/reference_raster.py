@@ -167,7 +167,7 @@ def _read_classes(
     numbers: NDArray[np.uint8] = _renumbered(palette, found.palette, path, notes)[values]
     if one is None:
         return numbers
-    wanted = (numbers == found.palette.index(one)).astype(np.uint8)
+    wanted: NDArray[np.uint8] = (numbers == found.palette.index(one)).astype(np.uint8)
     wanted[values == NODATA] = NODATA
     return wanted
 
