@@ -14,9 +14,10 @@ from sat2map.errors import ImageError, SettingsError
 from sat2map.geo import map_services, tile_probe
 from sat2map.geo.find_source import find_source
 from sat2map.geo.gdal import gdal_env
+from sat2map.geo.raster_job import RasterOptions
 from sat2map.geo.read import RETRY_AFTER, open_raster
 from sat2map.geo.sources import Place
-from sat2map.geo.translate_raster import EmptyRasterError, RasterOptions, translate_raster
+from sat2map.geo.translate_raster import EmptyRasterError, translate_raster
 from sat2map.inference.tiling import Area
 
 from .conftest import TILES_BOX, ZOOM
@@ -82,8 +83,7 @@ def test_tiles_of_every_kind_are_read_as_pillow_reads_them(tile_service, kind):
         other.parent.mkdir(parents=True, exist_ok=True)
         with Image.open(path) as tile:
             mode = {"jpg": "RGB", "grey": "L", "rgba": "RGBA", "palette": "P"}[kind]
-            more = {"quality": 95, "subsampling": 0} if kind == "jpg" else {}
-            tile.convert("RGB").convert(mode).save(other, **more)
+            tile.convert("RGB").convert(mode).save(other, quality=95, subsampling=0)
     read, mask, _ = pixels_of(
         f"{tile_service.url}/other/{{z}}/{{x}}/{{y}}.{suffix}", Place(TILES_BOX, zoom=ZOOM)
     )

@@ -12,6 +12,7 @@ import math
 import re
 import sys
 import time
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -19,7 +20,19 @@ from urllib.parse import parse_qs, unquote, urlsplit
 FOLDER = Path(sys.argv[1])
 EDGE = math.pi * 6378137
 TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".json": "application/json", ".xml": "text/xml"}
-FAULTS = {"fault": "", "count": 0, "after": 0, "seconds": 60.0}
+
+
+@dataclass
+class Faults:
+    """Which answers are spoilt, and how."""
+
+    fault: str = ""
+    count: int = 0
+    after: int = 0
+    seconds: float = 60
+
+
+FAULTS = Faults()
 REQUESTS: list[str] = []
 
 
@@ -39,7 +52,8 @@ class Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         query = {name.lower(): values[0] for name, values in parse_qs(address.query).items()}
         if address.path == "/control":
-            FAULTS.update({name: type(FAULTS[name])(value) for name, value in query.items()})
+            for key, value in query.items():
+                setattr(FAULTS, key, type(getattr(FAULTS, key))(value))
             self.send(b"", "text/plain")
             return
         if address.path == "/requests":
@@ -48,12 +62,12 @@ class Handler(BaseHTTPRequestHandler):
         REQUESTS.append(self.path)
         name = tile_of(query) if address.path == "/wms" else unquote(address.path).lstrip("/")
         fault = ""
-        if FAULTS["count"] > 0:
-            if FAULTS["after"] > 0:
-                FAULTS["after"] -= 1
+        if FAULTS.count > 0:
+            if FAULTS.after > 0:
+                FAULTS.after -= 1
             else:
-                FAULTS["count"] -= 1
-                fault = FAULTS["fault"]
+                FAULTS.count -= 1
+                fault = FAULTS.fault
         path = FOLDER / name
         if fault == "html":
             self.send(b"<!DOCTYPE html><html><body>Please log in</body></html>", "text/html")
@@ -64,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             content = path.read_bytes()
             if fault == "stall":
-                time.sleep(FAULTS["seconds"])
+                time.sleep(FAULTS.seconds)
             self.send_part(content, TYPES.get(path.suffix, "application/octet-stream"), body, fault)
 
     def send_part(self, content: bytes, kind: str, body: bool, fault: str) -> None:
@@ -85,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(part[: len(part) // 2] if fault in ("truncate", "hang") else part)
         self.wfile.flush()
         if fault == "hang":
-            time.sleep(FAULTS["seconds"])
+            time.sleep(FAULTS.seconds)
         if fault:
             self.close_connection = True
 

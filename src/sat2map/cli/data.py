@@ -279,8 +279,7 @@ def from_rasters(
         told.append(text)
         print_notes([text])
 
-    with unit_bar("tiles") as bar:
-        task = bar.add_task(Path(source).name)
+    with unit_bar(Path(source).name, "tiles") as progress:
         result = write_pairs(
             source,
             output,
@@ -288,7 +287,7 @@ def from_rasters(
             target=target,
             vectors=vectors,
             style=style,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
             note=note,
         )
     print_notes(result.notes[len(told) :])

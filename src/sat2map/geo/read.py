@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -72,6 +73,7 @@ class Raster:
     opener: Opener
     handles: contextlib.ExitStack
     notes: list[str] = field(default_factory=list)
+    inside: tuple[int, int] | None = None  # height and width that GDAL fills; None: all of it
 
     @property
     def remote(self) -> bool:
@@ -94,7 +96,9 @@ class Raster:
         Raises:
             ImageError: The file is damaged, or the connection broke off.
         """
+        area, beyond = self._read_inside(area)
         values = self._retrying(area, lambda window: self.dataset.read(self.bands, window=window))
+        values = np.pad(values, ((0, 0), *beyond), mode="edge") if any(map(any, beyond)) else values
         if self.filler is not None:
             missing = self._read_mask(area) == 0
             if missing.any():
@@ -119,6 +123,10 @@ class Raster:
         A pixel is valid where any part of it is: its value is then that of this part.
         """
         grid = self.grid.scaled(across, down)
+        # GDAL leaves a pixel black whose centre lies beyond the raster; masked rasters have a filler.
+        sides = ((self.grid.height, down), (self.grid.width, across))
+        height, width = (max(1, math.ceil(side / factor - 0.5 - 1e-6)) for side, factor in sides)
+        inside = (height, width) if self.mask.kind == "none" else None
         target = {
             "src_crs": self.grid.crs or LOCAL_CRS,
             "crs": self.grid.crs or LOCAL_CRS,
@@ -148,7 +156,7 @@ class Raster:
             dataset, filler = warp(stack)
             resampled = replace(
                 self, grid=grid, dataset=dataset, filler=filler, mask=masks[0], opener=warp_again,
-                handles=stack.pop_all(),
+                handles=stack.pop_all(), inside=inside,
             )  # fmt: skip
         try:
             yield resampled
@@ -160,6 +168,15 @@ class Raster:
         self.handles.close()
         self.handles = contextlib.ExitStack()
         self.dataset, self.filler = self.opener(self.handles)
+
+    def _read_inside(self, area: Area) -> tuple[Area, tuple[tuple[int, int], tuple[int, int]]]:
+        """Return what of an area to read, and how many of its last rows and columns repeat the last one."""
+        if self.inside is None:
+            return area, ((0, 0), (0, 0))
+        top, left = min(area.top, self.inside[0] - 1), min(area.left, self.inside[1] - 1)
+        bottom, right = min(area.bottom, self.inside[0]), min(area.right, self.inside[1])
+        inner = Area(top, left, bottom, right)
+        return inner, ((0, area.height - inner.height), (0, area.width - inner.width))
 
     def _read_mask(self, area: Area, *, of_filler: bool = False) -> NDArray[np.uint8]:
         return self._retrying(
