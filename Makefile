@@ -10,13 +10,19 @@ PIP_ARGS ?=
 RASTER ?= ortho.tif
 PHOTO ?= photo.jpg
 
-.PHONY: demo test check format docs site figures bench bench-gpu soak clean
+.PHONY: demo test coverage check format docs site figures bench bench-gpu soak clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The share of branches that the tests take, in percent; a test that fails is printed before.
+coverage: $(VENV)/.installed-dev
+	@folder=$$(mktemp -d); COVERAGE_FILE=$$folder/data; export COVERAGE_FILE; \
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-report= $(TESTS) >$$folder/log 2>&1 || tail -20 $$folder/log; \
+	printf 'branch coverage: '; $(BIN)/python -m coverage report --format=total --precision=1; rm -r $$folder
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check
