@@ -3,8 +3,8 @@
     python -m benchmarks.seams ortho.tif [--model best.safetensors]
 
 The raster is cut into 2 × 2 sheets. The step is the mean difference of the grey levels on both sides of the
-cut, beside that between all other neighbouring columns and rows of the map; and the share of pixels that differ
-from the map of the uncut raster.
+cut, beside that between all other neighbouring columns and rows of the map. The last column is the share of
+pixels that differ from the map of the uncut raster.
 """
 
 from __future__ import annotations

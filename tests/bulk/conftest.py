@@ -85,7 +85,7 @@ def options(model: Path, tmp_path: Path) -> WorkOptions:
         tmp_path / "maps",
         model,
         sha256_of(model),
-        how=EngineOptions("torch", "cpu", precision="fp32", threads=1),
+        engine_options=EngineOptions("torch", "cpu", precision="fp32", threads=1),
     )
 
 
@@ -100,7 +100,10 @@ def plainly(plan: Plan, model: Path, tmp_path_factory: pytest.TempPathFactory) -
     """Every output of an undisturbed run in this process, by name."""
     folder = tmp_path_factory.mktemp("plainly") / "maps"
     options = WorkOptions(
-        folder, model, sha256_of(model), how=EngineOptions("torch", "cpu", precision="fp32", threads=1)
+        folder,
+        model,
+        sha256_of(model),
+        engine_options=EngineOptions("torch", "cpu", precision="fp32", threads=1),
     )
     run_bulk(plan, options)
     return _outputs(folder)

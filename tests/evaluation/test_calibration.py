@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,7 +109,7 @@ def test_an_offset_is_the_middle_of_those_that_are_as_good():
     logits[:, first[land], 32:], logits[:, first[water], 32:] = 0.21, 0.0
     targets = np.where(np.arange(64)[:, None, None] < 32, FIRST_COLOURS[land], FIRST_COLOURS[water])
     targets = np.broadcast_to(targets, (64, 64, 3)).astype(np.uint8)[None]
-    pairs = Pairs(sources=np.zeros((1, 64, 64, 3), np.uint8), targets=targets)
+    pairs: Any = Pairs(sources=np.zeros((1, 64, 64, 3), np.uint8), targets=targets)
 
     offsets = fit_class_offsets(Guesser(logits, 1.0), pairs)
 
@@ -124,7 +125,7 @@ def test_a_class_counts_as_much_as_its_likeliest_colour_and_not_as_the_sum_of_it
     logits[:, np.searchsorted(OF_COLOUR, water), 32:] = 1.3
     targets = np.where(np.arange(64)[:, None, None] < 32, FIRST_COLOURS[land], FIRST_COLOURS[water])
     targets = np.broadcast_to(targets, (64, 64, 3)).astype(np.uint8)[None]
-    pairs = Pairs(sources=np.zeros((1, 64, 64, 3), np.uint8), targets=targets)
+    pairs: Any = Pairs(sources=np.zeros((1, 64, 64, 3), np.uint8), targets=targets)
 
     offsets = fit_class_offsets(Guesser(logits, 1.0), pairs)
 
