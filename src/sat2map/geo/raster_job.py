@@ -14,6 +14,7 @@ from sat2map.geo.grid import window_area
 from sat2map.geo.layers import Layer, SideLayer, map_layer, side_layer
 from sat2map.geo.read import Raster
 from sat2map.geo.sources import Place, Source
+from sat2map.images.masks import MaskKind
 from sat2map.inference import Translator
 from sat2map.inference.scale import MIN_SIDE
 from sat2map.inference.tiling import Area
@@ -47,6 +48,7 @@ class RasterOptions:
         probabilities: Where to write the probability of each class, a band each, in percent.
         stac: Write a STAC item of the outputs beside the map, NAME.json.
         compress: How the files are compressed, one of `sat2map.geo.vrt.COMPRESSIONS`.
+        mask_kind: How the map marks missing pixels; None: as the raster does.
         overwrite: Whether files may be replaced.
         resume: Continue what an interrupted run has left.
     """
@@ -68,6 +70,7 @@ class RasterOptions:
     probabilities: Path | None = None
     stac: bool = False
     compress: str = "deflate"
+    mask_kind: MaskKind | None = None
     overwrite: bool = False
     resume: bool = False
 
@@ -183,7 +186,7 @@ def resampling_factors(raster: Raster, header: ModelHeader, options: RasterOptio
             return Scales()
         wanted, output = own, SAME_PIXELS
     else:
-        wanted = _network_gsd(header, resolution)
+        wanted = network_gsd(header, resolution)
         output = SAME_PIXELS if options.keep_grid else _factors(raster, metres, resolution)
     network = _factors(raster, metres, wanted)
     if network != SAME_PIXELS:
@@ -195,7 +198,7 @@ def resampling_factors(raster: Raster, header: ModelHeader, options: RasterOptio
     return Scales(network, output)
 
 
-def _network_gsd(header: ModelHeader, resolution: float) -> float:
+def network_gsd(header: ModelHeader, resolution: float) -> float:
     """Return the gsd to run at: that of the map if the model was trained to work there, else its own."""
     own, trained = header.gsd, header.gsd_range
     if own is None or trained is None:
@@ -254,7 +257,9 @@ def plan_layers(
     def tagged(layer: str) -> dict[str, str]:
         return {**about, "SAT2MAP_LAYER": layer}
 
-    kind = "mask" if options.aoi is not None and raster.mask_kind == "none" else raster.mask_kind
+    kind = options.mask_kind or raster.mask_kind
+    if options.aoi is not None and kind == "none":
+        kind = "mask"
     layers = [map_layer(output, translator.drawer.bands, kind, raster.nodata, tagged("map"))]
     count = header.generator.classes
     names = palette.names if palette else tuple(f"class {number}" for number in range(count))
