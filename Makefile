@@ -55,10 +55,11 @@ bench: $(VENV)/.installed-dev
 bench-gpu: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.gpu --data $(DATA)
 
-# A service under load, and over many requests.
+# A service beside hostile clients and under load: each figure with "met" or "short". MINUTES=30 is the full form.
+MINUTES ?= 30
 soak: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.load --model $(MODEL) --clients 8
-	$(BIN)/python -m benchmarks.soak --model $(MODEL) --requests 20000
+	$(BIN)/python -m benchmarks.load --model $(MODEL) --clients 8 --seconds 5 --rounds 3
+	$(BIN)/python -m benchmarks.soak --model $(MODEL) --minutes $(MINUTES) --json runs/soak.json
 
 # pip 25.1 is the first with --group.
 $(VENV)/.installed: pyproject.toml
