@@ -198,8 +198,7 @@ def test_geoparquet_is_read_as_a_geopackage_is(tmp_path, with_box):
 
 
 def test_a_parquet_file_without_geometries_is_refused(tmp_path):
-    import pandas
-
+    pandas = pytest.importorskip("pandas")
     pandas.DataFrame({"a": [1]}).to_parquet(tmp_path / "t.parquet")
     (tmp_path / "d.parquet").write_bytes(b"PAR1 and no more")
     for name, sentence in (("t.parquet", "is no GeoParquet"), ("d.parquet", "cannot be read as Parquet")):
