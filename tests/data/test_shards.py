@@ -185,7 +185,7 @@ def test_strange_members_are_refused(tmp_path: Path) -> None:
 
 def tiny(data: Path, run: Path) -> TrainSettings:
     return load_settings(
-        "tiny", data=data, run=run, image_size=32, load_size=36, crop_size=32, width=4, depth=3,
+        "rgb", data=data, run=run, image_size=32, load_size=36, crop_size=32, width=4, depth=3,
         discriminator_width=4, discriminator_layers=2, batch_size=3, epochs=2, validate_every=2, norm="group",
         ema=0.0, device="cpu", precision="fp32", workers=1, checkpoint_minutes=1e-9,
     )  # fmt: skip

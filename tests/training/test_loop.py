@@ -50,7 +50,7 @@ def finished(pairs: Path, tiny: dict[str, Any], tmp_path_factory: pytest.TempPat
     """The folder of a finished training of four epochs of five steps, with a validation every other epoch."""
     run = tmp_path_factory.mktemp("finished") / "run"
     values = {**tiny, "validate_every": 2, "gsd": 2.1}
-    train(load_settings("tiny", data=pairs, run=run, **values), console=quiet())
+    train(load_settings("rgb", data=pairs, run=run, **values), console=quiet())
     return run
 
 

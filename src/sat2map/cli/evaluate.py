@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from sat2map.cli.data import download_if_named
 from sat2map.cli.flags import DeviceFlag, Engine, GroupColumn, Mode, ModelFlag, between
 from sat2map.cli.terminal import open_console, progress_bar, say
 
@@ -50,6 +51,7 @@ def evaluate(
     from sat2map.extras import require
 
     require("scipy", "evaluate", "train")
+    download_if_named(data)
     from sat2map.evaluation import column_names, draw_examples, print_evaluation
     from sat2map.evaluation import evaluate as run_evaluation
     from sat2map.models.model import Model

@@ -77,7 +77,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(pairs: Path, run: Path, init_from: Path | None = None, **values: Any) -> Path:
     settings = load_settings(
-        "tiny",
+        "rgb",
         data=pairs,
         run=run,
         generator="toy",
