@@ -1,4 +1,4 @@
-"""The demo, cut down to a few towns and steps: what it leaves, what a second run reuses, how it is stopped."""
+"""The demo, cut down to a few towns and steps: what it leaves, what a second reuses, how it is stopped."""
 
 from __future__ import annotations
 

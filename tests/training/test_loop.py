@@ -20,6 +20,7 @@ from sat2map.data.cache import open_cache
 from sat2map.data.pairs import find_pairs, read_pair
 from sat2map.errors import DataError, OutOfMemoryError, RunError, SettingsError, TrainingError
 from sat2map.evaluation.metrics import l1
+from sat2map.images.pixels import tensor_from_unit
 from sat2map.inference import Translator
 from sat2map.models.model_file import read_header, read_weights
 from sat2map.run_folder import read_metrics, read_run_settings
@@ -29,6 +30,7 @@ from sat2map.training import estimate as estimates
 from sat2map.training import loop, setup, validation
 from sat2map.training.batches import Batches
 from sat2map.training.loop import resume, train
+from sat2map.training.samples import GAP, HEADER, draw_batch
 
 Make = Callable[..., TrainSettings]
 LOSSES = {"d_real", "d_fake", "d", "adversarial", "l1", "g"}
@@ -93,7 +95,24 @@ def test_a_run_folder_holds_all_that_the_architecture_page_names(finished: Path)
         "best.safetensors",
         "last.safetensors",
         "report.html",
+        "batch.png",
+        "curves.png",
+        "confusion.csv",
+        "confusion.png",
     }
+
+
+def test_the_confusion_counts_every_pixel_of_the_validation_maps(finished: Path) -> None:
+    head, *rows = (finished / "confusion.csv").read_text().splitlines()
+    assert head == "real map,land,building,road,park,water,highway"
+    assert sum(int(count) for row in rows for count in row.split(",")[1:]) == 3 * 32 * 32
+
+
+def test_the_batch_shows_the_crops_of_the_first_step(settings: Make) -> None:
+    made = setup.set_up(settings())
+    grid = draw_batch(made.batches(0), made.tensors)
+    first = tensor_from_unit(made.batches(0).source[0]).permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(grid[HEADER : HEADER + 32, GAP : GAP + 32], first)
 
 
 def test_no_half_written_file_is_left_behind(finished: Path) -> None:
