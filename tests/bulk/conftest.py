@@ -42,8 +42,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for _ in range(4):  # running statistics that fit what is fed
             network.train()(torch.rand(2, 3, 64, 64) * 2 - 1)
-        for parameter in network.up[0].parameters():
-            parameter *= 4
+        for parameter in network.get_submodule("up.0").parameters():
+            parameter.mul_(4)
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     save_model(path, network.state_dict(), ModelHeader(generator=spec, max_untiled_size=128))
     return path
@@ -68,7 +68,7 @@ def write() -> Callable[..., Path]:
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five small orthophotos and a larger one; tests leave them as they are."""
     folder = tmp_path_factory.mktemp("photos")
-    town = np.moveaxis(draw_town(3, size=400).source, -1, 0)
+    town = np.moveaxis(draw_town(3, size=400, gsd=2.1).source, -1, 0)
     for i in range(5):
         _write(folder / f"small{i}.tif", np.roll(town, 31 * i, axis=2)[:, :200, :260])
     _write(folder / "large.tif", np.tile(town, (1, 3, 4))[:, :1001, :1203])
@@ -82,7 +82,7 @@ def options(model: Path, tmp_path: Path) -> WorkOptions:
         tmp_path / "maps",
         model,
         sha256_of(model),
-        how=EngineOptions("torch", "cpu", precision="fp32", threads=1),
+        engine_options=EngineOptions("torch", "cpu", precision="fp32", threads=1),
     )
 
 
@@ -97,7 +97,10 @@ def plainly(plan: Plan, model: Path, tmp_path_factory: pytest.TempPathFactory) -
     """Every output of an undisturbed run in this process, by name."""
     folder = tmp_path_factory.mktemp("plainly") / "maps"
     options = WorkOptions(
-        folder, model, sha256_of(model), how=EngineOptions("torch", "cpu", precision="fp32", threads=1)
+        folder,
+        model,
+        sha256_of(model),
+        engine_options=EngineOptions("torch", "cpu", precision="fp32", threads=1),
     )
     run_bulk(plan, options)
     return _outputs(folder)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from sat2map.bulk.manifest import MAX_ATTEMPTS, Attempts, Manifest, Record
+from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, Manifest, Record
 from sat2map.bulk.pipeline import in_process, run_bulk
 from sat2map.bulk.tasks import Plan, Task, plan_tasks
 from sat2map.bulk.worker import WorkOptions
@@ -196,7 +196,7 @@ def test_an_output_that_vanished_is_made_again(plan: Plan, options: WorkOptions)
 
 def test_a_file_that_killed_three_processes_is_given_up(photos: Path, options: WorkOptions) -> None:
     plan = plan_tasks([str(photos / "small0.tif"), str(photos / "small1.tif")])
-    attempts = Attempts(options.folder, plan.tasks[0])
+    attempts = CrashCounter(options.folder, plan.tasks[0])
     for before in range(MAX_ATTEMPTS):
         assert attempts.begin() == before
     summary = run_bulk(plan, options, shard=(0, 1))
@@ -250,7 +250,10 @@ torch.set_num_threads(1)
 photos, folder, model, sha256 = sys.argv[1:]
 plan = plan_tasks([str(path) for path in sorted(Path(photos).glob("*.tif"))], cut=640)
 options = WorkOptions(
-    Path(folder), Path(model), sha256, how=EngineOptions("torch", "cpu", precision="fp32", threads=1)
+    Path(folder),
+    Path(model),
+    sha256,
+    engine_options=EngineOptions("torch", "cpu", precision="fp32", threads=1),
 )
 run_bulk(plan, options, shard=(0, 1), progress=lambda record, done, total: print(done, flush=True))
 """
@@ -259,7 +262,12 @@ run_bulk(plan, options, shard=(0, 1), progress=lambda record, done, total: print
 def test_a_killed_run_is_gone_on_with_and_nothing_differs(
     plan: Plan, photos: Path, options: WorkOptions, plainly: dict[str, bytes], outputs: Outputs
 ) -> None:
-    words = [sys.executable, "-c", RUN, photos, options.folder, options.model, options.model_sha256]
+    words = [
+        sys.executable,
+        "-c",
+        RUN,
+        *map(str, (photos, options.folder, options.model, options.model_sha256)),
+    ]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from sat2map.cli import parsing
-from sat2map.cli.main import COMMANDS, main
+from sat2map.cli.commands import COMMANDS
+from sat2map.cli.main import main
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, save_model
@@ -76,7 +77,7 @@ def refused(sat2map: Callable[..., Result]) -> Callable[..., str]:
 @pytest.fixture(scope="module")
 def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("towns")
-    write_towns(folder, count=8, size=32, val_fraction=0.25)
+    write_towns(folder, count=8, size=32, val_fraction=0.25, gsd=2.1)
     return folder
 
 

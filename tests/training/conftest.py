@@ -41,7 +41,7 @@ TINY: dict[str, Any] = {
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten pairs to train on and three to validate on; tests leave them as they are."""
     folder = tmp_path_factory.mktemp("pairs")
-    write_towns(folder, count=13, size=36, val_fraction=0.23)
+    write_towns(folder, count=13, size=36, val_fraction=0.23, gsd=2.1)
     return folder
 
 

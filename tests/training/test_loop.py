@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from rich.console import Console
 from sat2map.data.cache import open_cache
 from sat2map.data.pairs import find_pairs, read_pair
 from sat2map.errors import DataError, OutOfMemoryError, RunError, SettingsError, TrainingError
+from sat2map.evaluation import ScoreSheet
 from sat2map.evaluation.metrics import l1
 from sat2map.images.pixels import tensor_from_unit
 from sat2map.inference import Translator
@@ -27,8 +28,9 @@ from sat2map.run_folder import read_metrics, read_run_settings
 from sat2map.settings import TrainSettings, load_settings
 from sat2map.synthetic.towns import write_towns
 from sat2map.training import estimate as estimates
-from sat2map.training import loop, setup, validation
+from sat2map.training import loop, setup
 from sat2map.training.batches import Batches
+from sat2map.training.checkpoint import save_checkpoint
 from sat2map.training.loop import resume, train
 from sat2map.training.samples import GAP, HEADER, draw_batch
 
@@ -58,7 +60,7 @@ def finished(pairs: Path, tiny: dict[str, Any], tmp_path_factory: pytest.TempPat
 
 def test_two_pairs_are_learnt_by_heart(settings: Make, tmp_path: Path) -> None:
     data = tmp_path / "two"
-    write_towns(data, count=2, size=32, val_fraction=0, seed=7)
+    write_towns(data, count=2, size=32, val_fraction=0, seed=7, gsd=2.1)
     shutil.copytree(data / "train", data / "val")
     plain: dict[str, Any] = {
         "augment": "none",
@@ -206,10 +208,10 @@ def test_the_best_model_is_kept_when_a_later_one_is_worse(
     settings: Make, monkeypatch: pytest.MonkeyPatch, merit: str
 ) -> None:
     # Without a palette there are no classes, and L1 decides, of which less is better.
-    found = iter([{"l1": 3.0}, {"l1": 1.0}, {"l1": 2.0}])
+    found: Iterator[dict[str, float]] = iter([{"l1": 3.0}, {"l1": 1.0}, {"l1": 2.0}])
     if merit == "mean_iou":
         found = iter([{"l1": 1, "mean_iou": 0.1}, {"l1": 3, "mean_iou": 0.3}, {"l1": 2, "mean_iou": 0.2}])
-    monkeypatch.setattr(validation.ScoreSheet, "scores", lambda self: next(found))
+    monkeypatch.setattr(ScoreSheet, "scores", lambda self: next(found))
     palette = "none" if merit == "l1" else "maps"
     result = train(settings(epochs=3, palette=palette, l1_balance=0), console=quiet())
     assert read_header(result.best).steps == 10
@@ -232,6 +234,7 @@ def test_training_sees_the_training_pairs_alone(
 
     def spy(self: Batches, step: int) -> Any:
         batch = original(self, step)
+        assert isinstance(batch.target, torch.Tensor)
         seen.append(batch.target)
         return batch
 
@@ -258,15 +261,19 @@ def test_validation_sees_the_validation_pairs_as_they_are(
     assert seen == val + val
 
 
+def cat(tensors: list[Any]) -> torch.Tensor:
+    return torch.cat(tensors)
+
+
 def test_an_epoch_shows_every_pair_once(settings: Make) -> None:
     ready = setup.set_up(settings(load_size=32, augment="none", color_jitter=0))
-    targets = torch.cat([ready.batches(step).target for step in range(5)])
+    targets = cat([ready.batches(step).target for step in range(5)])
     assert len({target.numpy().tobytes() for target in targets}) == len(ready.train) == 10
 
 
 def test_epochs_differ_in_their_order(settings: Make) -> None:
     ready = setup.set_up(settings(load_size=32, augment="none", color_jitter=0))
-    first, second = (torch.cat([ready.batches(step).target for step in range(i, i + 5)]) for i in (0, 5))
+    first, second = (cat([ready.batches(step).target for step in range(i, i + 5)]) for i in (0, 5))
     assert not torch.equal(first, second)
 
 
@@ -366,8 +373,9 @@ def poison(monkeypatch: pytest.MonkeyPatch, at: int, what: str) -> None:
 def test_nan_stops_the_run_and_keeps_the_last_good_state(
     settings: Make, monkeypatch: pytest.MonkeyPatch, what: str, at: int
 ) -> None:
-    wanted, good = settings(epochs=4), {}
-    original = loop.save_checkpoint
+    wanted = settings(epochs=4)
+    good: dict[str, str] = {}
+    original = save_checkpoint
 
     def save(*args: Any) -> None:
         original(*args)
@@ -388,7 +396,7 @@ def test_nan_in_the_last_step_of_an_uneven_epoch_is_not_validated(
     settings: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # Eleven steps an epoch have a line every second step: the last one is not looked at on its own.
-    write_towns(tmp_path / "eleven", count=12, size=32, val_fraction=0.1)
+    write_towns(tmp_path / "eleven", count=12, size=32, val_fraction=0.1, gsd=2.1)
     poison(monkeypatch, 10, "loss")
     wanted = settings(data=tmp_path / "eleven", batch_size=1, norm="group", ema=0, load_size=32)
     with pytest.raises(TrainingError, match="not finite"):

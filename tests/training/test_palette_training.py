@@ -17,6 +17,7 @@ from rich.console import Console
 
 from sat2map.data.pairs import find_pairs, read_pair
 from sat2map.errors import DataError, RunError, SettingsError
+from sat2map.evaluation import ScoreSheet
 from sat2map.images.palette import Palette
 from sat2map.inference import Translator
 from sat2map.models.architectures.efficient_unet import pretrained
@@ -166,7 +167,7 @@ def test_the_crop_fits_small_images_with_a_note(pairs: Path, tmp_path: Path) -> 
 def test_images_smaller_than_any_crop_are_refused(tmp_path: Path) -> None:
     from sat2map.synthetic.towns import write_towns
 
-    write_towns(tmp_path / "data", count=3, size=24, val_fraction=0.4)
+    write_towns(tmp_path / "data", count=3, size=24, val_fraction=0.4, gsd=2.1)
     with pytest.raises(DataError, match="training needs 32 px or more"):
         set_up(load_settings("default", data=tmp_path / "data", run=tmp_path / "run", **SMALL))
 
@@ -226,7 +227,7 @@ def test_patience_ends_a_training_whose_score_no_longer_rises(
     settings: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1])
-    monkeypatch.setattr(validation.ScoreSheet, "scores", lambda self: {"mean_iou": next(scores), "l1": 1.0})
+    monkeypatch.setattr(ScoreSheet, "scores", lambda self: {"mean_iou": next(scores), "l1": 1.0})
     result = train(settings(epochs=6, patience=2), console=quiet())
     epochs = [line["epoch"] for line in read_metrics(result.run) if line["kind"] == "validation"]
     assert epochs == [1, 2, 3, 4]

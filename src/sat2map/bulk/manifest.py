@@ -128,11 +128,11 @@ class Manifest:
         return path
 
 
-class Attempts:
+class CrashCounter:
     """Counts the processes that began a task and did not live to tell: a file of as many bytes.
 
     A file that crashes its decoder, or needs more memory than there is, takes the process with it. It is
-    tried again, but not for ever.
+    tried again, but not without end.
     """
 
     def __init__(self, folder: Path, task: Task) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sat2map.bulk.manifest import MAX_ATTEMPTS, Attempts, Record, stamp_of
+from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, Record, stamp_of
 from sat2map.bulk.tasks import Task
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.files import sha256_of
@@ -29,7 +29,7 @@ class WorkOptions:
         folder: Where outputs go.
         model: The model file.
         model_sha256: Its checksum.
-        how: How it runs.
+        engine_options: How it runs.
         tta: Average over the eight symmetries.
         bands: Bands of rasters to read.
         scale: Limits of the bands.
@@ -40,20 +40,20 @@ class WorkOptions:
     folder: Path
     model: Path
     model_sha256: str = ""
-    how: EngineOptions = DEFAULTS
+    engine_options: EngineOptions = DEFAULTS
     tta: bool = False
     bands: tuple[int, ...] | None = None
     scale: tuple[float, ...] | None = None
     resolution: float | Literal["auto", "source"] = "auto"
     cut: int = 0
 
-    def deciding(self) -> dict[str, Any]:
+    def config_key(self) -> dict[str, Any]:
         """Return what decides the outputs: with anything else, a job in the same folder is another job."""
         return {
             "model": self.model_sha256,
-            "engine": self.how.engine,
-            "mode": self.how.mode,
-            "precision": self.how.precision,
+            "engine": self.engine_options.engine,
+            "mode": self.engine_options.mode,
+            "precision": self.engine_options.precision,
             "tta": self.tta,
             "bands": self.bands and list(self.bands),
             "scale": self.scale and list(self.scale),
@@ -72,7 +72,7 @@ class Worker:
             Sat2MapError: It cannot be used here.
         """
         self._options = options
-        self._translator = Translator.open(options.model, options.how, tta=options.tta)
+        self._translator = Translator.open(options.model, options.engine_options, tta=options.tta)
         self._process = socket.gethostname(), os.getpid()
 
     def __call__(self, task: Task) -> Record:
@@ -85,7 +85,7 @@ class Worker:
             engine=self._translator.engine.name,
             process=self._process,
         )
-        attempts = Attempts(self._options.folder, task)
+        attempts = CrashCounter(self._options.folder, task)
         start = time.perf_counter()
         try:
             if attempts.begin() >= MAX_ATTEMPTS:

@@ -71,7 +71,7 @@ class BulkArgs:
             folder=folder,
             model=model.path,
             model_sha256=model.sha256,
-            how=EngineOptions(self.engine, self.device, self.mode, self.precision, self.threads),
+            engine_options=EngineOptions(self.engine, self.device, self.mode, self.precision, self.threads),
             tta=self.tta,
             bands=options.bands,
             scale=options.scale,

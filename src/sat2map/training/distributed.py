@@ -121,8 +121,8 @@ def init_distributed(device: Device) -> Iterator[DistributedContext]:
     if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
         if local_rank >= torch.cuda.device_count():
             raise SettingsError(
-                f"process {local_rank} of this machine has no GPU among its {torch.cuda.device_count()}: "
-                "lower --nproc-per-node"
+                f"process {local_rank} of this machine has no GPU among its {torch.cuda.device_count()}",
+                hint="start as many processes as there are GPUs",
             )
         torch.cuda.set_device(local_rank)
         backend = "cpu:gloo,cuda:nccl"
@@ -150,7 +150,7 @@ def is_main_process_here() -> bool:
 
 
 def restarted() -> bool:
-    """Whether torchrun starts this process again, with the same words, after one of them died."""
+    """Whether torchrun starts this process again, with the same arguments, after one of them died."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
