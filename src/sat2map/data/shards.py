@@ -167,7 +167,7 @@ class ShardReader:
             with tempfile.TemporaryDirectory(prefix="shards-", dir=path.parent) as folder:
                 pairs: list[Pair] = []
                 for number, shard in enumerate(shards):
-                    pairs += _unpack(self._at_hand(shard, Path(folder)), Path(folder) / str(number))
+                    pairs += _unpack(self._ensure_local(shard, Path(folder)), Path(folder) / str(number))
                 cache = open_pairs(pairs, self.how, workers=self.workers)
             path.with_name(self.how.file_name(cache.fingerprint)).replace(path)
         names = [f"{shard.name}:{i}" for shard in shards for i in range(shard.count)]
@@ -176,7 +176,7 @@ class ShardReader:
             raise DataError(f"{shards[0].name} holds other than the pairs that {self.index} tells of")
         return self.how.cache_of(pixels, names, names, self.fingerprint(shards))
 
-    def _at_hand(self, shard: Shard, folder: Path) -> Path:
+    def _ensure_local(self, shard: Shard, folder: Path) -> Path:
         path = self.index.parent / shard.name
         if self.base:
             path = folder / shard.name
@@ -194,7 +194,7 @@ def fetch(address: str, path: Path) -> None:
     """Download a file: http and https with Python alone, s3 and others with fsspec.
 
     Raises:
-        DataError: It cannot be had.
+        DataError: It cannot be downloaded.
     """
     for number in range(TRIES):
         try:

@@ -11,6 +11,7 @@ from sat2map.errors import ImageError, SettingsError
 from sat2map.geo.grid import window_area
 from sat2map.geo.layers import Layer, map_layer, side_layer
 from sat2map.geo.read import Raster
+from sat2map.images.masks import MaskKind
 from sat2map.inference import Translator
 from sat2map.inference.scale import MIN_SIDE
 from sat2map.inference.tiling import Area
@@ -38,6 +39,7 @@ class RasterOptions:
         gsd: Its metres per pixel, where it has no CRS.
         confidence: Where to write the probability of each pixel's class, in percent.
         classes: Where to write the class numbers.
+        mask_kind: How the map marks missing pixels; None: as the raster does.
         overwrite: Whether files may be replaced.
         resume: Continue what an interrupted run has left.
     """
@@ -53,6 +55,7 @@ class RasterOptions:
     gsd: float | None = None
     confidence: Path | None = None
     classes: Path | None = None
+    mask_kind: MaskKind | None = None
     overwrite: bool = False
     resume: bool = False
 
@@ -136,7 +139,7 @@ def resampling_factors(raster: Raster, header: ModelHeader, options: RasterOptio
             return Scales()
         wanted, output = own, SAME_PIXELS
     else:
-        wanted = _network_gsd(header, resolution)
+        wanted = network_gsd(header, resolution)
         output = SAME_PIXELS if options.keep_grid else _factors(raster, metres, resolution)
     network = _factors(raster, metres, wanted)
     if network != SAME_PIXELS:
@@ -148,7 +151,7 @@ def resampling_factors(raster: Raster, header: ModelHeader, options: RasterOptio
     return Scales(network, output)
 
 
-def _network_gsd(header: ModelHeader, resolution: float) -> float:
+def network_gsd(header: ModelHeader, resolution: float) -> float:
     """Return the gsd to run at: that of the map if the model was trained to work there, else its own."""
     own, trained = header.gsd, header.gsd_range
     if own is None or trained is None:
@@ -206,7 +209,15 @@ def plan_layers(
     def tagged(layer: str) -> dict[str, str]:
         return {**about, "SAT2MAP_LAYER": layer}
 
-    layers = [map_layer(output, translator.drawer.bands, raster.mask_kind, raster.nodata, tagged("map"))]
+    layers = [
+        map_layer(
+            output,
+            translator.drawer.bands,
+            options.mask_kind or raster.mask_kind,
+            raster.nodata,
+            tagged("map"),
+        )
+    ]
     if options.classes is not None:
         layers.append(side_layer("classes", options.classes, palette, tagged("classes")))
     if options.confidence is not None:

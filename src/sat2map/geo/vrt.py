@@ -19,7 +19,7 @@ COMPRESSIONS = ("deflate", "zstd", "lzw", "lerc", "none")
 
 
 class Vrt:
-    """A virtual raster of 8 bits that is being described.
+    """A virtual raster that is being described.
 
     Example:
         >>> vrt = Vrt(grid, ["Red", "Green", "Blue"], mask=True)                      # doctest: +SKIP
@@ -32,6 +32,7 @@ class Vrt:
         grid: GeoGrid,
         meanings: Sequence[str],
         *,
+        dtype: str = "Byte",
         nodata: float | None = None,
         mask: bool = False,
         colours: Sequence[tuple[int, int, int]] = (),
@@ -43,6 +44,7 @@ class Vrt:
         Args:
             grid: Where its pixels lie.
             meanings: What each band holds, in GDAL's words: `Red`, `Gray`, `Palette`, `Alpha`, ….
+            dtype: Type of all bands, in GDAL's words.
             nodata: Value of missing pixels.
             mask: Whether the files have a mask of their own.
             colours: The colour table of the first band, from value 0.
@@ -55,9 +57,9 @@ class Vrt:
         for key, value in (tags or {}).items():
             Xml.SubElement(metadata, "MDI", key=key).text = value
         for number, meaning in enumerate(meanings, 1):
-            band = Xml.SubElement(root, "VRTRasterBand", dataType="Byte", band=str(number))
+            band = Xml.SubElement(root, "VRTRasterBand", dataType=dtype, band=str(number))
             if nodata is not None:
-                _add(band, "NoDataValue", f"{nodata:g}")
+                _add(band, "NoDataValue", repr(nodata))
             _add(band, "ColorInterp", meaning)
             if number == 1 and names:
                 listed = Xml.SubElement(band, "CategoryNames")
@@ -69,33 +71,47 @@ class Vrt:
                     Xml.SubElement(table, "Entry", {f"c{i}": str(v) for i, v in enumerate((*colour, 255), 1)})
         if mask:
             Xml.SubElement(Xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")
-        self._root = root
+        self._root, self._dtype = root, dtype
 
     def add_file(
-        self, name: str, *, width: int, height: int, column: int, row: int, mask_band: str = "mask,1"
+        self,
+        name: str,
+        *,
+        width: int,
+        height: int,
+        column: int,
+        row: int,
+        mask_band: str = "mask,1",
+        relative: bool = True,
     ) -> None:
         """Put a file's pixels into the raster.
 
         Args:
-            name: The file, relative to the VRT.
+            name: The file.
             width: Its columns.
             height: Its rows.
             column: The raster's column of its first pixel.
             row: The raster's row of its first pixel.
             mask_band: Where the file keeps its mask.
+            relative: Whether the name is relative to the VRT.
         """
         size = {"xSize": str(width), "ySize": str(height)}
         for band in self._root.iter("VRTRasterBand"):
             source = Xml.SubElement(band, "SimpleSource")
-            Xml.SubElement(source, "SourceFilename", relativeToVRT="1").text = name
+            Xml.SubElement(source, "SourceFilename", relativeToVRT=str(int(relative))).text = name
             _add(source, "SourceBand", band.get("band") or mask_band)
             # With this, GDAL opens a file when it is looked at, and not all of them at once.
             Xml.SubElement(
-                source, "SourceProperties", RasterXSize=str(width), RasterYSize=str(height), DataType="Byte",
+                source, "SourceProperties", RasterXSize=str(width), RasterYSize=str(height),
+                DataType="Byte" if band.get("band") is None else self._dtype,
                 BlockXSize=str(BLOCK), BlockYSize=str(BLOCK),
             )  # fmt: skip
             Xml.SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **size})
             Xml.SubElement(source, "DstRect", {"xOff": str(column), "yOff": str(row), **size})
+
+    def to_bytes(self) -> bytes:
+        """Return its XML."""
+        return Xml.tostring(self._root)
 
     def write(self, path: Path) -> None:
         """Write it as a .vrt file."""

@@ -29,6 +29,7 @@ from sat2map.serve.batch_queue import Progress
 from sat2map.serve.decoder import Decoder
 from sat2map.serve.drawings import Drawings
 from sat2map.serve.image_store import ImageStore
+from sat2map.serve.input_files import Inspected
 from sat2map.serve.job_runner import Jobs
 from sat2map.serve.job_store import Record
 from sat2map.serve.memory import MemoryBudget, price
@@ -38,6 +39,7 @@ from sat2map.serve.middleware import (
     MetricsMiddleware,
     SecurityHeadersMiddleware,
 )
+from sat2map.serve.pictures import Part
 from sat2map.serve.prometheus import Metrics
 from sat2map.serve.proxy import ProxyMiddleware
 from sat2map.serve.routes.about import about_routes
@@ -120,14 +122,16 @@ class _JobParts:
     memory: MemoryBudget
     decoder: Decoder
 
-    def translate(self, record: Record, source: Path, output: Path, report: Progress) -> None:
+    def translate(self, record: Record, source: Path, output: Path, report: Progress) -> tuple[str, ...]:
         model = self.models.find(record.model)
         with self.memory.account(patience=600) as reserve:
             if record.kind == "picture":
                 shape = record.height, record.width
                 size = size_for_model(model.header, shape, record.gsd, pixels=sys.maxsize)
                 reserve(price(model.header.generator, *size))
-            model.translate_file_now(source, output, record.kind, report, gsd=record.gsd)
+            upload = Inspected(source, record.kind, record.height, record.width)
+            part = Part(record.page, record.whole)
+            return model.translate_file_now(upload, output, report, gsd=record.gsd, part=part)
 
     def ended(self, state: str) -> None:
         self.metrics.jobs.labels(state).inc()
