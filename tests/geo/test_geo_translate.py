@@ -110,7 +110,7 @@ def test_bounds_name_the_pixels_that_they_touch(write, town, tmp_path, straight,
     source = write(town[0])
     left, top = HERE @ (40, 50)
     right, bottom = HERE @ (99.5, 120)
-    translate_raster(straight(), source, tmp_path / "m.tif", options(bounds=(left, bottom, right, top)))
+    translate_raster(straight(), source, tmp_path / "m.tif", options(bbox=(left, bottom, right, top)))
     np.testing.assert_array_equal(read(tmp_path / "m.tif"), town[0][:, 50:120, 40:100])
 
 
