@@ -146,7 +146,7 @@ def test_a_bad_file_stops_no_other_and_is_told_of(photos: Path, options: WorkOpt
 def test_an_unexpected_error_is_a_failure_of_its_file(
     photos: Path, options: WorkOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sat2map.geo.translate_raster as module
+    import sat2map.bulk.worker as module
 
     original = module.translate_raster
 
@@ -164,7 +164,7 @@ def test_an_unexpected_error_is_a_failure_of_its_file(
 def test_a_full_disk_ends_the_run(
     photos: Path, options: WorkOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sat2map.geo.translate_raster as module
+    import sat2map.bulk.worker as module
 
     def full(*_: object, **__: object) -> None:
         raise OutputError("the disk is full: maps/small0.tif was not written")

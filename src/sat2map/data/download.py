@@ -19,6 +19,15 @@ from sat2map.files import locks, output_error, require_new_folder, sha256_of
 
 DataSetName = Literal["maps", "facades", "cityscapes"]
 
+LICENSES: Final[dict[str, str]] = {
+    "maps": "photos and maps of a web map service, gathered for research (Isola et al. 2017): the terms of "
+    "that service apply, and no free licence says that you may publish what you make of them",
+    "facades": "the CMP Facade Database (Tylecek and Sara 2013), for research: its page has the terms",
+    "cityscapes": "Cityscapes (Cordts et al. 2016), for research and teaching without profit: who uses it "
+    "agrees to the licence on https://www.cityscapes-dataset.com",
+}
+"""By data set: whose it is, and what one may do with it."""
+
 # Isola et al. 2017; each NAME.tar.gz holds NAME/train, NAME/val, … of side-by-side pairs.
 OFFICIAL: Final = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 MIRROR_VARIABLE: Final = "SAT2MAP_MIRROR"

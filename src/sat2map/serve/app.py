@@ -180,11 +180,14 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
     app.include_router(map_routes(service))
     app.include_router(job_routes(service))
     if service.rasters is not None and service.maps is not None:
+        from sat2map.serve.routes.ogc import ogc_routes
         from sat2map.serve.routes.rasters import raster_routes
+        from sat2map.serve.routes.tiles import TileSource
         from sat2map.serve.routes.wmts import wmts_routes
 
-        app.include_router(raster_routes(service, service.rasters, service.maps))
-        app.include_router(wmts_routes(service, service.rasters, service.maps))
+        source = TileSource(service, service.rasters, service.maps)
+        for routes in (raster_routes, wmts_routes, ogc_routes):
+            app.include_router(routes(source))
     app.include_router(about_routes(service))
     add_page(app, service)
     problems.install(app, not_found_page)
@@ -204,7 +207,7 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
             expose_headers=["ETag", "Location", "Retry-After", "Sat2map-Model", "Server-Timing"],
         )
     app.add_middleware(MetricsMiddleware, metrics=service.metrics)
-    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware, images=settings.base_map_origin)
     app.add_middleware(ProxyMiddleware, root_path=settings.root_path, trusted=settings.trusted_proxies)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
