@@ -238,8 +238,8 @@ def translate_images(
     for folder in {job.output.parent for job in jobs}:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise output_error(folder, error) from error
+        except OSError as failure:
+            raise output_error(folder, failure) from failure
         remove_leftovers(folder)
     streams = translator.engine.streams
     turn, stopped = threading.Semaphore(streams), threading.Event()
