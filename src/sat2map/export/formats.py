@@ -29,6 +29,7 @@ SUFFIXES: Final[dict[str, str]] = {
     "pt2": ".pt2",
     "pth": ".pth",
     "pytorch-cyclegan": ".pth",
+    "web": "",  # a folder
 }
 EXPORT_KEY: Final = "sat2map_export"
 
@@ -75,7 +76,7 @@ class Export:
 
 def default_output(model: Model, to: Format) -> Path:
     """Return the default path of an export: beside the model, or here for one without a path."""
-    ending = "-int8" if to.endswith("int8") else ""
+    ending = "-int8" if to.endswith("int8") else "-web" if to == "web" else ""
     name = f"{model.path.stem}{ending}{SUFFIXES[to]}"
     # Neither into the hub's cache nor into the installed package.
     is_named_by_path = model.name == str(model.path)
@@ -128,8 +129,12 @@ def export_model(
     if to not in get_args(Format):
         raise SettingsError(f"no format is called '{to}', {nearest(to, get_args(Format))}")
     output = Path(output) if output else default_output(found, to)
-    _check_output(output, to, overwrite=overwrite)
     header = _header_to_export(model, mode)
+    if to == "web":
+        from sat2map.export.web import export_web
+
+        return Export(output, (export_web(model, header, output, name=found.path.stem, overwrite=overwrite),))
+    _check_output(output, to, overwrite=overwrite)
     if to in ("pth", "pytorch-cyclegan"):
         require("torch", f"exporting to {to}", "train")
         if to == "pth":

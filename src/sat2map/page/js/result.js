@@ -87,7 +87,7 @@ export class ResultView {
       });
     }
     if (result.shown && result.urls.photo) button("download-side", texts.downloadSide, async () => save(await sideBySide(result.urls), `${stem(result.name)}-side-by-side.png`));
-    button("copy-curl", texts.copyCurl, () => copy(curl(result)));
+    if (result.hasApi) button("copy-curl", texts.copyCurl, () => copy(curl(result)));
     button("copy-python", texts.copyPython, () => copy(python(result)));
     element("more-items").replaceChildren(...items);
   }

@@ -32,6 +32,7 @@ export const texts = {
   exampleName: (number) => `drawn town ${number}`,
   pasted: "pasted image",
 
+  isPair: "This image is a training pair, a photo with its map beside it: only the photo was used.",
   reading: "Uploading the image",
   translating: "Drawing the map",
   waiting: "Waiting in the queue",
@@ -101,6 +102,29 @@ export const texts = {
   badAnswerDetail: (status) => `It answered with status ${status}.`,
   cancelled: "Cancelled",
   cancelledDetail: "The job was cancelled.",
+
+  unsupportedTitle: "The image cannot be opened here",
+  notDecoded: "It is damaged, or no PNG, JPEG or WebP.",
+  noTiffHere: "Browsers open no TIFF. Save it as PNG or JPEG, or use the command sat2map translate, which keeps the georeference.",
+  deepHere: "It has 16 bits per band, which browsers cut to 8. Save it with 8 bits, or use the command sat2map translate.",
+  cmykHere: "It has CMYK colours. Save it as RGB, or use the command sat2map translate.",
+  tooLargeTitle: "The image is too large",
+  tooLargeHere: (width, height, millions) => `${width} × ${height} px are more than the ${millions} million that a browser has the memory for. Cut it, or use the command sat2map translate.`,
+  tooSmallTitle: "The image is too small",
+  tooSmall: (width, height, mapWidth, mapHeight, least) => `It has ${width} × ${height} px, and ${mapWidth} × ${mapHeight} px at the model's scale: ${least} px a side are needed.`,
+  memoryTitle: "Not enough memory",
+  memory: "The browser has too little memory for this image. Close other tabs, or cut the image.",
+  modelMissing: "The files of the model cannot be loaded. Check the connection and try again; your image is kept.",
+
+  // What differs on a page that draws in the browser, without a server.
+  inBrowser: {
+    lead: "Choose an aerial or satellite image and get a map. Your browser draws it: nothing is uploaded.",
+    reading: "Reading the image",
+    offline: "The model cannot be loaded",
+  },
+  takesHere: (millions) => `PNG, JPEG or WebP, up to ${millions} million pixels.`,
+  loadingModel: "Loading the model",
+  browserEngine: (threads) => `your browser: WebAssembly, ${threads === 1 ? "1 thread" : `${threads} threads`}`,
 
   controls: "Controls",
   skipControls: "Skip to the controls",
