@@ -15,6 +15,7 @@ from sat2map.images.palette import Palette
 
 MAPS = Palette.load("maps")
 CLASSES = len(MAPS.classes)
+FIRST_COLOURS = np.array([one.colours[0] for one in MAPS.classes], np.uint8)
 OF_COLOUR = np.repeat(np.arange(CLASSES), [len(one.colours) for one in MAPS.classes])
 
 
@@ -29,9 +30,14 @@ class Guesser:
         return self._logits[source[0, 0, 0]] * self._factor
 
     def classes(self, source):
-        odds = np.exp(self.run(source))
-        sums = np.add.reduceat(odds, np.searchsorted(OF_COLOUR, np.arange(CLASSES)), axis=0)
-        return sums / sums.sum(axis=0)
+        starts = np.searchsorted(OF_COLOUR, np.arange(CLASSES))
+        odds = np.exp(np.maximum.reduceat(self.run(source), starts, axis=0))
+        return odds / odds.sum(axis=0)
+
+
+class Pairs(SimpleNamespace):
+    def __len__(self):
+        return len(self.sources)
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +45,11 @@ def drawn():
     """Logits, and pairs whose targets are drawn with their probabilities: so these are calibrated."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (4, len(OF_COLOUR), 96, 96)).astype(np.float32)
-    gumbel = rng.gumbel(size=logits.shape)
-    colours = np.array([c for one in MAPS.classes for c in one.colours], np.uint8)
-    targets = colours[(logits + gumbel).argmax(axis=1)]
+    starts = np.searchsorted(OF_COLOUR, np.arange(CLASSES))
+    of_classes = np.maximum.reduceat(logits, starts, axis=1)
+    gumbel = rng.gumbel(size=of_classes.shape)
+    targets = FIRST_COLOURS[(of_classes + gumbel).argmax(axis=1)]
     sources = np.broadcast_to(np.arange(4, dtype=np.uint8)[:, None, None, None], (4, 96, 96, 3))
-
-    class Pairs(SimpleNamespace):
-        def __len__(self):
-            return 4
 
     return logits, Pairs(sources=sources, targets=targets)
 
@@ -84,3 +87,40 @@ def test_offsets_take_back_what_a_weighted_training_added_to_a_rare_class(drawn)
 
     assert offsets[0] == 0
     assert offsets[highway] - offsets.mean() < unbiased[highway] - unbiased.mean() - 0.8
+
+
+def test_an_offset_is_the_middle_of_those_that_are_as_good():
+    """Half of the pixels are land, which leads by 1.0, half are water, which trails by 0.2.
+
+    So 0.25, 0.30, … 1.00 are exact. The other classes are never near. The
+    middle is 0.625.
+    """
+    land, water = MAPS.index("land"), MAPS.index("water")
+    assert land == 0
+    first = np.searchsorted(OF_COLOUR, np.arange(CLASSES))
+    logits = np.full((1, len(OF_COLOUR), 64, 64), -9.0, np.float32)
+    logits[:, first[land], :32], logits[:, first[water], :32] = 1.01, 0.0
+    logits[:, first[land], 32:], logits[:, first[water], 32:] = 0.21, 0.0
+    targets = np.where(np.arange(64)[:, None, None] < 32, FIRST_COLOURS[land], FIRST_COLOURS[water])
+    targets = np.broadcast_to(targets, (64, 64, 3)).astype(np.uint8)[None]
+    pairs = Pairs(sources=np.zeros((1, 64, 64, 3), np.uint8), targets=targets)
+
+    offsets = fit_class_offsets(Guesser(logits, 1.0), pairs)
+
+    assert offsets[water] == pytest.approx(0.625, abs=0.03)
+    assert offsets[np.arange(CLASSES) != water].tolist() == [0] * (CLASSES - 1)
+
+
+def test_a_class_counts_as_much_as_its_likeliest_colour_and_not_as_the_sum_of_its_colours():
+    """Land has three fair shades, and water one that is likelier by 0.3: all of -0.25 to 1.2 is right."""
+    land, water = MAPS.index("land"), MAPS.index("water")
+    logits = np.full((1, len(OF_COLOUR), 64, 64), -9.0, np.float32)
+    logits[:, land == OF_COLOUR] = 1.0
+    logits[:, np.searchsorted(OF_COLOUR, water), 32:] = 1.3
+    targets = np.where(np.arange(64)[:, None, None] < 32, FIRST_COLOURS[land], FIRST_COLOURS[water])
+    targets = np.broadcast_to(targets, (64, 64, 3)).astype(np.uint8)[None]
+    pairs = Pairs(sources=np.zeros((1, 64, 64, 3), np.uint8), targets=targets)
+
+    offsets = fit_class_offsets(Guesser(logits, 1.0), pairs)
+
+    assert offsets[water] == pytest.approx(0.475, abs=0.03)  # of sums: log 3 - 0.3 to 1.2, so 1.0

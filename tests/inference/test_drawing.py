@@ -37,18 +37,17 @@ def oracle(
     logits: NDArray[np.float32], temperature: float
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Class, colour and confidence of each pixel, by the definition, in fp64."""
-    odds = np.exp(logits.astype(float) / temperature)
-    shares = odds / odds.sum(axis=0)
     ends = np.cumsum(SIZES)
-    of_class = np.stack([shares[end - size : end].sum(axis=0) for end, size in zip(ends, SIZES, strict=True)])
-    classes = of_class.argmax(axis=0)
-    member = np.repeat(np.arange(len(SIZES)), SIZES)[:, None, None] == classes
-    colours = np.where(member, shares, -1).argmax(axis=0)
-    return classes, colours, of_class.max(axis=0)
+    of_class = np.stack(
+        [logits[end - size : end].max(axis=0) for end, size in zip(ends, SIZES, strict=True)]
+    ).astype(float)
+    odds = np.exp(of_class / temperature)
+    shares = odds / odds.sum(axis=0)
+    return of_class.argmax(axis=0), logits.argmax(axis=0), shares.max(axis=0)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
-def test_each_pixel_has_the_likeliest_colour_of_its_likeliest_class(temperature: float) -> None:
+def test_each_pixel_has_its_likeliest_colour_and_the_class_of_that_colour(temperature: float) -> None:
     logits = random_logits()
     classes, colours, confidence = oracle(logits, temperature)
     drawn = Drawer(palette_header(temperature=temperature)).draw(logits, ALL)
@@ -58,13 +57,25 @@ def test_each_pixel_has_the_likeliest_colour_of_its_likeliest_class(temperature:
     np.testing.assert_allclose(drawn.product("confidence"), confidence * 100, atol=0.51)
 
 
-def test_the_likeliest_class_need_not_have_the_likeliest_colour() -> None:
+def test_many_fair_shades_of_a_class_do_not_outvote_the_likeliest_colour() -> None:
     logits = np.full((sum(SIZES), 1, 1), -9.0, np.float32)
-    logits[:3] = 1.0  # three shades of land: 3 e
-    logits[3] = 1.5  # building: e^1.5, more than each of them and less than all
+    logits[:3] = 1.0  # three shades of land: together 3 e
+    logits[SIZES[0]] = 1.5  # building: e^1.5, less than they together and more than each
     drawn = Drawer(palette_header()).draw(logits, ALL)
-    assert drawn.product("classes").item() == 0
-    assert tuple(drawn.image[:, 0, 0]) == MAPS.classes[0].colours[0]
+    assert MAPS.names[drawn.product("classes").item()] == MAPS.names[1]
+    assert tuple(drawn.image[:, 0, 0]) == MAPS.classes[1].colours[0]
+    # by hand: 1 / (1 + e^(1 - 1.5)) = 0.622; the other classes have e^-10.5
+    assert drawn.product("confidence").item() == 62
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.7, 1.27, 20.0])
+def test_the_temperature_changes_the_confidence_alone(temperature: float) -> None:
+    logits = random_logits()
+    plain = Drawer(palette_header()).draw(logits, ALL)
+    drawn = Drawer(palette_header(temperature=temperature)).draw(logits, ALL)
+    np.testing.assert_array_equal(drawn.image, plain.image)
+    np.testing.assert_array_equal(drawn.product("classes"), plain.product("classes"))
+    assert (drawn.product("confidence") != plain.product("confidence")).mean() > 0.5
 
 
 def test_large_logits_overflow_nothing() -> None:
@@ -72,13 +83,13 @@ def test_large_logits_overflow_nothing() -> None:
     assert drawn.product("confidence").max() == 100
 
 
-def test_probabilities_of_classes_add_up_to_one_and_agree_with_the_confidence() -> None:
+def test_probabilities_of_classes_add_up_to_one_and_agree_with_the_classes_and_the_confidence() -> None:
     drawer, logits = Drawer(palette_header()), random_logits()
     shares = drawer.probabilities(logits)
     np.testing.assert_allclose(shares.sum(axis=0), 1, atol=1e-5)
-    np.testing.assert_allclose(
-        shares.max(axis=0) * 100, drawer.draw(logits, ALL).product("confidence"), atol=0.51
-    )
+    drawn = drawer.draw(logits, ALL)
+    np.testing.assert_array_equal(shares.argmax(axis=0), drawn.product("classes"))
+    np.testing.assert_allclose(shares.max(axis=0) * 100, drawn.product("confidence"), atol=0.51)
 
 
 @pytest.mark.parametrize("name", ["high-contrast", "dark", "osm", "colour-blind"])

@@ -45,7 +45,7 @@ class PhotoJitter:
         blur: Largest standard deviation of a Gaussian blur (px).
         sharpening: Largest amount of an unsharp mask: how much of the detail finer than 1 px is added again.
         coarser: Octaves that a degraded photo loses at most; it is enlarged again.
-        degraded: Share of the photos that lose resolution or focus, or are sharpened as orthophotos often are.
+        degraded: Share of the photos that lose resolution or focus, or are sharpened like orthophotos.
         jpeg: Share of the photos that are compressed, at a quality of 30 to 95.
     """
 

@@ -5,7 +5,7 @@ Guo et al. 2017, "On Calibration of Modern Neural Networks", https://arxiv.org/a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,10 @@ from sat2map.inference import Translator
 BINS = 10
 PIXELS_PER_IMAGE = 4096  # a sample; a neighbour's logits say little more
 TEMPERATURES = (0.25, 4.0)
-OFFSET_STEPS = (0.4, 0.2, 0.1)
-MAX_OFFSET = 2.0
+MAX_OFFSET = 1.2
+OFFSET_STEP = 0.05
+AS_GOOD = 0.001  # of mean class IoU; less is chance
+ROUNDS = 4
 
 
 def measure_reliability(
@@ -74,18 +76,13 @@ def fit_temperature(translator: Translator, pairs: PairCache, *, seed: int = 0) 
         pairs: Validation pairs at the size at which the model is given the sources.
         seed: Of the sample of pixels.
     """
-    palette = _palette(translator)
-    of_colour = np.repeat(np.arange(len(palette.classes)), [len(one.colours) for one in palette.classes])
-    logits, targets = (
-        np.concatenate(parts) for parts in zip(*_samples(translator, pairs, seed), strict=True)
-    )
-    is_right = of_colour[None, :] == targets[:, None]
+    logits, targets = _samples(translator, pairs, seed)
+    below_best = logits - logits.max(axis=1, keepdims=True)
+    right = below_best[np.arange(len(targets)), targets]
 
     def negative_log_likelihood(temperature: float) -> float:
-        scaled = logits / temperature
-        odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        right = (odds * is_right).sum(axis=1) / odds.sum(axis=1)
-        return float(-np.log(np.maximum(right, 1e-12)).mean())
+        normaliser = np.log(np.exp(below_best / temperature).sum(axis=1))
+        return float((normaliser - right / temperature).mean())
 
     return float(minimize_scalar(negative_log_likelihood, bounds=TEMPERATURES, method="bounded").x)
 
@@ -102,45 +99,62 @@ def fit_class_offsets(translator: Translator, pairs: PairCache, *, seed: int = 0
         seed: Of the sample of pixels.
 
     Returns:
-        float32 (classes,), from coordinate ascent on the mean class IoU; the first class's is 0.
+        float32 (classes,), at most `MAX_OFFSET` up or down; the first class's is 0. One class after the other
+        gets the offset with the best mean class IoU beside those of the others: the middle of the offsets
+        that are as good, since the edge of a plateau is where another city falls off.
     """
-    palette = _palette(translator)
-    logits, targets = (
-        np.concatenate(parts) for parts in zip(*_samples(translator, pairs, seed), strict=True)
-    )
-    starts = np.cumsum([0, *(len(one.colours) for one in palette.classes)])[:-1]
-    top = logits.max(axis=1, keepdims=True)
-    log_odds = np.log(np.add.reduceat(np.exp(logits - top), starts, axis=1) + 1e-12)
-    classes = len(palette.classes)
-
-    def score(offsets: NDArray[np.float32]) -> float:
-        found = (log_odds + offsets).argmax(axis=1).astype(np.uint8)
-        return mean_iou(confusion_matrix(found, targets, classes))
-
-    offsets, best = np.zeros(classes, np.float32), score(np.zeros(classes, np.float32))
-    for step in OFFSET_STEPS:
+    logits, targets = _samples(translator, pairs, seed)
+    classes = logits.shape[1]
+    steps = round(MAX_OFFSET / OFFSET_STEP)
+    candidates = np.arange(-steps, steps + 1) * OFFSET_STEP
+    offsets = np.zeros(classes)
+    for _ in range(ROUNDS):
+        before = offsets.copy()
         for number in range(1, classes):
-            for move in (-step, step):
-                while True:
-                    tried = offsets.copy()
-                    tried[number] += move
-                    if abs(tried[number]) > MAX_OFFSET or (found := score(tried)) <= best:
-                        break
-                    offsets, best = tried, found
-    return offsets
+            others = logits + offsets
+            others[:, number] = -np.inf
+            rival = others.argmax(axis=1).astype(np.uint8)
+            lead = others.max(axis=1) - logits[:, number]  # what the class needs to win
+            scores = np.array(
+                [
+                    mean_iou(confusion_matrix(np.where(offset > lead, number, rival), targets, classes))
+                    for offset in candidates
+                ]
+            )
+            offsets[number] = candidates[_middle_of_plateau(scores)]
+        if np.array_equal(offsets, before):
+            break
+    return offsets.astype(np.float32)
+
+
+def _middle_of_plateau(scores: NDArray[np.float64]) -> int:
+    """Return the middle of the row of scores around the best one that are within `AS_GOOD` of it."""
+    best = int(scores.argmax())
+    worse = np.flatnonzero(scores < scores[best] - AS_GOOD)
+    first = worse[worse < best].max(initial=-1) + 1
+    last = worse[worse > best].min(initial=len(scores)) - 1
+    return int(first + last) // 2
 
 
 def _samples(
     translator: Translator, pairs: PairCache, seed: int
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-    """Yield logits, float32 (n, colours), and true classes, uint8 (n,), of some pixels of each image."""
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Return logits of classes, float32 (n, classes), and true classes, uint8 (n,), of pixels of all images.
+
+    A class has the logit of its likeliest colour, as in `inference.drawing`.
+    """
     rng = np.random.default_rng(seed)
     palette = _palette(translator)
+    starts = np.cumsum([0, *(len(one.colours) for one in palette.classes)])[:-1]
+    logits, targets = [], []
     for i in range(len(pairs)):
-        logits = translator.run(np.ascontiguousarray(pairs.sources[i]))
-        targets = palette.classify(np.ascontiguousarray(pairs.targets[i])).ravel()
-        chosen = rng.choice(len(targets), min(PIXELS_PER_IMAGE, len(targets)), replace=False)
-        yield logits.reshape(len(logits), -1)[:, chosen].T, targets[chosen]
+        of_colours = translator.run(np.ascontiguousarray(pairs.sources[i]))
+        of_image = palette.classify(np.ascontiguousarray(pairs.targets[i])).ravel()
+        chosen = rng.choice(len(of_image), min(PIXELS_PER_IMAGE, len(of_image)), replace=False)
+        of_classes = np.maximum.reduceat(of_colours.reshape(len(of_colours), -1)[:, chosen], starts, axis=0)
+        logits.append(of_classes.T)
+        targets.append(of_image[chosen])
+    return np.concatenate(logits), np.concatenate(targets)
 
 
 def _palette(translator: Translator) -> Palette:

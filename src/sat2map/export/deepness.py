@@ -89,16 +89,18 @@ def _change_ends(graph: onnx.GraphProto, header: ModelHeader) -> None:
         helper.make_node("Mul", ["pixels", two], ["doubled"]),
         helper.make_node("Sub", ["doubled", one], [SOURCE]),
     ]
-    owner = np.repeat(np.arange(len(palette.classes)), [len(m.colours) for m in palette.classes])
-    share = (owner == np.arange(len(palette.classes))[:, None]).astype(np.float32)
     if header.generator.colours:
-        sharpness = constant("sharpness", np.float32(1 / header.temperature))
+        # A class is as likely as its likeliest colour, so that the plugin draws the classes that we draw.
+        counts = [len(m.colours) for m in palette.classes]
+        parts, best = ([f"{name}_{i}" for i in range(len(counts))] for name in ("colours", "best"))
         behind = [
-            helper.make_node("Mul", [FAKE, sharpness], ["logits"]),
-            helper.make_node("Softmax", ["logits"], ["of_colours"], axis=1),
+            helper.make_node("Split", [FAKE, constant("counts", np.array(counts, np.int64))], parts, axis=1),
+            *(helper.make_node("ReduceMax", [a], [b], axes=[1]) for a, b in zip(parts, best, strict=True)),
+            helper.make_node("Concat", best, ["of_classes"], axis=1),
             helper.make_node(
-                "Conv", ["of_colours", constant("owners", share[:, :, None, None])], ["probabilities"]
+                "Div", ["of_classes", constant("temperature", np.float32(header.temperature))], ["logits"]
             ),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
         ]
     elif classes:
         cut = [constant("cut_" + n, np.array([v], np.int64)) for n, v in
@@ -109,6 +111,8 @@ def _change_ends(graph: onnx.GraphProto, header: ModelHeader) -> None:
         ]
     else:
         # -|x - c|² is 2x·c - |c|² and a term that all colours share, which a softmax does not see.
+        owner = np.repeat(np.arange(len(palette.classes)), [len(m.colours) for m in palette.classes])
+        share = (owner == np.arange(len(palette.classes))[:, None]).astype(np.float32)
         colours = np.array([c for m in palette.classes for c in m.colours], np.float32) / 127.5 - 1
         weight = constant("colours", 2 * _SHARPNESS * colours[:, :, None, None])
         bias = constant("colours_bias", -_SHARPNESS * (colours**2).sum(axis=1))

@@ -62,12 +62,7 @@ class _OnPixels(nn.Module):
         self.generator = generator
         self.target_bands = header.generator.target_bands
         self.draws_colours = header.generator.colours > 0
-        self.temperature = header.temperature
         classes = header.palette.classes if header.palette else ()
-        self.counts = [len(it.colours) for it in classes]
-        owner = torch.repeat_interleave(torch.arange(len(self.counts)), torch.tensor(self.counts))
-        self.owner: Tensor
-        self.register_buffer("owner", owner[:, None, None])
         colours = [colour for it in classes for colour in it.colours]
         self.table: Tensor
         self.register_buffer("table", torch.tensor(colours, dtype=torch.uint8))
@@ -76,7 +71,7 @@ class _OnPixels(nn.Module):
         # Contiguous, or the program would ask at every layer how its input lies in memory, and bake that in.
         output = self.generator(tensor_to_unit(source.permute(0, 3, 1, 2).contiguous()))
         if self.draws_colours:
-            fake, logits = self._draw(output), output
+            fake, logits = self.table[output.argmax(dim=1)], output  # the likeliest colours
         else:
             fake = tensor_from_unit(output[:, : self.target_bands]).permute(0, 2, 3, 1)
             logits = output[:, self.target_bands :]
@@ -84,14 +79,6 @@ class _OnPixels(nn.Module):
         # constraints. This addition fails where the network has cropped its input.
         fake = fake + 0 * source[..., :1]
         return (fake, logits) if logits.shape[1] else (fake,)
-
-    def _draw(self, logits: Tensor) -> Tensor:
-        """Draw each pixel in the likeliest colour of its likeliest class: uint8 (n, h, w, 3)."""
-        odds = (logits / self.temperature).softmax(dim=1)
-        of_classes = torch.stack([part.sum(dim=1) for part in torch.split(odds, self.counts, dim=1)], dim=1)
-        is_of_best = torch.eq(self.owner, of_classes.argmax(dim=1, keepdim=True))
-        colour = torch.where(is_of_best, odds, -1.0).argmax(dim=1)
-        return self.table[colour]
 
 
 class _ProgramEngine:

@@ -64,7 +64,7 @@ class ModelHeader(BaseModel):
         inference_mode: `eval` uses running statistics and no dropout; `paper` the statistics of the batch and
             dropout, as the paper tests.
         palette: The map's classes and their colours, or None.
-        temperature: Divides logits before the softmax, so that confidence is calibrated.
+        temperature: Divides logits before the softmax, so that confidence is calibrated; changes no class.
         settings: The training's settings, without the paths.
         data_fingerprint: Hash of the training pairs.
         steps: Updates of the generator.

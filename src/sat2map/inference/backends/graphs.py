@@ -50,7 +50,6 @@ def make_graph(
             pixels=uint8_io or image_only,
             classes=not image_only,
             palette=header.palette,
-            temperature=header.temperature,
         )
     except ModelFileError as error:
         raise ModelFileError(f"{model}: {error}") from None

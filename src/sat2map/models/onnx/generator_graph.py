@@ -29,7 +29,6 @@ def build_graph(
     pixels: bool = False,
     classes: bool = True,
     palette: Palette | None = None,
-    temperature: float = 1.0,
 ) -> onnx.ModelProto:
     """Build a generator's graph in eval mode: running statistics, no dropout.
 
@@ -43,7 +42,6 @@ def build_graph(
             float32 (n, c, h, w): `class_logits` with a class head, `colour_logits` of a palette's colours.
         classes: Whether to give logits beside the image, where there are any.
         palette: What the colours are, for an image drawn from their logits.
-        temperature: Divides the logits before the softmax that finds the likeliest class.
 
     Raises:
         ModelFileError: The weights do not fit the network.
@@ -59,7 +57,7 @@ def build_graph(
         logits = graph.layer(tail.x, tail.last)
         if pixels:
             assert palette is not None
-            outputs = [_give_bytes(graph, _draw_colours(graph, logits, palette, temperature), 3)]
+            outputs = [_give_bytes(graph, _draw_colours(graph, logits, palette), 3)]
             outputs += [_give(graph, logits, COLOUR_LOGITS, spec.colours)] if classes else []
         else:
             outputs = [_give(graph, logits, FAKE, spec.colours, source_axis=2)]
@@ -141,26 +139,8 @@ def _to_bytes(graph: GraphBuilder, unit: str) -> str:
     return graph.node("Cast", levels, to=TensorProto.UINT8)
 
 
-def _draw_colours(graph: GraphBuilder, logits: str, palette: Palette, temperature: float) -> str:
-    """Draw each pixel in the likeliest colour of its likeliest class: uint8 (n, h, w, 3)."""
-    if temperature != 1:
-        logits = graph.node("Div", logits, graph.number(temperature))
-    probabilities = graph.node("Softmax", logits, axis=1)
-    counts = [len(it.colours) for it in palette.classes]
-    owner = np.repeat(np.arange(len(counts)), counts)
-    # Not as a convolution with zeros and ones, which quantizers would take for a layer.
-    parts = [f"colours_{i}" for i in range(len(counts))]
-    graph.nodes.append(
-        helper.make_node(
-            "Split", [probabilities, graph.integers(*counts)], parts, name="Split_colours", axis=1
-        )
-    )
-    of_classes = graph.node(
-        "Concat", *(graph.node("ReduceSum", part, graph.integers(1)) for part in parts), axis=1
-    )
-    best = graph.node("ArgMax", of_classes, axis=1)  # (n, 1, h, w)
-    is_of_best = graph.node("Equal", graph.constant(owner.astype(np.int64)[None, :, None, None]), best)
-    candidates = graph.node("Where", is_of_best, probabilities, graph.number(-1))
-    colour = graph.node("ArgMax", candidates, axis=1, keepdims=0)
+def _draw_colours(graph: GraphBuilder, logits: str, palette: Palette) -> str:
+    """Draw each pixel in its likeliest colour: uint8 (n, h, w, 3)."""
+    colour = graph.node("ArgMax", logits, axis=1, keepdims=0)
     table = np.array([colour for it in palette.classes for colour in it.colours], np.uint8)
     return graph.node("Gather", graph.constant(table), colour, axis=0)
