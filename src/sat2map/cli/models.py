@@ -122,8 +122,8 @@ def export(
     """Write a model in another format, and check the result against the model.
 
     Args:
-        to: Format; pth is a plain PyTorch state dict.
-        output: File to write; without it, beside the model.
+        to: Format; pth is a plain PyTorch state dict, web a folder with a page that works without a server.
+        output: File or folder to write; without it, beside the model.
         images: Images to check with and to calibrate int8 on: files, folders, globs; default: drawn towns.
         data: Pairs on which the cost of the export in mean class IoU is measured.
         limit: Largest mean error that passes (grey levels); without it, that of the format.
@@ -131,10 +131,14 @@ def export(
     Examples:
         sat2map export runs/mine/best.safetensors --to onnx
         sat2map export runs/mine/best.safetensors --to openvino-int8 --images photos
+        sat2map export --to web my-page
     """
     from sat2map.export import export_model
     from sat2map.models.model import Model
 
+    is_file = model is None or model.startswith("hf://") or Path(model).suffix
+    if to == "web" and output is None and not is_file:
+        model, output = None, Path(str(model))  # `--to web FOLDER`
     print(
         export_model(
             Model.find(model),

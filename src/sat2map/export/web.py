@@ -37,7 +37,9 @@ _POLICY: Final = (
 )
 
 
-def export_web(model: Path, header: ModelHeader, folder: Path, *, name: str, overwrite: bool = False) -> Check:
+def export_web(
+    model: Path, header: ModelHeader, folder: Path, *, name: str, overwrite: bool = False
+) -> Check:
     """Write the page, a palette network in fp16, and ONNX Runtime for browsers into a folder.
 
     Any static host serves the folder, such as `python -m http.server`. The weights are stored as float16 and
@@ -96,7 +98,9 @@ def half_weights(graph: bytes) -> bytes:
                 half = values.astype(np.float16)
             if not np.isfinite(half).all():
                 raise ModelFileError("the model has weights that are too large for float16")
-            casts.append(helper.make_node("Cast", [f"{constant.name}_half"], [constant.name], to=TensorProto.FLOAT))
+            casts.append(
+                helper.make_node("Cast", [f"{constant.name}_half"], [constant.name], to=TensorProto.FLOAT)
+            )
             constant = numpy_helper.from_array(half, f"{constant.name}_half")
         kept.append(constant)
     nodes = [*casts, *proto.graph.node]
@@ -111,9 +115,13 @@ def _check_folder(folder: Path, *, overwrite: bool) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / "model" / "model.json").is_file():
-        raise OutputError(f"{folder} exists, and is no page of sat2map", hint="choose a new folder", setting="output")
+        raise OutputError(
+            f"{folder} exists, and is no page of sat2map", hint="choose a new folder", setting="output"
+        )
     if not overwrite:
-        raise OutputError(f"{folder} exists", hint="choose another name, or allow it to be replaced", setting="overwrite")
+        raise OutputError(
+            f"{folder} exists", hint="choose another name, or allow it to be replaced", setting="overwrite"
+        )
 
 
 def _describe(translator: Translator, name: str) -> dict[str, Any]:
@@ -139,7 +147,8 @@ def _describe(translator: Translator, name: str) -> dict[str, Any]:
         "classes": [{"name": one.name, "colours": one.colours} for one in header.palette.classes],
         "colors": {
             name: [
-                next(one.colours for one in palette.classes if one.name == own) for own in header.palette.names
+                next(one.colours for one in palette.classes if one.name == own)
+                for own in header.palette.names
             ]
             for name, palette in header.palette.alternatives().items()
         },
@@ -156,7 +165,7 @@ def _write(folder: Path, graph: bytes, model: dict[str, Any], runtime: list[Path
 
     shutil.copytree(PAGE, folder / "page", ignore=leave_out)
     (folder / "page" / "js" / "source.js").write_text(
-        '// Maps come from a worker of this page.\n\nexport { describe, SourceImage } from "./local/source.js";\n'
+        'export { describe, SourceImage } from "./local/source.js"; // maps come from a worker of this page\n'
     )
     target = folder / "page" / "vendor" / FOLDER.name
     target.mkdir()

@@ -42,7 +42,7 @@ def find_runtime() -> list[Path]:
     if not all(path.is_file() for path in paths):
         raise OutputError(
             f"a page that draws maps by itself needs {_PACKAGE}, which is not here",
-            hint="fetch it once with `make web`, or with `python -m sat2map.export.web_runtime` (it runs npm)",
+            hint="fetch it with `make web`, or with `python -m sat2map.export.web_runtime`, which runs npm",
         )
     for path in paths:
         if sha256_of(path) != _SHA256[path.name]:
