@@ -55,7 +55,7 @@ def test_a_name_brings_only_what_it_needs() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'sat2map' has no attribute 'Translater'"):
-        _ = sat2map.Translater  # type: ignore[attr-defined]
+        _ = sat2map.Translater
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", type=Path, nargs="+", help="Several are averaged; the last has the header.")
     parser.add_argument("--data", type=Path, required=True, help="Folder or CSV of pairs.")
+    parser.add_argument("--output", type=Path, default=BUNDLED, help="Another place, to try it.")
     args = parser.parse_args()
 
     header = read_header(args.models[-1]).model_copy(update={"notes": NOTES, "scores": {}})
@@ -83,9 +84,10 @@ def main() -> None:
     weights = average(args.models)
     if header.generator.colours:
         weights, header = calibrated(weights, header, args.data)
-    save_model(BUNDLED, halved(weights), header)
-    scores = evaluate(BUNDLED, args.data, baselines=False).model.scores
-    save_model(BUNDLED, halved(weights), header.model_copy(update={"scores": scores}))
+    save_model(args.output, halved(weights), header)
+    scores = evaluate(args.output, args.data, baselines=False).model.scores
+    save_model(args.output, halved(weights), header.model_copy(update={"scores": scores}))
+    print(f"mean class IoU {scores['mean_iou']:.4f}; written to {args.output}")
 
 
 if __name__ == "__main__":

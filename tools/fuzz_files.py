@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -37,7 +38,8 @@ def write_samples(folder: Path) -> list[Path]:
     exif = Image.Exif()
     exif[0x0112] = 6
     for name in ("a.jpg", "a.png", "a.webp", "a.bmp", "a.tif"):
-        image.save(folder / name, **({} if name == "a.bmp" else {"exif": exif}))
+        options: dict[str, Any] = {} if name == "a.bmp" else {"exif": exif}
+        image.save(folder / name, **options)
     image.quantize(16).save(folder / "p.png")
     image.quantize(16).save(folder / "p.gif", save_all=True, append_images=[image.rotate(90)])
     image.convert("CMYK").save(folder / "cmyk.jpg")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,9 +34,7 @@ def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_rounds_interleave_in_changing_order() -> None:
     called: list[str] = []
-    seconds = interleave(
-        {name: lambda name=name: called.append(name) for name in "abc"}, rounds=8, warm_up=1, pause=0
-    )
+    seconds = interleave({name: partial(called.append, name) for name in "abc"}, rounds=8, warm_up=1, pause=0)
     assert called[:3] == ["a", "b", "c"]
     rounds = ["".join(called[i : i + 6]) for i in range(3, len(called), 6)]
     assert len(rounds) == 8
@@ -92,7 +92,8 @@ def test_the_plain_generator_computes_what_ours_does() -> None:
     plain, ours = baseline.Generator(4), build_generator(GeneratorSpec(width=4))
     shapes = [value.shape for value in plain.state_dict().values()]
     # Ours keeps the decoder from the outermost layer in.
-    down, up = [], []
+    down: list[Any] = []
+    up: list[Any] = []
     for name, value in ours.state_dict().items():
         (down if name.startswith("down") else up).append((name, value))
     up.sort(key=lambda item: -int(item[0].split(".")[1]))

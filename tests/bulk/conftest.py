@@ -42,8 +42,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for _ in range(4):  # running statistics that fit what is fed
             network.train()(torch.rand(2, 3, 64, 64) * 2 - 1)
-        for parameter in network.up[0].parameters():
-            parameter *= 4
+        for parameter in network.get_submodule("up.0").parameters():
+            parameter.mul_(4)
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     save_model(path, network.state_dict(), ModelHeader(generator=spec, max_untiled_size=128))
     return path

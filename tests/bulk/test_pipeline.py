@@ -259,7 +259,12 @@ run_bulk(plan, options, shard=(0, 1), progress=lambda record, done, total: print
 def test_a_killed_run_is_gone_on_with_and_nothing_differs(
     plan: Plan, photos: Path, options: WorkOptions, plainly: dict[str, bytes], outputs: Outputs
 ) -> None:
-    words = [sys.executable, "-c", RUN, photos, options.folder, options.model, options.model_sha256]
+    words = [
+        sys.executable,
+        "-c",
+        RUN,
+        *map(str, (photos, options.folder, options.model, options.model_sha256)),
+    ]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:

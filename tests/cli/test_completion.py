@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
+from sat2map.cli.commands import COMMANDS
 from sat2map.cli.completion import completion_script
-from sat2map.cli.main import COMMANDS
 
 
 @pytest.fixture(scope="module")

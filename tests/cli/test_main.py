@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from sat2map.cli import parsing
-from sat2map.cli.main import COMMANDS, main
+from sat2map.cli.commands import COMMANDS
+from sat2map.cli.main import main
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model_file import ModelHeader, save_model

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,10 @@ from sat2map.errors import DataError, OutputError
 SAT2MAP = [sys.executable, "-m", "sat2map"]
 
 
-def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **options.pop("env", {})}  # type: ignore[dict-item]
+def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **options.pop("env", {})}
     command = [*SAT2MAP, *arguments]
-    return subprocess.run(  # type: ignore[call-overload, no-any-return]
-        command, capture_output=True, text=True, check=False, env=environment, **options
-    )
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, **options)
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, error: BaseException | None, *switches: str) -> int:

@@ -22,6 +22,8 @@ from sat2map.data.pairs import find_pairs
 from sat2map.data.shards import ShardIndex, ShardReader, find_index, pack, read_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, OutputError
+from sat2map.files import sha256_of
+from sat2map.runtime import step_seed
 from sat2map.settings import TrainSettings, load_settings
 from sat2map.synthetic.towns import write_towns
 from sat2map.training import loop
@@ -177,7 +179,7 @@ def test_strange_members_are_refused(tmp_path: Path) -> None:
         about = tarfile.TarInfo("../evil.source.png")
         about.size = 1
         tar.addfile(about, io.BytesIO(b"x"))
-    index = ShardIndex(splits={"train": [{"name": path.name, "count": 1, "sha256": shards.sha256_of(path)}]})  # type: ignore[list-item]
+    index = ShardIndex(splits={"train": [{"name": path.name, "count": 1, "sha256": sha256_of(path)}]})
     reader = ShardReader(tmp_path / "shards.json", "", PairFormat(36), 1)
     with pytest.raises(DataError, match="which is no part of a pair"):
         reader.open(index.splits["train"])
@@ -201,8 +203,9 @@ def test_training_on_shards_is_resumed_at_the_sample(
 
     class Killed(BaseException): ...
 
-    broken, calls = tiny(packed, tmp_path / "broken"), []
-    original = loop.step_seed
+    broken = tiny(packed, tmp_path / "broken")
+    calls: list[int] = []
+    original = step_seed
 
     def fatal(*which: Any) -> int:
         calls.append(1)

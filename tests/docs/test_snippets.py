@@ -211,7 +211,7 @@ def run_command(words: list[str], towns: Path, monkeypatch: pytest.MonkeyPatch) 
                 Path(output).unlink(missing_ok=True)
         if ">" in words:
             words, (file,) = words[: words.index(">")], words[words.index(">") + 1 :]
-            with Path(file).open("w", encoding="utf-8") as output, redirect_stdout(output):
+            with Path(file).open("w", encoding="utf-8") as stdout, redirect_stdout(stdout):
                 main(words[1:])
         else:
             main(words[1:])

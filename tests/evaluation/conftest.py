@@ -25,7 +25,7 @@ MAPS = Palette.load("maps")
 class FakeEngine:
     """Runs a function of uint8 images where a network would be."""
 
-    name = "a function"
+    name, streams = "a function", 1
 
     def __init__(self, draw: Callable[[Pixels], Pixels], header: ModelHeader) -> None:
         self.header = header

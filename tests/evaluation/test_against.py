@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def same(source: np.ndarray) -> np.ndarray:
 class TwoHeads:
     """Draws a picture of one grey, and has the classes of the true map in its class head, at odds of e."""
 
-    name = "a stand-in"
+    name, streams = "a stand-in", 1
 
     def __init__(self, truth, classes: int = len(MAPS.names)) -> None:
         spec = GeneratorSpec(depth=2, classes=classes)
@@ -139,7 +140,8 @@ def test_another_model_that_is_not_there_is_refused_before_anything_is_scored(to
 
 def test_pairs_that_another_models_training_had_cut_for_itself_are_counted_and_told(make_town, model):
     town = make_town(train=20)
-    mine, theirs = {"val_fraction": 0.4, "seed": 7}, {"val_fraction": 0.4, "seed": 8}
+    mine: dict[str, Any] = {"val_fraction": 0.4, "seed": 7}
+    theirs: dict[str, Any] = {"val_fraction": 0.4, "seed": 8}
     scored = {pair.name for pair in find_pairs(town.folder, **mine)["val"]}
     learned = scored & {pair.name for pair in find_pairs(town.folder, **theirs)["train"]}
     assert learned

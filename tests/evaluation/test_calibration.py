@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from sat2map.data.cache import PairCache
 from sat2map.evaluation.calibration import (
     expected_calibration_error,
     fit_class_offsets,
@@ -12,6 +13,9 @@ from sat2map.evaluation.calibration import (
     measure_reliability,
 )
 from sat2map.images.palette import Palette
+from sat2map.inference import Translator
+from sat2map.models.architectures.spec import GeneratorSpec
+from sat2map.models.model_file import ModelHeader
 
 MAPS = Palette.load("maps")
 CLASSES = len(MAPS.classes)
@@ -19,14 +23,14 @@ FIRST_COLOURS = np.array([one.colours[0] for one in MAPS.classes], np.uint8)
 OF_COLOUR = np.repeat(np.arange(CLASSES), [len(one.colours) for one in MAPS.classes])
 
 
-class Guesser:
+class Guesser(Translator):
     """A palette network whose logits are those that a list of images was drawn from, times a factor."""
 
     def __init__(self, logits, factor):
-        self.header = SimpleNamespace(palette=MAPS)
+        self.header = ModelHeader(generator=GeneratorSpec(), palette=MAPS)
         self._logits, self._factor = logits, factor
 
-    def run(self, source):
+    def run(self, source, progress=None):
         return self._logits[source[0, 0, 0]] * self._factor
 
     def classes(self, source):
@@ -51,7 +55,8 @@ def drawn():
     targets = FIRST_COLOURS[(of_classes + gumbel).argmax(axis=1)]
     sources = np.broadcast_to(np.arange(4, dtype=np.uint8)[:, None, None, None], (4, 96, 96, 3))
 
-    return logits, Pairs(sources=sources, targets=targets)
+    names = [str(i) for i in range(4)]
+    return logits, PairCache(np.concatenate([sources, targets], axis=3), names, names, 3, "", 3)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
@@ -80,7 +85,7 @@ def test_overconfidence_shows_as_calibration_error(drawn):
 def test_offsets_take_back_what_a_weighted_training_added_to_a_rare_class(drawn):
     logits, pairs = drawn
     highway = MAPS.index("highway")
-    overrated = logits + 1.5 * (highway == OF_COLOUR)[None, :, None, None]
+    overrated = logits + 1.5 * np.equal(OF_COLOUR, highway)[None, :, None, None]
 
     offsets = fit_class_offsets(Guesser(overrated, 1.0), pairs)
     unbiased = fit_class_offsets(Guesser(logits, 1.0), pairs)

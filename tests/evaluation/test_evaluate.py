@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_a_model_of_the_other_direction_is_given_the_maps(town, model):
 
 def test_a_missing_val_split_is_cut_as_the_training_cut_it(make_town, model):
     town = make_town(train=20)
-    cut = {"val_fraction": 0.4, "seed": 7}
+    cut: dict[str, Any] = {"val_fraction": 0.4, "seed": 7}
 
     found = evaluate(model(lambda source: source, settings=cut), town.folder)
 
@@ -189,9 +190,8 @@ def test_a_model_that_knows_its_resolution_is_scored_at_others_with_theirs_given
 
     for one in degradations_for(header, 600):
         if one.gsd is not None:
-            one.translate(
-                lambda source, gsd: given.update({gsd: source.shape}), np.zeros((600, 600, 3), np.uint8), 0
-            )
+            record: Any = lambda source, gsd: given.update({gsd: source.shape})  # noqa: E731
+            one.translate(record, np.zeros((600, 600, 3), np.uint8), 0)
 
     assert given == {gsd: (round(540 / gsd), round(540 / gsd), 3) for gsd in (0.45, 0.6, 1.2, 1.5, 2.1, 2.4)}
 

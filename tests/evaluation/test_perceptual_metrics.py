@@ -16,10 +16,12 @@ from sat2map.errors import SettingsError
 from sat2map.evaluation import Evaluation, MetricWeights, evaluate, perceptual_metrics, print_evaluation
 from sat2map.evaluation.formatting import caveats
 from sat2map.evaluation.metrics import frechet_distance, kernel_distance
+from sat2map.evaluation.perceptual.inception import FidInception
+from sat2map.evaluation.perceptual.lpips import Lpips
 from sat2map.evaluation.perceptual_metrics import PerceptualMetrics, load_perceptual_metrics
 
 
-class Corners:
+class Corners(FidInception):
     """In place of an Inception: an image's features are four of its pixels."""
 
     batches: list[int]
@@ -32,8 +34,10 @@ class Corners:
         return images[:, ::20, ::20].reshape(len(images), -1).astype(np.float32) / 255
 
 
-class Gap:
+class Gap(Lpips):
     """In place of LPIPS: the largest difference."""
+
+    def __init__(self) -> None: ...
 
     def distance(self, fake: np.ndarray, target: np.ndarray) -> float:
         return float(np.abs(fake.astype(int) - target).max()) / 255

@@ -248,7 +248,8 @@ def test_a_report_of_an_evaluation_shades_a_confusion_that_adds_up(tmp_path):
 
 
 def test_a_report_of_a_demo_shows_the_scene_first(make_run, tmp_path):
-    scene = tuple(np.full((40, 60, 3), level, np.uint8) for level in (0, 1, 2))
+    black, grey, white = (np.full((40, 60, 3), level, np.uint8) for level in (0, 1, 2))
+    scene = black, grey, white
     evaluation = _evaluation(Palette.load("maps"))
 
     page = Page(write_demo_report(tmp_path / "demo.html", run=make_run(), evaluation=evaluation, scene=scene))

@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 class Straight:
     """An engine that says what it sees, or a function of it: its results can be told beforehand."""
 
-    name = "straight"
+    name, streams = "straight", 1
 
     def __init__(self, header: ModelHeader, function: Callable[[Any], Any] = lambda x: x) -> None:
         self.header, self.function = header, function
@@ -63,8 +63,8 @@ def _random_translator(*, tile: int = 128, tta: bool = False, **header: Any) -> 
     with torch.no_grad():
         for _ in range(4):  # running statistics that fit what is fed
             network.train()(torch.rand(2, 3, 64, 64) * 2 - 1)
-        for parameter in network.up[0].parameters():
-            parameter *= 4  # a picture with contrast
+        for parameter in network.get_submodule("up.0").parameters():
+            parameter.mul_(4)  # a picture with contrast
     given = ModelHeader(generator=spec, max_untiled_size=tile, palette=Palette.load("maps"), **header)
     return Translator(TorchEngine(network.eval(), given, torch.device("cpu")), tta=tta)
 

@@ -18,7 +18,8 @@ import rasterio
 from sat2map.errors import ImageError, ModelFileError, OutputError, SettingsError
 from sat2map.geo import gdal
 from sat2map.geo import read as reading
-from sat2map.geo.translate_raster import RasterOptions, translate_raster
+from sat2map.geo.raster_job import RasterOptions
+from sat2map.geo.translate_raster import translate_raster
 
 
 def refused(kind, words, translator, source, output, **options):
@@ -162,7 +163,8 @@ FULL_DISK = """
     import resource, sys
     import numpy as np
     from sat2map.errors import OutputError
-    from sat2map.geo.translate_raster import RasterOptions, translate_raster
+    from sat2map.geo.raster_job import RasterOptions
+    from sat2map.geo.translate_raster import translate_raster
     from sat2map.models.model_file import ModelHeader
     from sat2map.models.architectures.spec import GeneratorSpec
     from sat2map.inference import Translator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+from typing import Any
 
 import numpy as np
 import pyogrio
@@ -58,7 +59,7 @@ def test_the_folder_is_a_data_set(both, tmp_path):
 def test_train_and_val_share_no_ground_and_keep_their_distance(both, tmp_path, buffer):
     options = PairOptions(size=32, stride=16, block=96, buffer=buffer, val_fraction=0.3)
     write_pairs(both[0], tmp_path / "p", options, target=both[1])
-    boxes = {"train": [], "val": []}
+    boxes: dict[str, list[Any]] = {"train": [], "val": []}
     for row in table(tmp_path / "p"):
         boxes[row["split"]].append([float(row[edge]) for edge in ("left", "bottom", "right", "top")])
     assert boxes["train"]

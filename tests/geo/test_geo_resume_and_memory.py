@@ -14,13 +14,15 @@ import pytest
 import rasterio
 
 from sat2map.errors import OutputError
-from sat2map.geo.translate_raster import RasterOptions, translate_raster
+from sat2map.geo.raster_job import RasterOptions
+from sat2map.geo.translate_raster import translate_raster
 
 WORK = textwrap.dedent("""
     import resource, sys, time
     from pathlib import Path
     import numpy as np
-    from sat2map.geo.translate_raster import RasterOptions, translate_raster
+    from sat2map.geo.raster_job import RasterOptions
+    from sat2map.geo.translate_raster import translate_raster
     from sat2map.models.model_file import ModelHeader
     from sat2map.models.architectures.spec import GeneratorSpec
     from sat2map.inference import Translator

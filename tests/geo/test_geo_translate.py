@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
 import rasterio
+import torch
 from affine import Affine
+from PIL import Image
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.transform import from_origin
 from rio_cogeo.cogeo import cog_validate
 
-from sat2map.geo.translate_raster import RasterOptions, translate_raster
-from sat2map.inference.tiling import Grid
+from sat2map.geo.raster_job import RasterOptions
+from sat2map.geo.read import open_raster
+from sat2map.geo.translate_raster import translate_raster
+from sat2map.inference.tiling import Area, Grid
 from sat2map.inference.translator import Translator
+from sat2map.synthetic.towns import draw_town
 
 HERE = Affine(2.1, 0, 400_000, 0, -2.1, 5_000_000)
 
@@ -433,3 +439,37 @@ def test_blocks_without_a_pixel_are_in_the_file_too(write, tmp_path, straight, r
     pixels[:, 600:640, 20:60] = 9
     translate_raster(straight(tile=256), write(pixels, nodata=0), tmp_path / "m.tif")
     np.testing.assert_array_equal(read(tmp_path / "m.tif"), pixels)
+
+
+def test_the_network_sees_no_black_border_where_a_raster_ends_within_a_pixel(write, town):
+    """Of 100 px at 2.95 px each GDAL fills 33 of 34: the last one's centre lies beyond the raster."""
+    source = write(np.full((3, 100, 100), 200, np.uint8))
+    with open_raster(source, bands=None, count=3) as raster, raster.resampled(2.95, 2.95) as seen:
+        assert (seen.grid.height, seen.grid.width) == (34, 34)
+        assert (seen.read(Area(0, 0, 34, 34)) == 200).all()
+        assert (seen.read(Area(32, 33, 34, 34)) == 200).all()
+        assert (seen.read(Area(33, 0, 34, 34)) == 200).all()
+
+
+def test_a_raster_finer_than_the_model_has_the_map_of_its_photo(write, tmp_path):
+    """The oracle: Pillow brings the photo to the model's pixels, PyTorch the logits back."""
+    translator = Translator.open(precision="fp32")
+    side = 1000
+    photo = draw_town(5, size=side).source
+    source = write(np.moveaxis(photo, -1, 0), transform=Affine(0.3, 0, 400_000, 0, -0.3, 5_000_000))
+    translate_raster(translator, source, tmp_path / "map.tif", options(classes=tmp_path / "classes.tif"))
+    with open_raster(source, bands=None, count=3) as raster:
+        factor = 0.9 / raster.grid.metres()[0]
+    seen = math.ceil(side / factor)
+    padded = np.pad(photo, ((0, 8), (0, 8), (0, 0)), mode="edge")
+    box = (0, 0, seen * factor, seen * factor)
+    small = np.asarray(Image.fromarray(padded).resize((seen, seen), Image.Resampling.BICUBIC, box=box))
+    logits = torch.from_numpy(translator.run(small))[None]
+    centres = (torch.arange(side) + 0.5) / (seen * factor) * 2 - 1
+    grid = torch.stack(torch.meshgrid(centres, centres, indexing="ij")[::-1], dim=-1)[None]
+    large = torch.nn.functional.grid_sample(logits, grid, padding_mode="border", align_corners=False)[0]
+    palette = translator.header.palette
+    owner = np.repeat(np.arange(len(palette.classes)), [len(one.colours) for one in palette.classes])
+    with rasterio.open(tmp_path / "classes.tif") as file:
+        found = file.read(1)
+    assert (found == owner[large.argmax(dim=0).numpy()]).mean() > 0.995

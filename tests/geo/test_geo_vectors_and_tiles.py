@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
+from typing import Any
 
 import numpy as np
 import pyogrio
@@ -15,8 +16,9 @@ from PIL import Image
 from pmtiles.reader import MmapSource, Reader
 
 from sat2map.errors import ImageError, OutputError, SettingsError
+from sat2map.geo.raster_job import RasterOptions
 from sat2map.geo.tiles import write_tiles
-from sat2map.geo.translate_raster import RasterOptions, translate_raster
+from sat2map.geo.translate_raster import translate_raster
 from sat2map.geo.vectorize import vectorize_raster
 from sat2map.images.palette import Palette
 
@@ -126,6 +128,7 @@ def test_a_raster_without_crs_has_sizes_in_pixels(write, town, tmp_path):
 
 def test_vectors_that_cannot_be_made(simple, write, tmp_path):
     (tmp_path / "there.gpkg").touch()
+    given: Any
     for kind, words, raster, output, given in [
         (OutputError, "no vector suffix", simple, "map.dxf", {}),
         (OutputError, "exists", simple, "there.gpkg", {}),
@@ -218,6 +221,7 @@ def test_class_numbers_are_shown_in_their_colours(write, town, tmp_path, random_
 def test_tiles_that_cannot_be_cut(chequered, write, town, tmp_path):
     (tmp_path / "there.mbtiles").touch()
     (tmp_path / "mine").mkdir()
+    given: Any
     nowhere = write(town[1], "nowhere.tif", crs=None, transform=None)
     for kind, words, raster, output, given in [
         (OutputError, "exists", chequered, "there.mbtiles", {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import morecantile
 import numpy as np
@@ -95,15 +96,19 @@ def test_more_tiles_than_a_disk_holds_are_refused(tmp_path):
         write_tiles(raster, tmp_path / "w.mbtiles", zooms=(0, 20))
 
 
+def reduce_tiles(tiles: Any, *, blend: bool) -> Any:
+    return _reduced(tiles, blend=blend)
+
+
 def test_four_tiles_are_reduced_to_one():
     values = np.zeros((1, SIDE, SIDE), np.uint8)
     values[0, :2, :2] = [[10, 20], [30, 41]]
     mask = np.zeros((SIDE, SIDE), np.uint8)
     mask[:2, :2] = [[255, 255], [0, 255]]
-    blended, valid = _reduced([[(values, mask), None], [None, None]], blend=True)
+    blended, valid = reduce_tiles([[(values, mask), None], [None, None]], blend=True)
     assert blended[0, 0, 0] == 24  # (10 + 20 + 41) / 3, rounded
     assert valid[0, 0] == 191  # three quarters of 255
     assert valid.sum() == 191
     mask[0, 0] = 0
-    first, _ = _reduced([[(values, mask), None], [None, None]], blend=False)
+    first, _ = reduce_tiles([[(values, mask), None], [None, None]], blend=False)
     assert first[0, 0, 0] == 20

@@ -107,7 +107,7 @@ def test_a_saved_palette_is_loaded_by_its_path(tmp_path) -> None:
 
 def test_a_palette_is_frozen() -> None:
     with pytest.raises(ValidationError):
-        MAPS.name = "other"
+        MAPS.name = "other"  # type: ignore[misc]
 
 
 def test_an_unknown_palette_names_the_nearest() -> None:

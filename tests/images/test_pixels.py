@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_pictures_stand_upright_as_their_exif_says(tmp_path: Path, orientation: 
     upright = noise(4, 6, 3)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"lossless": True} if suffix == ".webp" else {}
+    options: dict[str, Any] = {"lossless": True} if suffix == ".webp" else {}
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
     stored.save(tmp_path / f"x{suffix}", exif=exif, **options)
     np.testing.assert_array_equal(read_image(tmp_path / f"x{suffix}").pixels, upright)

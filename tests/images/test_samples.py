@@ -169,10 +169,11 @@ def test_a_tiff_stored_turned_stands_upright(
 ) -> None:
     upright = np.random.default_rng(0).integers(0, 256, (4, 6), dtype=np.uint8)
     upright[0, :3] = 0, 255, 255
-    stored = {
+    turns: dict[int, Callable[[Any], Any]] = {
         1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: np.transpose,
         6: np.rot90, 7: lambda a: np.rot90(a, 2).T, 8: lambda a: np.rot90(a, -1),
-    }[orientation](upright)  # fmt: skip
+    }  # fmt: skip
+    stored = turns[orientation](upright)
     values = np.ascontiguousarray(stored.astype(dtype) * (257 if dtype == "uint16" else 1))
     tags = [(274, "H", 1, orientation, True)]
     tifffile.imwrite(

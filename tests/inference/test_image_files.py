@@ -296,13 +296,13 @@ def test_only_a_few_pictures_are_in_memory_at_a_time(
     assert 1 <= most <= 4
 
 
-class Watched(np.ndarray):  # type: ignore[type-arg]
+class Watched(np.ndarray):
     """An array that can be weakly referenced and hashed."""
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[override]
         return id(self)
 
-    def __eq__(self, other: object) -> bool:  # type: ignore[override]
+    def __eq__(self, other: object) -> bool:
         return self is other
 
 

@@ -20,7 +20,7 @@ class Negative:
     def __init__(self, metres: float | None) -> None:
         spec = GeneratorSpec(width=4, depth=2)
         self.header = ModelHeader(generator=spec, gsd=metres)
-        self.name = "negative"
+        self.name, self.streams = "negative", 1
         self.sizes: list[tuple[int, ...]] = []
 
     def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -146,6 +146,7 @@ def test_the_margin_of_a_block_is_the_end_of_its_neighbours(margin: int) -> None
         return pad_to(tile, rows.stop - rows.start, columns.stop - columns.start)
 
     for block, extra, values in blended_blocks(grid, (130, 97), cut, lambda x: x, margin=margin):
+        assert values is not None
         assert extra == (margin * (block.top > 0), margin * (block.left > 0))
         expected = image[:, block.top - extra[0] : block.bottom, block.left - extra[1] : block.right]
         np.testing.assert_allclose(values, expected, atol=1e-6)

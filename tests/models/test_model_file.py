@@ -69,7 +69,8 @@ def full_header(**values: Any) -> ModelHeader:
 @pytest.fixture(scope="module")
 def weights() -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
-    network = build_generator(SPEC).to(memory_format=torch.channels_last)
+    network = build_generator(SPEC)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network(torch.rand(2, 3, 16, 16))
     return network.state_dict()
 

@@ -115,8 +115,8 @@ def test_five_hundred_damaged_images_leave_the_service_as_it_was(
             for place in random.integers(8, min(120, len(body)), 4):
                 body[place] = random.integers(256)
         else:
-            start = random.integers(8, len(body))
-            body[start : start + random.integers(1, 500)] = random.bytes(random.integers(0, 800))
+            start = int(random.integers(8, len(body)))
+            body[start : start + random.integers(1, 500)] = random.bytes(int(random.integers(0, 800)))
         answer = client.post("/v1/translate", content=bytes(body))
         seen[answer.status_code] = seen.get(answer.status_code, 0) + 1
         assert answer.status_code < 500 or answer.status_code == 503, (number, answer.text)

@@ -200,11 +200,11 @@ def test_the_oldest_queued_job_is_taken_first_and_once(tmp_path: Path) -> None:
                 created=number,
             )
         )
-    assert [store.take().id for _ in range(3)] == ["b", "a", "c"]  # type: ignore[union-attr]
+    assert [store.take().id for _ in range(3)] == ["b", "a", "c"]
     assert store.take() is None
     assert store.total_bytes() == 15
     store.put_back("a")
     store.end("a", "cancelled")
     store.end("a", "done")
-    assert store.get("a").state == "cancelled"  # type: ignore[union-attr]
+    assert store.get("a").state == "cancelled"
     store.close()

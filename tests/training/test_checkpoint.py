@@ -189,7 +189,7 @@ def test_a_pretrained_encoder_learns_more_slowly_and_is_checkpointed_too(
     networks.set_learning_rate(1e-3)
     encoder, rest = networks.generator_optimizer.param_groups
     assert (encoder["lr"], rest["lr"]) == (5e-4, 1e-3)
-    assert len(encoder["params"]) == len(list(networks.generator.encoder.parameters()))  # type: ignore[union-attr]
+    assert len(encoder["params"]) == len(list(networks.generator.encoder.parameters()))
     for state in networks.generator_optimizer.state.values():
         state["exp_avg"].normal_()
     before = all_tensors(networks)

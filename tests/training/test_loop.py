@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from rich.console import Console
 from sat2map.data.cache import open_cache
 from sat2map.data.pairs import find_pairs, read_pair
 from sat2map.errors import DataError, OutOfMemoryError, RunError, SettingsError, TrainingError
+from sat2map.evaluation import ScoreSheet
 from sat2map.evaluation.metrics import l1
 from sat2map.inference import Translator
 from sat2map.models.model_file import read_header, read_weights
@@ -26,8 +27,9 @@ from sat2map.run_folder import read_metrics, read_run_settings
 from sat2map.settings import TrainSettings, load_settings
 from sat2map.synthetic.towns import write_towns
 from sat2map.training import estimate as estimates
-from sat2map.training import loop, setup, validation
+from sat2map.training import loop, setup
 from sat2map.training.batches import Batches
+from sat2map.training.checkpoint import save_checkpoint
 from sat2map.training.loop import resume, train
 
 Make = Callable[..., TrainSettings]
@@ -187,10 +189,10 @@ def test_the_best_model_is_kept_when_a_later_one_is_worse(
     settings: Make, monkeypatch: pytest.MonkeyPatch, merit: str
 ) -> None:
     # Without a palette there are no classes, and L1 decides, of which less is better.
-    found = iter([{"l1": 3.0}, {"l1": 1.0}, {"l1": 2.0}])
+    found: Iterator[dict[str, float]] = iter([{"l1": 3.0}, {"l1": 1.0}, {"l1": 2.0}])
     if merit == "mean_iou":
         found = iter([{"l1": 1, "mean_iou": 0.1}, {"l1": 3, "mean_iou": 0.3}, {"l1": 2, "mean_iou": 0.2}])
-    monkeypatch.setattr(validation.ScoreSheet, "scores", lambda self: next(found))
+    monkeypatch.setattr(ScoreSheet, "scores", lambda self: next(found))
     palette = "none" if merit == "l1" else "maps"
     result = train(settings(epochs=3, palette=palette, l1_balance=0), console=quiet())
     assert read_header(result.best).steps == 10
@@ -213,6 +215,7 @@ def test_training_sees_the_training_pairs_alone(
 
     def spy(self: Batches, step: int) -> Any:
         batch = original(self, step)
+        assert isinstance(batch.target, torch.Tensor)
         seen.append(batch.target)
         return batch
 
@@ -239,15 +242,19 @@ def test_validation_sees_the_validation_pairs_as_they_are(
     assert seen == val + val
 
 
+def cat(tensors: list[Any]) -> torch.Tensor:
+    return torch.cat(tensors)
+
+
 def test_an_epoch_shows_every_pair_once(settings: Make) -> None:
     ready = setup.set_up(settings(load_size=32, augment="none", color_jitter=0))
-    targets = torch.cat([ready.batches(step).target for step in range(5)])
+    targets = cat([ready.batches(step).target for step in range(5)])
     assert len({target.numpy().tobytes() for target in targets}) == len(ready.train) == 10
 
 
 def test_epochs_differ_in_their_order(settings: Make) -> None:
     ready = setup.set_up(settings(load_size=32, augment="none", color_jitter=0))
-    first, second = (torch.cat([ready.batches(step).target for step in range(i, i + 5)]) for i in (0, 5))
+    first, second = (cat([ready.batches(step).target for step in range(i, i + 5)]) for i in (0, 5))
     assert not torch.equal(first, second)
 
 
@@ -347,8 +354,9 @@ def poison(monkeypatch: pytest.MonkeyPatch, at: int, what: str) -> None:
 def test_nan_stops_the_run_and_keeps_the_last_good_state(
     settings: Make, monkeypatch: pytest.MonkeyPatch, what: str, at: int
 ) -> None:
-    wanted, good = settings(epochs=4), {}
-    original = loop.save_checkpoint
+    wanted = settings(epochs=4)
+    good: dict[str, str] = {}
+    original = save_checkpoint
 
     def save(*args: Any) -> None:
         original(*args)

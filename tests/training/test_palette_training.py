@@ -17,6 +17,7 @@ from rich.console import Console
 
 from sat2map.data.pairs import find_pairs, read_pair
 from sat2map.errors import DataError, RunError, SettingsError
+from sat2map.evaluation import ScoreSheet
 from sat2map.images.palette import Palette
 from sat2map.inference import Translator
 from sat2map.models.architectures.efficient_unet import pretrained
@@ -226,7 +227,7 @@ def test_patience_ends_a_training_whose_score_no_longer_rises(
     settings: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1])
-    monkeypatch.setattr(validation.ScoreSheet, "scores", lambda self: {"mean_iou": next(scores), "l1": 1.0})
+    monkeypatch.setattr(ScoreSheet, "scores", lambda self: {"mean_iou": next(scores), "l1": 1.0})
     result = train(settings(epochs=6, patience=2), console=quiet())
     epochs = [line["epoch"] for line in read_metrics(result.run) if line["kind"] == "validation"]
     assert epochs == [1, 2, 3, 4]

@@ -90,7 +90,7 @@ def straight(
         if key not in made:
             made[key] = tmp_path_factory.mktemp("straight") / "run"
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(loop.report, "write_run_report", lambda run: run)
+                patch.setattr("sat2map.evaluation.report.write_run_report", lambda run: run)
                 train(load_settings("tiny", data=pairs, run=made[key], **{**tiny, **values}), console=quiet())
         return made[key]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import gc
 import math
 from typing import Any
 
@@ -134,6 +135,21 @@ def test_a_step_equals_the_plain_step(kind: str) -> None:
     for network, old in ((ours.generator, before.generator), (ours.discriminator, before.discriminator)):
         moved = [not torch.equal(a, b) for a, b in zip(network.parameters(), old.parameters(), strict=True)]
         assert any(moved)
+
+
+def test_a_step_leaves_nothing_to_the_garbage_collector() -> None:
+    """Tensors in a reference cycle fill the memory: Python collects by numbers of objects, not by bytes."""
+    settings = small()
+    step = step_of(settings, networks_for(settings))
+    step(a_batch(), 0)
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(type(one) is torch.Tensor for one in gc.get_objects())
+        step(a_batch(), 1)
+        assert sum(type(one) is torch.Tensor for one in gc.get_objects()) == before
+    finally:
+        gc.enable()
 
 
 def test_the_discriminator_can_still_be_trained_after_a_step() -> None:

@@ -256,8 +256,7 @@ def from_rasters(
         buffer=size // 4 if buffer is None else buffer,
         seed=seed,
     )
-    with unit_bar("tiles") as bar:
-        task = bar.add_task(Path(source).name)
+    with unit_bar(Path(source).name, "tiles") as progress:
         result = write_pairs(
             source,
             output,
@@ -265,7 +264,7 @@ def from_rasters(
             target=target,
             vectors=vectors,
             style=style,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     print_notes(result.notes)
     say(f"{counted(result.train, 'pair')} to train on and {result.val} to validate on, in {output}")

@@ -177,19 +177,14 @@ def _translate_raster(
         check_earlier_result(job.output, job.raster, model[1])
         print_notes([f"{job.output} is finished, and was left as it is"])
         return
-    with unit_bar("tiles") as bar:
-        task = bar.add_task(job.source.name)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        try:
+    try:
+        with unit_bar(job.source.name, "tiles") as progress:
             result = translate_raster(
                 translator, job.raster, job.output, options, model=model, progress=progress
             )
-        except KeyboardInterrupt:
-            bar.console.print("interrupted: the finished rows are kept; --resume continues with the rest")
-            raise
+    except KeyboardInterrupt:
+        print_notes(["interrupted: the finished rows are kept; --resume continues with the rest"])
+        raise
     print_notes(result.notes)
     speed = result.tiles / result.seconds if result.seconds else 0
     share = result.network_seconds / result.seconds if result.seconds else 0

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
 from sat2map.cli.terminal import say
 from sat2map.errors import SettingsError
 from sat2map.extras import require
-from sat2map.settings import SETTINGS, TrainSettings, flatten, load_settings, preset_names
+from sat2map.settings import SETTINGS, flatten, load_settings, preset_names
+from sat2map.settings.flat import GROUPS
 
 
 def train(
@@ -71,27 +72,6 @@ def train(
     say(f"next:        sat2map evaluate --model {result.best} --data {used.data.path}")
 
 
-class Setting(NamedTuple):
-    """A setting as an option."""
-
-    name: str
-    group: str
-    kind: Any
-    description: str
-    default: Any
-
-
-def list_settings(settings: TrainSettings) -> Iterator[Setting]:
-    """Yield every setting by the name of its option, with its value in `settings` as default."""
-    values = flatten(settings)
-    for name, setting in SETTINGS.items():
-        if not isinstance(values[name], dict):  # tables are for files
-            info = setting.info
-            yield Setting(
-                name, setting.group.capitalize(), info.annotation, info.description or "", values[name]
-            )
-
-
 def train_with_settings(arguments: Sequence[str]) -> Callable[..., None]:
     """Return `train` with a keyword for each setting; their defaults are those of the recipe.
 
@@ -112,30 +92,23 @@ def train_with_settings(arguments: Sequence[str]) -> Callable[..., None]:
     parameters = list(inspect.signature(train, eval_str=True).parameters.values())[:-1]
     # A union, so that completion offers the presets and any other text is taken for a file.
     parameters[0] = parameters[0].replace(annotation=Literal[tuple(presets)] | str)
-    groups = list(dict.fromkeys(setting.group for setting in list_settings(defaults)))
-    parameters += [
-        inspect.Parameter(
-            setting.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=setting.default,
-            annotation=Annotated[
-                setting.kind,
-                Parameter(
-                    help=setting.description,
-                    group=Group(setting.group, sort_key=2 + groups.index(setting.group)),
-                    negative=_negative(setting),
-                ),
-            ],
+    values, groups = flatten(defaults), list(GROUPS)
+    for name, setting in SETTINGS.items():
+        if isinstance(values[name], dict):  # tables are for files
+            continue
+        group = Group(setting.group.capitalize(), sort_key=2 + groups.index(setting.group))
+        option = Parameter(help=setting.info.description, group=group)
+        parameters.append(
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=values[name],
+                annotation=Annotated[setting.info.annotation, option],
+            )
         )
-        for setting in list_settings(defaults)
-    ]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
-
-
-def _negative(setting: Setting) -> tuple[str, ...]:
-    return (f"--no-{setting.name.replace('_', '-')}",) if setting.kind is bool else ()
 
 
 def _refuse_beside_resume(given: Sequence[str], recipe: str) -> None:

@@ -37,7 +37,7 @@ class PairCache:
         source_bands: How many of the bands are the generator's input.
         fingerprint: Hash of all files and of how their images were read; names the data in a model file.
         target_bands: How many of the bands are its output; 0 where only the labels were kept.
-        has_labels: Whether the last band is the label map of the target.
+        has_labels: Whether the last band is the label map of the target, or marks the ignored pixels alone.
     """
 
     pixels: NDArray[np.uint8]
@@ -72,6 +72,12 @@ class PairCache:
         mask: NDArray[np.bool_] | None = self.labels[i] == IGNORED if self.has_labels else None
         return mask if mask is not None and mask.any() else None
 
+    def ignored_share(self) -> float:
+        """Return the share of all pixels whose truth is unknown, 0 to 1."""
+        return (
+            sum(float((one == IGNORED).mean()) for one in self.labels) / len(self) if self.has_labels else 0.0
+        )
+
 
 @dataclass(frozen=True)
 class PairFormat:
@@ -83,6 +89,7 @@ class PairFormat:
         bands: Bands of source and target on disk.
         palette: Colours of the label maps; None: no label maps.
         targets: Whether the targets are kept beside their label maps.
+        ignored: Whether ignored pixels are marked where there is no palette too.
     """
 
     size: int | None = None
@@ -90,6 +97,7 @@ class PairFormat:
     bands: tuple[int, int] = (3, 3)
     palette: Palette | None = None
     targets: bool = True
+    ignored: bool = False
 
     @property
     def key(self) -> str:
@@ -99,7 +107,7 @@ class PairFormat:
     def file_name(self, fingerprint: str) -> str:
         """Return the name of the cache file of pairs with this fingerprint."""
         if self.palette is None:
-            return f"{fingerprint}.npy"
+            return f"{fingerprint}{'-ignored' * self.ignored}.npy"
         about = json.dumps([fingerprint, self.palette.colours.tolist(), self.targets])
         return f"{hashlib.blake2b(about.encode(), digest_size=16).hexdigest()}.npy"
 
@@ -113,14 +121,18 @@ class PairFormat:
         """How many bands are kept of the generator's output."""
         return self.bands[self.direction != "target-to-source"] if self.targets else 0
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether there is a last band for labels, or for the mark of ignored pixels."""
+        return self.palette is not None or self.ignored
+
     def cache_of(
         self, pixels: NDArray[np.uint8], names: list[str], groups: list[str], fingerprint: str
     ) -> PairCache:
         """Describe an array of pairs that were read like this."""
-        has_labels = self.palette is not None
         bands = self.source_bands, self.target_bands
-        assert pixels.shape[3] == sum(bands) + has_labels
-        return PairCache(pixels, names, groups, bands[0], fingerprint, bands[1], has_labels)
+        assert pixels.shape[3] == sum(bands) + self.has_labels
+        return PairCache(pixels, names, groups, bands[0], fingerprint, bands[1], self.has_labels)
 
 
 def open_cache(
@@ -189,7 +201,7 @@ def _build(
 ) -> None:
     labeller = None if how.palette is None else Labeller(how.palette)
     height, width = (how.size, how.size) if how.size else read_pair_size(pairs[0])
-    bands = how.source_bands + how.target_bands + (labeller is not None)
+    bands = how.source_bands + how.target_bands + how.has_labels
     with atomic_path(path) as temporary:
         out = np.lib.format.open_memmap(
             temporary, mode="w+", dtype=np.uint8, shape=(len(pairs), height, width, bands)
@@ -207,8 +219,8 @@ def _build(
                 return shape  # the error below names it
             source, target = (resize(one, height, width) for one in (source, target))
             parts = [source, target] if how.targets else [source]
-            if labeller is not None:
-                labels = labeller(target)
+            if how.has_labels:
+                labels = np.zeros((height, width), np.uint8) if labeller is None else labeller(target)
                 if ignored is not None:
                     labels[_resize_mask(ignored, height, width)] = IGNORED
                 parts.append(labels[..., None])

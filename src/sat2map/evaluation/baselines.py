@@ -38,20 +38,22 @@ def baselines_of(
     return ways
 
 
-def median_colour(targets: Pixels) -> Pixels:
-    """Return the median of each band over all pixels of all images.
+def median_colour(pairs: PairCache) -> Pixels:
+    """Return the median of each band over all pixels of all targets that are not ignored.
 
     Args:
-        targets: uint8 (n, h, w, bands); read image by image, as it may be a memory map larger than memory.
+        pairs: The pairs; read image by image, as they may be larger than memory.
 
     Returns:
         uint8 (bands,).
     """
-    bands = targets.shape[-1]
+    bands = pairs.targets.shape[-1]
     histograms = np.zeros((bands, 256), np.int64)
-    for target in targets:
+    for i, target in enumerate(pairs.targets):
+        ignored = pairs.ignored(i)
+        known = target.reshape(-1, bands) if ignored is None else target[~ignored]
         for band in range(bands):
-            histograms[band] += np.bincount(target[..., band].ravel(), minlength=256)
+            histograms[band] += np.bincount(known[:, band], minlength=256)
     half = histograms[0].sum() / 2
     return np.array([np.searchsorted(counts.cumsum(), half) for counts in histograms], np.uint8)
 

@@ -45,6 +45,8 @@ def measure_reliability(
         probabilities = translator.classes(np.ascontiguousarray(pairs.sources[i]))
         confidence, found = probabilities.max(axis=0).ravel(), probabilities.argmax(axis=0).ravel()
         right = found == palette.classify(np.ascontiguousarray(pairs.targets[i])).ravel()
+        if (ignored := pairs.ignored(i)) is not None:
+            confidence, right = confidence[~ignored.ravel()], right[~ignored.ravel()]
         numbers = np.minimum((confidence * BINS).astype(int), BINS - 1)
         for column, weights in enumerate((None, confidence, right)):
             counts[:, column] += np.bincount(numbers, weights, minlength=BINS)

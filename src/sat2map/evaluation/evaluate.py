@@ -99,8 +99,10 @@ def evaluate(
         inception, lpips, bands=header.generator.target_bands, size=pairs.size, device=device
     )
     scored, palette = pairs.scored, header.palette
+    if ignored := scored.ignored_share():
+        report(f"{ignored:.1%} of the pixels are transparent in source or target: they count in no score")
     train = pairs.train() if baselines else None
-    colour = median_colour(scored.targets if train is None else train.targets) if baselines else None
+    colour = median_colour(scored if train is None else train) if baselines else None
 
     def source(i: int) -> Pixels:
         return np.ascontiguousarray(pairs.inputs.sources[i])

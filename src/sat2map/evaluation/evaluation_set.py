@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sat2map.data.cache import PairCache, open_cache
+from sat2map.data.cache import PairCache, PairFormat, open_pairs
 from sat2map.data.left_out import LeftOut
 from sat2map.data.pairs import CSV_NAME, Splits, find_pairs
 from sat2map.errors import SettingsError
@@ -116,7 +116,7 @@ def _split_options(header: ModelHeader, data: Path) -> dict[str, Any]:
 def _open(splits: Splits, split: str, size: int | None, header: ModelHeader) -> PairCache:
     bands = (header.generator.source_bands, header.generator.target_bands)
     on_disk = bands if header.direction == "source-to-target" else bands[::-1]
-    return open_cache(splits[split], size, direction=header.direction, bands=on_disk)
+    return open_pairs(splits[split], PairFormat(size, header.direction, on_disk, ignored=True))
 
 
 def _columns(data: Path) -> list[str]:

@@ -87,7 +87,9 @@ class Scorer:
         for i, group in enumerate(self.pairs.groups):
             target = self._target(i)
             fake = resize(draw(i), *target.shape[:2])
-            look(i, fake, sheet.add(fake, target, group))
+            ignored = self.pairs.ignored(i)
+            scores = sheet.add(fake, target, group, ignored)
+            look(i, fake if ignored is None else np.where(ignored[..., None], target, fake), scores)
             self.tick()
 
     def _swd(self, kept: dict[int, Pixels]) -> dict[str, float]:

@@ -37,7 +37,14 @@ class ScoreSheet:
         for name, distance in distances.items():
             info = find_score(name)
             self._metrics.append(
-                mean_metric(name, info.label, info.meaning, distance, higher_is_better=info.higher_is_better)
+                mean_metric(
+                    name,
+                    info.label,
+                    info.meaning,
+                    distance,
+                    higher_is_better=info.higher_is_better,
+                    pixel_by_pixel=False,
+                )
             )
         self._slices: dict[str, slice] = {}  # where each metric's numbers lie in a row of sums
         self._groups: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(()))
@@ -55,8 +62,8 @@ class ScoreSheet:
             fake: The generated map, uint8 (h, w, bands).
             target: The real one, likewise.
             group: The place it shows.
-            ignored: bool (h, w), the pixels whose truth is unknown: they count in no score of classes, and as
-                equal in the others; None: there are none.
+            ignored: bool (h, w), pixels whose truth is unknown; they count in no score, except that LPIPS,
+                which needs a whole image, sees the target there; None: there are none.
         """
         if ignored is not None:
             fake = np.where(ignored[..., None], target, fake)

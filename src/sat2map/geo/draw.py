@@ -77,8 +77,22 @@ class VectorMap:
 
     def draw(self, grid: GeoGrid) -> NDArray[np.uint8]:
         """Draw a piece of the map, uint8 (3, h, w)."""
-        shape = (grid.height * FINER, grid.width * FINER)
-        transform = self._plane @ grid.transform @ Affine.scale(1 / FINER)
+        colours = np.array([self.background, *(drawable.colour for drawable in self.drawables)], np.float32)
+        fine = colours[self.numbers(grid, FINER)].reshape(grid.height, FINER, grid.width, FINER, 3)
+        return np.moveaxis(np.rint(fine.mean(axis=(1, 3))).astype(np.uint8), -1, 0)
+
+    def numbers(self, grid: GeoGrid, finer: int = 1) -> NDArray[np.uint16]:
+        """Return what lies on top at each pixel's centre: 0 for the background, or a drawable's number.
+
+        Args:
+            grid: The piece.
+            finer: How many times smaller the pixels are than the grid's.
+
+        Returns:
+            uint16 (h * finer, w * finer).
+        """
+        shape = (grid.height * finer, grid.width * finer)
+        transform = self._plane @ grid.transform @ Affine.scale(1 / finer)
         corners = [
             transform @ (x, y) for x, y in ((0, 0), (shape[1], 0), (shape[1], shape[0]), (0, shape[0]))
         ]
@@ -89,9 +103,7 @@ class VectorMap:
             if len(found):
                 areas = ((area, number) for area in drawable.areas.geometries[found])
                 rasterize(areas, out=numbers, transform=transform)
-        colours = np.array([self.background, *(drawable.colour for drawable in self.drawables)], np.float32)
-        fine = colours[numbers].reshape(grid.height, FINER, grid.width, FINER, 3)
-        return np.moveaxis(np.rint(fine.mean(axis=(1, 3))).astype(np.uint8), -1, 0)
+        return numbers
 
 
 def _prepare(layer: StyleLayer, vectors: Vectors, box: shapely.Polygon, *, mirrored: bool) -> list[Drawable]:

@@ -60,16 +60,19 @@ def categorised_qml(layers: Sequence[VectorLayer], *, lines: bool) -> str:
 
 def classes_qml(palette: Palette) -> str:
     """Return a QGIS style for a raster of class numbers."""
+    return paletted_qml([(number, one.name, one.colours[0]) for number, one in enumerate(palette.classes)])
+
+
+def paletted_qml(entries: Sequence[tuple[int, str, RGB]]) -> str:
+    """Return a QGIS style for a raster of numbers: its values, their names and colours."""
     pipe = Xml.Element("pipe")
     renderer = Xml.SubElement(
         pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1", nodataColor=""
     )
-    entries = Xml.SubElement(renderer, "colorPalette")
-    for number, map_class in enumerate(palette.classes):
-        Xml.SubElement(
-            entries, "paletteEntry", value=str(number), color=_hex(map_class.colours[0]), alpha="255",
-            label=map_class.name,
-        )  # fmt: skip
+    listed = Xml.SubElement(renderer, "colorPalette")
+    for value, name, colour in entries:
+        attributes = {"value": str(value), "color": _hex(colour), "alpha": "255", "label": name}
+        Xml.SubElement(listed, "paletteEntry", attributes)
     return _qgis(pipe)
 
 

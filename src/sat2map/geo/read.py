@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -64,6 +65,7 @@ class Raster:
     filler: WarpedVRT | None = (
         None  # coarse pixels of which only a part is valid, where `dataset` has nothing
     )
+    inside: tuple[int, int] | None = None  # height and width that GDAL fills; None: all of it
 
     @property
     def mask_kind(self) -> MaskKind:
@@ -81,7 +83,9 @@ class Raster:
         Raises:
             ImageError: The file is damaged, or the connection broke off.
         """
+        area, beyond = self._read_inside(area)
         values = self._retrying(area, lambda window: self.dataset.read(self.bands, window=window))
+        values = np.pad(values, ((0, 0), *beyond), mode="edge") if any(map(any, beyond)) else values
         if self.filler is not None:
             missing = self._read_mask(self.dataset, area) == 0
             if missing.any():
@@ -106,6 +110,10 @@ class Raster:
         A pixel is valid where any part of it is: its value is then that of this part.
         """
         grid = self.grid.scaled(across, down)
+        # GDAL leaves a pixel black whose centre lies beyond the raster; masked rasters have a filler.
+        sides = ((self.grid.height, down), (self.grid.width, across))
+        height, width = (max(1, math.ceil(side / factor - 0.5 - 1e-6)) for side, factor in sides)
+        inside = (height, width) if self.mask.kind == "none" else None
         target = {
             "src_crs": self.grid.crs or LOCAL_CRS,
             "crs": self.grid.crs or LOCAL_CRS,
@@ -124,7 +132,16 @@ class Raster:
             # The cubic filter gives up where most of its weight is missing.
             partly = self.mask.kind != "none" and max(across, down) > 1
             filler = warp(Resampling.average)[0] if partly else None
-            yield replace(self, grid=grid, dataset=dataset, mask=mask, filler=filler)
+            yield replace(self, grid=grid, dataset=dataset, mask=mask, filler=filler, inside=inside)
+
+    def _read_inside(self, area: Area) -> tuple[Area, tuple[tuple[int, int], tuple[int, int]]]:
+        """Return what of an area to read, and how many of its last rows and columns repeat the last one."""
+        if self.inside is None:
+            return area, ((0, 0), (0, 0))
+        top, left = min(area.top, self.inside[0] - 1), min(area.left, self.inside[1] - 1)
+        bottom, right = min(area.bottom, self.inside[0]), min(area.right, self.inside[1])
+        inner = Area(top, left, bottom, right)
+        return inner, ((0, area.height - inner.height), (0, area.width - inner.width))
 
     def _read_mask(self, dataset: rasterio.DatasetReader | WarpedVRT, area: Area) -> NDArray[np.uint8]:
         return self._retrying(area, lambda window: self.mask.read(dataset, window=window))

@@ -121,8 +121,8 @@ def init_distributed(device: Device) -> Iterator[DistributedContext]:
     if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
         if local_rank >= torch.cuda.device_count():
             raise SettingsError(
-                f"process {local_rank} of this machine has no GPU among its {torch.cuda.device_count()}: "
-                "lower --nproc-per-node"
+                f"process {local_rank} of this machine has no GPU among its {torch.cuda.device_count()}",
+                hint="start as many processes as there are GPUs",
             )
         torch.cuda.set_device(local_rank)
         backend = "cpu:gloo,cuda:nccl"

@@ -205,7 +205,8 @@ def _run(setup: Setup, state: TrainState, display: Display) -> TrainResult:
     def has_ended() -> bool:
         return progress() >= 1 or (schedule.patience is not None and state.stale >= schedule.patience)
 
-    display.start(total=total, start=state.step, per_epoch=batches.per_epoch, minutes=schedule.minutes)
+    left = None if schedule.minutes is None else 60 * schedule.minutes - seconds_before
+    display.start(total=total, start=state.step, per_epoch=batches.per_epoch, seconds=left)
     announce = lambda: display.say("stopping after this step; once more stops at once")  # noqa: E731
     with (
         display,

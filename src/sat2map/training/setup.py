@@ -214,7 +214,7 @@ def _open_data(settings: TrainSettings, palette: Palette | None, report: Report)
     # A palette generator learns from label maps alone.
     targets = not find_architecture(settings.network.generator).gives_colours
     train = PairFormat(data.load_size, data.direction, data.file_bands, palette, targets)
-    val = PairFormat(data.image_size, data.direction, data.file_bands, palette)  # labels: what is ignored
+    val = PairFormat(data.image_size, data.direction, data.file_bands, palette, ignored=True)
     index = find_index(data.path)
     if index is not None:
         stream, val_cache = open_shards(index, train, val, seed=compute.seed, workers=compute.workers)

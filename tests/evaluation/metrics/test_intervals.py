@@ -36,10 +36,12 @@ def test_the_interval_of_a_mean_covers_the_truth_as_often_as_it_says() -> None:
 
 
 def test_the_interval_of_a_mean_iou_equals_a_plain_loop() -> None:
-    confusions = np.random.default_rng(3).integers(0, 50, (12, 3, 3))
+    confusions = np.random.default_rng(3).integers(0, 50, (12, 3, 3)).astype(np.int64)
     rng = np.random.default_rng(4)
     plain = [mean_iou(confusions[rng.integers(0, 12, 12)].sum(axis=0)) for _ in range(4000)]
-    found = bootstrap_interval(confusions.reshape(12, 9), lambda s: mean_iou(s.reshape(3, 3)), draws=4000)
+    found = bootstrap_interval(
+        confusions.reshape(12, 9), lambda s: mean_iou(s.reshape(3, 3).astype(int)), draws=4000
+    )
 
     assert found == pytest.approx(np.quantile(plain, [0.025, 0.975]), abs=0.005)
 

@@ -226,7 +226,7 @@ def test_paper_mode_without_pytorch_is_named_with_its_extra(model: Path, without
 
 def test_an_unknown_engine_is_refused_with_the_nearest(model: Path) -> None:
     with pytest.raises(SettingsError, match="did you mean 'openvino'"):
-        open_engine(model, engine="opnvino")  # type: ignore[arg-type]
+        open_engine(model, engine="opnvino")
 
 
 def test_an_engine_that_cannot_use_the_gpu_says_so(model: Path) -> None:
@@ -240,7 +240,7 @@ def test_weights_that_do_not_fit_are_refused_with_the_file(tmp_path: Path) -> No
     save_model(path, other.state_dict(), ModelHeader(generator=SPEC))
     for engine in ("auto", "onnx", "torch"):
         with pytest.raises(ModelFileError, match=r"other.safetensors: its weights do not fit"):
-            open_engine(path, engine=engine, device="cpu")  # type: ignore[arg-type]
+            open_engine(path, engine=engine, device="cpu")
 
 
 # exported files
@@ -249,7 +249,7 @@ def test_weights_that_do_not_fit_are_refused_with_the_file(tmp_path: Path) -> No
 @pytest.fixture(scope="module")
 def exports(model: Path) -> dict[str, Path]:
     pytest.importorskip("openvino")
-    return {to: export_model(model, to).output for to in ("onnx", "openvino")}  # type: ignore[arg-type]
+    return {to: export_model(model, to).output for to in ("onnx", "openvino")}
 
 
 @pytest.mark.parametrize(("to", "runtime"), [("onnx", "ONNX Runtime"), ("openvino", "OpenVINO")])

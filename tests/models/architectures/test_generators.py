@@ -16,6 +16,7 @@ from sat2map.models.architectures.resnet.network import ResNet
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.architectures.unet.network import UNet
 from sat2map.models.discriminator import PatchGAN
+from sat2map.settings import Norm
 
 NORMS = ("batch", "instance", "group", "none")
 UPSAMPLINGS = ("transpose", "resize", "shuffle")
@@ -190,7 +191,7 @@ def test_a_logit_of_the_patchgan_sees_a_patch(layers: int, field: int) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_the_patchgan_judges_patches_eight_pixels_apart(norm: str) -> None:
+def test_the_patchgan_judges_patches_eight_pixels_apart(norm: Norm) -> None:
     network = PatchGAN(4, width=4, norm=norm)
     assert network(picture(2, 3, 64, 96), picture(2, 1, 64, 96)).shape == (2, 1, 6, 10)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 from safetensors.numpy import save_file
 
 from sat2map.errors import ModelFileError, OutputError

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stand_ins as them
+import stand_ins as them  # type: ignore[import-not-found]
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -292,7 +292,7 @@ def test_another_number_of_names_than_bands_is_refused(tmp_path: Path) -> None:
         import_checkpoint(path, tmp_path / "m.safetensors", bands=["red", "green"])
 
 
-class OldNestedUNet(them.NestedUNet):
+class OldNestedUNet(them.NestedUNet):  # type: ignore[misc]
     """As before 2017-09-22: a bias in every convolution, and the skip behind what comes from below."""
 
     def __init__(self, levels: int, *, biased: bool) -> None:
@@ -302,7 +302,7 @@ class OldNestedUNet(them.NestedUNet):
                 outputs = module.out_channels
                 module.bias = nn.Parameter(torch.randn(outputs) / 10)
             if isinstance(module, them.SkipBlock):
-                module.forward = functools.partial(old_forward, module)  # type: ignore[method-assign]
+                module.forward = functools.partial(old_forward, module)
 
 
 def old_forward(block: them.SkipBlock, x: Tensor) -> Tensor:
@@ -412,7 +412,7 @@ def test_a_discriminator_is_refused(tmp_path: Path) -> None:
     layers = nn.Sequential(nn.Conv2d(6, 8, 4, 2, 1), nn.LeakyReLU(), nn.Conv2d(8, 1, 4, 1, 1))
     for i, prefix in enumerate(("model.", "net.", "scale0_layer0.", "Conv")):
         names = {"Conv": "ConvLayer1.0.weight"}.get(prefix, f"{prefix}0.weight")
-        torch.save({names: layers[0].weight.detach()}, tmp_path / f"{i}.pth")
+        torch.save({names: layers.state_dict()["0.weight"]}, tmp_path / f"{i}.pth")
         refused(tmp_path / f"{i}.pth", "is a discriminator, which draws nothing: name the generator")
 
 

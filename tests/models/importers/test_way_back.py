@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stand_ins as them
+import stand_ins as them  # type: ignore[import-not-found]
 import torch
 from torch import Tensor, nn
 

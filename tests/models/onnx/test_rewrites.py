@@ -38,7 +38,7 @@ def with_integers(layer: nn.Module) -> nn.Module:
 
 
 def arrays(layer: nn.Module) -> tuple[np.ndarray, np.ndarray]:
-    return layer.weight.numpy(), layer.bias.numpy()
+    return layer.get_parameter("weight").numpy(), layer.get_parameter("bias").numpy()
 
 
 UPSAMPLINGS = {

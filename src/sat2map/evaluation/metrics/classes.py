@@ -13,7 +13,15 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from sat2map.evaluation.metrics.record import MapPair, Metric, Part, Sums, has_class, has_palette
+from sat2map.evaluation.metrics.record import (
+    MapPair,
+    Metric,
+    Part,
+    Sums,
+    has_class,
+    has_palette,
+    mean_of_sums,
+)
 
 ClassMap = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -126,15 +134,17 @@ def mask_counts(fake_mask: Mask, target_mask: Mask, tolerance: float = 2) -> Cou
     )
 
 
-def class_edges(classes: ClassMap) -> Mask:
+def class_edges(classes: ClassMap, ignored: Mask | None = None) -> Mask:
     """Pixels whose right or lower neighbour has another class, bool (h, w).
 
     Args:
         classes: class numbers, uint8 (h, w).
+        ignored: bool (h, w), pixels that are no neighbours; None: there are none.
     """
     edges = np.zeros(classes.shape, dtype=np.bool_)
-    edges[:, :-1] |= classes[:, :-1] != classes[:, 1:]
-    edges[:-1] |= classes[:-1] != classes[1:]
+    known = np.ones(classes.shape, np.bool_) if ignored is None else ~ignored
+    edges[:, :-1] |= (classes[:, :-1] != classes[:, 1:]) & known[:, 1:]
+    edges[:-1] |= (classes[:-1] != classes[1:]) & known[1:]
     return edges
 
 
@@ -165,7 +175,7 @@ def class_iou_metric(name: str) -> Metric:
         f"overlap of the class {name} with the truth, 0 to 1",
         "Each class",
         measure=measure,
-        score=lambda sums: float(sums[0] / sums[1]) if sums[1] else float("nan"),
+        score=mean_of_sums,
         applies_to=has_class(name),
     )
 
@@ -190,7 +200,9 @@ def _measure_roads(pair: MapPair) -> tuple[float, ...]:
 
 
 def _measure_edges(tolerance: float, pair: MapPair) -> tuple[float, ...]:
-    fake, target = (pair.counted(class_edges(one)) for one in (pair.fake_classes, pair.target_classes))
+    fake, target = (
+        pair.counted(class_edges(one, pair.ignored)) for one in (pair.fake_classes, pair.target_classes)
+    )
     return _counted(mask_counts(fake, target, tolerance))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sat2map.evaluation.metrics.record import MapPair, Metric, has_palette
+from sat2map.evaluation.metrics.record import MapPair, Metric, has_palette, mean_of_sums
 from sat2map.images.palette import Palette
 from sat2map.images.palette.lab import pack_rgb, srgb_to_lab, unpack_rgb
 
@@ -30,7 +30,8 @@ def crispness(image: npt.NDArray[np.uint8], palette: Palette, *, max_delta_e: fl
 
 def _measure(pair: MapPair) -> tuple[float, float]:
     assert pair.palette is not None
-    return crispness(pair.fake, pair.palette), 1
+    known = pair.known(pair.fake)
+    return (crispness(known, pair.palette), 1) if known.size else (0.0, 0.0)
 
 
 METRICS = (
@@ -40,7 +41,7 @@ METRICS = (
         f"share of pixels within Delta E {MAX_DELTA_E} of a colour of the palette, 0 to 1",
         "How each map looks",
         measure=_measure,
-        score=lambda sums: float(sums[0] / sums[1]),
+        score=mean_of_sums,
         applies_to=has_palette,
     ),
 )

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from sat2map.evaluation.metrics.record import MapPair, Metric, has_class
+from sat2map.evaluation.metrics.record import MapPair, Metric, has_class, mean_of_sums
 
 BUILDING = "building"
 MIN_PIXELS = 12  # smaller patches are seams of anti-aliasing rather than buildings
@@ -49,7 +49,7 @@ METRICS = (
         "share of the real map's buildings of which half or more is drawn as building, 0 to 1",
         "What the map shows",
         measure=_measure,
-        score=lambda sums: float(sums[0] / sums[1]) if sums[1] else float("nan"),
+        score=mean_of_sums,
         applies_to=has_class(BUILDING),
     ),
 )

@@ -39,6 +39,10 @@ class MapPair:
     palette: Palette | None = None
     ignored: npt.NDArray[np.bool_] | None = None
 
+    def known(self, image: Image) -> Image:
+        """Return the pixels of one of the images that are not ignored, uint8 (1, n, bands), or all of it."""
+        return image if self.ignored is None else image[~self.ignored][None]
+
     def counted(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Return a mask, bool (h, w), without the ignored pixels."""
         return mask if self.ignored is None else mask & ~self.ignored
@@ -106,8 +110,31 @@ def mean_metric(
     unit: str = "",
     digits: int = 3,
     higher_is_better: bool = True,
+    pixel_by_pixel: bool = True,
 ) -> Metric:
-    """Return the metric that is the mean over images of a function of map and target, uint8 (h, w, bands)."""
+    """Return the metric that is the mean over images of a function of map and target, uint8 (h, w, bands).
+
+    Args:
+        name: See `ScoreInfo`, as for those below.
+        label: Likewise.
+        meaning: Likewise.
+        function: NaN for an image that has no score.
+        part: See `ScoreInfo`.
+        unit: Likewise.
+        digits: Likewise.
+        higher_is_better: Likewise.
+        pixel_by_pixel: Whether where a pixel lies does not matter: then the function is given the pixels that
+            are not ignored, in one row.
+    """
+
+    def measure(pair: MapPair) -> tuple[float, float]:
+        images = (pair.fake, pair.target)
+        if pair.ignored is not None and pixel_by_pixel:
+            if pair.ignored.all():
+                return 0.0, 0.0
+            images = (pair.known(pair.fake), pair.known(pair.target))
+        return function(*images), 1
+
     return Metric(
         name,
         label,
@@ -116,9 +143,14 @@ def mean_metric(
         unit,
         digits,
         higher_is_better,
-        measure=lambda pair: (function(pair.fake, pair.target), 1),
-        score=lambda sums: float(sums[0] / sums[1]),
+        measure=measure,
+        score=mean_of_sums,
     )
+
+
+def mean_of_sums(sums: Sums) -> float:
+    """Return the mean of what was added up, from its sum and how often; NaN where that is never."""
+    return float(sums[0] / sums[1]) if sums[1] else float("nan")
 
 
 def has_palette(palette: Palette | None) -> bool:

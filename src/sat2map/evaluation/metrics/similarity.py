@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from sat2map.errors import DataError
-from sat2map.evaluation.metrics.record import mean_metric
+from sat2map.evaluation.metrics.record import MapPair, Metric, mean_metric, mean_of_sums
 
 Image = npt.NDArray[np.uint8]
 
@@ -81,7 +81,7 @@ def pixel_accuracy(fake: Image, target: Image, delta: float) -> float:
     return float((np.abs(_difference(fake, target)).max(axis=-1) < delta).mean())
 
 
-def ssim(fake: Image, target: Image) -> float:
+def ssim(fake: Image, target: Image, ignored: npt.NDArray[np.bool_] | None = None) -> float:
     """Structural similarity, averaged over pixels and channels: -1..1, 1 for equal images.
 
     Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity": 11 x 11
@@ -90,6 +90,7 @@ def ssim(fake: Image, target: Image) -> float:
     Args:
         fake: uint8 (h, w, 3), 11 pixels a side or more.
         target: uint8 (h, w, 3).
+        ignored: bool (h, w); windows with such a pixel do not count, and without any other the result is NaN.
 
     Raises:
         DataError: The images are smaller than the window.
@@ -108,7 +109,15 @@ def ssim(fake: Image, target: Image) -> float:
     variances = _window_mean(x * x + y * y) - squares
     covariance = _window_mean(x * y) - product
     score = (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
-    return float(score.mean(dtype=np.float64))
+    if ignored is not None:
+        r = _SSIM_RADIUS
+        score = score[:, ~ndimage.binary_dilation(ignored, np.ones((size, size)))[r:-r, r:-r]]
+    return float(score.mean(dtype=np.float64)) if score.size else math.nan
+
+
+def _measure_ssim(pair: MapPair) -> tuple[float, float]:
+    value = ssim(pair.fake, pair.target, pair.ignored)
+    return (0.0, 0.0) if math.isnan(value) else (value, 1.0)
 
 
 def _window_mean(planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -155,7 +164,14 @@ METRICS = (
         unit=" dB",
         digits=2,
     ),
-    mean_metric("ssim", "SSIM", "structural similarity, -1 to 1", ssim),
+    Metric(
+        "ssim",
+        "SSIM",
+        "structural similarity, -1 to 1",
+        "Pixel by pixel",
+        measure=_measure_ssim,
+        score=mean_of_sums,
+    ),
     *(
         mean_metric(
             f"accuracy_{delta}",

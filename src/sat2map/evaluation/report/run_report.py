@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from sat2map.settings import SETTINGS, TrainSettings, flatten
 Lines = list[dict[str, Any]]
 
 SHOWN_SAMPLES = 4
+_NEXT = Path(__file__).with_name("next.sh")
 
 
 class RunLog:
@@ -184,24 +186,16 @@ def settings_section(settings: TrainSettings) -> Section:
 
 def next_section(run: Path, settings: TrainSettings, log: RunLog) -> Section:
     """Return what to do with the run next, as commands."""
-    folder, model, data = (shlex.quote(str(path)) for path in (run, run / BEST, settings.data.path))
-    lines = []
-    if log.epoch < settings.schedule.epochs:
-        lines += [f"# go on: {log.epoch} of {settings.schedule.epochs} epochs are done",
-                  f"sat2map train --resume {folder}", ""]  # fmt: skip
-    if (run / BEST).exists():
-        lines += [
-            "# translate images of any size",
-            f"sat2map translate photo.jpg --model {model} --output maps",
-            "",
-            "# score it, beside a map of one colour",
-            f"sat2map evaluate --model {model} --data {data} --report scores.html",
-            "",
-            "# in Python",
-            "from sat2map.inference import Translator",
-            f"fake = Translator.open({str(run / BEST)!r})(source)  # uint8 (height, width, bands)",
-        ]
-    return Section("Next", shell(lines or ["# nothing was kept yet"]))
+    go_on, use = _NEXT.read_text("utf-8").split("\n\n", 1)
+    parts = [go_on] * (log.epoch < settings.schedule.epochs) + [use] * (run / BEST).exists()
+    values = {"run": run, "model": run / BEST, "data": settings.data.path}
+    text = Template("\n\n".join(parts) or "# nothing was kept yet").substitute(
+        {name: shlex.quote(str(path)) for name, path in values.items()},
+        path=repr(str(run / BEST)),
+        epoch=log.epoch,
+        epochs=settings.schedule.epochs,
+    )
+    return Section("Next", shell(text.splitlines()))
 
 
 def _draw(chart: _Chart, log: RunLog) -> str:

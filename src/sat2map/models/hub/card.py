@@ -3,55 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.model_file import ModelHeader, describe_scale
 
-_CARD = """---
-library_name: sat2map
-pipeline_tag: image-to-image
-tags:
-- pix2pix
-- image-to-image
-- sat2map
-{map_tags}---
-
-# {title}
-
-{what}
-
-## Use
-
-```sh
-pip install 'sat2map[hub]'
-sat2map translate photo.png --model hf://{repo} --output maps
-```
-
-```python
-import numpy as np
-from PIL import Image
-from sat2map.inference import Translator
-
-translator = Translator.open("hf://{repo}")
-fake = translator(np.asarray(Image.open("photo.png").convert("RGB")))  # uint8 (height, width, bands)
-```
-
-## What it takes and gives
-
-{facts}
-
-## Scores
-
-{scores}
-
-## Limits
-
-{limits}
-
-## Training
-
-{training}
-{licenses}"""
+_TEMPLATE = Path(__file__).with_name("card.md")
 
 
 def model_card(header: ModelHeader, repo: str) -> str:
@@ -68,7 +25,7 @@ def model_card(header: ModelHeader, repo: str) -> str:
     what = f"A pix2pix generator ({architecture.label}) that turns {way}"
     if header.palette is not None:
         what += f": a map with the classes {', '.join(header.palette.names)}"
-    return _CARD.format(
+    return _TEMPLATE.read_text("utf-8").format(
         repo=repo,
         title=repo.partition("/")[2],
         what=what + ".",
@@ -76,7 +33,7 @@ def model_card(header: ModelHeader, repo: str) -> str:
         facts=_table(_facts(header)),
         scores=_table({name: f"{score:.4g}" for name, score in header.scores.items()})
         if header.scores
-        else "None are in the model file: measure it with `sat2map evaluate --data PAIRS`.",
+        else "None are in the model file: measure it with `sat2map evaluate`.",
         limits=_limits(header),
         training=_training(header),
         licenses=_licenses(header),
@@ -112,7 +69,7 @@ def _training(header: ModelHeader) -> str:
     lines = [f"{header.steps} steps, sat2map {header.created_with or 'unknown'}, data fingerprint "]
     lines[0] += f"`{header.data_fingerprint or 'unknown'}`."
     if header.notes:
-        lines.append(f"Notes: {header.notes}.")
+        lines.append(f"Notes: {header.notes.rstrip('.')}.")
     if header.settings:
         lines.append(f"```json\n{json.dumps(header.settings, indent=2)}\n```")
     return "\n\n".join(lines)
@@ -122,7 +79,7 @@ def _licenses(header: ModelHeader) -> str:
     if not header.licenses:
         return ""
     texts = [f"**{part}**\n\n```text\n{text}\n```" for part, text in header.licenses.items()]
-    return "\n" + "\n\n".join(["## Parts that others made", *texts]) + "\n"
+    return "\n" + "\n\n".join(["## Parts that others made", *texts])
 
 
 def _table(rows: dict[str, str]) -> str:
