@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sat2map.inference import Translator
-
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if CHROMIUM is None:
-    pytest.skip("no Chromium is installed: apt-get install chromium", allow_module_level=True)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
@@ -38,16 +32,6 @@ def _until(page: Any, expression: str) -> None:
             return
         page.wait_for_timeout(50)
     raise AssertionError(expression)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -11,7 +11,11 @@ export function showModels(service) {
   const pick = element("model");
   pick.replaceChildren(...service.models.map(({ name }) => new Option(name, name)));
   element("model-pick").hidden = service.models.length < 2;
-  const show = () => showCard(service.models.find(({ name }) => name === pick.value), service);
+  const show = () =>
+    showCard(
+      service.models.find(({ name }) => name === pick.value),
+      service,
+    );
   pick.addEventListener("change", show);
   show();
 }
@@ -47,9 +51,11 @@ export function make(tag, properties = {}, ...children) {
 export function legendEntry({ name, colour, share }) {
   const svg = "http://www.w3.org/2000/svg";
   const swatch = document.createElementNS(svg, "svg");
-  for (const [key, value] of Object.entries({ width: 18, height: 18, "aria-hidden": "true" })) swatch.setAttribute(key, value);
+  for (const [key, value] of Object.entries({ width: 18, height: 18, "aria-hidden": "true" }))
+    swatch.setAttribute(key, value);
   const square = document.createElementNS(svg, "rect");
-  for (const [key, value] of Object.entries({ width: "100%", height: "100%", fill: colour })) square.setAttribute(key, value);
+  for (const [key, value] of Object.entries({ width: "100%", height: "100%", fill: colour }))
+    square.setAttribute(key, value);
   swatch.append(square);
   const entry = make("li", {}, swatch, make("span", { textContent: name }));
   if (share != null) entry.append(make("span", { className: "share", textContent: percent(share) }));

@@ -26,7 +26,8 @@ export const texts = {
   scaleLabel: "Metres per pixel",
   optional: "(optional)",
   metres: "metres",
-  scaleHelp: "If you know it, enter it: the image is resized to suit the model, and the map back. GeoTIFFs need nothing.",
+  scaleHelp:
+    "If you know it, enter it: the image is resized to suit the model, and the map back. GeoTIFFs need nothing.",
   examples: "No image at hand? Try a drawn town",
   example: (number) => `Example ${number}`,
   exampleName: (number) => `drawn town ${number}`,
@@ -55,7 +56,8 @@ export const texts = {
   mapAlt: "Its map",
   tooLarge: "This map is too large to be shown here. Download it and open it in QGIS.",
   confidenceKey: "Dark: the model is unsure. Bright: it is sure.",
-  done: (seconds, size, gsd, model) => [`Drawn in ${seconds} s`, size, gsd && `${gsd} m per pixel`, `model\u00a0${model}`].filter(Boolean).join(" · "),
+  done: (seconds, size, gsd, model) =>
+    [`Drawn in ${seconds} s`, size, gsd && `${gsd} m per pixel`, `model\u00a0${model}`].filter(Boolean).join(" · "),
   ready: (seconds) => `The map is ready, after ${seconds} seconds.`,
   another: "Another image",
   downloadMap: "Download map",
@@ -70,7 +72,8 @@ export const texts = {
   notCopied: "The browser does not allow copying.",
 
   scaleTitle: "Scale of the image",
-  scaleWhy: "The model was trained on images with one scale. If yours has another one, roads and houses come out too thin or too large. Change it until they fit.",
+  scaleWhy:
+    "The model was trained on images with one scale. If yours has another one, roads and houses come out too thin or too large. Change it until they fit.",
   scaleUnit: "metres per pixel",
   redraw: "Draw again",
   wrong: "Looks wrong?",
@@ -87,7 +90,8 @@ export const texts = {
   model: "The model",
   whichModel: "Model",
   goodAt: "Good at: streets, blocks of houses, parks and water in towns, seen from straight above in daylight.",
-  badAt: "Not good at: mountains, fields and deserts, clouds and slanted views, and single small houses. Roads and houses on the map may be missing or may not exist.",
+  badAt:
+    "Not good at: mountains, fields and deserts, clouds and slanted views, and single small houses. Roads and houses on the map may be missing or may not exist.",
   factName: "Name",
   factScale: "Expects",
   scaleFact: (gsd) => `about ${gsd} m per pixel`,
@@ -105,13 +109,17 @@ export const texts = {
 
   unsupportedTitle: "The image cannot be opened here",
   notDecoded: "It is damaged, or no PNG, JPEG or WebP.",
-  noTiffHere: "Browsers open no TIFF. Save it as PNG or JPEG, or use the command sat2map translate, which keeps the georeference.",
-  deepHere: "It has 16 bits per band, which browsers cut to 8. Save it with 8 bits, or use the command sat2map translate.",
+  noTiffHere:
+    "Browsers open no TIFF. Save it as PNG or JPEG, or use the command sat2map translate, which keeps the georeference.",
+  deepHere:
+    "It has 16 bits per band, which browsers cut to 8. Save it with 8 bits, or use the command sat2map translate.",
   cmykHere: "It has CMYK colours. Save it as RGB, or use the command sat2map translate.",
   tooLargeTitle: "The image is too large",
-  tooLargeHere: (width, height, millions) => `${width} × ${height} px are more than the ${millions} million that a browser has the memory for. Cut it, or use the command sat2map translate.`,
+  tooLargeHere: (width, height, millions) =>
+    `${width} × ${height} px are more than the ${millions} million that a browser has the memory for. Cut it, or use the command sat2map translate.`,
   tooSmallTitle: "The image is too small",
-  tooSmall: (width, height, mapWidth, mapHeight, least) => `It has ${width} × ${height} px, and ${mapWidth} × ${mapHeight} px at the model's scale: ${least} px a side are needed.`,
+  tooSmall: (width, height, mapWidth, mapHeight, least) =>
+    `It has ${width} × ${height} px, and ${mapWidth} × ${mapHeight} px at the model's scale: ${least} px a side are needed.`,
   memoryTitle: "Not enough memory",
   memory: "The browser has too little memory for this image. Close other tabs, or cut the image.",
   modelMissing: "The files of the model cannot be loaded. Check the connection and try again; your image is kept.",

@@ -30,17 +30,21 @@ function show(part) {
 async function start(file, name = file.name || texts.pasted, gsd = given(element("gsd"))) {
   if (gsd === null) return;
   const mine = { image: new SourceImage(file), name, gsd };
-  await work(async (signal) => {
-    tell(texts.reading);
-    await mine.image.open(signal);
-    mine.photo = await preview(mine, signal);
-    if (mine.photo) {
-      element("busy-image").src = mine.photo;
-      element("busy-image").hidden = false;
-    }
-    current = mine;
-    await draw(signal);
-  }, () => start(file, name, gsd), () => show());
+  await work(
+    async (signal) => {
+      tell(texts.reading);
+      await mine.image.open(signal);
+      mine.photo = await preview(mine, signal);
+      if (mine.photo) {
+        element("busy-image").src = mine.photo;
+        element("busy-image").hidden = false;
+      }
+      current = mine;
+      await draw(signal);
+    },
+    () => start(file, name, gsd),
+    () => show(),
+  );
 }
 
 /** Run something that can be cancelled; show its error with a way to repeat it. */
@@ -93,8 +97,16 @@ async function draw(signal) {
   const made = await image.draw(query, { signal, progress: tell });
   const isRaster = image.kind === "raster";
   const result = {
-    name, query, summary: made.summary, tiff: isRaster && !made.isTiff, gsd: isRaster ? null : gsd, hasApi: service.has_api,
-    suffix: made.isTiff ? "tif" : "png", shown: !made.isTiff, image, photo,
+    name,
+    query,
+    summary: made.summary,
+    tiff: isRaster && !made.isTiff,
+    gsd: isRaster ? null : gsd,
+    hasApi: service.has_api,
+    suffix: made.isTiff ? "tif" : "png",
+    shown: !made.isTiff,
+    image,
+    photo,
     urls: { photo, map: URL.createObjectURL(made.blob) },
     load: async (product) => URL.createObjectURL(await image.product(product, query)),
   };
@@ -174,7 +186,10 @@ async function offerScales() {
 /** Keep a result as a thumbnail of this visit. */
 function remember(result) {
   const origin = current;
-  const image = make("img", { src: result.shown ? result.urls.map : (result.photo ?? ""), alt: texts.visitOf(result.name) });
+  const image = make("img", {
+    src: result.shown ? result.urls.map : (result.photo ?? ""),
+    alt: texts.visitOf(result.name),
+  });
   const label = result.gsd ? texts.scaleOf(result.gsd) : result.name;
   const button = make("button", { type: "button", title: result.name }, image, make("span", { textContent: label }));
   const item = make("li", {}, button);
@@ -201,6 +216,13 @@ function tell(words, done, total) {
   }
 }
 
+/** Stop drawing, and go back to the last result of this image, or to the start. */
+function cancel() {
+  running.abort();
+  if (current && visit.some(({ result }) => result.image === current.image)) show("result");
+  else home();
+}
+
 function home() {
   running?.abort();
   current = undefined;
@@ -214,8 +236,14 @@ function fillExamples() {
   const numbers = Array.from({ length: EXAMPLES }, (_, number) => number + 1);
   element("example-list").replaceChildren(
     ...numbers.map((number) => {
-      const images = ["", "maps/"].map((folder) => make("img", { src: `examples/${folder}${number}.png`, alt: "", width: 512, height: 512, loading: "lazy" }));
-      const button = make("button", { type: "button", ariaLabel: texts.example(number) }, make("span", { className: "pair" }, ...images));
+      const images = ["", "maps/"].map((folder) =>
+        make("img", { src: `examples/${folder}${number}.png`, alt: "", width: 512, height: 512, loading: "lazy" }),
+      );
+      const button = make(
+        "button",
+        { type: "button", ariaLabel: texts.example(number) },
+        make("span", { className: "pair" }, ...images),
+      );
       button.dataset.example = number;
       button.addEventListener("click", async () => {
         try {
@@ -234,9 +262,12 @@ function listen() {
   element("choose").addEventListener("click", () => element("file").click());
   element("file").addEventListener("change", (event) => event.target.files[0] && start(event.target.files[0]));
   element("again").addEventListener("click", home);
-  element("cancel").addEventListener("click", () => (current && visit.some(({ result }) => result.image === current.image) ? (running.abort(), show("result")) : home()));
+  element("cancel").addEventListener("click", cancel);
   element("scale-range").addEventListener("input", (event) => setScale(10 ** event.target.value));
-  element("scale").addEventListener("change", () => element("scale").value > 0 && setScale(Number(element("scale").value)));
+  element("scale").addEventListener(
+    "change",
+    () => element("scale").value > 0 && setScale(Number(element("scale").value)),
+  );
   element("scale-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const gsd = given(element("scale"));
@@ -273,7 +304,10 @@ function listen() {
 }
 
 function fillColors() {
-  element("colors").replaceChildren(new Option(texts.colorsOwn, ""), ...(model()?.colors ?? []).map((name) => new Option(name, name)));
+  element("colors").replaceChildren(
+    new Option(texts.colorsOwn, ""),
+    ...(model()?.colors ?? []).map((name) => new Option(name, name)),
+  );
 }
 
 fillExamples();

@@ -9,12 +9,17 @@ export async function decode(file, maxPixels) {
   if (problem) throw failure(texts.unsupportedTitle, problem);
   let bitmap;
   try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    bitmap = await createImageBitmap(file, {
+      imageOrientation: "from-image",
+      colorSpaceConversion: "none",
+      premultiplyAlpha: "none",
+    });
   } catch {
     throw failure(texts.unsupportedTitle, texts.notDecoded);
   }
   const { width, height } = bitmap;
-  if (width * height > maxPixels) throw failure(texts.tooLargeTitle, texts.tooLargeHere(width, height, Math.round(maxPixels / 1e6)));
+  if (width * height > maxPixels)
+    throw failure(texts.tooLargeTitle, texts.tooLargeHere(width, height, Math.round(maxPixels / 1e6)));
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
   bitmap.close();

@@ -22,16 +22,16 @@ export class Drawing {
         }
       }
     }
-    const [own, total] = [new Float32Array(size), new Float32Array(size)];
-    for (let colour = 0; colour < this.owners.length; colour += 1) {
-      const plane = logits.subarray(colour * size, (colour + 1) * size);
-      for (let at = 0; at < size; at += 1) {
-        const odds = Math.exp((plane[at] - best[at]) / this.model.temperature);
-        total[at] += odds;
-        if (this.owners[colour] === this.owners[colours[at]]) own[at] += odds;
+    const total = new Float32Array(size);
+    for (let start = 0, end = 0; start < this.owners.length; start = end) {
+      const ofClass = logits.slice(start * size, (start + 1) * size);
+      for (end = start + 1; this.owners[end] === this.owners[start]; end += 1) {
+        const plane = logits.subarray(end * size, (end + 1) * size);
+        for (let at = 0; at < size; at += 1) if (plane[at] > ofClass[at]) ofClass[at] = plane[at];
       }
+      for (let at = 0; at < size; at += 1) total[at] += Math.exp((ofClass[at] - best[at]) / this.model.temperature);
     }
-    for (let at = 0; at < size; at += 1) this.confidence[first * this.width + at] = Math.round((own[at] / total[at]) * 100);
+    for (let at = 0; at < size; at += 1) this.confidence[first * this.width + at] = Math.round(100 / total[at]);
   }
 
   /** Return the classes with their colour and their share of the area, the largest first. */

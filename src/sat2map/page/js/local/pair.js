@@ -9,10 +9,17 @@ export function photoOfPair(image, classes) {
   const half = image.height;
   const crop = (values, bands) => {
     const left = new values.constructor(half * half * bands);
-    for (let row = 0; row < half; row += 1) left.set(values.subarray(row * 2 * half * bands, (row * 2 + 1) * half * bands), row * half * bands);
+    for (let row = 0; row < half; row += 1)
+      left.set(values.subarray(row * 2 * half * bands, (row * 2 + 1) * half * bands), row * half * bands);
     return left;
   };
-  return { width: half, height: half, pixels: crop(image.pixels, 4), alpha: image.alpha && crop(image.alpha, 1), isHalf: true };
+  return {
+    width: half,
+    height: half,
+    pixels: crop(image.pixels, 4),
+    alpha: image.alpha && crop(image.alpha, 1),
+    isHalf: true,
+  };
 }
 
 function looksLikeAPair({ width, height, pixels }, classes) {
@@ -22,7 +29,12 @@ function looksLikeAPair({ width, height, pixels }, classes) {
   const map = shares({ pixels, width, height }, height, colours);
   const sum = (values) => values.reduce((total, value) => total + value, 0);
   const coloured = map.filter((_, number) => Math.min(...colours[number]) < WHITE);
-  return sum(map) >= MIN_MAP_SHARE && sum(coloured) >= MIN_COLOURED_SHARE && sum(photo) <= MAX_PHOTO_SHARE && flatness({ pixels, width, height }) >= MIN_FLATNESS;
+  return (
+    sum(map) >= MIN_MAP_SHARE &&
+    sum(coloured) >= MIN_COLOURED_SHARE &&
+    sum(photo) <= MAX_PHOTO_SHARE &&
+    flatness({ pixels, width, height }) >= MIN_FLATNESS
+  );
 }
 
 /** Return the share of a half's pixels near each colour. */
@@ -35,7 +47,9 @@ function shares({ pixels, width, height }, left, colours) {
     for (let column = left; column < left + height; column += step, total += 1) {
       const at = (row * width + column) * 4;
       const [lightness, a, b] = lab(pixels.subarray(at, at + 3));
-      const squared = anchors.map((anchor) => (lightness - anchor[0]) ** 2 + (a - anchor[1]) ** 2 + (b - anchor[2]) ** 2);
+      const squared = anchors.map(
+        (anchor) => (lightness - anchor[0]) ** 2 + (a - anchor[1]) ** 2 + (b - anchor[2]) ** 2,
+      );
       const nearest = Math.min(...squared);
       if (nearest <= NEAR ** 2) counts[squared.indexOf(nearest)] += 1;
     }
@@ -63,12 +77,17 @@ function flatness({ pixels, width, height }) {
 /** Return in which of 8 parts a number lies, the first parts being the longer ones (numpy.array_split). */
 function edges(length) {
   const [size, longer] = [Math.floor(length / 8), length % 8];
-  return (number) => (number < longer * (size + 1) ? Math.floor(number / (size + 1)) : longer + Math.floor((number - longer * (size + 1)) / size));
+  return (number) =>
+    number < longer * (size + 1)
+      ? Math.floor(number / (size + 1))
+      : longer + Math.floor((number - longer * (size + 1)) / size);
 }
 
 /** Convert an sRGB colour to CIELAB (D65), as images/palette/lab.py. */
 function lab(rgb) {
-  const [red, green, blue] = Array.from(rgb, (level) => (level / 255 > 0.04045 ? ((level / 255 + 0.055) / 1.055) ** 2.4 : level / 255 / 12.92));
+  const [red, green, blue] = Array.from(rgb, (level) =>
+    level / 255 > 0.04045 ? ((level / 255 + 0.055) / 1.055) ** 2.4 : level / 255 / 12.92,
+  );
   const f = (value) => (value > 0.008856 ? Math.cbrt(value) : 7.787 * value + 16 / 116);
   const x = f((0.412453 * red + 0.35758 * green + 0.180423 * blue) / 0.95047);
   const y = f(0.212671 * red + 0.71516 * green + 0.072169 * blue);

@@ -67,7 +67,9 @@ function bicubic(inputs, outputs) {
     const last = Math.min(inputs, Math.trunc(centre + 2 * widening + 0.5));
     const raw = Array.from({ length: last - first }, (_, tap) => cubic((tap + first - centre + 0.5) * (1 / widening)));
     const sum = raw.reduce((total, weight) => total + weight, 0);
-    const weights = raw.map((weight) => (weight / sum) * (1 << PRECISION)).map((weight) => Math.trunc(weight + (weight < 0 ? -0.5 : 0.5)));
+    const weights = raw
+      .map((weight) => (weight / sum) * (1 << PRECISION))
+      .map((weight) => Math.trunc(weight + (weight < 0 ? -0.5 : 0.5)));
     return { first, weights };
   });
 }
@@ -103,7 +105,9 @@ export class Axis {
     const centre = Math.min(Math.max((output + 0.5) * this.scale - 0.5, 0), this.inputs - 1);
     const low = Math.max(0, Math.floor(centre - this.reach) + 1);
     const high = Math.min(this.inputs - 1, Math.ceil(centre + this.reach) - 1);
-    const raw = Array.from({ length: high - low + 1 }, (_, tap) => Math.max(0, 1 - Math.abs(low + tap - centre) / this.reach));
+    const raw = Array.from({ length: high - low + 1 }, (_, tap) =>
+      Math.max(0, 1 - Math.abs(low + tap - centre) / this.reach),
+    );
     const sum = raw.reduce((total, weight) => total + weight, 0);
     return { low, high, weights: raw.map((weight) => weight / sum) };
   }
@@ -130,7 +134,8 @@ export function resampleStrip(strip, channels, rows, columns, first, last) {
       let to = (row - low) * columns.outputs;
       for (const window of columns.windows) {
         let sum = 0;
-        for (let tap = 0; tap < window.weights.length; tap += 1) sum += strip.values[from + window.low + tap] * window.weights[tap];
+        for (let tap = 0; tap < window.weights.length; tap += 1)
+          sum += strip.values[from + window.low + tap] * window.weights[tap];
         across[to++] = sum;
       }
     }
@@ -140,7 +145,8 @@ export function resampleStrip(strip, channels, rows, columns, first, last) {
       for (let tap = 0; tap < window.weights.length; tap += 1) {
         const weight = window.weights[tap];
         const from = (window.low + tap - low) * columns.outputs;
-        for (let column = 0; column < columns.outputs; column += 1) result[to + column] += across[from + column] * weight;
+        for (let column = 0; column < columns.outputs; column += 1)
+          result[to + column] += across[from + column] * weight;
       }
     }
   }

@@ -4,12 +4,20 @@ const { version, files } = self.RELEASE;
 const CACHE = `sat2map-${version}`;
 
 addEventListener("install", (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(files.map((file) => new Request(file, { cache: "no-cache" })))));
+  event.waitUntil(
+    caches.open(CACHE).then((cache) => cache.addAll(files.map((file) => new Request(file, { cache: "no-cache" })))),
+  );
   skipWaiting();
 });
 
 addEventListener("activate", (event) => {
-  const clear = caches.keys().then((names) => Promise.all(names.filter((name) => name.startsWith("sat2map-") && name !== CACHE).map((name) => caches.delete(name))));
+  const clear = caches
+    .keys()
+    .then((names) =>
+      Promise.all(
+        names.filter((name) => name.startsWith("sat2map-") && name !== CACHE).map((name) => caches.delete(name)),
+      ),
+    );
   event.waitUntil(clear.then(() => clients.claim()));
 });
 

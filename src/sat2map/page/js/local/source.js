@@ -16,13 +16,24 @@ export async function describe() {
   model = await answer.json();
   if (self === top) workOffline();
   const threads = crossOriginIsolated ? Math.min(8, navigator.hardwareConcurrency || 1) : 1;
-  const card = { name: model.name, gsd: model.gsd, notes: model.notes, engine: texts.browserEngine(threads), colors: Object.keys(model.colors) };
-  return { models: [card], live_maps: false, has_api: false, takes: texts.takesHere(Math.round(model.maxPixels / 1e6)) };
+  const card = {
+    name: model.name,
+    gsd: model.gsd,
+    notes: model.notes,
+    engine: texts.browserEngine(threads),
+    colors: Object.keys(model.colors),
+  };
+  return {
+    models: [card],
+    live_maps: false,
+    has_api: false,
+    takes: texts.takesHere(Math.round(model.maxPixels / 1e6)),
+  };
 }
 
 /** An image that stays on this machine. */
 export class SourceImage {
-  #id = (number += 1);
+  #id = crypto.randomUUID?.() ?? String(Math.random());
 
   constructor(file) {
     this.file = file;
@@ -40,8 +51,17 @@ export class SourceImage {
   /** Draw the map; returns {blob, summary, model}. */
   async draw({ gsd, colors }, { signal, progress }) {
     progress(texts.loadingModel);
-    const told = (done, total) => progress(total > 1 || done ? texts.tiles(done, total) : texts.translating, total > 1 ? done : 0, total > 1 ? total : 0);
-    const { blob, classes } = await ask("draw", { ...this.#source(), gsd: Number(gsd) || null, colors: colors || null }, { signal, progress: told });
+    const told = (done, total) =>
+      progress(
+        total > 1 || done ? texts.tiles(done, total) : texts.translating,
+        total > 1 ? done : 0,
+        total > 1 ? total : 0,
+      );
+    const { blob, classes } = await ask(
+      "draw",
+      { ...this.#source(), gsd: Number(gsd) || null, colors: colors || null },
+      { signal, progress: told },
+    );
     if (self !== top) workOffline();
     return { blob, model: model.name, summary: { classes, products: ["image", "classes", "confidence"] } };
   }
@@ -65,7 +85,8 @@ export class SourceImage {
 function ask(action, message, { signal, progress } = {}) {
   signal?.throwIfAborted();
   worker ??= start();
-  const call = (number += 1);
+  number += 1;
+  const call = number;
   return new Promise((resolve, reject) => {
     calls.set(call, { resolve, reject, progress });
     signal?.addEventListener("abort", () => calls.has(call) && stop(new DOMException("aborted", "AbortError")));
@@ -86,7 +107,9 @@ function start() {
     if (data.title) waiting.reject(Object.assign(new Error(data.detail), { title: data.title }));
     else waiting.resolve(data.result);
   });
-  made.addEventListener("error", (event) => stop(Object.assign(new Error(event.message || texts.modelMissing), { title: texts.offline })));
+  made.addEventListener("error", (event) =>
+    stop(Object.assign(new Error(event.message || texts.modelMissing), { title: texts.offline })),
+  );
   return made;
 }
 

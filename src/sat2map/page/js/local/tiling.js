@@ -60,7 +60,8 @@ export async function* strips(grid, height, width, channels, margin, run) {
     const depth = above + down.last + down.fade - down.first;
     const values = new Float32Array(channels * depth * width);
     if (rim) copyRows(rim, rim.finished - above, values, depth, channels, width);
-    for (const across of columns) add(values, depth, width, above, await run(down, across), down, across, channels, grid.overlap);
+    for (const across of columns)
+      add(values, depth, width, above, await run(down, across), down, across, channels, grid.overlap);
     const finished = above + down.last - down.first;
     yield { top: down.first, bottom: down.last, above, depth, values };
     const kept = Math.min(margin, finished);
@@ -85,7 +86,8 @@ function add(strip, depth, width, above, tile, down, across, channels, overlap) 
       const weight = vertical[row];
       let from = (channel * height + down.first - down.start + row) * side + across.first - across.start;
       let to = (channel * depth + above + row) * width + across.first;
-      for (let column = 0; column < horizontal.length; column += 1) strip[to++] += tile[from++] * weight * horizontal[column];
+      for (let column = 0; column < horizontal.length; column += 1)
+        strip[to++] += tile[from++] * weight * horizontal[column];
     }
   }
 }

@@ -4,8 +4,8 @@ import * as ort from "../../vendor/onnxruntime-web/ort.wasm.min.mjs";
 import { texts } from "../texts.js";
 import { decode, failure } from "./decode.js";
 import { Drawing } from "./drawing.js";
-import { Axis, resampleStrip, resize } from "./resample.js";
 import { photoOfPair } from "./pair.js";
+import { Axis, resampleStrip, resize } from "./resample.js";
 import { reflected, strips, tilesOf } from "./tiling.js";
 
 const MODEL = new URL("../../../model/", import.meta.url);
@@ -24,7 +24,10 @@ function open() {
   opened ??= (async () => {
     const model = await (await get("model.json")).json();
     const bytes = new Uint8Array(await (await get(model.file)).arrayBuffer());
-    const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
+    const session = await ort.InferenceSession.create(bytes, {
+      executionProviders: ["wasm"],
+      graphOptimizationLevel: "all",
+    });
     return { model, session };
   })();
   opened.catch(() => (opened = undefined));
@@ -60,8 +63,10 @@ async function run(gsd, report) {
   const { model, session } = await open();
   const factor = gsd ? gsd / model.gsd : 1 / (model.sourceScale || 1);
   const [height, width] = [photo.height, photo.width].map((side) => halfToEven(side * factor));
-  if (Math.min(height, width, photo.height, photo.width) < model.minSide) throw failure(texts.tooSmallTitle, texts.tooSmall(photo.width, photo.height, width, height, model.minSide));
-  if (height * width > model.maxPixels) throw failure(texts.tooLargeTitle, texts.tooLargeHere(width, height, Math.round(model.maxPixels / 1e6)));
+  if (Math.min(height, width, photo.height, photo.width) < model.minSide)
+    throw failure(texts.tooSmallTitle, texts.tooSmall(photo.width, photo.height, width, height, model.minSide));
+  if (height * width > model.maxPixels)
+    throw failure(texts.tooLargeTitle, texts.tooLargeHere(width, height, Math.round(model.maxPixels / 1e6)));
   const scaled = resize(photo.pixels, [photo.height, photo.width], [height, width]);
   const drawing = new Drawing(model, photo.height, photo.width, photo.alpha);
   const [rows, columns] = [new Axis(height, photo.height), new Axis(width, photo.width)];
@@ -128,6 +133,10 @@ addEventListener("message", async ({ data: { call, action, message } }) => {
   } catch (error) {
     const memory = error instanceof RangeError || /memory|allocat/i.test(String(error?.message ?? error));
     if (!error?.title) console.error(error);
-    postMessage({ call, title: error?.title ?? (memory ? texts.memoryTitle : texts.unknownError), detail: error?.title ? error.message : memory ? texts.memory : texts.pageError });
+    postMessage({
+      call,
+      title: error?.title ?? (memory ? texts.memoryTitle : texts.unknownError),
+      detail: error?.title ? error.message : memory ? texts.memory : texts.pageError,
+    });
   }
 });
