@@ -6,9 +6,8 @@ MODEL ?= src/sat2map/weights/maps.safetensors
 DATA ?= data
 PIP_ARGS ?=
 
-# Figures of the docs, drawn with the bundled model: an orthophoto and a photo of yours.
+# Figures of the docs, drawn with the bundled model: an orthophoto of yours.
 RASTER ?= ortho.tif
-PHOTO ?= photo.jpg
 
 .PHONY: demo test check check-pages format docs site web screenshots figures bench bench-gpu soak clean
 
@@ -52,7 +51,10 @@ site: $(VENV)/.installed-dev web
 
 figures: $(VENV)/.installed-dev
 	$(BIN)/python docs/figures/make_hero.py $(RASTER) --window 200 200 600
-	PYTHONPATH=. $(BIN)/python docs/figures/make_page.py $(PHOTO) --gsd 0.3
+
+# Every view of the page into build/screenshots, and the docs' figures of it.
+screenshots: $(VENV)/.installed-dev
+	PYTHONPATH=. $(BIN)/python docs/figures/make_screenshots.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks --json runs/bench.json --markdown

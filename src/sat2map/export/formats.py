@@ -99,11 +99,11 @@ def export_model(
     """Write a model for another runtime, checked against PyTorch (ONNX Runtime where PyTorch is missing).
 
     For `web` see `export.web`. ONNX, OpenVINO and pt2 files take images as they are decoded, `source`
-    uint8 (n, h, w, source_bands) in 0..255, and give `fake` uint8 (n, h, w, target_bands) in 0..255. With a class head they give
-    `class_logits` float32 (n, classes, h, w) too; with a palette network, `colour_logits` float32
-    (n, colours, h, w). Batch, height and width are free, as long as height and width are multiples of the
-    header's `generator.size_divisor`; any other size is an error there. Eval mode is baked in. The metadata
-    has the header under `sat2map` and the checks under `sat2map_export`.
+    uint8 (n, h, w, source_bands) in 0..255, and give `fake` uint8 (n, h, w, target_bands) in 0..255. With a
+    class head they give `class_logits` float32 (n, classes, h, w) too; with a palette network,
+    `colour_logits` float32 (n, colours, h, w). Batch, height and width are free, as long as height and width
+    are multiples of the header's `generator.size_divisor`; any other size is an error there. Eval mode is
+    baked in. The metadata has the header under `sat2map` and the checks under `sat2map_export`.
 
     Args:
         model: What `Model.find` takes; a model file (*.safetensors).

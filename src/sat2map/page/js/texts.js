@@ -3,6 +3,7 @@
 export const texts = {
   title: "sat2map: satellite image in, map out",
   mapTitle: "sat2map: live map",
+  docsTitle: "sat2map: API",
   skip: "Skip to the content",
   pages: "Pages",
   translate: "Translate",

@@ -40,6 +40,10 @@ def add_page(app: FastAPI, service: Service) -> None:
     async def live_map(request: Request) -> Response:
         return await read(request, "map.html")
 
+    @app.get("/docs", include_in_schema=False)
+    async def api_page(request: Request) -> Response:
+        return await read(request, "docs.html")
+
     @app.get("/favicon.ico", include_in_schema=False)
     async def icon(request: Request) -> Response:
         return await read(request, "icon.svg")
