@@ -1,8 +1,8 @@
 """Takes screenshots of every view of the page, and draws the docs' figures of them, in a Chromium.
 
-`make screenshots` runs it in the repository's root: build/screenshots/ gets all views, at 1280 and 390 px, light
-and dark; docs/figures/ gets three of them and the moving slider. The images are drawn towns. `--url` takes a
-service that runs already.
+`make screenshots` runs it in the repository's root: build/screenshots/ gets all views, at 1280 and 390 px,
+light and dark; docs/figures/ gets three of them and the moving slider. The images are drawn towns. `--url`
+takes a service that runs already.
 """
 
 from __future__ import annotations
@@ -104,8 +104,10 @@ def _move_slider(page: Any) -> None:
 
 
 def _write_figure(path: Path, name: str) -> None:
-    with Image.open(path) as image:
-        image.convert("RGB").save(FIGURES / f"{name}.webp", quality=80, method=6)
+    with Image.open(path) as image:  # of a phone's long page, the first part
+        image.crop((0, 0, image.width, min(image.height, 1100))).convert("RGB").save(
+            FIGURES / f"{name}.webp", quality=80, method=6
+        )
 
 
 @contextlib.contextmanager

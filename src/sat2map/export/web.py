@@ -28,8 +28,11 @@ from sat2map.models.model_file import ModelHeader
 from sat2map.synthetic.examples import SEEDS, draw_example
 
 MAX_PIXELS: Final = 64_000_000  # of an image; beyond, browsers run out of memory
-_SERVER_ONLY: Final = ("map.html", "not-found.html", "js/map.js", "js/server.js", "css/map.css", "swipe.svg",
-                       "vendor/leaflet", "vendor/swagger-ui", "docs.html", "js/docs.js", "css/docs.css")  # fmt: skip
+_SERVER_ONLY: Final = (
+    *("map.html", "not-found.html", "docs.html", "swipe.svg"),
+    *("js/map.js", "js/server.js", "js/docs.js", "css/map.css", "css/docs.css"),
+    *("vendor/leaflet", "vendor/swagger-ui"),
+)
 # Of the page itself; what it loads comes from its own folder, and nothing is sent anywhere.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "

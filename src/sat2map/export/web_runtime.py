@@ -74,7 +74,7 @@ def fetch_archive() -> bytes:
     hint = f"install npm, or download {_PACKAGE} elsewhere and name the .tgz file"
     with tempfile.TemporaryDirectory() as folder:
         try:
-            command = ["npm", "pack", "--silent", _PACKAGE]
+            command = ["npm", "pack", "-s", _PACKAGE]
             subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
         except FileNotFoundError:
             raise OutputError("npm is not installed", hint=hint) from None
