@@ -39,7 +39,7 @@ class JobPlan:
         tiles: Runs of the network.
         windows: Parts of `CUT` px a side that can be done apart.
         stages: From the slowest, which is the bottleneck.
-        hours: How long it takes. Fetching goes on beside the rest; of that, what runs on the same cores adds
+        hours: How long it takes. Fetching runs beside the rest; of that, what runs on the same cores adds
             up, and a GPU's part does not.
         machine_hours: Hours of one machine, times machines.
         memory_bytes: Of a worker, without the network's own.

@@ -246,7 +246,7 @@ def test_of_a_training_pair_the_photo_is_drawn(
     _give(page, "pair.png", _png(np.hstack([town.source, town.target])))
     page.wait_for_selector("#result:not([hidden])")
     assert "256 × 256 px" in page.inner_text("#summary")
-    assert "training pair" in page.inner_text("#pair-note")
+    assert "training pair" in page.inner_text("#notes")
     expected = Translator.open(tiny_model, engine="onnx")(town.source)
     assert (_download(page) == expected).all(axis=-1).mean() >= SAME
     assert page.evaluate("document.getElementById('before').naturalWidth") == 256

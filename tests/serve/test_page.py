@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sat2map.inference import Translator
+from sat2map.synthetic.towns import draw_town
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
@@ -148,6 +149,70 @@ def test_a_mistyped_address_has_a_page(page: Any) -> None:
     page.wait_for_selector("#facts dd")
 
 
+def test_a_problem_links_to_a_page_that_says_what_to_do(page: Any) -> None:
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("text.png", b"no image at all")])
+    page.click("#alert-more")
+    assert page.inner_text("h1") == "Unsupported file type"
+    assert "PNG, JPEG, WebP or TIFF" in page.inner_text("main")
+
+
+def test_of_a_training_pair_the_photo_is_drawn(page: Any, model_file: Path) -> None:
+    town = draw_town(19, size=256)
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("pair.png", _png(np.hstack([town.source, town.target])))])
+    page.wait_for_selector("#result:not([hidden])")
+    assert "256 × 256 px" in page.inner_text("#summary")
+    assert "training pair" in page.inner_text("#notes")
+    assert page.evaluate("document.getElementById('before').naturalWidth") == 256
+
+
+def test_the_api_page_shows_every_operation_and_sends_a_request(page: Any) -> None:
+    page.goto("/docs")
+    page.wait_for_selector(".opblock")
+    operations = page.request.get("/openapi.json").json()["paths"]
+    assert page.locator(".opblock").count() == sum(len(methods) for methods in operations.values())
+    page.click("#operations-models-list_models .opblock-summary-control")
+    page.click("#operations-models-list_models .try-out__btn")
+    page.click("#operations-models-list_models .execute")
+    page.wait_for_selector(".live-responses-table")
+    assert "max_untiled_size" in page.inner_text(".live-responses-table")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_view_has_a_barrier(
+    browser: Any, server: Any, axe: str, scheme: str, town: NDArray[np.uint8]
+) -> None:
+    context = browser.new_context(color_scheme=scheme, base_url=server.url)
+    page = context.new_page()
+
+    def look() -> None:
+        page.evaluate(axe)
+        found = page.evaluate("axe.run().then(({ violations }) => violations)")
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    look()
+    page.set_input_files("#file", files=[_file("text.png", b"no image at all")])
+    page.wait_for_selector("#alert:not([hidden])")
+    look()
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#result:not([hidden])")
+    for view in ("side", "photo", "map", "classes"):
+        page.check(f"#view-{view}", force=True)
+        page.wait_for_timeout(300)
+        look()
+    page.click("#wrong")
+    _until(page, "document.querySelectorAll('#scale-list img[src]').length > 1")
+    look()
+    for address in ("/no/such/page", "/problems/busy", "/map"):
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        look()
+    context.close()
+
+
 def test_an_example_is_one_click(page: Any) -> None:
     page.goto("/")
     page.click("[data-example='1']")
@@ -269,38 +334,6 @@ def test_a_phone_shows_all_without_scrolling_sideways(
         assert box is not None
         assert min(box["width"], box["height"]) >= 28
     context.close()
-
-
-def test_the_live_map_draws_pans_zooms_and_has_an_address_for_qgis(page: Any) -> None:
-    tiles: list[str] = []
-    page.on(
-        "response", lambda answer: tiles.append(answer.url) if "/tiles/" in answer.url and answer.ok else None
-    )
-    page.goto("/map")
-    _until(page, "document.querySelectorAll('.leaflet-generated-pane img.leaflet-tile-loaded').length > 3")
-    assert "nowhere has no CRS" in page.inner_text("#summary")
-    first = len(tiles)
-    address = page.input_value("#xyz")
-    assert address.endswith("/rasters/aligned/tiles/{z}/{x}/{y}.png")
-    page.focus("#map")
-    page.keyboard.press("+")
-    page.wait_for_timeout(300)
-    page.mouse.move(500, 400)
-    page.mouse.down()
-    page.mouse.move(300, 300, steps=5)
-    page.mouse.up()
-    page.wait_for_selector("#working", state="hidden")
-    assert len(tiles) > first
-    assert page.evaluate(
-        "[...document.querySelectorAll('.leaflet-tile-loaded')].every(tile => tile.naturalWidth === 256)"
-    )
-    page.focus("#divide")
-    clip = "document.querySelector('.leaflet-generated-pane').style.clipPath"
-    before = page.evaluate(clip)
-    page.keyboard.press("ArrowLeft")
-    assert page.evaluate(clip) != before
-    page.uncheck("#side")
-    assert page.evaluate(clip) == ""
 
 
 def test_a_key_is_asked_for_where_one_is_needed(browser: Any, start: Any, tmp_path: Path, town) -> None:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import gc
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -110,7 +111,7 @@ def plain_step(
 
 def assert_same_state(one: nn.Module, other: nn.Module) -> None:
     for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
-        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6, msg=partial("{}: {}".format, name))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -218,6 +218,11 @@ def from_rasters(
     resolution: Annotated[float | None, Parameter(validator=between(MIN_GSD, MAX_GSD))] = None,
     bands: Bands = None,
     scale: Scale = None,
+    bbox: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    bbox_crs: str | None = None,
+    aoi: Path | None = None,
+    zoom: int | None = None,
+    asset: str | None = None,
     val_fraction: Fraction = 0.15,
     block: Annotated[int | None, Parameter(validator=between(1, 10_000_000))] = None,
     buffer: Annotated[int | None, Parameter(validator=between(0, 10_000_000))] = None,
@@ -226,14 +231,22 @@ def from_rasters(
     """Cut training pairs from an orthophoto and a map, or vectors drawn in a style.
 
     Args:
-        source: The orthophoto: whatever GDAL reads.
+        source: The orthophoto: whatever GDAL reads, a STAC item, or a service of tiles
+            (https://host/{z}/{x}/{y}.jpg), a WMS or a WMTS.
         output: New folder for the pairs.
         target: Map raster of the same area, in any CRS.
-        vectors: Vectors of the area instead: .gpkg, .geojson, .osm.pbf, .osm, .shp.
-        style: TOML file that says how vectors are drawn; without it, the web style of the package.
+        vectors: Vectors of the area instead: .gpkg, .geojson, .osm.pbf, .osm, .shp, .parquet, or a folder of
+            Overture's GeoParquet files.
+        style: TOML file that says how vectors are drawn, or web or overture, which come with the package;
+            without it, web.
         size: Side of a tile (px).
         stride: Step from one tile to the next (px); without it, the size.
         resolution: Metres per pixel of the tiles; without it, those of the orthophoto.
+        bbox: Part of the orthophoto: left, bottom, right, top.
+        bbox_crs: CRS of the box; without it, the orthophoto's, and longitude and latitude for services.
+        aoi: Vector file with polygons: only what lies in them is cut.
+        zoom: Zoom level of a service's tiles.
+        asset: Which asset of a STAC item.
         val_fraction: Share of the area that goes to val/.
         block: Side of the blocks that go to train or val as a whole (px); without it, four tiles.
         buffer: Least distance between train and val tiles (px); without it, a quarter of a tile.
@@ -244,7 +257,9 @@ def from_rasters(
     """
     require_geo("data from-rasters")
     from sat2map.geo.dataset import PairOptions, write_pairs
+    from sat2map.geo.sources import Place
 
+    box = parse_numbers(bbox, float, "bbox", "13.37,52.51,13.40,52.53 (left, bottom, right, top)", 4)
     options = PairOptions(
         size=size,
         stride=size if stride is None else stride,
@@ -255,7 +270,15 @@ def from_rasters(
         block=4 * size if block is None else block,
         buffer=size // 4 if buffer is None else buffer,
         seed=seed,
+        place=Place((box[0], box[1], box[2], box[3]) if box else None, bbox_crs, zoom, asset),
+        aoi=aoi,
     )
+    told: list[str] = []
+
+    def note(text: str) -> None:
+        told.append(text)
+        print_notes([text])
+
     with unit_bar(Path(source).name, "tiles") as progress:
         result = write_pairs(
             source,
@@ -265,8 +288,9 @@ def from_rasters(
             vectors=vectors,
             style=style,
             progress=progress,
+            note=note,
         )
-    print_notes(result.notes)
+    print_notes(result.notes[len(told) :])
     say(f"{counted(result.train, 'pair')} to train on and {result.val} to validate on, in {output}")
     say(f"left out: {result.nodata} with nodata, {result.empty} empty, {result.border} between train and val")
     say(f"next: sat2map data check {output}")

@@ -24,7 +24,7 @@ DataSetName = Literal["maps", "facades", "cityscapes"]
 OFFICIAL: Final = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 MIRROR_VARIABLE: Final = "SAT2MAP_MIRROR"
 TIMEOUT: Final = 30  # s without a byte
-ATTEMPTS: Final = 3  # each goes on where the one before broke off
+ATTEMPTS: Final = 3  # each continues where the one before stopped
 CHUNK: Final = 1 << 20
 UNPACKED: Final = 1.2  # times the archive, which holds JPEG and shrinks no more
 
@@ -58,7 +58,7 @@ def download(
     sha256: str | None = None,
     progress: Progress | None = None,
 ) -> Downloaded:
-    """Fetch a data set and unpack it; a download that broke off goes on where it was.
+    """Fetch a data set and unpack it; an interrupted download continues where it stopped.
 
     The archives' owners publish no checksums. Without `sha256` the length that the server promises and gzip's
     own checksum are all there is to check; with it, any mirror is as good as another.

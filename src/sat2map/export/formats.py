@@ -161,7 +161,7 @@ def export_model(
         )
     cost = _mean_iou_before_and_after(reference, engines[-1], pairs) if pairs and score else None
     result = Export(output, tuple(checks), cost)
-    converted.write(output, {HEADER_KEY: header.model_dump_json(), EXPORT_KEY: _story(to, result)})
+    converted.write(output, {HEADER_KEY: header.model_dump_json(), EXPORT_KEY: _export_metadata(to, result)})
     return result
 
 
@@ -222,7 +222,7 @@ def _mean_iou_before_and_after(reference: Engine, candidate: Engine, pairs: Path
     return before, after
 
 
-def _story(to: Format, result: Export) -> str:
+def _export_metadata(to: Format, result: Export) -> str:
     import json
 
     return json.dumps(

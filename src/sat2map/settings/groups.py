@@ -44,7 +44,9 @@ class DataSettings(Group):
     source_bands: int = Field(3, ge=1, le=64, description="Bands of the source images.")
     target_bands: Literal[1, 3] = Field(3, description="Bands of the target images.")
     palette: str = Field(
-        "maps", description="Map classes: a built-in name, a JSON file, or none for targets that are photos."
+        "auto",
+        description="Map classes: a built-in name, a JSON file, or none for targets that are photos; auto: "
+        "palette.json beside the pairs, else maps.",
     )
     gsd: float | None = Field(
         None, gt=0, le=1e4, description="Ground sample distance of the network's input (metres per pixel)."

@@ -36,7 +36,7 @@ class RunLog:
     def __init__(self, lines: Lines) -> None:
         self.training = [line for line in lines if line.get("kind") == "train"]
         self.validation = [line for line in lines if line.get("kind") == "validation"]
-        self.best = max(self.validation, key=_merit, default=None)
+        self.best = max(self.validation, key=_selection_metric, default=None)
         last = lines[-1] if lines else {}
         self.step, self.epoch = int(last.get("step", 0)), int(last.get("epoch", 0))
 
@@ -221,11 +221,11 @@ def _curve(chart: _Chart, name: str) -> str:
     return _LOSSES[name] if chart.kind == "train" else name[4:] if name.startswith("iou_") else label(name)
 
 
-def _merit(line: dict[str, Any]) -> float:
-    merit = line.get("mean_iou")
-    if merit is None:
-        merit = -line["l1"] if line.get("l1") is not None else float("-inf")
-    return float(merit)
+def _selection_metric(line: dict[str, Any]) -> float:
+    metric = line.get("mean_iou")
+    if metric is None:
+        metric = -line["l1"] if line.get("l1") is not None else float("-inf")
+    return float(metric)
 
 
 def _value(value: object) -> str:

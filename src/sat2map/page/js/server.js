@@ -28,11 +28,12 @@ export class SourceImage {
     Object.assign(this, { kind, width, height });
   }
 
-  /** Return an image for the page to show instead of the file, such as of a TIFF; null: none is needed, or there is none. */
+  /** Return an image to show instead of the file, as of a TIFF; null: the file will do; undefined: there is none. */
   async preview(name, signal) {
     const isTiff = /tiff?$/i.test(this.file.type) || /\.tiff?$/i.test(name);
-    if (!isTiff && !this.isHalf) return null;
-    if (isTiff && this.width * this.height > service.pixels) return undefined;
+    const mayBeAPair = this.width === 2 * this.height; // of which the service draws the photo only
+    if (!isTiff && !mayBeAPair) return null;
+    if (this.width * this.height > service.pixels) return isTiff ? undefined : null;
     return (await this.#get("preview", {}, { signal })).blob();
   }
 

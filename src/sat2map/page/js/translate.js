@@ -1,6 +1,6 @@
 // The page that translates one image: choosing it, drawing it, changing its scale.
 
-import { complain, element } from "./api.js";
+import { complain, element, sentence } from "./api.js";
 import { make, showModels } from "./model.js";
 import { ResultView } from "./result.js";
 import { describe, SourceImage } from "./source.js";
@@ -112,8 +112,9 @@ async function draw(signal) {
   };
   const seconds = (performance.now() - started) / 1000;
   const time = seconds < 10 ? seconds.toFixed(1) : Math.round(seconds);
-  result.caption = texts.done(time, `${image.width} × ${image.height} px`, result.gsd, made.model);
-  result.note = image.isHalf ? texts.isPair : "";
+  const { width, height } = made.summary?.width ? made.summary : image;
+  result.caption = texts.done(time, `${width} × ${height} px`, result.gsd, made.model);
+  result.notes = image.isHalf ? [texts.isPair] : (made.summary?.notes ?? []);
   remember(result);
   await display(result);
   element("status").textContent = texts.ready(time);
@@ -122,7 +123,7 @@ async function draw(signal) {
 async function display(result) {
   show("result");
   element("summary").textContent = result.caption;
-  element("pair-note").textContent = result.note;
+  element("notes").replaceChildren(...result.notes.map((note) => make("p", { textContent: sentence(note) })));
   element("scale-tool").hidden = result.image.kind === "raster" || !model().gsd;
   element("colors-box").hidden = !result.summary || element("colors").length < 2;
   setScale(result.gsd || model().gsd || 1);

@@ -39,6 +39,14 @@ Gsd = Annotated[
         examples=[0.5],
     ),
 ]
+Page = Annotated[
+    int | None,
+    Query(description="Page or frame of a picture that holds several; default: the first.", ge=1, le=65535),
+]
+Whole = Annotated[
+    bool,
+    Query(description="Take all of a picture that looks like a training pair (a photo beside its map)."),
+]
 
 
 def check_key(keys: ApiKeys | None, *, tiles: bool = False) -> Callable[..., Coroutine[Any, Any, None]]:

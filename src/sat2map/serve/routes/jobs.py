@@ -29,9 +29,10 @@ from sat2map.serve.http_errors import (
 from sat2map.serve.input_files import Inspected, Kind
 from sat2map.serve.job_runner import Jobs
 from sat2map.serve.job_store import ENDED, Record, State
+from sat2map.serve.pictures import Part
 from sat2map.serve.problems import Problem, documented
 from sat2map.serve.responses import MEDIA_TYPES
-from sat2map.serve.routes.access import Gsd, ModelName, check_key, owner_of
+from sat2map.serve.routes.access import Gsd, ModelName, Page, Whole, check_key, owner_of
 from sat2map.serve.scaling import size_for_model
 from sat2map.serve.service import ClientGone, Service
 from sat2map.serve.upload_files import check_price, copy_file, receive_file
@@ -70,9 +71,10 @@ class JobStatus(BaseModel):
     finished: datetime | None = None
     expires: datetime | None = Field(None, description="When an ended job is deleted.")
     error: Problem | None = None
+    notes: list[str] = Field([], description="What was assumed or left out; known once it is done.")
 
 
-_SHARED = {"id", "state", "model", "kind", "width", "height", "error", "tiles_done", "tiles"}
+_SHARED = {"id", "state", "model", "kind", "width", "height", "error", "notes", "tiles_done", "tiles"}
 
 
 def job_routes(service: Service) -> APIRouter:
@@ -110,7 +112,12 @@ def job_routes(service: Service) -> APIRouter:
         },
     )
     async def create_job(
-        request: Request, model: ModelName = None, gsd: Gsd = None, image: ImageId = None
+        request: Request,
+        model: ModelName = None,
+        gsd: Gsd = None,
+        image: ImageId = None,
+        page: Page = None,
+        whole: Whole = False,
     ) -> Response:
         """Send an image or GeoTIFF, or name an uploaded one, to be translated in the background."""
         served, owner = service.models.find(model), owner_of(request)
@@ -129,7 +136,7 @@ def job_routes(service: Service) -> APIRouter:
                 shape = upload.height, upload.width
                 scaled = size_for_model(served.header, shape, gsd, pixels=limits.job_picture_pixels)
                 check_price(service, served, scaled)
-            record = jobs.add(folder, upload, owner=owner, model=served.name, gsd=gsd)
+            record = jobs.add(folder, upload, owner=owner, model=served.name, gsd=gsd, part=Part(page, whole))
         except ClientDisconnect:
             jobs.drop(folder)
             raise ClientGone from None

@@ -69,10 +69,18 @@ def add_page(app: FastAPI, service: Service) -> None:
     app.mount("/page", files, name="page")
 
 
+def message_page(request: Request, title: str, text: str, status: int = 200) -> Response:
+    """Return a page that says one thing."""
+    page = (PAGE / "message.html").read_text("utf-8")
+    for name, value in {"root": request.scope.get("root_path", ""), "title": title, "text": text}.items():
+        page = page.replace(f"{{{name}}}", html.escape(value))
+    return HTMLResponse(page, status)
+
+
 def not_found_page(request: Request) -> Response:
     """Return the page for an address that does not exist."""
-    root = html.escape(request.scope.get("root_path", ""))
-    return HTMLResponse((PAGE / "not-found.html").read_text("utf-8").replace("{root}", root), 404)
+    text = "There is nothing at this address. Check it for typing errors."
+    return message_page(request, "Page not found", text, 404)
 
 
 @functools.lru_cache(maxsize=len(SEEDS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sat2map.extras import lazily
 from sat2map.models.architectures.record import Architecture
-from sat2map.models.architectures.unet.record import halvings_of, output_layer
+from sat2map.models.architectures.unet.record import deepest, output_layer
 
 _HERE = "sat2map.models.architectures.tutorial"
 
@@ -17,7 +17,7 @@ ARCHITECTURES = (
         build_onnx=lazily(f"{_HERE}.onnx", "build_tutorial"),
         input_layer="down.0.conv",
         output_layer=output_layer,
-        default_depth=halvings_of,
+        default_depth=deepest,
         least_divisor=32,
     ),
 )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sat2map.models.architectures.spec import GeneratorSpec
 
 
-def halvings_of(crop_size: int) -> int:
+def deepest(crop_size: int) -> int:
     """Return how often a size can be halved (256 → 8), which makes the bottleneck as small as it can be."""
     return max(2, (crop_size & -crop_size).bit_length() - 1)
 
@@ -36,7 +36,7 @@ ARCHITECTURES = (
         build_onnx=lazily(f"{_HERE}.onnx", "build_unet"),
         input_layer="down.0.conv",
         output_layer=output_layer,
-        default_depth=halvings_of,
+        default_depth=deepest,
         least_divisor=32,
     ),
 )
