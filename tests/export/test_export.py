@@ -53,7 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("towns")
-    write_towns(folder, count=12, size=64, val_fraction=0.25, layout="folders")
+    write_towns(folder, count=12, size=64, val_fraction=0.25, layout="folders", gsd=2.1)
     return folder
 
 
