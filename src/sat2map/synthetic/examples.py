@@ -7,8 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.synthetic.layout import METRES_PER_PIXEL
-from sat2map.synthetic.towns import GSDS, draw_town
+from sat2map.synthetic.towns import GSD, GSDS, draw_town
 
 SEEDS: Final = (7, 19, 14, 1)  # towns with water, parks, houses and large roads
 SIDE: Final = 512  # px
@@ -22,4 +21,4 @@ def draw_example(number: int, gsd: float | None) -> NDArray[np.uint8]:
         gsd: Metres per pixel, of the model that is to draw its map; None: unknown.
     """
     low, high = GSDS
-    return draw_town(SEEDS[number - 1], size=SIDE, gsd=min(max(gsd or METRES_PER_PIXEL, low), high)).source
+    return draw_town(SEEDS[number - 1], size=SIDE, gsd=min(max(gsd or GSD, low), high)).source
