@@ -115,7 +115,7 @@ def palette(data: Path, /, *, output: Path = Path("palette.json"), split: str = 
     """
     from sat2map.data.pairs import find_pairs, read_pair
     from sat2map.errors import OutputError
-    from sat2map.images.palette import learn_palette
+    from sat2map.images.palette.learn import learn_palette
 
     if output.exists():
         raise OutputError(f"{output} exists", hint="choose another name", setting="output")

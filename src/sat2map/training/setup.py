@@ -16,7 +16,8 @@ from sat2map.data.pairs import Splits, find_pairs, first_unpaired, read_pair_siz
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
-from sat2map.images.palette import Palette, srgb_to_lab
+from sat2map.images.palette import Palette
+from sat2map.images.palette.lab import srgb_to_lab
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
