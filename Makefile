@@ -10,13 +10,19 @@ PIP_ARGS ?=
 RASTER ?= ortho.tif
 PHOTO ?= photo.jpg
 
-.PHONY: demo test check format docs site figures bench bench-gpu soak clean
+.PHONY: demo test coverage check format docs site figures bench bench-gpu soak clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The share of branches that the tests take, in percent; a test that fails is printed before.
+coverage: $(VENV)/.installed-dev
+	@folder=$$(mktemp -d); COVERAGE_FILE=$$folder/data; export COVERAGE_FILE; \
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-report= $(TESTS) >$$folder/log 2>&1 || tail -20 $$folder/log; \
+	printf 'branch coverage: '; $(BIN)/python -m coverage report --format=total --precision=1; rm -r $$folder
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check
@@ -49,10 +55,11 @@ bench: $(VENV)/.installed-dev
 bench-gpu: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.gpu --data $(DATA)
 
-# A service under load, and over many requests.
+# A service beside hostile clients and under load: each figure with "met" or "short". MINUTES=30 is the full form.
+MINUTES ?= 30
 soak: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.load --model $(MODEL) --clients 8
-	$(BIN)/python -m benchmarks.soak --model $(MODEL) --requests 20000
+	$(BIN)/python -m benchmarks.load --model $(MODEL) --clients 8 --seconds 5 --rounds 3
+	$(BIN)/python -m benchmarks.soak --model $(MODEL) --minutes $(MINUTES) --json runs/soak.json
 
 # pip 25.1 is the first with --group.
 $(VENV)/.installed: pyproject.toml

@@ -26,6 +26,9 @@ import psutil
 
 from benchmarks.service_process import png_of_town, run_clients, running_service, translate
 
+SHARE = 0.85  # of the engine's own throughput, at least
+TAIL = 4.0  # p99 over p50, less than
+
 
 def engine_rate(model: Path, seconds: float, batch: int) -> float:
     """Return images/s of the engine alone, on uint8 arrays: the best of one by one, batches, and streams."""
@@ -132,14 +135,16 @@ def measure(model: Path, clients: int, seconds: float, rounds: int, batch: int) 
     with ProcessPoolExecutor(1) as own:
         steps = own.submit(stages, model, body).result()
     p50, p99 = np.percentile(times, [50, 99])
+    share = statistics.median(s / e for s, e in zip(service, engine, strict=True))
     return {
         "clients": clients,
         "engine_images_per_s": statistics.median(engine),
         "service_images_per_s": statistics.median(service),
-        "share_of_engine": statistics.median(s / e for s, e in zip(service, engine, strict=True)),
+        "share_of_engine": share,
         "p50_ms": p50 * 1000,
         "p99_ms": p99 * 1000,
         "p99_over_p50": p99 / p50,
+        "verdict": "met" if share >= SHARE and p99 / p50 < TAIL else "short",
         "cpu_ms": {
             **steps,
             "all of the service": statistics.median(in_service) * 1000,

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names, for type checkers and editors
+    from sat2map.assess import assess_map
     from sat2map.data.pairs import find_pairs
     from sat2map.errors import (
         DataError,
@@ -57,6 +58,7 @@ __all__ = [
     "TrainingError",
     "Translator",
     "__version__",
+    "assess_map",
     "evaluate",
     "export_model",
     "find_pairs",
@@ -73,6 +75,7 @@ _SOURCES = {
     "Palette": "sat2map.images.palette",
     "TrainSettings": "sat2map.settings",
     "Translator": "sat2map.inference.translator",
+    "assess_map": "sat2map.assess",
     "evaluate": "sat2map.evaluation.evaluate",
     "export_model": "sat2map.export.formats",
     "find_pairs": "sat2map.data.pairs",
@@ -87,6 +90,7 @@ _EXTRAS = {
     "evaluate": ("scipy", "train"),
     "train": ("torch", "train"),
     "translate_raster": ("rasterio", "geo"),
+    "assess_map": ("rasterio", "geo"),
     "vectorize": ("rasterio", "geo"),
 }
 

@@ -60,7 +60,7 @@ class RunError(Sat2MapError):
 
 
 class TrainingError(Sat2MapError):
-    """A training that cannot go on."""
+    """A training that cannot continue."""
 
 
 class OutOfMemoryError(Sat2MapError):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sat2map.errors import MissingExtraError
 
@@ -36,6 +38,18 @@ EXTRAS: Final[dict[str, Extra]] = {
 def is_installed(module: str) -> bool:
     """Whether a module can be imported; it is not imported to find out."""
     return find_spec(module) is not None
+
+
+def lazily(module: str, name: str) -> Callable[..., Any]:
+    """Return a function that imports `module` when it is called, and calls what is called `name` in it."""
+
+    def call(*args: Any) -> Any:
+        found: Any = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+        return found(*args)
+
+    return call
 
 
 def missing_modules(extra: str) -> list[str]:

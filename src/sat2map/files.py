@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from sat2map.errors import OutputError
+from sat2map.errors import OutputError, Sat2MapError
 
 LOCK_SUFFIX: Final = ".sat2map-lock"
 MAX_STEM_BYTES: Final = 200
@@ -49,37 +49,57 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def lock_output(path: Path) -> Iterator[None]:
+def lock_output(path: Path, *, tidy: bool = True) -> Iterator[None]:
     """Keep other processes from writing the same output meanwhile, and remove what killed ones have left.
 
-    The lock is a file beside the output, `.NAME.sat2map-lock`. The operating system gives it back when its
-    process ends, however that happens, so the lock of a dead process is taken over.
+    The lock is a file beside the output, `.NAME.sat2map-lock` (see `hold_lock`).
 
     Args:
         path: A file or folder that is about to be written.
+        tidy: Whether to look through its folder for what killed processes have left of other outputs; who
+            writes thousands of files into one folder does so once (`remove_leftovers`).
 
     Raises:
         OutputError: Another process is writing it, or its folder cannot be made.
     """
-    made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
     lock = path.with_name(f".{_shortened(path.name)}{LOCK_SUFFIX}")
     is_left = lock.exists()  # by a process that was killed, unless it is held
+    taken = OutputError(
+        f"another process is writing {path}", hint="wait for it, or choose another name", setting="output"
+    )
+    with hold_lock(lock, path, taken):
+        if tidy:
+            remove_leftovers(path.parent)
+        if is_left:
+            _remove(path.parent.glob(f"{glob.escape(_temporary_stem(path))}????????{path.suffix}"))
+        yield
+
+
+@contextlib.contextmanager
+def hold_lock(lock: Path, output: Path, taken: Sat2MapError) -> Iterator[None]:
+    """Hold a lock file, and remove it afterwards, with the folders that were made for it and stayed empty.
+
+    The operating system gives the lock back when its process ends, however that happens: the lock of a dead
+    process is taken over.
+
+    Args:
+        lock: The file.
+        output: What is written meanwhile, for the error.
+        taken: Raised where another process holds the lock.
+
+    Raises:
+        OutputError: The file or its folder cannot be made.
+    """
+    made = [folder for folder in lock.parents if not folder.exists()]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise output_error(path, error) from error
+        raise output_error(output, error) from error
     try:
         if not try_lock(descriptor):
-            raise OutputError(
-                f"another process is writing {path}",
-                hint="wait for it, or choose another name",
-                setting="output",
-            )
+            raise taken
         try:
-            _remove_leftovers(path.parent)
-            if is_left:
-                _remove(path.parent.glob(f"{glob.escape(_temporary_stem(path))}????????{path.suffix}"))
             yield
         finally:
             with contextlib.suppress(OSError):  # while it is still locked, or another's lock would go
@@ -146,7 +166,7 @@ def _shortened(name: str) -> str:
     )
 
 
-def _remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes have left: temporary files of hours ago, and locks without a process."""
     oldest = time.time() - LEFTOVER_SECONDS
     for path in folder.glob(".*.sat2map-*"):

@@ -3,76 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sat2map.errors import RunError
-from sat2map.files import atomic_write_text, output_error
+from sat2map.files import atomic_write_text, hold_lock
 from sat2map.settings import TrainSettings, make_settings, replace
 
 SETTINGS, METRICS, SAMPLES, LATEST = "settings.json", "metrics.jsonl", "samples", "latest.png"
 BEST, LAST, REPORT, KEPT = "best.safetensors", "last.safetensors", "report.html", "kept"
+BATCH, CURVES, CONFUSION = "batch.png", "curves.png", "confusion.png"
+CONFUSION_TABLE = "confusion.csv"  # pixels of the best model's validation: rows are the real map's classes
 LOCK = ".lock"
 
 
 @contextmanager
 def lock_run(run: Path) -> Iterator[None]:
-    """Keep other processes out of a run folder, which is made where it is missing.
-
-    The operating system gives the lock back when its process ends, however that happens.
+    """Keep other processes out of a run folder, which is made where it is missing (see `files.hold_lock`).
 
     Raises:
         RunError: Another process trains into the folder.
         OutputError: The folder cannot be written.
     """
-    was_there = run.exists()
-    path = run / LOCK
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise output_error(path, error) from error
-    try:
-        if not _lock(descriptor):
-            raise RunError(
-                f"another process is training into {run}", hint="wait for it, or choose another folder",
-                setting="run",
-            )  # fmt: skip
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # while it is still locked, or another's lock would go
-                path.unlink()
-    finally:
-        os.close(descriptor)
-        if not was_there:
-            with suppress(OSError):  # it holds the run by now
-                run.rmdir()
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock an open file; False where another process, or another part of this one, has it."""
-    try:
-        import fcntl
-    except ModuleNotFoundError:  # Windows
-        import msvcrt
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    # The file may have been removed, by its last owner, between opening and locking it.
-    return os.fstat(descriptor).st_nlink > 0
+    taken = RunError(
+        f"another process is training into {run}", hint="wait for it, or choose another folder", setting="run"
+    )
+    with hold_lock(run / LOCK, run, taken):
+        yield
 
 
 def start_run(settings: TrainSettings, notes: Mapping[str, str] | None = None) -> None:

@@ -14,6 +14,7 @@ pytest.importorskip("rasterio", reason="the geo extra is not installed")
 
 import rasterio
 from affine import Affine
+from rasterio.enums import ColorInterp
 
 from sat2map.bulk.pipeline import run_bulk
 from sat2map.bulk.tasks import Plan, plan_tasks
@@ -49,12 +50,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _write(path: Path, pixels: Any, nodata: int | None = None) -> Path:
+def _write(path: Path, pixels: Any, nodata: int | None = None, *, alpha: bool = False) -> Path:
     bands, height, width = pixels.shape
     transform = Affine(2, 0, 400_000, 0, -2, 5_000_000)
     profile = {"driver": "GTiff", "dtype": pixels.dtype, "crs": "EPSG:32633", "transform": transform}
     with rasterio.open(path, "w", count=bands, height=height, width=width, nodata=nodata, **profile) as file:
         file.write(pixels)
+        if alpha:
+            file.colorinterp = [*file.colorinterp[:-1], ColorInterp.alpha]
     return path
 
 
@@ -68,7 +71,7 @@ def write() -> Callable[..., Path]:
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five small orthophotos and a larger one; tests leave them as they are."""
     folder = tmp_path_factory.mktemp("photos")
-    town = np.moveaxis(draw_town(3, size=400).source, -1, 0)
+    town = np.moveaxis(draw_town(3, size=400, gsd=2.1).source, -1, 0)
     for i in range(5):
         _write(folder / f"small{i}.tif", np.roll(town, 31 * i, axis=2)[:, :200, :260])
     _write(folder / "large.tif", np.tile(town, (1, 3, 4))[:, :1001, :1203])
@@ -82,7 +85,7 @@ def options(model: Path, tmp_path: Path) -> WorkOptions:
         tmp_path / "maps",
         model,
         sha256_of(model),
-        how=EngineOptions("torch", "cpu", precision="fp32", threads=1),
+        engine_options=EngineOptions("torch", "cpu", precision="fp32", threads=1),
     )
 
 
@@ -97,7 +100,10 @@ def plainly(plan: Plan, model: Path, tmp_path_factory: pytest.TempPathFactory) -
     """Every output of an undisturbed run in this process, by name."""
     folder = tmp_path_factory.mktemp("plainly") / "maps"
     options = WorkOptions(
-        folder, model, sha256_of(model), how=EngineOptions("torch", "cpu", precision="fp32", threads=1)
+        folder,
+        model,
+        sha256_of(model),
+        engine_options=EngineOptions("torch", "cpu", precision="fp32", threads=1),
     )
     run_bulk(plan, options)
     return _outputs(folder)

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import rasterio
 
 from sat2map.bulk.manifest import Manifest, Record
 from sat2map.bulk.on_ray import RayBackend
 from sat2map.bulk.pipeline import run_bulk
-from sat2map.bulk.tasks import Plan
+from sat2map.bulk.tasks import Plan, plan_tasks
 from sat2map.bulk.worker import WorkOptions
 from sat2map.errors import ModelFileError, SettingsError
 
@@ -49,6 +50,30 @@ def test_two_workers_make_what_one_process_makes_though_one_of_them_is_killed(
     assert len({record.process[1] for record in seen}) >= 2
     records = Manifest(options.folder).read()
     assert sorted(records) == sorted(task.output for task in plan.tasks)
+
+
+def test_sheets_see_their_neighbours_on_other_workers_too(
+    options: WorkOptions, photos: Path, tmp_path: Path, outputs: Outputs
+) -> None:
+    sheets = []
+    with rasterio.open(photos / "large.tif") as file:
+        for column in (0, 300, 600, 900):
+            sheets.append(tmp_path / f"{column}.tif")
+            window = rasterio.windows.Window(column, 0, 300, 300)
+            profile = {
+                **file.profile,
+                "width": 300,
+                "height": 300,
+                "transform": file.window_transform(window),
+            }
+            with rasterio.open(sheets[-1], "w", **profile) as sheet:
+                sheet.write(file.read(window=window))
+    plan = plan_tasks([str(path) for path in sheets], cut=640, reading=options.reading())
+    assert all(task.around is not None for task in plan.tasks)
+    here = replace(options, folder=tmp_path / "here")
+    run_bulk(plan, here)
+    run_bulk(plan, options, backend=RayBackend("local", workers=2))
+    assert outputs(options.folder) == outputs(here.folder)
 
 
 def test_a_bad_file_stops_no_other_worker(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from sat2map.bulk.manifest import MAX_ATTEMPTS, Attempts, Manifest, Record
+from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, Manifest, Record
 from sat2map.bulk.pipeline import in_process, run_bulk
 from sat2map.bulk.tasks import Plan, Task, plan_tasks
 from sat2map.bulk.worker import WorkOptions
@@ -146,7 +146,7 @@ def test_a_bad_file_stops_no_other_and_is_told_of(photos: Path, options: WorkOpt
 def test_an_unexpected_error_is_a_failure_of_its_file(
     photos: Path, options: WorkOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sat2map.geo.translate_raster as module
+    import sat2map.bulk.worker as module
 
     original = module.translate_raster
 
@@ -164,7 +164,7 @@ def test_an_unexpected_error_is_a_failure_of_its_file(
 def test_a_full_disk_ends_the_run(
     photos: Path, options: WorkOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sat2map.geo.translate_raster as module
+    import sat2map.bulk.worker as module
 
     def full(*_: object, **__: object) -> None:
         raise OutputError("the disk is full: maps/small0.tif was not written")
@@ -196,7 +196,7 @@ def test_an_output_that_vanished_is_made_again(plan: Plan, options: WorkOptions)
 
 def test_a_file_that_killed_three_processes_is_given_up(photos: Path, options: WorkOptions) -> None:
     plan = plan_tasks([str(photos / "small0.tif"), str(photos / "small1.tif")])
-    attempts = Attempts(options.folder, plan.tasks[0])
+    attempts = CrashCounter(options.folder, plan.tasks[0])
     for before in range(MAX_ATTEMPTS):
         assert attempts.begin() == before
     summary = run_bulk(plan, options, shard=(0, 1))
@@ -250,7 +250,10 @@ torch.set_num_threads(1)
 photos, folder, model, sha256 = sys.argv[1:]
 plan = plan_tasks([str(path) for path in sorted(Path(photos).glob("*.tif"))], cut=640)
 options = WorkOptions(
-    Path(folder), Path(model), sha256, how=EngineOptions("torch", "cpu", precision="fp32", threads=1)
+    Path(folder),
+    Path(model),
+    sha256,
+    engine_options=EngineOptions("torch", "cpu", precision="fp32", threads=1),
 )
 run_bulk(plan, options, shard=(0, 1), progress=lambda record, done, total: print(done, flush=True))
 """

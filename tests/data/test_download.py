@@ -197,6 +197,7 @@ def test_a_mirror_is_asked_instead(server: Server, tmp_path: Path, monkeypatch: 
 
 def test_a_checksum_that_is_right_is_accepted(server: Server, archive: bytes, tmp_path: Path) -> None:
     fetched(tmp_path / "set", sha256=hashlib.sha256(archive).hexdigest().upper())
+    assert content_of(tmp_path / "set") == FACADES
 
 
 def test_an_empty_folder_is_filled(server: Server, archive: bytes, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -39,9 +37,9 @@ class Guesser(Translator):
         return odds / odds.sum(axis=0)
 
 
-class Pairs(SimpleNamespace):
-    def __len__(self):
-        return len(self.sources)
+def _pairs(sources, targets):
+    names = [str(i) for i in range(len(sources))]
+    return PairCache(np.concatenate([sources, targets], axis=3), names, names, 3, "", 3)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +53,7 @@ def drawn():
     targets = FIRST_COLOURS[(of_classes + gumbel).argmax(axis=1)]
     sources = np.broadcast_to(np.arange(4, dtype=np.uint8)[:, None, None, None], (4, 96, 96, 3))
 
-    names = [str(i) for i in range(4)]
-    return logits, PairCache(np.concatenate([sources, targets], axis=3), names, names, 3, "", 3)
+    return logits, _pairs(sources, targets)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
@@ -108,7 +105,7 @@ def test_an_offset_is_the_middle_of_those_that_are_as_good():
     logits[:, first[land], 32:], logits[:, first[water], 32:] = 0.21, 0.0
     targets = np.where(np.arange(64)[:, None, None] < 32, FIRST_COLOURS[land], FIRST_COLOURS[water])
     targets = np.broadcast_to(targets, (64, 64, 3)).astype(np.uint8)[None]
-    pairs = Pairs(sources=np.zeros((1, 64, 64, 3), np.uint8), targets=targets)
+    pairs = _pairs(np.zeros((1, 64, 64, 3), np.uint8), targets)
 
     offsets = fit_class_offsets(Guesser(logits, 1.0), pairs)
 
@@ -124,7 +121,7 @@ def test_a_class_that_is_right_as_it_is_gets_no_offset_whatever_the_sum_of_anoth
     logits[:, np.searchsorted(OF_COLOUR, water), 32:] = 1.3
     targets = np.where(np.arange(64)[:, None, None] < 32, FIRST_COLOURS[land], FIRST_COLOURS[water])
     targets = np.broadcast_to(targets, (64, 64, 3)).astype(np.uint8)[None]
-    pairs = Pairs(sources=np.zeros((1, 64, 64, 3), np.uint8), targets=targets)
+    pairs = _pairs(np.zeros((1, 64, 64, 3), np.uint8), targets)
 
     offsets = fit_class_offsets(Guesser(logits, 1.0), pairs)
 

@@ -122,7 +122,7 @@ def test_the_constant_map_has_the_median_of_the_valid_pixels(scenes, drawer, tmp
 
 
 def test_the_share_of_ignored_pixels_is_reported(scenes, drawer, tmp_path):
-    lines = []
+    lines: list[str] = []
     evaluate(drawer, tmp_path, baselines=False, report=lines.append)
     share = 1 - np.mean([valid.mean() for *_, valid in scenes])
     assert lines == [f"{share:.1%} of the pixels are transparent in source or target: they count in no score"]

@@ -258,7 +258,8 @@ def test_the_end_of_each_is_told_in_the_order_of_the_jobs(twenty: list[Job], str
 @pytest.mark.parametrize("streams", [1, 2])
 def test_no_more_are_in_the_network_than_the_engine_has_streams(twenty: list[Job], streams: int) -> None:
     engine = Inverting(streams=streams)
-    engine.before = lambda: time.sleep(0.005)
+    together = threading.Barrier(streams, timeout=60)  # broken where fewer meet at it
+    engine.before = lambda: together.wait()
     translate_images(Translator(engine), twenty, lambda job, error: None)
     assert engine.busiest == streams
 
@@ -340,16 +341,19 @@ def test_ctrl_c_ends_a_large_picture_at_its_next_tile(tmp_path: Path) -> None:
     engine.header = engine.header.model_copy(update={"max_untiled_size": 32})
     large, small = draw(tmp_path / "b.png", size=(400, 400)), draw(tmp_path / "a.png")
     jobs = plan_jobs([small, large], tmp_path / "maps")
-    tiles = 0
+    tiles, interrupted = 0, threading.Event()
 
     def count() -> None:
         nonlocal tiles
         tiles += 1
+        if tiles == 3:  # of the large one
+            assert interrupted.wait(60)
         time.sleep(0.002)
 
     engine.before = count
 
     def interrupt(job: Job, error: Sat2MapError | None) -> None:
+        interrupted.set()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

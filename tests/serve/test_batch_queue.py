@@ -173,9 +173,13 @@ def test_high_priority_goes_before_low_priority() -> None:
             threading.Thread(target=take, args=(name,), kwargs={"high_priority": name == "high"})
             for name in ("low", "high")
         ]
-        for thread in threads:
-            thread.start()
-            time.sleep(0.05)
+        low, high = threads
+        high.start()
+        until = time.monotonic() + 60
+        while not semaphore._high_waiting:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        low.start()  # late, as it goes first once it has waited too long
     for thread in threads:
         thread.join()
     assert order == ["high", "low"]

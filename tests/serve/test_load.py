@@ -54,19 +54,23 @@ def test_memory_is_refused_when_it_can_never_be_had_and_busy_while_others_hold_i
 def test_reserved_memory_is_waited_for() -> None:
     budget = MemoryBudget(10)
     held = threading.Event()
+    order: list[str] = []
 
     def hold() -> None:
         with budget.account() as reserve:
             reserve(10)
             held.set()
             time.sleep(0.1)
+            order.append("given back")
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(5)
-    with budget.account(patience=10) as reserve:
+    assert held.wait(60)
+    with budget.account(patience=60) as reserve:
         reserve(10)
+        order.append("reserved")
     thread.join()
+    assert order == ["given back", "reserved"]
 
 
 def test_a_large_file_is_decoded_in_a_child_as_in_the_parent(town: NDArray[np.uint8], tmp_path: Path) -> None:

@@ -287,38 +287,6 @@ def test_a_phone_shows_all_without_scrolling_sideways(
     context.close()
 
 
-def test_the_live_map_draws_pans_zooms_and_has_an_address_for_qgis(page: Any) -> None:
-    tiles: list[str] = []
-    page.on(
-        "response", lambda answer: tiles.append(answer.url) if "/tiles/" in answer.url and answer.ok else None
-    )
-    page.goto("/map")
-    _until(page, "document.querySelectorAll('.leaflet-generated-pane img.leaflet-tile-loaded').length > 3")
-    assert "nowhere has no CRS" in page.inner_text("#summary")
-    first = len(tiles)
-    address = page.input_value("#xyz")
-    assert address.endswith("/rasters/aligned/tiles/{z}/{x}/{y}.png")
-    page.focus("#map")
-    page.keyboard.press("+")
-    page.wait_for_timeout(300)
-    page.mouse.move(500, 400)
-    page.mouse.down()
-    page.mouse.move(300, 300, steps=5)
-    page.mouse.up()
-    page.wait_for_selector("#working", state="hidden")
-    assert len(tiles) > first
-    assert page.evaluate(
-        "[...document.querySelectorAll('.leaflet-tile-loaded')].every(tile => tile.naturalWidth === 256)"
-    )
-    page.focus("#divide")
-    clip = "document.querySelector('.leaflet-generated-pane').style.clipPath"
-    before = page.evaluate(clip)
-    page.keyboard.press("ArrowLeft")
-    assert page.evaluate(clip) != before
-    page.uncheck("#side")
-    assert page.evaluate(clip) == ""
-
-
 def test_a_key_is_asked_for_where_one_is_needed(browser: Any, start: Any, tmp_path: Path, town) -> None:
     from sat2map.serve.auth import new_key
 

@@ -113,7 +113,7 @@ class Manifest:
         record = records.get(task.output)
         if record is None or record.state == "failed" or record.source != task.source:
             return False
-        if record.stamp != stamp_of(task.source):
+        if record.stamp != stamp_of(task):
             return False
         if record.state == "empty":
             return True
@@ -128,11 +128,11 @@ class Manifest:
         return path
 
 
-class Attempts:
+class CrashCounter:
     """Counts the processes that began a task and did not live to tell: a file of as many bytes.
 
     A file that crashes its decoder, or needs more memory than there is, takes the process with it. It is
-    tried again, but not for ever.
+    tried again, but not without end.
     """
 
     def __init__(self, folder: Path, task: Task) -> None:
@@ -152,10 +152,14 @@ class Attempts:
         self._path.unlink(missing_ok=True)
 
 
-def stamp_of(source: str) -> tuple[int, int] | None:
-    """Return size and time of change of a local file; None for an address, or where there is none."""
+def stamp_of(task: Task) -> tuple[int, int] | None:
+    """Return the size and latest time of change of a task's source and its neighbours.
+
+    None for addresses, or where a file does not exist.
+    """
+    sources = [task.source] if task.around is None else [sheet.source for sheet in task.around.sheets]
     try:
-        about = Path(source).stat()
+        found = [Path(source).stat() for source in sources]
     except OSError:
         return None
-    return about.st_size, about.st_mtime_ns
+    return sum(about.st_size for about in found), max(about.st_mtime_ns for about in found)

@@ -3,7 +3,7 @@
 What goes through Ray are names of files and what became of them, a few hundred bytes a task. Pixels are
 read, translated and written by the actors themselves, strip by strip, so memory is bounded by what one
 raster needs, and the object store stays empty. A worker that dies is replaced and its tasks are done again:
-Ray Data retries what a dead actor had in hand, and `Attempts` sees to it that no file does this for ever.
+Ray Data retries what a dead actor was working on, and `CrashCounter` bounds how often a file may do this.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class RayBackend:
             options,
             folder=options.folder.absolute(),
             model=options.model.absolute(),
-            how=replace(options.how, threads=options.how.threads or 1),
+            engine_options=replace(options.engine_options, threads=options.engine_options.threads or 1),
         )
         started = not ray.is_initialized()
         if started:
-            self._join(options.how.threads)
+            self._join(options.engine_options.threads)
         try:
             yield from self._stream(options, tasks)
         finally:
@@ -80,7 +80,7 @@ class RayBackend:
             ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
             return
         try:
-            _knock(self._address)
+            _check_reachable(self._address)
             ray.init(address=self._address, **quiet)
         except (OSError, ValueError, RuntimeError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -96,9 +96,10 @@ class RayBackend:
         from ray.exceptions import RayError
 
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        gpus = 1 if options.how.device == "cuda" else 0
+        engine = options.engine_options
+        gpus = 1 if engine.device == "cuda" else 0
         there = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        most = int(there.get("GPU", 0)) if gpus else int(there.get("CPU", 1)) // options.how.threads
+        most = int(there.get("GPU", 0)) if gpus else int(there.get("CPU", 1)) // engine.threads
         if gpus and not most:
             raise SettingsError(
                 f"the Ray cluster at {self._address} has no GPU", hint="use the CPU", setting="device"
@@ -113,7 +114,7 @@ class RayBackend:
                 RayWorker,  # type: ignore[arg-type] # a class makes actors
                 fn_constructor_args=(options,),
                 compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
-                num_cpus=options.how.threads,
+                num_cpus=engine.threads,
                 num_gpus=gpus or None,
             )
             try:
@@ -144,7 +145,7 @@ def _innermost(error: BaseException) -> str:
     return lines[-1].rstrip(".") if lines else type(error).__name__
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Raise OSError if no cluster answers; Ray itself would retry for minutes."""
     where = urlsplit(address if "://" in address else f"ray://{address}")
     if where.hostname is not None and where.port is not None:

@@ -84,7 +84,7 @@ def run_bulk(
         SettingsError: The folder holds another job, or one that is not to be resumed; there is no such shard.
         OutputError: An output cannot be written, and neither could the next ones.
     """
-    _claim(options, resume=resume or shard is not None)
+    _record_job(options, resume=resume or shard is not None)
     name = "job" if shard is None else f"shard-{shard[0]}-of-{shard[1]}"
     with lock_output(options.folder / name):
         return _run(plan, options, shard, backend, assemble, progress)
@@ -130,9 +130,9 @@ def _run(
     )
 
 
-def _claim(options: WorkOptions, *, resume: bool) -> None:
+def _record_job(options: WorkOptions, *, resume: bool) -> None:
     """Write down what the folder's job is, or check that it is this one."""
-    folder, job = options.folder, options.deciding()
+    folder, job = options.folder, options.config_key()
     path = folder / JOB
     if not path.exists():
         if folder.exists() and not folder.is_dir():

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from sat2map.errors import SettingsError
+import rasterio
+
+from sat2map.bulk.sheets import Neighbourhood, SheetInfo, find_neighbourhoods, look_at, open_neighbourhood
+from sat2map.errors import Sat2MapError, SettingsError
 from sat2map.extras import require_geo
 from sat2map.geo.detect import is_raster
+from sat2map.geo.gdal import FAILURES, gdal_env
+from sat2map.geo.read import open_raster
 
+BESIDE = 16  # px of the network beside its tiles that resampling looks at
 OPENERS = 16  # threads that look into rasters for their sizes: it is mostly waiting
 
 Window = tuple[int, int, int, int]
@@ -28,13 +35,16 @@ class Task:
         source: A path or an address.
         output: Its file, relative to the job's folder.
         window: Column, row, width and height of the part; None: all of it.
-        scale: Limits of the source's bands, measured once over the whole source; None: to be found.
+        scale: Limits of the source's bands, measured once over the whole source, or over all sheets of its
+            image; None: to be found.
+        around: The neighbouring sheets, where it has some.
     """
 
     source: str
     output: str
     window: Window | None = None
     scale: tuple[float, ...] | None = None
+    around: Neighbourhood | None = None
 
     def to_json(self) -> str:
         """Return it as one line."""
@@ -44,12 +54,13 @@ class Task:
     def from_json(cls, line: str) -> Task:
         """Read what `to_json` returns."""
         values = json.loads(line)
-        window, scale = values["window"], values["scale"]
+        window, scale, around = values["window"], values["scale"], values["around"]
         return cls(
             values["source"],
             values["output"],
             None if window is None else (window[0], window[1], window[2], window[3]),
             None if scale is None else tuple(scale),
+            None if around is None else Neighbourhood.from_json(around),
         )
 
 
@@ -93,31 +104,57 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Size:
-    """What planning needs to know of a raster: rows, columns, and the limits of its bands."""
+class Found:
+    """What planning needs to know of a raster.
+
+    Attributes:
+        height: Rows.
+        width: Columns.
+        scale: Limits of its bands, where it is larger than the cut; else None.
+        sheet: What is known of it as a sheet, or None.
+    """
 
     height: int
     width: int
     scale: tuple[float, ...] | None
+    sheet: SheetInfo | None
 
 
-def plan_tasks(
-    sources: Sequence[str],
-    *,
-    cut: int = 0,
-    bands: tuple[int, ...] | None = None,
-    count: int = 3,
-    scale: tuple[float, ...] | None = None,
-) -> Plan:
+@dataclass(frozen=True)
+class Reading:
+    """How rasters will be read: what decides their limits and their surroundings.
+
+    Attributes:
+        bands: Bands to read; None: red, green, blue, or the first ones.
+        count: How many the model takes.
+        scale: Limits of the bands; None: 8 bits as they are, or measured over the whole raster, once.
+        tile: Side of the network's tiles (px), 0: sheets are translated without their neighbours.
+        gsd: Metres per pixel at which the network runs; None: the raster's.
+    """
+
+    bands: tuple[int, ...] | None = None
+    count: int = 3
+    scale: tuple[float, ...] | None = None
+    tile: int = 0
+    gsd: float | None = None
+
+    def reach(self, sheet: SheetInfo) -> int:
+        """Return how far around a sheet the network looks (px of the sheet)."""
+        factor = 1.0 if self.gsd is None or sheet.metres is None else self.gsd / min(sheet.metres)
+        return math.ceil((self.tile + BESIDE) * max(1.0, factor))
+
+
+DEFAULTS = Reading()
+
+
+def plan_tasks(sources: Sequence[str], *, cut: int = 0, reading: Reading = DEFAULTS) -> Plan:
     """Decide what is made of each source.
 
     Args:
         sources: From `find_sources`.
-        cut: Rasters with a longer side are cut into windows of this side (px); 0: none are. Every raster is
-            then opened once, to learn its size.
-        bands: Bands to read.
-        count: How many the model takes.
-        scale: Limits of the bands; None: 8 bits as they are, or measured over the whole raster, once.
+        cut: Rasters with a longer side are cut into windows of this side (px), and sheets of one image see
+            their neighbours. Every raster is then opened once. 0: neither.
+        reading: How rasters will be read.
 
     Raises:
         MissingExtraError: There are rasters, and the `geo` extra is not installed.
@@ -125,54 +162,79 @@ def plan_tasks(
     rasters = [source for source in sources if is_raster(source)]
     if rasters:
         require_geo("a raster on the ground")
-    sizes: dict[str, Size | None] = {}
+    found: dict[str, Found] = {}
     if cut:
         with ThreadPoolExecutor(OPENERS) as pool:
-            found = pool.map(lambda source: _look_into(source, cut, bands, count, scale), rasters)
-            sizes = dict(zip(rasters, found, strict=True))
+            looked = pool.map(lambda source: _look_into(source, cut, reading), rasters)
+            found = {source: one for source, one in zip(rasters, looked, strict=True) if one is not None}
+    around, scales = _find_sheets(found, reading)
     tasks: list[Task] = []
     mosaics: list[Mosaic] = []
     kinds = set(rasters)
     for source, name in zip(sources, _names(sources), strict=True):
-        size = sizes.get(source)
-        if size is None:
-            tasks.append(Task(source, f"{name}.{'tif' if source in kinds else 'png'}"))
+        size = found.get(source)
+        task = Task(
+            source,
+            f"{name}.{'tif' if source in kinds else 'png'}",
+            scale=scales.get(source, size.scale if size is not None else None),
+            around=around.get(source),
+        )
+        if size is None or max(size.height, size.width) <= cut:
+            tasks.append(task)
         else:
-            mosaics.append(_cut_up(source, name, size, cut))
+            mosaics.append(_cut_up(task, name, size, cut))
             tasks.extend(mosaics[-1].tasks)
     return Plan(tuple(tasks), tuple(mosaics))
 
 
-def _look_into(
-    source: str, cut: int, bands: tuple[int, ...] | None, count: int, scale: tuple[float, ...] | None
-) -> Size | None:
-    """Return the size of a raster that is to be cut; what cannot be opened is reported in its turn."""
-    import rasterio
-
-    from sat2map.errors import Sat2MapError
-    from sat2map.geo.gdal import FAILURES, gdal_env
-    from sat2map.geo.read import open_raster
-
+def _look_into(source: str, cut: int, reading: Reading) -> Found | None:
+    """Return what is known of a raster; what cannot be opened is reported in its turn."""
     try:
         with gdal_env():
             with rasterio.open(source) as dataset:
                 height, width = dataset.height, dataset.width
-            if max(height, width) <= cut:
-                return None
-            with open_raster(source, bands=bands, count=count, scale=scale) as raster:
-                limits = raster.scale
+                sheet = look_at(dataset, source) if reading.tile else None
+            limits = _measure_limits(source, reading) if max(height, width) > cut else None
     except (Sat2MapError, *FAILURES):
         return None
-    return Size(height, width, None if limits is None else tuple(v for pair in limits for v in pair))
+    return Found(height, width, limits, sheet)
 
 
-def _cut_up(source: str, name: str, size: Size, cut: int) -> Mosaic:
+def _find_sheets(
+    found: dict[str, Found], reading: Reading
+) -> tuple[dict[str, Neighbourhood], dict[str, tuple[float, ...] | None]]:
+    """Return the neighbourhoods of sheets, and their bands' limits: one pair for all sheets of an image."""
+    around: dict[str, Neighbourhood] = {}
+    scales: dict[str, tuple[float, ...] | None] = {}
+    infos = [one.sheet for one in found.values() if one.sheet is not None]
+    dtypes = {info.source: info.dtype for info in infos}
+    for image in find_neighbourhoods(infos, reading.reach):
+        every = next(iter(image.values()))
+        if reading.scale is None and dtypes[every.own.source] == "uint8":
+            around |= image
+            continue
+        sheets = tuple({sheet.source: sheet for one in image.values() for sheet in one.sheets}.values())
+        try:
+            with gdal_env(), open_neighbourhood(replace(every, sheets=sheets)) as name:
+                limits = _measure_limits(name, reading)
+        except (Sat2MapError, *FAILURES):  # one of them is damaged
+            continue
+        around |= image
+        scales |= dict.fromkeys(image, limits)
+    return around, scales
+
+
+def _measure_limits(source: str, reading: Reading) -> tuple[float, ...] | None:
+    with open_raster(source, bands=reading.bands, count=reading.count, scale=reading.scale) as raster:
+        return None if raster.scale is None else tuple(v for pair in raster.scale for v in pair)
+
+
+def _cut_up(task: Task, name: str, size: Found, cut: int) -> Mosaic:
     tasks = tuple(
-        Task(
-            source,
-            f"{name}/r{row:07d}-c{column:07d}.tif",
-            (column, row, min(cut, size.width - column), min(cut, size.height - row)),
-            size.scale,
+        replace(
+            task,
+            output=f"{name}/r{row:07d}-c{column:07d}.tif",
+            window=(column, row, min(cut, size.width - column), min(cut, size.height - row)),
         )
         for row in range(0, size.height, cut)
         for column in range(0, size.width, cut)

@@ -9,14 +9,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sat2map.bulk.manifest import MAX_ATTEMPTS, Attempts, Record, stamp_of
-from sat2map.bulk.tasks import Task
+import rasterio
+from rasterio.enums import MaskFlags
+
+from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, Record, stamp_of
+from sat2map.bulk.sheets import open_neighbourhood
+from sat2map.bulk.tasks import Reading, Task, Window
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.files import sha256_of
 from sat2map.geo.detect import is_raster
+from sat2map.geo.gdal import FAILURES, gdal_env
+from sat2map.geo.grid import window_area
+from sat2map.geo.raster_job import RasterOptions, network_gsd
+from sat2map.geo.read import open_raster
+from sat2map.geo.translate_raster import translate_raster
+from sat2map.images.masks import MaskKind
 from sat2map.inference import Translator
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.inference.image_files import Job, translate_image
+from sat2map.models.model_file import read_header
 
 STRIP = 512  # rows of a mask that are looked at together
 
@@ -29,7 +40,7 @@ class WorkOptions:
         folder: Where outputs go.
         model: The model file.
         model_sha256: Its checksum.
-        how: How it runs.
+        engine_options: How it runs.
         tta: Average over the eight symmetries.
         bands: Bands of rasters to read.
         scale: Limits of the bands.
@@ -40,26 +51,37 @@ class WorkOptions:
     folder: Path
     model: Path
     model_sha256: str = ""
-    how: EngineOptions = DEFAULTS
+    engine_options: EngineOptions = DEFAULTS
     tta: bool = False
     bands: tuple[int, ...] | None = None
     scale: tuple[float, ...] | None = None
     resolution: float | Literal["auto", "source"] = "auto"
     cut: int = 0
 
-    def deciding(self) -> dict[str, Any]:
+    def config_key(self) -> dict[str, Any]:
         """Return what decides the outputs: with anything else, a job in the same folder is another job."""
         return {
             "model": self.model_sha256,
-            "engine": self.how.engine,
-            "mode": self.how.mode,
-            "precision": self.how.precision,
+            "engine": self.engine_options.engine,
+            "mode": self.engine_options.mode,
+            "precision": self.engine_options.precision,
             "tta": self.tta,
             "bands": self.bands and list(self.bands),
             "scale": self.scale and list(self.scale),
             "resolution": self.resolution,
             "cut": self.cut,
         }
+
+    def reading(self) -> Reading:
+        """Return how rasters are read, for `plan_tasks`.
+
+        Raises:
+            ModelFileError: The model cannot be read.
+        """
+        header, gsd = read_header(self.model), None
+        if self.resolution != "source":
+            gsd = header.gsd if self.resolution == "auto" else network_gsd(header, self.resolution)
+        return Reading(self.bands, header.generator.source_bands, self.scale, header.max_untiled_size, gsd)
 
 
 class Worker:
@@ -72,7 +94,7 @@ class Worker:
             Sat2MapError: It cannot be used here.
         """
         self._options = options
-        self._translator = Translator.open(options.model, options.how, tta=options.tta)
+        self._translator = Translator.open(options.model, options.engine_options, tta=options.tta)
         self._process = socket.gethostname(), os.getpid()
 
     def __call__(self, task: Task) -> Record:
@@ -81,11 +103,11 @@ class Worker:
             task.output,
             task.source,
             "failed",
-            stamp=stamp_of(task.source),
+            stamp=stamp_of(task),
             engine=self._translator.engine.name,
             process=self._process,
         )
-        attempts = Attempts(self._options.folder, task)
+        attempts = CrashCounter(self._options.folder, task)
         start = time.perf_counter()
         try:
             if attempts.begin() >= MAX_ATTEMPTS:
@@ -111,48 +133,72 @@ class Worker:
             if record.state == "empty":
                 return record
         else:
-            translate_image(self._translator, Job(Path(task.source), path))
+            translate_image(self._translator, Job(Path(task.source), path, replace=True))
         return replace(record, state="done", size=path.stat().st_size, sha256=sha256_of(path))
 
     def _translate_raster(self, task: Task, path: Path, record: Record) -> Record:
-        from sat2map.geo.raster_job import RasterOptions
-        from sat2map.geo.translate_raster import translate_raster
+        if task.around is None:
+            return self._translate_window(task, path, record, task.source, task.window)
+        own = task.around.own
+        column, row, width, height = task.window or (0, 0, own.width, own.height)
+        window = (own.column + column, own.row + row, width, height)
+        try:
+            with gdal_env(), open_neighbourhood(task.around) as name:
+                # Beside a gap the grid of all sheets has a mask; a map marks what its sheet marks.
+                with rasterio.open(task.source) as sheet:
+                    has_mask = MaskFlags.all_valid not in sheet.mask_flag_enums[0]
+                return self._translate_window(
+                    task, path, record, name, window, mask_kind=None if has_mask else "none"
+                )
+        except (ImageError, *FAILURES):
+            # Whatever is wrong, a neighbour may be the cause, and one bad file stops no other.
+            record = self._translate_window(task, path, record, task.source, task.window)
+            note = f"{task.source} was translated without its neighbours, one of which cannot be read"
+            return record if record.state == "empty" else replace(record, notes=(*record.notes, note))
 
+    def _translate_window(
+        self,
+        task: Task,
+        path: Path,
+        record: Record,
+        source: str,
+        window: Window | None,
+        *,
+        mask_kind: MaskKind | None = None,
+    ) -> Record:
         given = self._options
         options = RasterOptions(
             bands=given.bands,
             scale=task.scale or given.scale,
-            window=task.window,
+            window=window,
             resolution=given.resolution,
             keep_grid=True,  # windows of one raster must join
+            mask_kind=mask_kind,
             overwrite=True,
             resume=True,
         )
         about = given.model.name, given.model_sha256
         try:
             try:
-                result = translate_raster(self._translator, task.source, path, options, model=about)
+                result = translate_raster(self._translator, source, path, options, model=about)
             except OutputError:  # finished rows of another source, engine or version lie there
                 options = replace(options, resume=False)
-                result = translate_raster(self._translator, task.source, path, options, model=about)
+                result = translate_raster(self._translator, source, path, options, model=about)
         except ImageError:
-            if task.window is not None and self._is_empty(task):
+            if (task.window is not None or task.around is not None) and self._is_empty(task):
                 return replace(record, state="empty")
             raise
         return replace(record, tiles=result.tiles, notes=tuple(result.notes))
 
     def _is_empty(self, task: Task) -> bool:
         """Whether a window holds only nodata: at the edges of a large raster that is how it should be."""
-        from sat2map.geo.gdal import gdal_env
-        from sat2map.geo.grid import window_area
-        from sat2map.geo.read import open_raster
-
-        assert task.window is not None
         given, count = self._options, self._translator.header.generator.source_bands
         scale = task.scale or given.scale
         try:
             with gdal_env(), open_raster(task.source, bands=given.bands, count=count, scale=scale) as raster:
-                area = window_area(task.window, raster.grid, raster.name)
+                area = raster.grid.whole
+                if task.window is not None:
+                    area = window_area(task.window, raster.grid, raster.name)
                 strips = range(area.top, area.bottom, STRIP)
                 return not any(
                     raster.read_mask(replace(area, top=top, bottom=min(top + STRIP, area.bottom))).any()

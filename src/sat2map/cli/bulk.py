@@ -71,7 +71,7 @@ class BulkArgs:
             folder=folder,
             model=model.path,
             model_sha256=model.sha256,
-            how=EngineOptions(self.engine, self.device, self.mode, self.precision, self.threads),
+            engine_options=EngineOptions(self.engine, self.device, self.mode, self.precision, self.threads),
             tta=self.tta,
             bands=options.bands,
             scale=options.scale,
@@ -105,7 +105,8 @@ def bulk(
         ray: Run on a Ray cluster: its address, auto for the one around this machine, local for a new one.
         workers: Ray workers; 0: as many as the cores or GPUs allow.
         resume: Continue in a folder that an earlier run has begun; a shard always does.
-        cut: Cut larger rasters into windows of this side (px); 0: never.
+        cut: Cut larger rasters into windows of this side (px), and let sheets of one image see their
+            neighbours; 0: neither.
         assemble: What the windows of a raster become: a VRT, one COG, or nothing more.
         column: Column of paths in the lists; without it: path, source, file, location, href or url.
         asset: Asset of the STAC items; without it, the image among them.
@@ -136,7 +137,6 @@ def bulk(
     from sat2map.bulk.manifest import Record
     from sat2map.bulk.pipeline import in_process, run_bulk
     from sat2map.bulk.tasks import plan_tasks
-    from sat2map.models.model_file import read_header
 
     backend: Backend = in_process
     if ray is not None:
@@ -145,9 +145,8 @@ def bulk(
         backend = RayBackend(ray, workers=workers)
     part = None if shard is None else _parse_shard(shard)
     options = how.options(output, cut)
-    bands = read_header(options.model).generator.source_bands
     sources = find_sources(list(inputs), column=column, asset=asset)
-    plan = plan_tasks(sources, cut=cut, bands=options.bands, count=bands, scale=options.scale)
+    plan = plan_tasks(sources, cut=cut, reading=options.reading())
     console = open_console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         line = bar.add_task("translating", total=None)

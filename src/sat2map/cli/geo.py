@@ -91,15 +91,14 @@ def tiles(
     from sat2map.geo.tiles import write_tiles
 
     levels = parse_numbers(zooms.replace("-", ",") if zooms else None, int, "zooms", "12-18", 2)
-    with unit_bar("tiles") as bar:
-        task = bar.add_task(raster.name)
+    with unit_bar(raster.name, "tiles") as progress:
         result = write_tiles(
             raster,
             output,
             zooms=(levels[0], levels[1]) if levels else None,
             colors=colors,
             overwrite=overwrite,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     low, high = result.zooms
     say(f"written to {output} ({counted(result.count, 'tile')}, zoom {low} to {high})")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
 LOGGER: Final = logging.getLogger("sat2map")
 
@@ -103,8 +102,9 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def unit_bar(unit: str) -> Progress:
-    """Return a progress bar that counts a unit, such as tiles, on standard error."""
+@contextlib.contextmanager
+def unit_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar that counts a unit, such as tiles, on standard error, if that is a terminal."""
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
@@ -114,4 +114,7 @@ def unit_bar(unit: str) -> Progress:
 
     console = open_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), Speed(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=120)
+    is_shown = console.is_terminal
+    with Progress(*columns, console=console, disable=not is_shown, speed_estimate_period=120) as bar:
+        task = bar.add_task(what)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

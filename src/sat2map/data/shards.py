@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sat2map.data.beside import palette_beside
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
 from sat2map.data.pairs import Pair, find_pairs
 from sat2map.errors import DataError, SettingsError
@@ -104,6 +105,9 @@ def pack(
             shards = splits.setdefault(split, [])
             chosen = [pairs[i] for i in order[first : first + pairs_a_shard]]
             shards.append(_write_shard(output / f"{split}-{len(shards):06d}.tar", chosen))
+    palette = palette_beside(data)
+    if palette is not None:
+        shutil.copy(palette, output)
     index = ShardIndex(base=base, splits=splits)
     atomic_write_text(output / INDEX, index.model_dump_json(indent=1) + "\n")
     return index
@@ -167,7 +171,7 @@ class ShardReader:
             with tempfile.TemporaryDirectory(prefix="shards-", dir=path.parent) as folder:
                 pairs: list[Pair] = []
                 for number, shard in enumerate(shards):
-                    pairs += _unpack(self._at_hand(shard, Path(folder)), Path(folder) / str(number))
+                    pairs += _unpack(self._ensure_local(shard, Path(folder)), Path(folder) / str(number))
                 cache = open_pairs(pairs, self.how, workers=self.workers)
             path.with_name(self.how.file_name(cache.fingerprint)).replace(path)
         names = [f"{shard.name}:{i}" for shard in shards for i in range(shard.count)]
@@ -176,7 +180,7 @@ class ShardReader:
             raise DataError(f"{shards[0].name} holds other than the pairs that {self.index} tells of")
         return self.how.cache_of(pixels, names, names, self.fingerprint(shards))
 
-    def _at_hand(self, shard: Shard, folder: Path) -> Path:
+    def _ensure_local(self, shard: Shard, folder: Path) -> Path:
         path = self.index.parent / shard.name
         if self.base:
             path = folder / shard.name
@@ -194,7 +198,7 @@ def fetch(address: str, path: Path) -> None:
     """Download a file: http and https with Python alone, s3 and others with fsspec.
 
     Raises:
-        DataError: It cannot be had.
+        DataError: It cannot be downloaded.
     """
     for number in range(TRIES):
         try:

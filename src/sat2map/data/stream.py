@@ -53,7 +53,7 @@ class ShardStream:
         """Return the pairs at these positions of an epoch's order, uint8 (n, size, size, bands).
 
         Raises:
-            DataError: A shard cannot be had.
+            DataError: A shard cannot be downloaded.
         """
         rows = [self._shard(shard).pixels[row] for shard, row in self._find(epoch, positions)]
         return np.stack(rows)

@@ -50,7 +50,7 @@ def export_cyclegan(model: Path, output: Path, *, overwrite: bool = False) -> st
 def _in_their_form(spec: GeneratorSpec, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     from sat2map.models.importers.cyclegan import resnet_layers, swap_skips, unet_layers
 
-    _refuse_what_they_lack(spec)
+    _reject_unsupported(spec)
     is_unet = spec.architecture == "unet"
     layers = unet_layers(spec.depth) if is_unet else resnet_layers(spec, dropout=spec.dropout > 0)
     last = next(name for name, theirs in layers.items() if theirs == _last_layer(spec))
@@ -74,7 +74,7 @@ def _in_their_form(spec: GeneratorSpec, weights: dict[str, Tensor]) -> dict[str,
     return theirs
 
 
-def _refuse_what_they_lack(spec: GeneratorSpec) -> None:
+def _reject_unsupported(spec: GeneratorSpec) -> None:
     if spec.architecture not in ("unet", "resnet6", "resnet9"):
         raise ModelFileError(f"it has no generator like {spec.architecture}")
     if spec.upsample != "transpose":
@@ -84,7 +84,7 @@ def _refuse_what_they_lack(spec: GeneratorSpec) -> None:
     if spec.norm == "instance" and spec.bias == "last":
         raise ModelFileError("its networks with instance norm have a bias in every layer")
     if spec.architecture == "unet" and spec.depth < 5:
-        raise ModelFileError(f"its U-Nets have five halvings or more, this one {spec.depth}")
+        raise ModelFileError(f"its U-Nets have five down-samplings or more, this one {spec.depth}")
 
 
 def _last_layer(spec: GeneratorSpec) -> str:
@@ -100,5 +100,5 @@ def _options(spec: GeneratorSpec) -> str:
     options += f" --input_nc {spec.source_bands} --output_nc {spec.target_bands}"
     options += "" if spec.dropout else " --no_dropout"
     if spec.architecture == "unet" and spec.depth not in (7, 8):
-        options += f" (and a line for {name} with {spec.depth} halvings in its models/networks.py)"
+        options += f" (and a line for {name} with {spec.depth} down-samplings in its models/networks.py)"
     return options

@@ -16,7 +16,7 @@ from sat2map.errors import DataError
 from sat2map.geo.coastline import sea_polygons
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.style import Style, StyleLayer, parse_colour
-from sat2map.geo.vector_input import Vectors, metre_plane, read_vectors
+from sat2map.geo.vector_input import LAYER, Vectors, metre_plane, read_vectors
 
 FINER = 4  # pixels are drawn this many times finer and averaged, so that edges are smooth
 _MARGIN = 50.0  # m around the grid; a line that ends there has its cap outside
@@ -73,12 +73,39 @@ class VectorMap:
             drawable for layer in style.layer for drawable in _prepare(layer, vectors, box, mirrored=mirrored)
         ]
         if not self.drawables:
-            raise DataError(f"{path} has nothing there that the style draws: does it cover the orthophoto?")
+            raise self._nothing_drawn(path, style, vectors)
+
+    @staticmethod
+    def _nothing_drawn(path: Path, style: Style, vectors: Vectors) -> DataError:
+        if not len(vectors.geometries):
+            return DataError(f"{path} has nothing where the orthophoto lies")
+        if not (style.fields | {"other_tags"}) & vectors.known:
+            has = ", ".join(sorted(vectors.known - {LAYER})) or "none"
+            return DataError(
+                f"{path} has none of the fields that the style asks for (it has {has})",
+                hint="write a style with them; one without `where` draws all features of its geometry",
+                setting="style",
+            )
+        return DataError(f"{path} has nothing there that the style draws", setting="style")
 
     def draw(self, grid: GeoGrid) -> NDArray[np.uint8]:
         """Draw a piece of the map, uint8 (3, h, w)."""
-        shape = (grid.height * FINER, grid.width * FINER)
-        transform = self._plane @ grid.transform @ Affine.scale(1 / FINER)
+        colours = np.array([self.background, *(drawable.colour for drawable in self.drawables)], np.float32)
+        fine = colours[self.numbers(grid, FINER)].reshape(grid.height, FINER, grid.width, FINER, 3)
+        return np.moveaxis(np.rint(fine.mean(axis=(1, 3))).astype(np.uint8), -1, 0)
+
+    def numbers(self, grid: GeoGrid, finer: int = 1) -> NDArray[np.uint16]:
+        """Return what lies on top at each pixel's centre: 0 for the background, or a drawable's number.
+
+        Args:
+            grid: The piece.
+            finer: How many times smaller the pixels are than the grid's.
+
+        Returns:
+            uint16 (h * finer, w * finer).
+        """
+        shape = (grid.height * finer, grid.width * finer)
+        transform = self._plane @ grid.transform @ Affine.scale(1 / finer)
         corners = [
             transform @ (x, y) for x, y in ((0, 0), (shape[1], 0), (shape[1], shape[0]), (0, shape[0]))
         ]
@@ -89,9 +116,7 @@ class VectorMap:
             if len(found):
                 areas = ((area, number) for area in drawable.areas.geometries[found])
                 rasterize(areas, out=numbers, transform=transform)
-        colours = np.array([self.background, *(drawable.colour for drawable in self.drawables)], np.float32)
-        fine = colours[numbers].reshape(grid.height, FINER, grid.width, FINER, 3)
-        return np.moveaxis(np.rint(fine.mean(axis=(1, 3))).astype(np.uint8), -1, 0)
+        return numbers
 
 
 def _prepare(layer: StyleLayer, vectors: Vectors, box: shapely.Polygon, *, mirrored: bool) -> list[Drawable]:

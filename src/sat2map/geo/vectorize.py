@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -15,19 +14,16 @@ import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import rasterize, sieve
-from rasterio.windows import Window
 
 from sat2map.errors import ImageError, SettingsError
 from sat2map.files import locks, refuse_existing
+from sat2map.geo.class_map import ClassMap, read_class_map
 from sat2map.geo.class_polygons import class_polygons
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
-from sat2map.geo.georeference import read_grid
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import NODATA
 from sat2map.geo.road_graph import road_graph
 from sat2map.geo.vector_output import VectorLayer, check_suffix, write_vectors
-from sat2map.geo.write import tags_of
-from sat2map.images.palette import Palette
 
 # In pixels at which the model ran: finer detail than this is none of the ground's.
 TOLERANCE = 1.0
@@ -43,35 +39,6 @@ class VectorResult:
 
     features: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _ClassMap:
-    """A map as class numbers.
-
-    Attributes:
-        classes: uint8 (h, w), `NODATA` where nothing is.
-        palette: Their names and colours.
-        grid: Where they lie.
-        tags: What `translate` wrote about them.
-    """
-
-    classes: NDArray[np.uint8]
-    palette: Palette
-    grid: GeoGrid
-    tags: dict[str, str]
-
-    @property
-    def pixel(self) -> float:
-        """Metres per pixel; 1 where they are unknown."""
-        metres = self.grid.metres()
-        return 1.0 if metres is None else float(np.sqrt(metres[0] * metres[1]))
-
-    @property
-    def model_pixel(self) -> float:
-        """Pixels of the map per pixel that the model saw, at least 1."""
-        factors = re.fullmatch(r"source x ([\d.e+-]+), ([\d.e+-]+)", self.tags.get("RESOLUTION", ""))
-        return max(1.0, float(np.sqrt(float(factors[1]) * float(factors[2])))) if factors else 1.0
 
 
 @locks("output")
@@ -118,7 +85,7 @@ def vectorize_raster(
             raise SettingsError(f"{name} is {number:g}, but must not be negative", setting=name)
     result = VectorResult()
     with gdal_env():
-        found = _read_classes(raster, palette, result.notes)
+        found = read_class_map(raster, palette, result.notes)
         check_suffix(output, found.grid)
         model = found.model_pixel
         limit = {
@@ -140,47 +107,8 @@ def vectorize_raster(
     return result
 
 
-def _read_classes(raster: Path, palette: str | None, notes: list[str]) -> _ClassMap:
-    if not raster.exists():
-        raise ImageError(f"{raster} does not exist")
-    try:
-        tags = tags_of(raster)
-        beside = raster.with_name(tags["CLASSES"]) if tags.get("CLASSES") else None
-        if tags.get("LAYER") == "map" and palette is None and beside is not None:
-            if beside.exists():
-                notes.append(f"classes are those of the class head, in {beside}")
-                raster, tags = beside, tags_of(beside)
-            else:
-                notes.append(
-                    f"{beside}, the class raster, is not there: classes are those of the nearest colour"
-                )
-        if palette is None and "PALETTE" in tags:
-            known = Palette.from_json(tags["PALETTE"])
-        else:
-            known = Palette.load(palette or "maps")
-        with rasterio.open(raster) as dataset:
-            grid = read_grid(dataset, str(raster), [])
-            if tags.get("LAYER") == "classes":
-                return _ClassMap(dataset.read(1), known, grid, tags)
-            if dataset.count < 3 or dataset.dtypes[0] != "uint8":
-                raise ImageError(f"{raster} is no map: it needs three bands of 8 bits, or be a class raster")
-            return _ClassMap(_classify(dataset, known), known, grid, tags)
-    except FAILURES as error:
-        raise ImageError(f"{raster} cannot be read ({reason(error)})") from None
-
-
-def _classify(dataset: rasterio.DatasetReader, palette: Palette) -> NDArray[np.uint8]:
-    classes = np.empty(dataset.shape, np.uint8)
-    for top in range(0, dataset.height, 256):
-        window = Window(0, top, dataset.width, min(256, dataset.height - top))
-        rgb = np.moveaxis(dataset.read((1, 2, 3), window=window), 0, -1)
-        there = dataset.dataset_mask(window=window) > 0
-        classes[top : top + 256] = np.where(there, palette.classify(rgb), NODATA)
-    return classes
-
-
 def _read_confidence(
-    raster: Path, found: _ClassMap, path: Path | None, notes: list[str]
+    raster: Path, found: ClassMap, path: Path | None, notes: list[str]
 ) -> NDArray[np.float32] | None:
     """Return the confidence of each pixel in percent, float32 (h, w), NaN where it is unknown; or None."""
     if path is None and found.tags.get("CONFIDENCE"):
@@ -202,7 +130,7 @@ def _read_confidence(
 
 
 def _polygons(
-    found: _ClassMap, limit: dict[str, float], sure: NDArray[np.float32] | None
+    found: ClassMap, limit: dict[str, float], sure: NDArray[np.float32] | None
 ) -> list[VectorLayer]:
     names = found.palette.names
     buildings = next((names.index(name) for name in BUILDINGS if name in names), None)
@@ -224,7 +152,7 @@ def _polygons(
 
 
 def _lines(
-    found: _ClassMap, wanted: Sequence[str], limit: dict[str, float], sure: NDArray[np.float32] | None
+    found: ClassMap, wanted: Sequence[str], limit: dict[str, float], sure: NDArray[np.float32] | None
 ) -> list[VectorLayer]:
     numbers = [number for number, name in enumerate(found.palette.names) if name in wanted]
     mask = np.isin(found.classes, numbers)
@@ -260,7 +188,7 @@ def _likeliest_class(line: Any, classes: NDArray[np.uint8], numbers: Sequence[in
 
 def _layer(
     name: str,
-    found: _ClassMap,
+    found: ClassMap,
     number: int,
     geometries: NDArray[Any],
     columns: dict[str, NDArray[Any]],

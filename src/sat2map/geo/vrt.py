@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 from xml.etree import ElementTree as Xml
 
 import rasterio
@@ -12,14 +13,16 @@ from rasterio.shutil import copy
 
 from sat2map.geo.gdal import FAILURES, write_error
 from sat2map.geo.grid import GeoGrid
+from sat2map.images.vrt import GDAL_TYPES
+from sat2map.inference.tiling import Area
 from sat2map.runtime.cpu import processor
 
 BLOCK = 512  # px
-COMPRESSIONS = ("deflate", "zstd", "lzw", "lerc", "none")
+COMPRESSIONS: Final = ("deflate", "zstd", "lzw", "lerc", "webp", "none")  # all of them lossless
 
 
 class Vrt:
-    """A virtual raster of 8 bits that is being described.
+    """A virtual raster that is being described.
 
     Example:
         >>> vrt = Vrt(grid, ["Red", "Green", "Blue"], mask=True)                      # doctest: +SKIP
@@ -32,10 +35,12 @@ class Vrt:
         grid: GeoGrid,
         meanings: Sequence[str],
         *,
+        dtype: str = "Byte",
         nodata: float | None = None,
         mask: bool = False,
         colours: Sequence[tuple[int, int, int]] = (),
         names: Sequence[str] = (),
+        descriptions: Sequence[str] = (),
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Describe a raster without files.
@@ -43,10 +48,12 @@ class Vrt:
         Args:
             grid: Where its pixels lie.
             meanings: What each band holds, in GDAL's words: `Red`, `Gray`, `Palette`, `Alpha`, ….
+            dtype: Type of all bands, in GDAL's words.
             nodata: Value of missing pixels.
             mask: Whether the files have a mask of their own.
             colours: The colour table of the first band, from value 0.
             names: Names of the first band's values, from 0.
+            descriptions: A text for each band.
             tags: Metadata.
         """
         root = Xml.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
@@ -55,51 +62,109 @@ class Vrt:
         for key, value in (tags or {}).items():
             Xml.SubElement(metadata, "MDI", key=key).text = value
         for number, meaning in enumerate(meanings, 1):
-            band = Xml.SubElement(root, "VRTRasterBand", dataType="Byte", band=str(number))
+            band = Xml.SubElement(root, "VRTRasterBand", dataType=dtype, band=str(number))
+            if descriptions:
+                _add(band, "Description", descriptions[number - 1])
             if nodata is not None:
-                _add(band, "NoDataValue", f"{nodata:g}")
+                _add(band, "NoDataValue", repr(nodata))
             _add(band, "ColorInterp", meaning)
             if number == 1 and names:
                 listed = Xml.SubElement(band, "CategoryNames")
                 for name in names:
                     _add(listed, "Category", name)
             if number == 1 and colours:
-                table = Xml.SubElement(band, "ColorTable")
-                for colour in colours:
-                    Xml.SubElement(table, "Entry", {f"c{i}": str(v) for i, v in enumerate((*colour, 255), 1)})
+                _add_colours(band, [(*colour, 255) for colour in colours])
         if mask:
             Xml.SubElement(Xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")
-        self._root = root
+        self._root, self._dtype = root, dtype
 
     def add_file(
-        self, name: str, *, width: int, height: int, column: int, row: int, mask_band: str = "mask,1"
+        self,
+        name: str,
+        *,
+        width: int,
+        height: int,
+        column: int,
+        row: int,
+        mask_band: str = "mask,1",
+        relative: bool = True,
     ) -> None:
         """Put a file's pixels into the raster.
 
         Args:
-            name: The file, relative to the VRT.
+            name: The file.
             width: Its columns.
             height: Its rows.
             column: The raster's column of its first pixel.
             row: The raster's row of its first pixel.
             mask_band: Where the file keeps its mask.
+            relative: Whether the name is relative to the VRT.
         """
         size = {"xSize": str(width), "ySize": str(height)}
         for band in self._root.iter("VRTRasterBand"):
             source = Xml.SubElement(band, "SimpleSource")
-            Xml.SubElement(source, "SourceFilename", relativeToVRT="1").text = name
+            Xml.SubElement(source, "SourceFilename", relativeToVRT=str(int(relative))).text = name
             _add(source, "SourceBand", band.get("band") or mask_band)
             # With this, GDAL opens a file when it is looked at, and not all of them at once.
             Xml.SubElement(
-                source, "SourceProperties", RasterXSize=str(width), RasterYSize=str(height), DataType="Byte",
+                source, "SourceProperties", RasterXSize=str(width), RasterYSize=str(height),
+                DataType="Byte" if band.get("band") is None else self._dtype,
                 BlockXSize=str(BLOCK), BlockYSize=str(BLOCK),
             )  # fmt: skip
             Xml.SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **size})
             Xml.SubElement(source, "DstRect", {"xOff": str(column), "yOff": str(row), **size})
 
+    def to_bytes(self) -> bytes:
+        """Return its XML."""
+        return Xml.tostring(self._root)
+
     def write(self, path: Path) -> None:
         """Write it as a .vrt file."""
         Xml.ElementTree(self._root).write(path)
+
+
+def window_vrt(dataset: rasterio.DatasetReader, area: Area, grid: GeoGrid) -> str:
+    """Return the XML of a virtual raster that is a rectangle of another one.
+
+    Args:
+        dataset: The other one; it is opened again by its name.
+        area: The rectangle.
+        grid: The other one's place.
+    """
+    root = Xml.Element("VRTDataset", rasterXSize=str(area.width), rasterYSize=str(area.height))
+    _add_georeference(root, grid.part(area))
+    size = {"xSize": str(area.width), "ySize": str(area.height)}
+
+    def add_source(band: Xml.Element, number: str) -> None:
+        source = Xml.SubElement(band, "SimpleSource")
+        _add(source, "SourceFilename", dataset.name)
+        _add(source, "SourceBand", number)
+        Xml.SubElement(source, "SrcRect", {"xOff": str(area.left), "yOff": str(area.top), **size})
+        Xml.SubElement(source, "DstRect", {"xOff": "0", "yOff": "0", **size})
+
+    for number in dataset.indexes:
+        band = Xml.SubElement(
+            root, "VRTRasterBand", dataType=GDAL_TYPES[dataset.dtypes[number - 1]], band=str(number)
+        )
+        bits = dataset.tags(number, ns="IMAGE_STRUCTURE").get("NBITS")
+        if bits:
+            structure = Xml.SubElement(band, "Metadata", domain="IMAGE_STRUCTURE")
+            Xml.SubElement(structure, "MDI", key="NBITS").text = bits
+        _add(band, "Description", dataset.descriptions[number - 1] or "")
+        nodata = dataset.nodatavals[number - 1]
+        if nodata is not None:
+            _add(band, "NoDataValue", repr(nodata))
+        interp = dataset.colorinterp[number - 1].name
+        _add(band, "ColorInterp", interp.capitalize())
+        if interp == "palette":
+            _add_colours(band, dataset.colormap(number).values())
+        add_source(band, str(number))
+    flags = {flag.name for flag in dataset.mask_flag_enums[0]}
+    if "per_dataset" in flags and "alpha" not in flags:
+        add_source(
+            Xml.SubElement(Xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte"), "mask,1"
+        )
+    return Xml.tostring(root, encoding="unicode")
 
 
 def copy_to_cog(
@@ -117,10 +182,13 @@ def copy_to_cog(
     Raises:
         OutputError: It cannot be written.
     """
-    level = (
-        {"LEVEL": 1} if compress in ("deflate", "zstd") else {}
-    )  # higher ones save 5 % and take twice as long
-    predictor = {"PREDICTOR": "YES"} if compress in ("deflate", "zstd", "lzw") else {}
+    options: dict[str, object] = {}
+    if compress in ("deflate", "zstd"):
+        options["LEVEL"] = 1  # higher ones save 5 % and take twice as long
+    if compress in ("deflate", "zstd", "lzw"):
+        options["PREDICTOR"] = "YES"
+    if compress == "webp":
+        options["QUALITY"] = 100  # lossless
     try:
         copy(
             source,
@@ -132,8 +200,7 @@ def copy_to_cog(
             OVERVIEW_RESAMPLING="AVERAGE" if average else "MODE",
             BIGTIFF="IF_SAFER",
             NUM_THREADS=processor().threads,
-            **level,
-            **predictor,
+            **options,
         )
         _check_whole(target)
     except FAILURES as error:
@@ -177,6 +244,12 @@ def _add_georeference(root: Xml.Element, grid: GeoGrid) -> None:
         metadata = Xml.SubElement(root, "Metadata", domain="RPC")
         for key, value in control.rpcs.to_gdal().items():
             Xml.SubElement(metadata, "MDI", key=key).text = value
+
+
+def _add_colours(band: Xml.Element, colours: Iterable[tuple[int, ...]]) -> None:
+    table = Xml.SubElement(band, "ColorTable")
+    for colour in colours:
+        Xml.SubElement(table, "Entry", {f"c{i}": str(v) for i, v in enumerate(colour, 1)})
 
 
 def _add(parent: Xml.Element, tag: str, text: str) -> None:

@@ -23,17 +23,26 @@ def check_size(name: object, height: int, width: int, bytes_per_pixel: int = 4) 
     Raises:
         ImageError: It has too many pixels, or a side that is too long.
     """
-    problem = None
     if height < 1 or width < 1:
         raise ImageError(f"{name} is {width}×{height} px: it holds no pixel")
+    size = f"{width}×{height} px"
     if height * width > MAX_PIXELS:
-        problem = f"at most {MAX_PIXELS // 1_000_000} million pixels are"
-    elif max(height, width) > MAX_SIDE:
-        problem = f"at most {MAX_SIDE:,} px a side are"
-    elif height * width * bytes_per_pixel > MAX_BYTES:
-        problem = f"at most {MAX_BYTES >> 30} GiB of samples are"
-    if problem is not None:
-        raise ImageError(
-            f"{name} is {width}×{height} px, too large to be decoded as one image ({problem})",
-            hint="cut it, or save it as a GeoTIFF, which is read in strips",
-        )
+        raise too_large(name, size)
+    if max(height, width) > MAX_SIDE:
+        raise too_large(name, size, f"{MAX_SIDE:,} px a side")
+    if height * width * bytes_per_pixel > MAX_BYTES:
+        raise too_large(name, size, f"{MAX_BYTES >> 30} GiB of samples")
+
+
+def too_large(name: object, size: str, limit: str = f"{MAX_PIXELS // 1_000_000} million") -> ImageError:
+    """Return the error of an image that is too large.
+
+    Args:
+        name: What to call it.
+        size: Its size, as text.
+        limit: What it exceeds.
+    """
+    return ImageError(
+        f"{name} is too large to be decoded as one image: it has {size}, and the limit is {limit}",
+        hint="save it as a TIFF, which is read in strips (gdal_translate does it), or cut it",
+    )

@@ -7,6 +7,7 @@ TIFF; 16-bit PNG) is read by GDAL, where the `geo` extra is installed.
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from PIL.ExifTags import Base
 
 from sat2map.errors import ImageError, MissingExtraError
 from sat2map.images.levels import lab_error, measure_limits, to_8_bits
-from sat2map.images.limits import check_size
+from sat2map.images.limits import check_size, too_large
 from sat2map.images.tiff import TiffError, TiffHeader, is_tiff, read_tiff_header
 
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
@@ -249,10 +250,8 @@ def _decoding(path: Path) -> Iterator[None]:
     except UnidentifiedImageError:
         raise ImageError(f"{path} is not an image that can be read ({_FORMAT_NAMES})") from None
     except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"{path} is too large to be decoded as one image ({error})",
-            hint="cut it, or save it as a GeoTIFF, which is read in strips",
-        ) from None
+        pixels = re.search(r"\d+", str(error))
+        raise too_large(path, f"{int(pixels[0]) / 1e6:.0f} million pixels" if pixels else "more") from None
     except OSError as error:
         if error.errno is not None:  # the system's, not the decoder's
             raise ImageError(f"{path} cannot be read: {error.strerror}") from None

@@ -80,6 +80,18 @@ def flatness(pixels: NDArray[np.uint8]) -> float:
     return float(np.median([np.count_nonzero(block) / max(1, block.size) for block in blocks]))
 
 
+def palette_share(pixels: NDArray[np.uint8], palette: Palette) -> float:
+    """Return the share of pixels, 0..1, that have a colour of a palette: photos have little of them.
+
+    Args:
+        pixels: uint8 (h, w, 3).
+        palette: The palette.
+    """
+    return float(
+        _palette_shares(pixels, [colour for kind in palette.classes for colour in kind.colours]).sum()
+    )
+
+
 def _palette_shares(
     pixels: NDArray[np.uint8], colours: Sequence[tuple[int, int, int]]
 ) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 _FULL = {"uint8": 255, "uint16": 65535}
-_GDAL_TYPES = {
+GDAL_TYPES = {
     "uint8": "Byte",
     "int8": "Int8",
     "uint16": "UInt16",
@@ -47,7 +47,7 @@ def unmarked_vrt(dataset: Any) -> str:
         name = "Undefined" if interp.name == "alpha" else interp.name.capitalize()
         nodata = dataset.nodatavals[number - 1]
         extra = "" if nodata is None else f"<NoDataValue>{nodata!r}</NoDataValue>"
-        dtype = _GDAL_TYPES[dataset.dtypes[number - 1]]
+        dtype = GDAL_TYPES[dataset.dtypes[number - 1]]
         bands.append(_band(number, dtype, name, _source(dataset, number), extra))
     return _dataset(dataset, bands)
 

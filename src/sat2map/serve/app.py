@@ -29,6 +29,7 @@ from sat2map.serve.batch_queue import Progress
 from sat2map.serve.decoder import Decoder
 from sat2map.serve.drawings import Drawings
 from sat2map.serve.image_store import ImageStore
+from sat2map.serve.input_files import Inspected
 from sat2map.serve.job_runner import Jobs
 from sat2map.serve.job_store import Record
 from sat2map.serve.memory import MemoryBudget, price
@@ -38,6 +39,7 @@ from sat2map.serve.middleware import (
     MetricsMiddleware,
     SecurityHeadersMiddleware,
 )
+from sat2map.serve.pictures import Part
 from sat2map.serve.prometheus import Metrics
 from sat2map.serve.proxy import ProxyMiddleware
 from sat2map.serve.routes.about import about_routes
@@ -120,14 +122,16 @@ class _JobParts:
     memory: MemoryBudget
     decoder: Decoder
 
-    def translate(self, record: Record, source: Path, output: Path, report: Progress) -> None:
+    def translate(self, record: Record, source: Path, output: Path, report: Progress) -> tuple[str, ...]:
         model = self.models.find(record.model)
         with self.memory.account(patience=600) as reserve:
             if record.kind == "picture":
                 shape = record.height, record.width
                 size = size_for_model(model.header, shape, record.gsd, pixels=sys.maxsize)
                 reserve(price(model.header.generator, *size))
-            model.translate_file_now(source, output, record.kind, report, gsd=record.gsd)
+            upload = Inspected(source, record.kind, record.height, record.width)
+            part = Part(record.page, record.whole)
+            return model.translate_file_now(upload, output, report, gsd=record.gsd, part=part)
 
     def ended(self, state: str) -> None:
         self.metrics.jobs.labels(state).inc()
@@ -176,11 +180,14 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
     app.include_router(map_routes(service))
     app.include_router(job_routes(service))
     if service.rasters is not None and service.maps is not None:
+        from sat2map.serve.routes.ogc import ogc_routes
         from sat2map.serve.routes.rasters import raster_routes
+        from sat2map.serve.routes.tiles import TileSource
         from sat2map.serve.routes.wmts import wmts_routes
 
-        app.include_router(raster_routes(service, service.rasters, service.maps))
-        app.include_router(wmts_routes(service, service.rasters, service.maps))
+        source = TileSource(service, service.rasters, service.maps)
+        for routes in (raster_routes, wmts_routes, ogc_routes):
+            app.include_router(routes(source))
     app.include_router(about_routes(service))
     add_page(app, service)
     problems.install(app, not_found_page)
@@ -200,7 +207,7 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
             expose_headers=["ETag", "Location", "Retry-After", "Sat2map-Model", "Server-Timing"],
         )
     app.add_middleware(MetricsMiddleware, metrics=service.metrics)
-    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware, images=settings.base_map_origin)
     app.add_middleware(ProxyMiddleware, root_path=settings.root_path, trusted=settings.trusted_proxies)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

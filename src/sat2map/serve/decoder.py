@@ -8,6 +8,7 @@ Errors call the file "the image": clients must not learn where the service keeps
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import multiprocessing
 import os
@@ -63,16 +64,21 @@ class Decoder:
         """
         return self._run(read_size, file, child=_length(file) > SMALL_FILE)
 
-    def pixels(self, file: bytes | Path) -> Picture:
+    def pixels(self, file: bytes | Path, *, page: int | None = None) -> Picture:
         """Decode an image file whose size was accepted.
 
+        Args:
+            file: The file.
+            page: Which page or frame of it, from 1; None: the first. The size of others is not known before.
+
         Raises:
-            ImageError: It is damaged, or of a kind that cannot be read without damage.
+            ImageError: It is damaged, of a kind that cannot be read without damage, or has no such page.
         """
-        if _length(file) <= SMALL_FILE:
+        child = _length(file) > SMALL_FILE or (page or 1) > 1
+        if not child:
             height, width = self.size(file)
-            return self._run(read_image, file, child=height * width > SMALL_IMAGE)
-        return self._run(read_image, file, child=True)
+            child = height * width > SMALL_IMAGE
+        return self._run(functools.partial(read_image, page=page), file, child=child)
 
     def close(self) -> None:
         """End the child processes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -24,6 +24,7 @@ from sat2map.serve.decoder import Decoder
 from sat2map.serve.http_errors import BadRequestError, NotFoundError
 from sat2map.serve.image_store import ImageStore, StoredImage
 from sat2map.serve.memory import MemoryBudget, price
+from sat2map.serve.pictures import ALL, Part, read_picture
 from sat2map.serve.scaling import size_for_model
 from sat2map.serve.serve_settings import MIB, Limits
 from sat2map.serve.served_models import ServedModel
@@ -39,11 +40,13 @@ class Drawing:
         drawn: Image, classes and confidence, as far as the model has them.
         alpha: uint8 (h, w), 0 where the source has no data, or None.
         palette: Classes in the colours of the image, or None.
+        notes: What the client should know.
     """
 
     drawn: Drawn
     alpha: NDArray[np.uint8] | None
     palette: Palette | None
+    notes: tuple[str, ...] = ()
 
     @property
     def products(self) -> list[Product]:
@@ -82,10 +85,11 @@ class _Request(NamedTuple):
     image: StoredImage
     gsd: float | None
     colors: str | None
+    part: Part
 
     @property
     def key(self) -> Hashable:
-        return self.model.sha256, self.image.id, self.gsd, self.colors
+        return self.model.sha256, self.image.id, self.gsd, self.colors, self.part
 
 
 class Drawings:
@@ -100,7 +104,13 @@ class Drawings:
         self._queue: BatchQueue[_Request, Drawing] = BatchQueue(self._run, length=limits.large_queue)
 
     async def draw(
-        self, model: ServedModel, image: StoredImage, *, gsd: float | None = None, colors: str | None = None
+        self,
+        model: ServedModel,
+        image: StoredImage,
+        *,
+        gsd: float | None = None,
+        colors: str | None = None,
+        part: Part = ALL,
     ) -> Drawing:
         """Return the drawing of an uploaded picture.
 
@@ -109,6 +119,7 @@ class Drawings:
             image: The picture.
             gsd: Its metres per pixel, if known.
             colors: Name of the colours, one of `colors_for`; None: the model's.
+            part: Which part of the picture.
 
         Raises:
             BadRequestError: There are no such colours.
@@ -119,7 +130,7 @@ class Drawings:
         if colors is not None and colors not in colors_for(model.header):
             known = colors_for(model.header)
             raise BadRequestError(f"no colours of this model are called {colors!r}, {nearest(colors, known)}")
-        request = _Request(model, image, gsd, colors)
+        request = _Request(model, image, gsd, colors, part)
         if (found := self._cache.get(request.key)) is None:
             found, _ = await self._queue.submit(request)
             if _size(found) <= self._cache.maxsize:
@@ -134,7 +145,7 @@ class Drawings:
         return [self._draw(work) for work in batch]
 
     def _draw(self, work: Work[_Request, Drawing]) -> Drawing:
-        model, image, gsd, colors = work.source
+        model, image, gsd, colors, part = work.source
         shape = image.height, image.width
         size = size_for_model(model.header, shape, gsd, pixels=self._limits.pixels)
         with self._memory.account(patience=self._limits.request_seconds / 2) as reserve:
@@ -142,10 +153,11 @@ class Drawings:
             path = self._images.path(image)
             if not path.exists():
                 raise NotFoundError("there is no such image: it may have expired, upload it again")
-            picture = self._decoder.pixels(path)
+            picture = read_picture(self._decoder, path, shape, model.header, part, gsd=gsd)
             source = with_bands(picture.pixels, model.header.generator.source_bands, Path("the image"))
             palette = None if colors is None else colors_for(model.header)[colors]
-            return _draw_products(model, palette, source, picture.alpha, work.progress, gsd)
+            drawing = _draw_products(model, palette, source, picture.alpha, work.progress, gsd)
+            return replace(drawing, notes=picture.notes)
 
 
 def _draw_products(

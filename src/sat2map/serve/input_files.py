@@ -17,9 +17,11 @@ from sat2map.geo.detect import is_raster
 from sat2map.images.pixels import Picture, with_bands, write_image
 from sat2map.inference import Translator
 from sat2map.inference.scale import ScaledTranslator
+from sat2map.models.model_file import ModelHeader
 from sat2map.serve.batch_queue import Progress
 from sat2map.serve.decoder import Decoder, hide_path
 from sat2map.serve.http_errors import TooManyPixelsError, UnsupportedFormatError
+from sat2map.serve.pictures import ALL, Part, for_clients, read_picture
 from sat2map.serve.serve_settings import MIB
 from sat2map.serve.uploads import check_size, sniff_format
 
@@ -89,8 +91,14 @@ def _inspect(path: Path, form: str, decoder: Decoder, picture_pixels: int, raste
     return Inspected(named, "picture", height, width)
 
 
-def read_file(upload: Inspected, decoder: Decoder) -> Picture:
+def read_file(upload: Inspected, decoder: Decoder, header: ModelHeader, part: Part = ALL) -> Picture:
     """Return the 8-bit pixels of an inspected file, as the model sees them.
+
+    Args:
+        upload: The file.
+        decoder: Decodes pictures.
+        header: The model's.
+        part: Which part of a picture.
 
     Raises:
         ImageError: The file is damaged, or no picture.
@@ -100,11 +108,11 @@ def read_file(upload: Inspected, decoder: Decoder) -> Picture:
 
     try:
         if upload.kind == "picture":
-            return decoder.pixels(upload.path)
+            return read_picture(decoder, upload.path, (upload.height, upload.width), header, part)
         with reading_untrusted(), gdal_env(), open_raster(upload.path, bands=None, count=3) as raster:
             mask = raster.read_mask(raster.grid.whole)
             pixels = np.ascontiguousarray(np.moveaxis(raster.read(raster.grid.whole), 0, -1))
-            return Picture(pixels, None if mask.all() else mask)
+            return Picture(pixels, None if mask.all() else mask, for_clients(raster.notes, upload.path))
     except Sat2MapError as error:
         hide_path(error, upload.path)
         raise
@@ -112,47 +120,54 @@ def read_file(upload: Inspected, decoder: Decoder) -> Picture:
 
 def translate_file(
     translator: Translator,
-    source: Path,
+    upload: Inspected,
     output: Path,
-    kind: Kind,
     model: tuple[str, str],
     progress: Progress,
     decoder: Decoder,
     *,
     gsd: float | None = None,
-) -> None:
+    part: Part = ALL,
+) -> tuple[str, ...]:
     """Translate an inspected file.
 
     A raster continues from the rows that an earlier, interrupted call has left beside `output`.
 
     Args:
         translator: The model.
-        source: The uploaded file.
+        upload: The file.
         output: A PNG for a picture, a Cloud-Optimized GeoTIFF for a raster.
-        kind: What `source` is.
         model: The model's name and SHA-256, for the tags of a raster.
         progress: Called with the tiles done and the number of tiles; what it raises ends the work.
         decoder: Decodes a picture.
         gsd: Metres per pixel of a picture, if known; a raster has its own.
+        part: Which part of a picture.
+
+    Returns:
+        What the client should know.
 
     Raises:
         ImageError: The file is damaged, or not an input of this model.
         OutputError: The result cannot be written.
     """
     try:
-        if kind == "raster":
+        if upload.kind == "raster":
             from sat2map.geo.raster_job import RasterOptions
             from sat2map.geo.translate_raster import translate_raster
 
             options = RasterOptions(overwrite=True, resume=True)
-            translate_raster(translator, source, output, options, model=model, progress=progress)
-            return
-        picture = decoder.pixels(source)
-        pixels = with_bands(picture.pixels, translator.header.generator.source_bands, source)
+            result = translate_raster(
+                translator, upload.path, output, options, model=model, progress=progress
+            )
+            return for_clients(result.notes, upload.path)
+        size, header = (upload.height, upload.width), translator.header
+        picture = read_picture(decoder, upload.path, size, header, part, gsd=gsd)
+        pixels = with_bands(picture.pixels, header.generator.source_bands, upload.path)
         scaled = translator if gsd is None else ScaledTranslator(translator, gsd)
         write_image(output, scaled(pixels, progress), picture.alpha)
+        return picture.notes
     except Sat2MapError as error:
-        hide_path(error, source)
+        hide_path(error, upload.path)
         raise
 
 

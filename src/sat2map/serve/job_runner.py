@@ -22,6 +22,7 @@ from sat2map.serve.http_errors import (
 )
 from sat2map.serve.input_files import RESULTS, Inspected
 from sat2map.serve.job_store import ENDED, JobStore, Record, State
+from sat2map.serve.pictures import ALL, Part
 from sat2map.serve.problems import INTERNAL, describe, kind_of
 from sat2map.serve.serve_settings import MIB, Limits
 
@@ -36,8 +37,8 @@ _DIED = (
 class JobParts(Protocol):
     """What jobs need of the service."""
 
-    def translate(self, record: Record, source: Path, output: Path, report: Progress) -> None:
-        """Translate the upload of a job; called in a thread of the jobs."""
+    def translate(self, record: Record, source: Path, output: Path, report: Progress) -> tuple[str, ...]:
+        """Translate the upload of a job and return the notes; called in a thread of the jobs."""
 
     def ended(self, state: str) -> None:
         """Count a job that ended."""
@@ -122,7 +123,14 @@ class Jobs:
         return folder
 
     def add(
-        self, folder: Path, upload: Inspected, *, owner: str, model: str, gsd: float | None = None
+        self,
+        folder: Path,
+        upload: Inspected,
+        *,
+        owner: str,
+        model: str,
+        gsd: float | None = None,
+        part: Part = ALL,
     ) -> Record:
         """Queue the upload in a `new_folder`."""
         record = Record(
@@ -134,6 +142,8 @@ class Jobs:
             height=upload.height,
             width=upload.width,
             gsd=gsd,
+            page=part.page,
+            whole=part.whole,
             bytes=_size(folder),
             created=time.time(),
         )
@@ -250,12 +260,12 @@ class Jobs:
         try:
             report(0, 0)
             source, output = folder / record.source, folder / RESULTS[record.kind]
-            self._parts.translate(record, source, output, report)
+            notes = self._parts.translate(record, source, output, report)
             source.unlink()
             size = _size(folder)
             if self._store.total_bytes() - record.bytes + size > self._limits.result_mib * MIB:
                 raise InsufficientStorageError("the space for results is used up: delete finished jobs")
-            self._end(record.id, "done", size=size)
+            self._end(record.id, "done", size=size, notes=notes)
         except Cancelled:
             if record.id in self._cancelled:
                 self._ended(record.id, "cancelled")
@@ -267,13 +277,22 @@ class Jobs:
                 _log.exception("a job failed with an internal error")
             self._end(record.id, "failed", error)
 
-    def _end(self, job: str, state: State, error: Exception | None = None, *, size: int = 0) -> None:
+    def _end(
+        self,
+        job: str,
+        state: State,
+        error: Exception | None = None,
+        *,
+        size: int = 0,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         """Record how a job ended, and try again while the disk is full."""
         if error is not None:  # first, as this may make room for the record
             shutil.rmtree(self._folder / job, ignore_errors=True)
         while True:
             try:
-                self._store.end(job, state, size=size, error=describe(error) if error else None)
+                problem = describe(error) if error else None
+                self._store.end(job, state, size=size, error=problem, notes=notes)
                 break
             except OutputError as failed:
                 _log.warning("%s", failed)

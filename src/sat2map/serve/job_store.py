@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,13 +20,14 @@ from sat2map.serve.problems import Problem
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: Final[tuple[State, ...]] = ("done", "failed", "cancelled")
 
-_VERSION = 3
+_VERSION = 4
 _COLUMNS = (
     "id TEXT PRIMARY KEY, owner TEXT NOT NULL, model TEXT NOT NULL, source TEXT NOT NULL, "
     "kind TEXT NOT NULL, state TEXT NOT NULL, "
     "height INTEGER NOT NULL, width INTEGER NOT NULL, bytes INTEGER NOT NULL, created REAL NOT NULL, "
     "finished REAL, error TEXT, gsd REAL, "
-    "tiles_done INTEGER NOT NULL DEFAULT 0, tiles INTEGER NOT NULL DEFAULT 0"
+    "tiles_done INTEGER NOT NULL DEFAULT 0, tiles INTEGER NOT NULL DEFAULT 0, "
+    "page INTEGER, whole INTEGER NOT NULL DEFAULT 0, notes TEXT NOT NULL DEFAULT '[]'"
 )
 
 
@@ -47,6 +50,9 @@ class Record(BaseModel):
         error: Why it failed.
         tiles_done: Tiles that are translated.
         tiles: Number of tiles; 0 while it is unknown.
+        page: Page of the file, from 1; None: the first.
+        whole: Whether all of an image that looks like a training pair is translated.
+        notes: What was assumed or left out.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,6 +72,9 @@ class Record(BaseModel):
     error: Problem | None = None
     tiles_done: int = 0
     tiles: int = 0
+    page: int | None = None
+    whole: bool = False
+    notes: list[str] = []
 
 
 class JobStore:
@@ -116,12 +125,16 @@ class JobStore:
         if version in (1, 2):
             self._db.execute("ALTER TABLE jobs ADD COLUMN tiles_done INTEGER NOT NULL DEFAULT 0")
             self._db.execute("ALTER TABLE jobs ADD COLUMN tiles INTEGER NOT NULL DEFAULT 0")
+        if version in (1, 2, 3):
+            self._db.execute("ALTER TABLE jobs ADD COLUMN page INTEGER")
+            self._db.execute("ALTER TABLE jobs ADD COLUMN whole INTEGER NOT NULL DEFAULT 0")
+            self._db.execute("ALTER TABLE jobs ADD COLUMN notes TEXT NOT NULL DEFAULT '[]'")
         if version < _VERSION:
             self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
     def add(self, record: Record) -> None:
         """Store a new job."""
-        values = record.model_dump(exclude={"error"})
+        values = record.model_dump(exclude={"error", "notes"})
         self._execute(
             f"INSERT INTO jobs ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",
             *values.values(),
@@ -158,14 +171,22 @@ class JobStore:
         """Store the progress of a job."""
         self._execute("UPDATE jobs SET tiles_done = ?, tiles = ? WHERE id = ?", done, total, job)
 
-    def end(self, job: str, state: State, *, size: int = 0, error: Problem | None = None) -> None:
+    def end(
+        self,
+        job: str,
+        state: State,
+        *,
+        size: int = 0,
+        error: Problem | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
         """Mark a job as ended, unless it has ended already."""
         assert state in ENDED
         text = error.model_dump_json() if error else None
         self._execute(
-            "UPDATE jobs SET state = ?, bytes = ?, finished = ?, error = ? "
+            "UPDATE jobs SET state = ?, bytes = ?, finished = ?, error = ?, notes = ? "
             "WHERE id = ? AND state IN ('queued', 'running')",
-            *(state, size, time.time(), text, job),
+            *(state, size, time.time(), text, json.dumps(notes), job),
         )
 
     def remove(self, job: str) -> None:
@@ -194,4 +215,5 @@ def _record(row: sqlite3.Row) -> Record:
     values = dict(row)
     if values["error"]:
         values["error"] = Problem.model_validate_json(values["error"])
+    values["notes"] = json.loads(values["notes"])
     return Record.model_validate(values)

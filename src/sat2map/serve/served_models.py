@@ -22,7 +22,8 @@ from sat2map.runtime.cpu import asked_threads, processor
 from sat2map.serve.batch_queue import BatchQueue, Image, Progress, Work
 from sat2map.serve.decoder import Decoder
 from sat2map.serve.http_errors import NotFoundError
-from sat2map.serve.input_files import Kind, translate_file
+from sat2map.serve.input_files import Inspected, translate_file
+from sat2map.serve.pictures import ALL, Part
 from sat2map.serve.priority_semaphore import PrioritySemaphore, ScheduledEngine
 from sat2map.serve.prometheus import Metrics
 from sat2map.serve.serve_settings import Limits
@@ -42,9 +43,8 @@ class ImageWork(NamedTuple):
 class FileWork(NamedTuple):
     """A file to translate."""
 
-    source: Path
+    upload: Inspected
     output: Path
-    kind: Kind
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ServedModel:
     _small: BatchQueue[ImageWork, Image]
     _large: BatchQueue[ImageWork, Image]
     _tiles: BatchQueue[Outputs, Outputs]
-    _files: BatchQueue[FileWork, None]
+    _files: BatchQueue[FileWork, tuple[str, ...]]
 
     async def translate(
         self, source: Image, progress: Progress = lambda done, total: None, *, gsd: float | None = None
@@ -100,23 +100,30 @@ class ServedModel:
         outputs, _ = await self._tiles.submit(tile)
         return outputs
 
-    async def translate_file(self, source: Path, output: Path, kind: Kind) -> Work[FileWork, None]:
-        """Queue a file (see `sat2map.serve.input_files`) and wait for its map.
+    async def translate_file(
+        self, upload: Inspected, output: Path
+    ) -> tuple[tuple[str, ...], Work[FileWork, tuple[str, ...]]]:
+        """Queue a raster (see `sat2map.serve.input_files`), wait for its map, and return what to know of it.
 
         Raises:
             BusyError: The queue is full.
             ImageError: The file is not an input of this model.
         """
-        _, work = await self._files.submit(FileWork(source, output, kind))
-        return work
+        return await self._files.submit(FileWork(upload, output))
 
     def translate_file_now(
-        self, source: Path, output: Path, kind: Kind, progress: Progress, *, gsd: float | None = None
-    ) -> None:
+        self,
+        upload: Inspected,
+        output: Path,
+        progress: Progress,
+        *,
+        gsd: float | None = None,
+        part: Part = ALL,
+    ) -> tuple[str, ...]:
         """Translate a file in this thread, a tile at a time when no small image waits."""
         model = self.name, self.sha256
-        translate_file(
-            self.background_translator, source, output, kind, model, progress, self._decoder, gsd=gsd
+        return translate_file(
+            self.background_translator, upload, output, model, progress, self._decoder, gsd=gsd, part=part
         )
 
     @property
@@ -251,10 +258,11 @@ def _serve(
     def run_tiles(batch: list[Work[Outputs, Outputs]]) -> list[Outputs]:
         return [run(work.source[None])[0] for work in batch]
 
-    def run_files(batch: list[Work[FileWork, None]]) -> list[None]:
-        for work in batch:
+    def run_files(batch: list[Work[FileWork, tuple[str, ...]]]) -> list[tuple[str, ...]]:
+        return [
             translate_file(background_translator, *work.source, (name, sha256), work.progress, decoder)
-        return [None] * len(batch)
+            for work in batch
+        ]
 
     spec, side = whole.header.generator, whole.header.typical_size
     for translator in (multi_stream, single_stream):

@@ -26,7 +26,9 @@ class Group(BaseModel):
 class DataSettings(Group):
     """Pairs: where they are, how they are cut and how they are varied."""
 
-    path: Path = Field(Path("data"), description="Folder or CSV of pairs.")
+    path: Path = Field(
+        Path("data"), description="Folder or CSV of pairs; maps, facades, cityscapes: downloaded."
+    )
     direction: Direction = Field("source-to-target", description="Which side is the input.")
     group_column: str | None = Field(
         None, description="CSV column of groups (places) that a split made here keeps whole."
@@ -37,7 +39,9 @@ class DataSettings(Group):
     source_bands: int = Field(3, ge=1, le=64, description="Bands of the source images.")
     target_bands: Literal[1, 3] = Field(3, description="Bands of the target images.")
     palette: str = Field(
-        "maps", description="Map classes: a built-in name, a JSON file, or none for targets that are photos."
+        "auto",
+        description="Map classes: a built-in name, a JSON file, or none for targets that are photos; auto: "
+        "palette.json beside the pairs, else maps.",
     )
     gsd: float | None = Field(
         None, gt=0, le=1e4, description="Ground sample distance of the network's input (metres per pixel)."

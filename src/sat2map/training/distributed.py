@@ -150,7 +150,7 @@ def is_main_process_here() -> bool:
 
 
 def restarted() -> bool:
-    """Whether torchrun starts this process again, with the same words, after one of them died."""
+    """Whether torchrun starts this process again, with the same arguments, after one of them died."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 

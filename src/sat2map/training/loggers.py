@@ -45,7 +45,7 @@ class Logger(Protocol):
 
 
 class Loggers:
-    """All who want to know, as one who never fails."""
+    """Passes calls on to all trackers; one that fails is reported and dropped."""
 
     def __init__(self, opened: Mapping[str, Callable[[], Logger | None]]) -> None:
         self._loggers: dict[str, Logger] = {}
@@ -53,7 +53,7 @@ class Loggers:
             try:
                 logger = open_logger()
             except Exception as error:
-                _tell(name, error)
+                _report_failure(name, error)
                 continue
             if logger is not None:
                 self._loggers[name] = logger
@@ -64,15 +64,15 @@ class Loggers:
         return list(self._loggers)
 
     def log(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """Tell all (see `Logger.log`)."""
+        """Pass on (see `Logger.log`)."""
         self._each(lambda logger: logger.log(kind, step, values))
 
     def show(self, step: int, grid: NDArray[np.uint8]) -> None:
-        """Show all (see `Logger.show`)."""
+        """Pass on (see `Logger.show`)."""
         self._each(lambda logger: logger.show(step, grid))
 
     def close(self) -> None:
-        """Say goodbye to all."""
+        """Close all."""
         self._each(lambda logger: logger.close())
         self._loggers.clear()
 
@@ -82,7 +82,7 @@ class Loggers:
                 do(logger)
             except Exception as error:
                 del self._loggers[name]
-                _tell(name, error)
+                _report_failure(name, error)
 
 
 def open_loggers(run: Path, *, first_step: int) -> Loggers:
@@ -189,7 +189,7 @@ def _keep_id(run: Path, logger: str, made: str) -> None:
     atomic_write_text(run / IDS, json.dumps({**_ids(run), logger: made}, indent=2) + "\n")
 
 
-def _tell(name: str, error: Exception) -> None:
+def _report_failure(name: str, error: Exception) -> None:
     reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
     print(
         f"sat2map: {name} failed ({reason}) and is skipped from now on; the training continues",

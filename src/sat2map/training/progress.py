@@ -30,10 +30,10 @@ class Display:
         )
         self._began = self._last_line = time.monotonic()
 
-    def start(self, *, total: int, start: int, per_epoch: int, minutes: float | None) -> None:
-        """Show a run of `total` steps that has made `start` of them and may take so many minutes."""
+    def start(self, *, total: int, start: int, per_epoch: int, seconds: float | None) -> None:
+        """Show a run of `total` steps that has made `start` of them and may take so many seconds more."""
         self._total, self._start, self._per_epoch = total, start, per_epoch
-        self._budget = None if minutes is None else 60 * minutes
+        self._budget = seconds
         self._began = self._last_line = time.monotonic()
         self._task = self._bar.add_task(
             "train", total=total, completed=start, epoch="1", rate=0.0, losses="", left="-"
@@ -79,4 +79,4 @@ class Display:
 def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"
+    return f"{hours / 24:.0f} days" if hours >= 72 else f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -10,6 +10,7 @@ from importlib.metadata import version
 import numpy as np
 import torch
 
+from sat2map.data.beside import gsd_beside, palette_beside
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
 from sat2map.data.left_out import count_left_out
 from sat2map.data.pairs import Splits, find_pairs, first_unpaired, read_pair_size
@@ -94,6 +95,7 @@ def set_up(
     """
     device = pick_device(settings.compute.device)
     settings, notes = _resolve(settings, init)
+    gsd = settings.data.gsd
     if settings.optimizer.accumulate > 1 and context.size > 1:
         raise SettingsError(
             "accumulate is for a single process: several already split the batch",
@@ -141,9 +143,12 @@ def set_up(
     tensors = None
     if palette is not None:
         tensors = PaletteTensors.of(palette, class_frequencies(data.train, palette), settings.loss, device)
+    if gsd is None and (stored := gsd_beside(settings.data.path)) is not None:
+        gsd = round(stored * (data.source_scale or 1), 6)
+        notes.append(f"the network's input has {gsd:g} m per pixel, as the pairs' table says")
     # A bottleneck of one pixel has seen one size only; translate in tiles of that size.
     one_pixel = spec.size_divisor >= settings.data.crop_size
-    gsd, (low, high) = settings.data.gsd, settings.data.scale_jitter
+    low, high = settings.data.scale_jitter
     header = ModelHeader(
         created_with=version("sat2map"),
         generator=spec,
@@ -186,13 +191,18 @@ def set_up(
 
 def _resolve(settings: TrainSettings, init: PretrainedInit | None) -> tuple[TrainSettings, list[str]]:
     """Decide everything that is `auto`, so that the run records what it did."""
+    notes = []
+    if settings.data.palette == "auto":
+        found = palette_beside(settings.data.path)
+        settings = change(settings, palette=str(found or "maps"))
+        notes += [f"the map classes are those of {found}"] if found and settings.data.draws_maps else []
     if init:
         if settings.network.generator == "auto" and not init.spec.colours:
             settings = as_rgb_recipe(settings)
         settings = change(init.fit_settings(settings), pretrained="none")
     settings, about_recipe = resolve_recipe(settings)
     settings, about_encoder = resolve_pretrained(settings)
-    return settings, [note for note in (about_recipe, about_encoder) if note]
+    return settings, [*notes, *(note for note in (about_recipe, about_encoder) if note)]
 
 
 @dataclass(frozen=True)

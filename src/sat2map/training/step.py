@@ -167,7 +167,7 @@ class TrainStep:
             labels = classes
             label_weights = None if palette is None else palette.class_weights
             probabilities = None if self._soft_palette is None else partial(self._soft_palette, fake)
-        inputs = LossInputs(
+        return LossInputs(
             source=batch.source,
             target=target,
             fake=fake,
@@ -177,11 +177,10 @@ class TrainStep:
             class_probabilities=probabilities,
             l1_weights=None if palette is None else palette.l1_weights,
             label_weights=label_weights,
-            adversarial=lambda: self._adversarial_loss(inputs),
+            adversarial=self._adversarial_loss,
             share=batch.share,
             context=self._context,
         )
-        return inputs
 
     def _backward_discriminator(self, inputs: LossInputs, fraction: float) -> dict[str, Tensor]:
         kind = self._settings.adversarial

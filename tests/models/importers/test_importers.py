@@ -25,7 +25,7 @@ from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.discriminator import PatchGAN
 from sat2map.models.importers import detect_generator, import_checkpoint
-from sat2map.models.model_file import ModelHeader, read_header, save_model
+from sat2map.models.model_file import ModelHeader, read_header, read_weights, save_model
 from sat2map.models.onnx.generator_graph import build_graph
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
@@ -171,6 +171,7 @@ def test_the_generator_is_found_in_a_checkpoint_of_a_whole_training(tmp_path: Pa
 
 def test_half_precision_becomes_full(tmp_path: Path) -> None:
     import_checkpoint(saved(them.FlatResNet(6).half(), tmp_path / "g.pth"), tmp_path / "m.safetensors")
+    assert {weight.dtype for weight in read_weights(tmp_path / "m.safetensors").values()} == {torch.float32}
     Translator.open(tmp_path / "m.safetensors", engine="torch", device="cpu")
 
 

@@ -91,7 +91,7 @@ def test_a_resnet_trained_here_draws_the_same_there(dropout: float, tmp_path: Pa
         ({"depth": 7, "norm": "batch"}, r"down\.0\.conv has a bias, which its networks with batch norm lack"),
         ({"depth": 7, "norm": "group"}, "knows no group norm"),
         ({"depth": 7, "upsample": "resize"}, "knows no resize upsampling"),
-        ({"depth": 3, "norm": "instance"}, "five halvings or more, this one 3"),
+        ({"depth": 3, "norm": "instance"}, "five down-samplings or more, this one 3"),
         ({"architecture": "tutorial", "depth": 7}, "no generator like tutorial"),
         ({"architecture": "global", "depth": 3, "blocks": 2}, "no generator like global"),
     ],

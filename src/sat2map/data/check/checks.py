@@ -16,15 +16,15 @@ CLEAR_LEAN = 0.7  # log-odds: 99 of 100 pairs of photo and map lean more than th
 COPY = 0.95  # share of common ground from which two pairs are called copies
 
 
-class Seen(NamedTuple):
+class InspectedPair(NamedTuple):
     """A pair that could be read, its split, and its name for people."""
 
     split: str
     where: str
-    marks: Inspection
+    stats: Inspection
 
 
-def find_swapped(seen: list[Seen], data: str) -> tuple[bool, list[Finding]]:
+def find_swapped(seen: list[InspectedPair], data: str) -> tuple[bool, list[Finding]]:
     """Return whether the sources are the maps, and what is to be said about sides.
 
     Pairs are measured against the rest: where most do not clearly lean one way, as with photos on both sides,
@@ -32,7 +32,7 @@ def find_swapped(seen: list[Seen], data: str) -> tuple[bool, list[Finding]]:
     """
     if not seen:
         return False, []
-    leans = np.array([pair.marks.lean for pair in seen])
+    leans = np.array([pair.stats.lean for pair in seen])
     quarter, three_quarters = np.quantile(leans, (0.25, 0.75))
     if quarter < CLEAR_LEAN and three_quarters > -CLEAR_LEAN:
         return False, []
@@ -45,18 +45,18 @@ def find_swapped(seen: list[Seen], data: str) -> tuple[bool, list[Finding]]:
         )
         findings.append(Finding("swapped", "warning", data, message))
     for pair in seen:
-        if (pair.marks.lean if swapped else -pair.marks.lean) > CLEAR_LEAN and not any(pair.marks.constant):
+        if (pair.stats.lean if swapped else -pair.stats.lean) > CLEAR_LEAN and not any(pair.stats.constant):
             message = "has photo and map the other way round from most pairs: swap its sides"
             findings.append(Finding("swapped", "error", pair.where, message))
     return swapped, findings
 
 
-def find_constant(seen: list[Seen], photo: int) -> list[Finding]:
+def find_constant(seen: list[InspectedPair], photo: int) -> list[Finding]:
     """Find images of one colour: an error on the photos' side (0 or 1), as a map may well be all water."""
     findings = []
     for pair in seen:
         for side, name in enumerate(("source", "target")):
-            if not pair.marks.constant[side]:
+            if not pair.stats.constant[side]:
                 continue
             message = f"has a {name} of one colour all over: leave the pair out"
             if side == photo:
@@ -68,11 +68,11 @@ def find_constant(seen: list[Seen], photo: int) -> list[Finding]:
     return findings
 
 
-def find_transparent(seen: list[Seen]) -> list[Finding]:
+def find_transparent(seen: list[InspectedPair]) -> list[Finding]:
     """Find pairs with transparent pixels."""
     findings = []
     for pair in seen:
-        for side, share in zip(("source", "target"), pair.marks.transparent, strict=True):
+        for side, share in zip(("source", "target"), pair.stats.transparent, strict=True):
             if share > 0:
                 message = (
                     f"has a {side} of which {share:.1%} is transparent: palette networks ignore these "
@@ -82,26 +82,26 @@ def find_transparent(seen: list[Seen]) -> list[Finding]:
     return findings
 
 
-def find_class_numbers(seen: list[Seen]) -> list[Finding]:
+def find_class_numbers(seen: list[InspectedPair]) -> list[Finding]:
     """Find targets that hold class numbers where colours are expected."""
     return [
         Finding(
             "class-numbers",
             "warning",
             pair.where,
-            f"has a grey target of the numbers 0 to {pair.marks.class_numbers}, which are read as nearly "
+            f"has a grey target of the numbers 0 to {pair.stats.class_numbers}, which are read as nearly "
             "black levels: draw each class in a colour first",
         )
         for pair in seen
-        if pair.marks.class_numbers is not None and not pair.marks.constant[1]
+        if pair.stats.class_numbers is not None and not pair.stats.constant[1]
     ]
 
 
-def find_same_kind(seen: list[Seen], side_by_side: bool, data: str) -> list[Finding]:
+def find_same_kind(seen: list[InspectedPair], side_by_side: bool, data: str) -> list[Finding]:
     """Find that the halves of side-by-side files do not differ, as those of wide photos."""
     if not side_by_side or not seen:
         return []
-    clear = sum(abs(pair.marks.lean) > CLEAR_LEAN for pair in seen)
+    clear = sum(abs(pair.stats.lean) > CLEAR_LEAN for pair in seen)
     if 2 * clear >= len(seen):
         return []
     message = (
@@ -111,22 +111,22 @@ def find_same_kind(seen: list[Seen], side_by_side: bool, data: str) -> list[Find
     return [Finding("same-kind", "warning", data, message)]
 
 
-def find_mixed_sizes(seen: list[Seen], usual: tuple[int, int]) -> list[Finding]:
+def find_mixed_sizes(seen: list[InspectedPair], usual: tuple[int, int]) -> list[Finding]:
     """Find pairs of another size than the usual one."""
     message = f"a side, where most pairs are {in_pixels(usual)}: crop or resize it to that"
     return [
-        Finding("mixed-sizes", "error", pair.where, f"is {in_pixels(pair.marks.size)} {message}")
+        Finding("mixed-sizes", "error", pair.where, f"is {in_pixels(pair.stats.size)} {message}")
         for pair in seen
-        if pair.marks.size != usual
+        if pair.stats.size != usual
     ]
 
 
-def find_duplicates(seen: list[Seen], splits: Splits) -> list[Finding]:
+def find_duplicates(seen: list[InspectedPair], splits: Splits) -> list[Finding]:
     """Find pairs of the same pixels, within a split and across."""
-    firsts: dict[bytes, Seen] = {}
+    firsts: dict[bytes, InspectedPair] = {}
     findings = []
     for pair in seen:
-        first = firsts.setdefault(pair.marks.digest, pair)
+        first = firsts.setdefault(pair.stats.digest, pair)
         if first is pair:
             continue
         if first.split == pair.split:
@@ -152,7 +152,7 @@ def find_split_groups(splits: Splits) -> list[Finding]:
 
 
 def find_shared_ground(
-    seen: list[Seen], splits: Splits, photo: int, step: Callable[[], None]
+    seen: list[InspectedPair], splits: Splits, photo: int, step: Callable[[], None]
 ) -> list[Finding]:
     """Compare the photos of each two splits, since maps of two places may well be alike.
 
@@ -165,12 +165,12 @@ def find_shared_ground(
     Returns:
         Those that share most first.
     """
-    members: dict[str, list[Seen]] = {}
+    members: dict[str, list[InspectedPair]] = {}
     for pair in seen:
-        if pair.marks.thumbnails is not None:
+        if pair.stats.thumbnails is not None:
             members.setdefault(pair.split, []).append(pair)
     described = {
-        split: describe([pair.marks.thumbnails[photo] for pair in pairs if pair.marks.thumbnails])
+        split: describe([pair.stats.thumbnails[photo] for pair in pairs if pair.stats.thumbnails])
         for split, pairs in members.items()
     }
     found: list[tuple[float, Finding]] = []
@@ -179,7 +179,7 @@ def find_shared_ground(
             step()
             for overlap in overlaps:
                 first, second = members[few][overlap.first], members[many][overlap.second]
-                if first.marks.digest == second.marks.digest:
+                if first.stats.digest == second.stats.digest:
                     continue
                 kind = "near-duplicate" if overlap.share >= COPY else "overlap"
                 message = f"share {overlap.share:.0%} of their ground"
@@ -187,7 +187,7 @@ def find_shared_ground(
     return [finding for _, finding in sorted(found, key=lambda entry: -entry[0])]
 
 
-def _leak(kind: str, what: str, first: Seen, second: Seen, splits: Splits) -> Finding:
+def _leak(kind: str, what: str, first: InspectedPair, second: InspectedPair, splits: Splits) -> Finding:
     """Report what two splits share: an error, or a warning where the split is ours and not the data set's."""
     where = f"{first.where} and {second.where}"
     if splits.made and {first.split, second.split} == {"train", "val"}:

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sat2map.data.check.checks import (
-    Seen,
+    InspectedPair,
     find_class_numbers,
     find_constant,
     find_duplicates,
@@ -124,11 +124,11 @@ def check(
     findings += [*sides, *find_constant(seen, photo), *find_duplicates(seen, splits)]
     if group_column is not None and not splits.made:
         findings += find_split_groups(splits)
-    sizes = Counter(pair.marks.size for pair in seen)
+    sizes = Counter(pair.stats.size for pair in seen)
     if seen:
         usual = sizes.most_common(1)[0][0]
         findings += find_mixed_sizes(seen, usual)
-        comparable = [pair for pair in seen if pair.marks.size == usual]
+        comparable = [pair for pair in seen if pair.stats.size == usual]
         findings += find_shared_ground(comparable, splits, photo, step)
     if progress is not None:
         progress(total, total)
@@ -202,14 +202,14 @@ def _notes(splits: Splits) -> list[str]:
 
 def _read(
     splits: Splits, root: Path, workers: int, step: Callable[[], None]
-) -> tuple[list[Seen], list[Finding]]:
+) -> tuple[list[InspectedPair], list[Finding]]:
     several = _several(splits)
     jobs = [
         (split, pair, several and chosen)
         for split, pairs in splits.pairs.items()
         for pair, chosen in zip(pairs, _evenly(len(pairs), LIMIT), strict=True)
     ]
-    seen: list[Seen] = []
+    seen: list[InspectedPair] = []
     findings: list[Finding] = []
     # Threads, since Pillow, numpy and the hash work without the interpreter's lock.
     pool = ThreadPoolExecutor(workers or processor().threads)
@@ -219,7 +219,7 @@ def _read(
             if isinstance(result, Finding):
                 findings.append(result)
             else:
-                seen.append(Seen(split, relative(pair.source, root), result))
+                seen.append(InspectedPair(split, relative(pair.source, root), result))
             step()
     finally:
         pool.shutdown(cancel_futures=True)

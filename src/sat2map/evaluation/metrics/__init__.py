@@ -1,12 +1,14 @@
 """Scores of generated maps, as pure functions of numpy arrays, and their records.
 
-A metric is one file with its record (see `sat2map.evaluation.metrics.record`), listed in `MODULES`.
+A metric is a record (see `sat2map.evaluation.metrics.record`) in `METRICS` of a file of this folder.
 """
 
+from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import get_args
 
-from sat2map.evaluation.metrics import classes, crispness, objects, similarity
+from sat2map.evaluation.metrics import classes
 from sat2map.evaluation.metrics.classes import (
     Counts,
     class_edges,
@@ -66,7 +68,8 @@ __all__ = [
     "ssim",
 ]
 
-MODULES: list[ModuleType] = [classes, objects, crispness, similarity]
+_FILES = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
+MODULES: list[ModuleType] = [module for module in _FILES if hasattr(module, "METRICS")]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 

@@ -1,4 +1,4 @@
-# go on: $epoch of $epochs epochs are done
+# continue: $epoch of $epochs epochs are done
 sat2map train --resume $run
 
 # translate images of any size

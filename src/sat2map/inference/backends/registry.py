@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sat2map.extras import is_installed, require
+from sat2map.extras import is_installed, lazily, require
 
 if TYPE_CHECKING:
     from sat2map.inference.backends import Engine
@@ -69,16 +68,6 @@ class BackendRecord:
         return own and suffix in self.suffixes and device in self.devices and mode in self.modes
 
 
-def _lazily(module: str, name: str) -> Open:
-    """Return the `open` of a class that is imported when it is called."""
-
-    def open_engine(model: Path, options: EngineOptions) -> Engine:
-        engine: Engine = getattr(import_module(module), name).open(model, options)
-        return engine
-
-    return open_engine
-
-
 _HERE: Final = "sat2map.inference.backends"
 
 BACKENDS: dict[str, BackendRecord] = {
@@ -87,7 +76,7 @@ BACKENDS: dict[str, BackendRecord] = {
         BackendRecord(
             "openvino",
             "OpenVINO",
-            _lazily(f"{_HERE}.openvino", "OpenVinoEngine"),
+            lazily(f"{_HERE}.openvino", "OpenVinoEngine.open"),
             module="openvino",
             extra="openvino",
             suffixes=(MODEL_FILE, ".xml", ".onnx"),
@@ -98,7 +87,7 @@ BACKENDS: dict[str, BackendRecord] = {
         BackendRecord(
             "onnx",
             "ONNX Runtime",
-            _lazily(f"{_HERE}.onnx_runtime", "OnnxEngine"),
+            lazily(f"{_HERE}.onnx_runtime", "OnnxEngine.open"),
             module="onnxruntime",
             suffixes=(MODEL_FILE, ".onnx"),
             exported_suffix=".onnx",
@@ -107,7 +96,7 @@ BACKENDS: dict[str, BackendRecord] = {
         BackendRecord(
             "torch",
             "PyTorch",
-            _lazily(f"{_HERE}.torch", "TorchEngine"),
+            lazily(f"{_HERE}.torch", "TorchEngine.open"),
             module="torch",
             extra="train",
             devices=("cpu", "cuda", "mps"),

@@ -69,7 +69,7 @@ def _training(header: ModelHeader) -> str:
     lines = [f"{header.steps} steps, sat2map {header.created_with or 'unknown'}, data fingerprint "]
     lines[0] += f"`{header.data_fingerprint or 'unknown'}`."
     if header.notes:
-        lines.append(f"Notes: {header.notes}.")
+        lines.append(f"Notes: {header.notes.rstrip('.')}.")
     if header.settings:
         lines.append(f"```json\n{json.dumps(header.settings, indent=2)}\n```")
     return "\n\n".join(lines)

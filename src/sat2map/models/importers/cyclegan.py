@@ -34,7 +34,7 @@ def read(weights: StateDict, skips: Skips = "auto") -> Found | None:
     """
     if "model.model.0.weight" in weights:
         return _read_unet(weights, skips)
-    if count_blocks(weights) and count_halvings(weights) == 2 and count_blocks(weights) in (6, 9):
+    if count_blocks(weights) and count_downsamplings(weights) == 2 and count_blocks(weights) in (6, 9):
         return read_resnet(weights, RESNET)
     return None
 
@@ -81,11 +81,11 @@ def swap_skips(weights: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
     return swapped
 
 
-def count_halvings(weights: StateDict) -> int:
+def count_downsamplings(weights: StateDict) -> int:
     """Return how many layers of stride 2 stand before the first residual block; -1 for none that fits."""
     found = [int(match[1]) for name in weights if (match := re.match(r"model\.(\d+)\.conv_block\.", name))]
-    halvings, rest = divmod(min(found) - 4, 3) if found else (-1, 0)
-    return halvings if rest == 0 else -1
+    downsamplings, rest = divmod(min(found) - 4, 3) if found else (-1, 0)
+    return downsamplings if rest == 0 else -1
 
 
 def count_blocks(weights: StateDict) -> int:
@@ -94,19 +94,19 @@ def count_blocks(weights: StateDict) -> int:
 
 
 def read_resnet(weights: StateDict, kind: str) -> Found:
-    """Read a ResNet of any number of halvings and blocks (see `read`)."""
-    halvings, blocks = count_halvings(weights), count_blocks(weights)
-    first_block = 4 + 3 * halvings
+    """Read a ResNet of any number of downsamplings and blocks (see `read`)."""
+    downsamplings, blocks = count_downsamplings(weights), count_blocks(weights)
+    first_block = 4 + 3 * downsamplings
     block = f"model.{first_block}.conv_block"
     if f"{block}.1.weight" not in weights:
         raise ModelFileError(
             f"its residual blocks pad by zeros; of {kind}, only those padded by reflection run"
         )
     architecture = "global"
-    if halvings == 2 and blocks in (6, 9):
+    if downsamplings == 2 and blocks in (6, 9):
         architecture = "resnet6" if blocks == 6 else "resnet9"
     width, source_bands = shape_of(weights, "model.1.weight", kind)
-    last = f"model.{first_block + blocks + 3 * halvings + 1}"
+    last = f"model.{first_block + blocks + 3 * downsamplings + 1}"
     target_bands, _ = shape_of(weights, f"{last}.weight", kind)
     dropout = f"{block}.6.weight" in weights and weights[f"{block}.6.weight"].dim() == 4
     spec = GeneratorSpec(
@@ -114,7 +114,7 @@ def read_resnet(weights: StateDict, kind: str) -> Found:
         source_bands=source_bands,
         target_bands=target_bands,
         width=width,
-        depth=halvings,
+        depth=downsamplings,
         blocks=blocks,
         norm=norm_of(weights, "model.2", "model.1"),
         dropout=0.5 if dropout else 0,

@@ -110,10 +110,24 @@ export const texts = {
   chipMap: "Map",
   working: "The map is being drawn",
   raster: "Raster",
-  opacity: "Opacity of the map",
-  side: "Image and map side by side",
-  qgisXyz: "Address for QGIS (XYZ tiles)",
-  qgisWmts: "Address for QGIS (WMTS)",
+  rasters: "Rasters",
+  findRaster: "Search by name",
+  noneFound: "No raster has this in its name.",
+  extent: (size, lat, south, lon, west) => `${size} km, ${lat}° ${south ? "S" : "N"} ${lon}° ${west ? "W" : "E"}`,
+  rasterGone: "This raster is not here",
+  rasterGoneDetail: (name) => `The address names ${name}, which the service does not show. Another one is open.`,
+  layer: "Layer",
+  kinds: { map: "Map", classes: "Classes", confidence: "Confidence", imagery: "Image" },
+  unsure: "0 %, unsure",
+  sure: "100 %, sure",
+  tilesDone: (done, total) => `${done} of ${total} tiles`,
+  opacity: "Opacity of the layer",
+  side: "Side by side with the image",
+  baseMap: "Base map",
+  addresses: "Addresses for QGIS, and a link to this view",
+  qgisXyz: "XYZ tiles of this layer",
+  qgisWmts: "WMTS, all layers",
+  permalink: "Link to this view",
   copy: "Copy",
   qgisHelp: "Copied. In QGIS: Layer, Add Layer, Add XYZ or WMTS Layer.",
   copyByKey: "Selected: copy it with Ctrl+C.",
@@ -127,5 +141,6 @@ export const texts = {
 export function fillTexts(root = document) {
   for (const part of root.querySelectorAll("[data-text]")) part.textContent = texts[part.dataset.text];
   for (const part of root.querySelectorAll("[data-label]")) part.setAttribute("aria-label", texts[part.dataset.label]);
+  for (const part of root.querySelectorAll("[data-hint]")) part.placeholder = texts[part.dataset.hint];
   for (const part of root.querySelectorAll("[data-alt]")) part.alt = texts[part.dataset.alt];
 }

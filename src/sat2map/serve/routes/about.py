@@ -49,6 +49,13 @@ class ModelCard(BaseModel):
     notes: str
 
 
+class BaseMap(BaseModel):
+    """Tiles below the live maps."""
+
+    url: str = Field(examples=["https://tile.example.org/{z}/{x}/{y}.png"])
+    attribution: str
+
+
 class ModelList(BaseModel):
     """The models of a service, the default one first, and its limits."""
 
@@ -58,6 +65,7 @@ class ModelList(BaseModel):
     pixels: int = Field(description="Largest image to translate at once.")
     job_body_bytes: int = Field(description="Largest upload of a job.")
     live_maps: bool = Field(description="Whether the service shows rasters.")
+    base_map: BaseMap | None = Field(None, description="What the live map shows below the rasters.")
 
 
 class ProblemKind(BaseModel):
@@ -77,6 +85,10 @@ def about_routes(service: Service) -> APIRouter:
     @router.get("/v1/models", dependencies=keys, tags=["models"], responses=documented(UnauthorizedError))
     async def list_models() -> ModelList:
         """List the models, the default one first."""
+        settings = service.settings
+        base_map = settings.base_map and BaseMap(
+            url=settings.base_map, attribution=settings.base_map_attribution
+        )
         return ModelList(
             models=[_card(model) for model in service.models.values()],
             image_pixels=min(limits.pixels, SMALL_IMAGE),
@@ -84,6 +96,7 @@ def about_routes(service: Service) -> APIRouter:
             pixels=limits.pixels,
             job_body_bytes=limits.job_body_bytes,
             live_maps=service.rasters is not None,
+            base_map=base_map,
         )
 
     @router.get("/problems/{slug}", tags=["service"], responses=documented(NotFoundError))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
@@ -13,29 +13,29 @@ from starlette.requests import ClientDisconnect
 
 from sat2map.errors import ImageError
 from sat2map.serve.http_errors import (
-    BodyTooLargeError,
     NotFoundError,
     TooManyPixelsError,
     UnauthorizedError,
-    UnsupportedFormatError,
-    UploadTooSlowError,
 )
 from sat2map.serve.image_store import StoredImage
 from sat2map.serve.input_files import Inspected, Kind, read_file
+from sat2map.serve.pictures import Part, notes_header
 from sat2map.serve.problems import documented
-from sat2map.serve.responses import MEDIA_TYPES, encode
-from sat2map.serve.routes.access import check_key, owner_of
+from sat2map.serve.responses import encode
+from sat2map.serve.routes.access import (
+    PNG,
+    UPLOAD,
+    UPLOAD_FAILURES,
+    ModelName,
+    Page,
+    Whole,
+    check_key,
+    location,
+    owner_of,
+)
 from sat2map.serve.service import ClientGone, Service, run_until_disconnected
 from sat2map.serve.upload_files import receive_file
 
-_BINARY = {"type": "string", "format": "binary"}
-_REQUEST: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "The bytes of an image or GeoTIFF.",
-        "content": {kind: {"schema": _BINARY} for kind in (*MEDIA_TYPES, "application/octet-stream")},
-    }
-}
 ImageId = Annotated[
     str, InPath(max_length=64, description="Id of the image.", examples=["Jq3zJ1mJm4m1pZ0a1nKZ5w"])
 ]
@@ -60,20 +60,8 @@ def image_routes(service: Service) -> APIRouter:
         "",
         status_code=201,
         response_model=ImageStatus,
-        openapi_extra=_REQUEST,
-        responses={
-            201: {
-                "headers": {"Location": {"description": "Address of the image", "schema": {"type": "string"}}}
-            },
-            **documented(
-                UnauthorizedError,
-                UploadTooSlowError,
-                BodyTooLargeError,
-                TooManyPixelsError,
-                UnsupportedFormatError,
-                ImageError,
-            ),
-        },
+        openapi_extra=UPLOAD,
+        responses={201: location("image"), **UPLOAD_FAILURES},
     )
     async def upload_image(request: Request) -> Response:
         """Upload an image that is translated later, more than once: at other scales or with other models."""
@@ -106,25 +94,32 @@ def image_routes(service: Service) -> APIRouter:
         "/{image}/preview",
         response_class=Response,
         responses={
-            200: {"description": "The image as a PNG.", "content": {"image/png": {"schema": _BINARY}}},
+            200: PNG,
             **documented(UnauthorizedError, NotFoundError, TooManyPixelsError, ImageError),
         },
     )
-    async def preview_image(request: Request, image: ImageId) -> Response:
+    async def preview_image(
+        request: Request, image: ImageId, model: ModelName = None, page: Page = None, whole: Whole = False
+    ) -> Response:
         """Return an uploaded image as the model sees it; browsers open neither TIFF nor 16 bits per band."""
         found = images.get(image, owner_of(request))
         if found.height * found.width > limits.pixels:
             raise TooManyPixelsError(f"a preview may have {limits.pixels / 1e6:g} million pixels at most")
         upload = Inspected(images.path(found), found.kind, found.height, found.width)
 
-        async def show() -> bytes:
-            picture = await service.run_in_thread(read_file, upload, service.decoder, large=True)
-            return await service.run_in_thread(encode, picture.pixels, picture.alpha, "image/png", large=True)
+        header = service.models.find(model).header
+
+        async def show() -> tuple[bytes, dict[str, str]]:
+            read = (read_file, upload, service.decoder, header, Part(page, whole))
+            picture = await service.run_in_thread(*read, large=True)
+            png = await service.run_in_thread(encode, picture.pixels, picture.alpha, "image/png", large=True)
+            return png, notes_header(picture.notes)
 
         with service.memory.account() as reserve:
             reserve(8 * found.height * found.width)
-            content = await run_until_disconnected(request, show(), limits.request_seconds)
-        return Response(content, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+            content, notes = await run_until_disconnected(request, show(), limits.request_seconds)
+        headers = {"Cache-Control": "private, max-age=3600", **notes}
+        return Response(content, media_type="image/png", headers=headers)
 
     return router
 

@@ -20,18 +20,15 @@ from sat2map.serve.http_errors import (
     UnauthorizedError,
 )
 from sat2map.serve.image_store import StoredImage
-from sat2map.serve.input_files import RESULTS
+from sat2map.serve.input_files import RESULTS, Inspected
+from sat2map.serve.pictures import Part, notes_header
 from sat2map.serve.problems import documented
 from sat2map.serve.responses import MEDIA_TYPES, encode, negotiate, read_raster
-from sat2map.serve.routes.access import Gsd, ModelName, check_key, owner_of
+from sat2map.serve.routes.access import IMAGES, Gsd, ModelName, Page, Whole, check_key, owner_of
 from sat2map.serve.routes.images import ImageId
 from sat2map.serve.service import Service, run_until_disconnected
 
-_BINARY = {"type": "string", "format": "binary"}
-_MAP: dict[str, Any] = {
-    "description": "The map, with the size of the image.",
-    "content": {media_type: {"schema": _BINARY} for media_type in MEDIA_TYPES},
-}
+_MAP: dict[str, Any] = {"description": "The map, with the size of the image.", "content": IMAGES}
 _FAILURES = documented(UnauthorizedError, NotFoundError, TooManyPixelsError, ImageError)
 ProductName = Annotated[Product, Query(description="The map, its classes, or the model's confidence.")]
 Colors = Annotated[
@@ -56,6 +53,7 @@ class Summary(BaseModel):
     height: int = Field(examples=[900], description="Rows (px).")
     products: list[Product] = Field(description="What the model can draw of the image.")
     classes: list[ClassShare] = Field(description="Classes of the map, the largest first.")
+    notes: list[str] = Field([], description="What was assumed or left out.")
 
 
 def map_routes(service: Service) -> APIRouter:
@@ -66,10 +64,10 @@ def map_routes(service: Service) -> APIRouter:
     limits = service.settings.limits
 
     async def draw(
-        request: Request, image: str, model: str | None, gsd: float | None, colors: str | None
+        request: Request, image: str, model: str | None, gsd: float | None, colors: str | None, part: Part
     ) -> Drawing:
         found = service.images.get(image, owner_of(request))
-        work = service.drawings.draw(service.models.find(model), found, gsd=gsd, colors=colors)
+        work = service.drawings.draw(service.models.find(model), found, gsd=gsd, colors=colors, part=part)
         return await run_until_disconnected(request, work, limits.request_seconds)
 
     @router.get(
@@ -82,6 +80,8 @@ def map_routes(service: Service) -> APIRouter:
         gsd: Gsd = None,
         product: ProductName = "image",
         colors: Colors = None,
+        page: Page = None,
+        whole: Whole = False,
     ) -> Response:
         """Draw an uploaded image; the network runs once for map, classes and confidence."""
         accept = request.headers.get("accept", "")
@@ -93,10 +93,10 @@ def map_routes(service: Service) -> APIRouter:
                 raise BadRequestError("a GeoTIFF is drawn as a map in the model's colours only")
             return await _draw_raster(request, found, model, accept, headers)
         media_type = negotiate(accept, MEDIA_TYPES)
-        drawing = await draw(request, image, model, gsd, colors)
+        drawing = await draw(request, image, model, gsd, colors, Part(page, whole))
         pixels = drawing.pixels(product)
         content = await service.run_in_thread(encode, pixels, drawing.alpha, media_type, large=True)
-        return Response(content, media_type=media_type, headers=headers)
+        return Response(content, media_type=media_type, headers={**headers, **notes_header(drawing.notes)})
 
     async def _draw_raster(
         request: Request, image: StoredImage, model: str | None, accept: str, headers: dict[str, str]
@@ -110,19 +110,26 @@ def map_routes(service: Service) -> APIRouter:
         base.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=base, ignore_cleanup_errors=True) as folder:
             output = Path(folder) / RESULTS["raster"]
-            work = service.models.find(model).translate_file(service.images.path(image), output, "raster")
-            await run_until_disconnected(request, work, limits.request_seconds)
+            upload = Inspected(service.images.path(image), image.kind, image.height, image.width)
+            work = service.models.find(model).translate_file(upload, output)
+            notes, _ = await run_until_disconnected(request, work, limits.request_seconds)
             content = await service.run_in_thread(read_raster, output, media_type, large=True)
-        return Response(content, media_type=media_type, headers=headers)
+        return Response(content, media_type=media_type, headers={**headers, **notes_header(notes)})
 
     @router.get("/summary", responses=_FAILURES)
     async def summarize_map(
-        request: Request, image: ImageId, model: ModelName = None, gsd: Gsd = None, colors: Colors = None
+        request: Request,
+        image: ImageId,
+        model: ModelName = None,
+        gsd: Gsd = None,
+        colors: Colors = None,
+        page: Page = None,
+        whole: Whole = False,
     ) -> Summary:
         """Return which classes the map of an uploaded picture has, and how much of its area each takes."""
         if service.images.get(image, owner_of(request)).kind == "raster":
             raise BadRequestError("a GeoTIFF has no summary: translate it, and count its classes")
-        drawing = await draw(request, image, model, gsd, colors)
+        drawing = await draw(request, image, model, gsd, colors, Part(page, whole))
         shares = await service.run_in_thread(drawing.shares, large=True)
         classes = drawing.palette.classes if drawing.palette else ()
         entries = [
@@ -136,6 +143,7 @@ def map_routes(service: Service) -> APIRouter:
             height=height,
             products=drawing.products,
             classes=sorted(entries, key=lambda entry: -entry.share),
+            notes=list(drawing.notes),
         )
 
     return router

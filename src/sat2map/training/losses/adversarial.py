@@ -48,7 +48,7 @@ def generator_loss(kind: Adversarial, logits: Tensor) -> Tensor:
 def adversarial_loss(inputs: LossInputs) -> Tensor:
     """Return the loss that the discriminator gives the fakes of this batch."""
     assert inputs.adversarial is not None
-    return inputs.adversarial()
+    return inputs.adversarial(inputs)
 
 
 LOSS = Loss("adversarial", "adversarial", adversarial_loss)

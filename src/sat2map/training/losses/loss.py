@@ -27,7 +27,7 @@ class LossInputs:
         class_probabilities: Returns float (n, classes, h, w), which sum to 1 over the classes.
         l1_weights: float (classes,), weight of a pixel in the L1 loss by its class; None: all the same.
         label_weights: float (k,), weight of a pixel in the cross-entropy by its label; None: all the same.
-        adversarial: Returns the adversarial loss of the fakes, a scalar.
+        adversarial: Returns the adversarial loss of the fakes of given inputs, a scalar.
         share: What a mean over these rows weighs in the mean over the processes; 1 where they have as many.
         context: The processes that share the batch.
     """
@@ -41,7 +41,7 @@ class LossInputs:
     class_probabilities: Callable[[], Tensor] | None = None
     l1_weights: Tensor | None = None
     label_weights: Tensor | None = None
-    adversarial: Callable[[], Tensor] | None = None
+    adversarial: Callable[[LossInputs], Tensor] | None = None
     share: float = 1.0
     context: DistributedContext = field(default=SINGLE_PROCESS)
 

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from sat2map.extras import lazily
 from sat2map.models.architectures.efficient_unet import pretrained
 from sat2map.models.architectures.record import Architecture, OutputLayer, PretrainedEncoder
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from sat2map.models.architectures.spec import GeneratorSpec
-    from sat2map.models.onnx.graph import GraphBuilder, Tail
-
-
-def _build(spec: GeneratorSpec) -> nn.Module:
-    from sat2map.models.architectures.efficient_unet.network import EfficientUNet
-
-    return EfficientUNet(spec)
-
-
-def _build_onnx(graph: GraphBuilder, source: str) -> Tail:
-    from sat2map.models.architectures.efficient_unet.onnx import build_efficient_unet
-
-    return build_efficient_unet(graph, source)
-
+_HERE = "sat2map.models.architectures.efficient_unet"
 
 ARCHITECTURES = (
     Architecture(
         name="efficient-unet",
         label="U-Net on an EfficientNet-Lite0 encoder",
         size_divisor=lambda spec: 32,
-        build=_build,
-        build_onnx=_build_onnx,
+        build=lazily(f"{_HERE}.network", "EfficientUNet"),
+        build_onnx=lazily(f"{_HERE}.onnx", "build_efficient_unet"),
         input_layer="encoder.stem.0",
         output_layer=lambda spec: OutputLayer("head.0", phases=4),
         gives_colours=True,

@@ -9,11 +9,11 @@ from sat2map.models.onnx.graph import GraphBuilder, Tail
 def build_resnet(graph: GraphBuilder, x: str) -> Tail:
     """Add the layers of `network.ResNet` but the last, for the input called `x`."""
     spec, weights = graph.spec, graph.weights
-    width, halvings = spec.width, num_downsamplings(spec)
+    width, downsamplings = spec.width, num_downsamplings(spec)
     first = weights.convolution("body.1", spec.source_bands, width, 7)
     x = graph.layer(graph.reflect(x, 3), first, "body.2", finish=graph.relu)
     at, channels = 4, width
-    for _ in range(halvings):
+    for _ in range(downsamplings):
         convolution = weights.convolution(f"body.{at}", channels, 2 * channels, 3, stride=2, padding=1)
         x = graph.layer(x, convolution, f"body.{at + 1}", finish=graph.relu)
         at, channels = at + 3, 2 * channels
@@ -26,7 +26,7 @@ def build_resnet(graph: GraphBuilder, x: str) -> Tail:
             )
         x = graph.node("Add", x, y)
         at += 1
-    for _ in range(halvings):
+    for _ in range(downsamplings):
         # CycleGAN's transposed convolution has 3×3 taps where the U-Net's has 4×4
         convolution = weights.upsampling(f"body.{at}", channels, channels // 2, transpose_kernel=3)
         x = graph.layer(x, convolution, f"body.{at + 1}", finish=graph.relu)

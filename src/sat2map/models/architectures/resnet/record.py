@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sat2map.extras import lazily
 from sat2map.models.architectures.record import Architecture, OutputLayer
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from sat2map.models.architectures.spec import GeneratorSpec
-    from sat2map.models.onnx.graph import GraphBuilder, Tail
 
 _BLOCKS = {"resnet6": 6, "resnet9": 9}  # of CycleGAN, whose networks halve the image twice
 
@@ -29,16 +27,7 @@ def _output_layer(spec: GeneratorSpec) -> OutputLayer:
     return OutputLayer(f"body.{4 + 6 * num_downsamplings(spec) + num_blocks(spec) + 1}")
 
 
-def _build(spec: GeneratorSpec) -> nn.Module:
-    from sat2map.models.architectures.resnet.network import ResNet
-
-    return ResNet(spec)
-
-
-def _build_onnx(graph: GraphBuilder, source: str) -> Tail:
-    from sat2map.models.architectures.resnet.onnx import build_resnet
-
-    return build_resnet(graph, source)
+_HERE = "sat2map.models.architectures.resnet"
 
 
 def _resnet(name: str, label: str, options: tuple[str, ...]) -> Architecture:
@@ -46,8 +35,8 @@ def _resnet(name: str, label: str, options: tuple[str, ...]) -> Architecture:
         name=name,
         label=label,
         size_divisor=lambda spec: 1 << num_downsamplings(spec),
-        build=_build,
-        build_onnx=_build_onnx,
+        build=lazily(f"{_HERE}.network", "ResNet"),
+        build_onnx=lazily(f"{_HERE}.onnx", "build_resnet"),
         input_layer="body.1",
         output_layer=_output_layer,
         default_depth=lambda crop_size: 4,  # pix2pixHD's; that of CycleGAN's two is fixed

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from sat2map.extras import lazily
 from sat2map.models.architectures.record import Architecture
-from sat2map.models.architectures.unet.record import halvings_of, output_layer
+from sat2map.models.architectures.unet.record import deepest, output_layer
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from sat2map.models.architectures.spec import GeneratorSpec
-    from sat2map.models.onnx.graph import GraphBuilder, Tail
-
-
-def _build(spec: GeneratorSpec) -> nn.Module:
-    from sat2map.models.architectures.tutorial.network import TutorialUNet
-
-    return TutorialUNet(spec)
-
-
-def _build_onnx(graph: GraphBuilder, source: str) -> Tail:
-    from sat2map.models.architectures.tutorial.onnx import build_tutorial
-
-    return build_tutorial(graph, source)
-
+_HERE = "sat2map.models.architectures.tutorial"
 
 ARCHITECTURES = (
     Architecture(
         name="tutorial",
         label="U-Net of a tutorial",
         size_divisor=lambda spec: 1 << spec.depth,
-        build=_build,
-        build_onnx=_build_onnx,
+        build=lazily(f"{_HERE}.network", "TutorialUNet"),
+        build_onnx=lazily(f"{_HERE}.onnx", "build_tutorial"),
         input_layer="down.0.conv",
         output_layer=output_layer,
-        default_depth=halvings_of,
+        default_depth=deepest,
         least_divisor=32,
     ),
 )

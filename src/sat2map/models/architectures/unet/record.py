@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sat2map.extras import lazily
 from sat2map.models.architectures.record import Architecture, OutputLayer
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from sat2map.models.architectures.spec import GeneratorSpec
-    from sat2map.models.onnx.graph import GraphBuilder, Tail
 
 
-def halvings_of(crop_size: int) -> int:
+def deepest(crop_size: int) -> int:
     """Return how often a size can be halved (256 → 8), which makes the bottleneck as small as it can be."""
     return max(2, (crop_size & -crop_size).bit_length() - 1)
 
@@ -27,28 +25,18 @@ def output_layer(spec: GeneratorSpec) -> OutputLayer:
     }[spec.upsample]
 
 
-def _build(spec: GeneratorSpec) -> nn.Module:
-    from sat2map.models.architectures.unet.network import UNet
-
-    return UNet(spec)
-
-
-def _build_onnx(graph: GraphBuilder, source: str) -> Tail:
-    from sat2map.models.architectures.unet.onnx import build_unet
-
-    return build_unet(graph, source)
-
+_HERE = "sat2map.models.architectures.unet"
 
 ARCHITECTURES = (
     Architecture(
         name="unet",
         label="U-Net",
         size_divisor=lambda spec: 1 << spec.depth,
-        build=_build,
-        build_onnx=_build_onnx,
+        build=lazily(f"{_HERE}.network", "UNet"),
+        build_onnx=lazily(f"{_HERE}.onnx", "build_unet"),
         input_layer="down.0.conv",
         output_layer=output_layer,
-        default_depth=halvings_of,
+        default_depth=deepest,
         least_divisor=32,
     ),
 )
