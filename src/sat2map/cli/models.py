@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from sat2map.cli.about_model import print_info
 from sat2map.cli.flags import Gsd, Mode, ModelFlag, Overwrite, between
 from sat2map.cli.terminal import print_notes, say
 from sat2map.extras import require
@@ -98,14 +99,7 @@ def info(model: ModelFlag = None) -> None:
         sat2map info
         sat2map info runs/mine/best.safetensors
     """
-    from sat2map.models.model import Model
-    from sat2map.models.model_file import describe
-    from sat2map.runtime.cpu import describe_processor
-
-    found = Model.find(model)
-    print(f"{describe(found.path, found.header)}\n")
-    for name, fact in describe_processor().items():
-        print(f"{name + ':':<11} {fact}")
+    print_info(model)
 
 
 def export(
