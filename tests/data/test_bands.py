@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sat2map.data.pairs import Pair, read_pair
+from sat2map.data.pairs import Pair
+from sat2map.data.read_pair import read_pair
 from sat2map.errors import ImageError
 
 rasterio = pytest.importorskip("rasterio")

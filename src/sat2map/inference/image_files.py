@@ -192,10 +192,8 @@ def _translate_locked(
     whole: bool,
     note: Callable[[str], None],
 ) -> None:
-    palette, bands = (
-        translator.header.palette or Palette.load("maps"),
-        translator.header.generator.source_bands,
-    )
+    header = translator.header
+    palette, bands = header.palette or Palette.load("maps"), header.generator.source_bands
     picture = read_image(job.source, page=page, bands=bands)
     if not whole:
         picture = photo_of_pair(picture, palette, job.source)
