@@ -154,7 +154,7 @@ def test_an_unexpected_error_is_a_failure_of_its_file(
     def sometimes(translator: Translator, source: str, *rest: object, **named: object) -> object:
         if "small1" in source:
             raise ZeroDivisionError("by nothing")
-        return original(translator, source, *rest, **named)  # type: ignore[arg-type]
+        return original(translator, source, *rest, **named)
 
     monkeypatch.setattr(module, "translate_raster", sometimes)
     summary = run_bulk(plan_tasks([str(photos / f"small{i}.tif") for i in range(3)]), options)
