@@ -18,7 +18,8 @@ from sat2map.data.read_pair import read_pair_size
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
-from sat2map.images.palette import Palette, srgb_to_lab
+from sat2map.images.palette import Palette
+from sat2map.images.palette.lab import srgb_to_lab
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
