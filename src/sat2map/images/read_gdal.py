@@ -76,6 +76,7 @@ def _decode(dataset: Any, path: Path, count: int) -> Picture:
         reject_complex(dtype, path)
     meanings = band_meanings(dataset)
     colours = [meaning for meaning in meanings if meaning != "alpha"]
+    wanted: tuple[str, ...]
     if count in (1, 3):
         wanted = ("grey",) if len(colours) < 3 else COLOURS
     elif len(colours) < count:
