@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from sat2map.cli.flags import Gsd, Mode, ModelFlag, Overwrite, between
-from sat2map.cli.terminal import print_notes, say
+from sat2map.cli.terminal import print_notes, say, working
 from sat2map.extras import require
 from sat2map.settings import Direction, ExportFormat
 
@@ -135,8 +135,8 @@ def export(
     from sat2map.export import export_model
     from sat2map.models.model import Model
 
-    print(
-        export_model(
+    with working(f"exporting to {to}, and comparing the result with the model"):
+        exported = export_model(
             Model.find(model),
             to,
             output,
@@ -146,4 +146,4 @@ def export(
             limit=limit,
             overwrite=overwrite,
         )
-    )
+    print(exported)
