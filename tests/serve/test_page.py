@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sat2map.inference import Translator
-
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if CHROMIUM is None:
-    pytest.skip("no Chromium is installed: apt-get install chromium", allow_module_level=True)
+from sat2map.synthetic.towns import draw_town
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
@@ -38,16 +33,6 @@ def _until(page: Any, expression: str) -> None:
             return
         page.wait_for_timeout(50)
     raise AssertionError(expression)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -162,6 +147,70 @@ def test_a_mistyped_address_has_a_page(page: Any) -> None:
     assert "Page not found" in page.inner_text("h1")
     page.click("main a")
     page.wait_for_selector("#facts dd")
+
+
+def test_a_problem_links_to_a_page_that_says_what_to_do(page: Any) -> None:
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("text.png", b"no image at all")])
+    page.click("#alert-more")
+    assert page.inner_text("h1") == "Unsupported file type"
+    assert "PNG, JPEG, WebP or TIFF" in page.inner_text("main")
+
+
+def test_of_a_training_pair_the_photo_is_drawn(page: Any, model_file: Path) -> None:
+    town = draw_town(19, size=256)
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("pair.png", _png(np.hstack([town.source, town.target])))])
+    page.wait_for_selector("#result:not([hidden])")
+    assert "256 × 256 px" in page.inner_text("#summary")
+    assert "training pair" in page.inner_text("#notes")
+    assert page.evaluate("document.getElementById('before').naturalWidth") == 256
+
+
+def test_the_api_page_shows_every_operation_and_sends_a_request(page: Any) -> None:
+    page.goto("/docs")
+    page.wait_for_selector(".opblock")
+    operations = page.request.get("/openapi.json").json()["paths"]
+    assert page.locator(".opblock").count() == sum(len(methods) for methods in operations.values())
+    page.click("#operations-models-list_models .opblock-summary-control")
+    page.click("#operations-models-list_models .try-out__btn")
+    page.click("#operations-models-list_models .execute")
+    page.wait_for_selector(".live-responses-table")
+    assert "max_untiled_size" in page.inner_text(".live-responses-table")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_view_has_a_barrier(
+    browser: Any, server: Any, axe: str, scheme: str, town: NDArray[np.uint8]
+) -> None:
+    context = browser.new_context(color_scheme=scheme, base_url=server.url)
+    page = context.new_page()
+
+    def look() -> None:
+        page.evaluate(axe)
+        found = page.evaluate("axe.run().then(({ violations }) => violations)")
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    look()
+    page.set_input_files("#file", files=[_file("text.png", b"no image at all")])
+    page.wait_for_selector("#alert:not([hidden])")
+    look()
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#result:not([hidden])")
+    for view in ("side", "photo", "map", "classes"):
+        page.check(f"#view-{view}", force=True)
+        page.wait_for_timeout(300)
+        look()
+    page.click("#wrong")
+    _until(page, "document.querySelectorAll('#scale-list img[src]').length > 1")
+    look()
+    for address in ("/no/such/page", "/problems/busy", "/map"):
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        look()
+    context.close()
 
 
 def test_an_example_is_one_click(page: Any) -> None:

@@ -116,15 +116,18 @@ def palette(data: Path, /, *, output: Path = Path("palette.json"), split: str = 
     Examples:
         sat2map data palette pairs --output mine.json
     """
-    from sat2map.data.pairs import find_pairs, read_pair
+    from sat2map.data.pairs import find_pairs
+    from sat2map.data.read_pair import read_pair
     from sat2map.errors import OutputError
-    from sat2map.images.palette import learn_palette
+    from sat2map.files import lock_output
+    from sat2map.images.palette.learn import learn_palette
 
-    if output.exists():
-        raise OutputError(f"{output} exists", hint="choose another name", setting="output")
-    pairs = find_pairs(data)[split]
-    learned = learn_palette((read_pair(pair)[1] for pair in pairs), name=output.stem)
-    learned.save(output)
+    with lock_output(output):
+        if output.exists():
+            raise OutputError(f"{output} exists", hint="choose another name", setting="output")
+        pairs = find_pairs(data)[split]
+        learned = learn_palette((read_pair(pair)[1] for pair in pairs), name=output.stem)
+        learned.save(output)
     for map_class in learned.classes:
         say(f"{map_class.name:<16} {', '.join(str(colour) for colour in map_class.colours)}")
     say(f"written to {output}: name the classes and merge shades of one, then train with --palette {output}")

@@ -171,7 +171,7 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
         version=version("sat2map"),
         description=_ABOUT,
         lifespan=lifespan,
-        docs_url=None,  # its page comes from a CDN
+        docs_url=None,  # FastAPI's page loads from a CDN; ours is in routes/page.py
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )

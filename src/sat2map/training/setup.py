@@ -13,11 +13,13 @@ import torch
 from sat2map.data.beside import gsd_beside, palette_beside
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
 from sat2map.data.left_out import count_left_out
-from sat2map.data.pairs import Splits, find_pairs, first_unpaired, read_pair_size
+from sat2map.data.pairs import Splits, find_pairs, first_unpaired
+from sat2map.data.read_pair import read_pair_size
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
-from sat2map.images.palette import Palette, srgb_to_lab
+from sat2map.images.palette import Palette
+from sat2map.images.palette.lab import srgb_to_lab
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
