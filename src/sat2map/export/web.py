@@ -24,6 +24,7 @@ from sat2map.inference.backends.graphs import make_graph
 from sat2map.inference.backends.onnx_runtime import OnnxEngine
 from sat2map.inference.scale import MIN_SIDE
 from sat2map.inference.tiling import ALIGNMENT, MIN_LAST
+from sat2map.models.bundled import bundled_model
 from sat2map.models.model_file import ModelHeader
 from sat2map.synthetic.examples import SEEDS, draw_example
 
@@ -73,7 +74,12 @@ def export_web(
     translator = Translator(engine)
     made = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
     try:
-        _write(made, graph, _describe(translator, name), runtime)
+        _write(
+            made,
+            graph,
+            _describe(translator, name, None if model == bundled_model() else model.name),
+            runtime,
+        )
         _write_examples(made / "examples", translator)
         _write_service_worker(made)
         if folder.exists():
@@ -127,13 +133,14 @@ def _check_folder(folder: Path, *, overwrite: bool) -> None:
         )
 
 
-def _describe(translator: Translator, name: str) -> dict[str, Any]:
+def _describe(translator: Translator, name: str, model_file: str | None) -> dict[str, Any]:
     """Return what the page needs to know of the model; the tiles are those of `Translator`."""
     header, grid = translator.header, translator.grid
     assert header.palette is not None
     return {
         "name": name,
         "file": "model.onnx",
+        "modelFile": model_file,  # null: the package's own
         "gsd": header.gsd,
         "sourceScale": header.source_scale,
         "minSide": MIN_SIDE,

@@ -4,6 +4,11 @@ import { texts } from "./texts.js";
 
 const KEY = "sat2map-key";
 
+/** Whether the service asked for an API key, and was given one. */
+export function hasKey() {
+  return Boolean(sessionStorage.getItem(KEY));
+}
+
 /** A problem detail (RFC 9457) as an error. */
 export class ProblemError extends Error {
   constructor(problem, retryAfter) {
@@ -46,6 +51,8 @@ export async function askPatiently(address, options = {}, times = 4) {
       return await ask(address, options);
     } catch (error) {
       if (error.status !== 503 || left === 0) throw error;
+      const told = element("busy-text");
+      if (told) told.textContent = texts.busyWaiting;
       await pause(Math.min(error.retryAfter || 1, 5) * 1000 * (0.7 + 0.6 * Math.random()), options.signal);
     }
   }

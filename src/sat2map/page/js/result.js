@@ -1,6 +1,7 @@
 // The result: its views, legend, downloads, and the commands that repeat it.
 
 import { element } from "./api.js";
+import { curl, python, stem } from "./commands.js";
 import { legendEntry, make } from "./model.js";
 import { texts } from "./texts.js";
 
@@ -114,10 +115,6 @@ export class ResultView {
   }
 }
 
-function stem(name) {
-  return name.replace(/\.[^.]*$/, "") || "image";
-}
-
 function save(url, name) {
   make("a", { href: url, download: name }).click();
 }
@@ -146,27 +143,4 @@ async function copy(text) {
   } catch {
     element("status").textContent = texts.notCopied;
   }
-}
-
-function address(result) {
-  const query = new URLSearchParams(Object.entries(result.query).filter(([, value]) => value));
-  return `${new URL("v1/translate", document.baseURI)}${String(query) && `?${query}`}`;
-}
-
-function curl(result) {
-  const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-  return `curl --data-binary ${quote(`@${result.name}`)} ${quote(address(result))} --output ${quote(`${stem(result.name)}-map.${result.suffix}`)}`;
-}
-
-function python(result) {
-  const options = result.query.gsd ? `, gsd=${result.query.gsd}` : "";
-  const open = result.query.colors ? `colors=${JSON.stringify(result.query.colors)}` : "";
-  return [
-    "import sat2map",
-    "from PIL import Image",
-    "",
-    `translator = sat2map.Translator.open(${open})`,
-    `generated = translator(${JSON.stringify(result.name)}${options})`,
-    `Image.fromarray(generated).save(${JSON.stringify(`${stem(result.name)}-map.png`)})`,
-  ].join("\n");
 }

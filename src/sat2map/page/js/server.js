@@ -1,6 +1,6 @@
 // Maps of the service: an image is uploaded once, and then drawn at any scale, in any colours.
 
-import { ask, askPatiently, follow, pause } from "./api.js";
+import { ask, askPatiently, follow, ProblemError, pause } from "./api.js";
 import { texts } from "./texts.js";
 
 const PNG = { Accept: "image/png" };
@@ -22,6 +22,12 @@ export class SourceImage {
   }
 
   async open(signal) {
+    if (this.file.size > service.job_body_bytes) {
+      throw new ProblemError({
+        ...texts.fileTooLarge(bytes(this.file.size), bytes(service.job_body_bytes)),
+        status: 413,
+      });
+    }
     const answer = await askPatiently("v1/images", { method: "POST", body: this.file, signal });
     const { id, kind, width, height } = await answer.json();
     this.#id = id;
@@ -44,8 +50,9 @@ export class SourceImage {
     const pixels = this.width * this.height * Math.max(1, factor ** 2);
     progress(texts.translating);
     if (pixels > service.image_pixels) {
-      const { colors, ...rest } = query; // a job draws in the model's own
-      return { ...(await this.#drawAsJob(rest, progress, signal)), summary: null, isTiff: this.kind === "raster" };
+      delete query.colors; // a job draws in the model's own
+      const made = await this.#drawAsJob(query, progress, signal);
+      return { ...made, summary: null, isJob: true, isTiff: this.kind === "raster" };
     }
     const answer = await this.#get("map", query, { headers: PNG, signal });
     const made = { blob: await answer.blob(), model: answer.headers.get("Sat2map-Model"), summary: null };

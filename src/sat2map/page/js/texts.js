@@ -104,6 +104,11 @@ export const texts = {
   pageError: "The page has an error. Reload it and try again.",
   offline: "The service does not answer",
   offlineDetail: "The connection may be lost, or the service stopped. Your image is kept: try again in a moment.",
+  busyWaiting: "The service is busy: waiting, then trying again",
+  fileTooLarge: (size, limit) => ({
+    title: "The image is too large",
+    detail: `It has ${size}, and this service takes ${limit}. Cut it, save it as JPEG, or use the command sat2map translate.`,
+  }),
   badAnswer: "The service could not answer",
   badAnswerDetail: (status) => `It answered with status ${status}.`,
   cancelled: "Cancelled",

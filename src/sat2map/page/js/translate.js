@@ -103,6 +103,8 @@ async function draw(signal) {
     tiff: isRaster && !made.isTiff,
     gsd: isRaster ? null : gsd,
     hasApi: service.has_api,
+    isJob: made.isJob,
+    modelFile: service.model_file,
     suffix: made.isTiff ? "tif" : "png",
     shown: !made.isTiff,
     image,

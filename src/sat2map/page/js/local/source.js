@@ -27,6 +27,7 @@ export async function describe() {
     models: [card],
     live_maps: false,
     has_api: false,
+    model_file: model.modelFile,
     takes: texts.takesHere(Math.round(model.maxPixels / 1e6)),
   };
 }
