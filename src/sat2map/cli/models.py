@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from sat2map.cli.about_model import print_info
 from sat2map.cli.flags import Gsd, Mode, ModelFlag, Overwrite, between
-from sat2map.cli.terminal import print_notes, say
+from sat2map.cli.terminal import print_notes, say, working
 from sat2map.extras import require
 from sat2map.settings import Direction, ExportFormat
 
@@ -133,8 +133,8 @@ def export(
     is_file = model is None or model.startswith("hf://") or Path(model).suffix
     if to == "web" and output is None and not is_file:
         model, output = None, Path(str(model))  # `--to web FOLDER`
-    print(
-        export_model(
+    with working(f"exporting to {to}, and comparing the result with the model"):
+        exported = export_model(
             Model.find(model),
             to,
             output,
@@ -144,4 +144,4 @@ def export(
             limit=limit,
             overwrite=overwrite,
         )
-    )
+    print(exported)
