@@ -10,7 +10,7 @@ PIP_ARGS ?=
 RASTER ?= ortho.tif
 PHOTO ?= photo.jpg
 
-.PHONY: demo test coverage check format docs site figures bench bench-gpu soak clean
+.PHONY: demo test coverage check format docs site figures bench bench-gpu soak clean check-qgis
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -31,6 +31,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/python docs/make_settings.py --check
 	$(BIN)/python docs/make_results.py --check
+
+# Outputs open in QGIS with their colours and names. It needs Debian's qgis and python3-qgis, and CI does not run it.
+check-qgis: $(VENV)/.installed-dev
+	$(BIN)/python tools/qgis/check.py --picture qgis.png
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix
