@@ -71,7 +71,7 @@ def write() -> Callable[..., Path]:
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five small orthophotos and a larger one; tests leave them as they are."""
     folder = tmp_path_factory.mktemp("photos")
-    town = np.moveaxis(draw_town(3, size=400).source, -1, 0)
+    town = np.moveaxis(draw_town(3, size=400, gsd=2.1).source, -1, 0)
     for i in range(5):
         _write(folder / f"small{i}.tif", np.roll(town, 31 * i, axis=2)[:, :200, :260])
     _write(folder / "large.tif", np.tile(town, (1, 3, 4))[:, :1001, :1203])

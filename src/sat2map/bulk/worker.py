@@ -133,7 +133,7 @@ class Worker:
             if record.state == "empty":
                 return record
         else:
-            translate_image(self._translator, Job(Path(task.source), path))
+            translate_image(self._translator, Job(Path(task.source), path, replace=True))
         return replace(record, state="done", size=path.stat().st_size, sha256=sha256_of(path))
 
     def _translate_raster(self, task: Task, path: Path, record: Record) -> Record:

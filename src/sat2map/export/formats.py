@@ -13,7 +13,7 @@ from sat2map.export.check import LIMITS, Check, check_parity, open_reference
 from sat2map.export.pictures import Pictures, find_pictures
 from sat2map.export.pth import export_pth
 from sat2map.extras import require
-from sat2map.files import locks, refuse_existing
+from sat2map.files import lock_output, refuse_existing
 from sat2map.inference.backends import Engine
 from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import HEADER_KEY, InferenceMode, ModelHeader, is_exported, read_header
@@ -82,7 +82,6 @@ def default_output(model: Model, to: Format) -> Path:
     return model.path.with_name(name) if is_named_by_path else Path(name)
 
 
-@locks("output")
 def export_model(
     model: ModelLike,
     to: Format,
@@ -128,36 +127,39 @@ def export_model(
     if to not in get_args(Format):
         raise SettingsError(f"no format is called '{to}', {nearest(to, get_args(Format))}")
     output = Path(output) if output else default_output(found, to)
-    _check_output(output, to, overwrite=overwrite)
-    header = _header_to_export(model, mode)
-    if to in ("pth", "pytorch-cyclegan"):
-        require("torch", f"exporting to {to}", "train")
-        if to == "pth":
-            export_pth(model, output, overwrite=overwrite)
-            return Export(output)
-        from sat2map.export.pytorch_cyclegan import export_cyclegan
+    with lock_output(output):
+        _check_output(output, to, overwrite=overwrite)
+        header = _header_to_export(model, mode)
+        if to in ("pth", "pytorch-cyclegan"):
+            require("torch", f"exporting to {to}", "train")
+            if to == "pth":
+                export_pth(model, output, overwrite=overwrite)
+                return Export(output)
+            from sat2map.export.pytorch_cyclegan import export_cyclegan
 
-        return Export(output, options=export_cyclegan(model, output, overwrite=overwrite))
+            return Export(output, options=export_cyclegan(model, output, overwrite=overwrite))
 
-    pictures = find_pictures(images, pairs, header, calibrate=to.endswith("int8"))
-    reference = open_reference(model)
-    converted = _convert(model, header, to, pictures)
-    checks, engines = [], []
-    for open_candidate, kind in converted.candidates:
-        engines.append(open_candidate())
-        checks.append(
-            check_parity(
-                reference,
-                engines[-1],
-                pictures.checked,
-                pictures.origin,
-                LIMITS[kind] if limit is None else limit,
+        pictures = find_pictures(images, pairs, header, calibrate=to.endswith("int8"))
+        reference = open_reference(model)
+        converted = _convert(model, header, to, pictures)
+        checks, engines = [], []
+        for open_candidate, kind in converted.candidates:
+            engines.append(open_candidate())
+            checks.append(
+                check_parity(
+                    reference,
+                    engines[-1],
+                    pictures.checked,
+                    pictures.origin,
+                    LIMITS[kind] if limit is None else limit,
+                )
             )
+        cost = _mean_iou_before_and_after(reference, engines[-1], pairs) if pairs and score else None
+        result = Export(output, tuple(checks), cost)
+        converted.write(
+            output, {HEADER_KEY: header.model_dump_json(), EXPORT_KEY: _export_metadata(to, result)}
         )
-    cost = _mean_iou_before_and_after(reference, engines[-1], pairs) if pairs and score else None
-    result = Export(output, tuple(checks), cost)
-    converted.write(output, {HEADER_KEY: header.model_dump_json(), EXPORT_KEY: _export_metadata(to, result)})
-    return result
+        return result
 
 
 def _check_output(output: Path, to: Format, *, overwrite: bool) -> None:

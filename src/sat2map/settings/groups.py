@@ -31,7 +31,9 @@ class Group(BaseModel):
 class DataSettings(Group):
     """Pairs: where they are, how they are cut and how they are varied."""
 
-    path: Path = Field(Path("data"), description="Folder or CSV of pairs.")
+    path: Path = Field(
+        Path("data"), description="Folder or CSV of pairs; maps, facades, cityscapes: downloaded."
+    )
     direction: Direction = Field("source-to-target", description="Which side is the input.")
     group_column: str | None = Field(
         None, description="CSV column of groups (places) that a split made here keeps whole."

@@ -40,7 +40,7 @@ from sat2map.synthetic.styles import SCENES, STYLES, Scene, Style, Use
 
 T = TypeVar("T")
 
-METRES_PER_PIXEL = 2.1
+METRES_PER_UNIT = 2.1
 
 MARGIN = 32.0
 """Pixels of town planned outside the picture, so that nothing begins or ends at its border."""

@@ -12,7 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from sat2map.synthetic.layout import MARGIN, METRES_PER_PIXEL, Building, Highway, Plan, Street, pick, weighted
+from sat2map.synthetic.layout import MARGIN, METRES_PER_UNIT, Building, Highway, Plan, Street, pick, weighted
 from sat2map.synthetic.photo import Colour, Daylight, photograph
 from sat2map.synthetic.plane import Shape, area, beside, centre, dense, heading, left_of, ribbon, span
 from sat2map.synthetic.styles import Use
@@ -142,7 +142,7 @@ def _choose_look(rng: Generator) -> Look:
 def _choose_daylight(rng: Generator, detail: float) -> Daylight:
     elevation = rng.uniform(0.6, 1.1)
     return Daylight(
-        shadow=heading(rng) * (SCALE * detail / METRES_PER_PIXEL) / math.tan(elevation),
+        shadow=heading(rng) * (SCALE * detail / METRES_PER_UNIT) / math.tan(elevation),
         depth=rng.uniform(0.35, 0.6),
         canopy=(tinted(rng, pick(rng, CANOPY)), tinted(rng, pick(rng, CANOPY), 0.15)),
     )

@@ -27,6 +27,7 @@ class Estimate:
         steps: In the whole run.
         step_seconds: Measured on the second of two batches.
         memory_bytes: Weights, gradients, Adam's moments and the average; on a GPU the peak measured.
+        on_gpu: Whether the steps were made on one.
         notes: What the user should know before the work.
     """
 
@@ -35,6 +36,7 @@ class Estimate:
     steps: int
     step_seconds: float
     memory_bytes: int
+    on_gpu: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -72,5 +74,6 @@ def dry_run(
         steps=settings.schedule.epochs * setup.batches.per_epoch,
         step_seconds=seconds,
         memory_bytes=torch.cuda.max_memory_allocated() if on_gpu else 4 * copies,
+        on_gpu=setup.device.type != "cpu",
         notes=tuple(setup.notes),
     )
