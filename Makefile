@@ -10,7 +10,7 @@ PIP_ARGS ?=
 RASTER ?= ortho.tif
 PHOTO ?= photo.jpg
 
-.PHONY: demo test coverage check format docs site figures bench bench-gpu soak clean check-qgis
+.PHONY: demo test coverage check format docs site figures bench bench-gpu soak clean check-qgis figures-rasters
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -34,7 +34,7 @@ check: $(VENV)/.installed-dev
 
 # Outputs open in QGIS with their colours and names. It needs Debian's qgis and python3-qgis, and CI does not run it.
 check-qgis: $(VENV)/.installed-dev
-	$(BIN)/python tools/qgis/check.py --picture qgis.png
+	$(BIN)/python -m tools.qgis.check --picture qgis.png
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix
@@ -51,6 +51,10 @@ site: $(VENV)/.installed-dev
 figures: $(VENV)/.installed-dev
 	$(BIN)/python docs/figures/make_hero.py $(RASTER) --window 200 200 600
 	PYTHONPATH=. $(BIN)/python docs/figures/make_page.py $(PHOTO) --gsd 0.3
+
+# The figures of docs/rasters.md and docs/analyst.md: a drawn town, the live map, QGIS (as for check-qgis, with xvfb).
+figures-rasters: $(VENV)/.installed-dev
+	PYTHONPATH=. $(BIN)/python docs/figures/make_rasters.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks --json runs/bench.json --markdown

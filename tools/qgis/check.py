@@ -7,12 +7,15 @@ the class raster, the vector tiles and the WMTS. `open_outputs.py` checks colour
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from benchmarks.service_process import running_service
 
 from sat2map.models.bundled import bundled_model
 from sat2map.models.model_file import read_header
@@ -34,7 +37,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="sat2map-qgis-") as name:
         folder = Path(name)
         make_outputs(folder)
-        with service(folder) as address:
+        with serve(folder) as (address, _):
             return run_qgis(given.python, folder, address, given.picture)
 
 
@@ -62,40 +65,37 @@ def run(*words: object) -> None:
     subprocess.run([*SAT2MAP, *map(str, words)], check=True)
 
 
-class service:  # noqa: N801 - a context manager
-    """A service that shows the rasters of a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        words = ["serve", "--rasters", folder / "rasters", "--state", folder / "state", "--port", 0]
-        self._process = subprocess.Popen(
-            [*SAT2MAP, *map(str, words)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-
-    def __enter__(self) -> str:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.startswith("serving "):
-                return line.split(" at ")[1].split()[0]
-        raise RuntimeError("the service did not start")
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(60)
+def serve(folder: Path) -> contextlib.AbstractContextManager[tuple[str, int]]:
+    """Start a service that shows the rasters of a folder."""
+    return running_service(bundled_model(), folder / "state", "--rasters", folder / "rasters")
 
 
 def run_qgis(python: str, folder: Path, address: str, picture: Path) -> int:
-    """Run the checks in PyQGIS; its profile and settings are new, and no window is opened."""
-    profile = folder / "profile"
-    profile.mkdir()
+    """Run the checks in PyQGIS; no window is opened."""
     shutil.copy(SCRIPT, folder)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    environment |= {"HOME": str(profile), "QT_QPA_PLATFORM": "offscreen", "LC_ALL": "C.UTF-8"}
-    environment |= {"XDG_RUNTIME_DIR": str(profile), "QGIS_CUSTOM_CONFIG_PATH": str(profile)}
     words = [python, str(HERE / "open_outputs.py"), str(folder), address, str(picture.absolute())]
-    return subprocess.run(words, env=environment, check=False).returncode
+    return subprocess.run(
+        words, env=fresh_profile(folder, QT_QPA_PLATFORM="offscreen"), check=False
+    ).returncode
+
+
+def photograph_window(folder: Path, picture: Path) -> None:
+    """Open the outputs in QGIS' own window, on a screen in memory, and take a picture of it."""
+    words = ["xvfb-run", "-a", "-s", "-screen 0 1280x800x24", "qgis", "--nologo", "--noversioncheck"]
+    words += ["--profiles-path", str(folder / "profile"), "--code", str(HERE / "window.py")]
+    environment = fresh_profile(
+        folder, PATH="/usr/bin:/bin", SAT2MAP_OUTPUTS=str(folder), SAT2MAP_PICTURE=str(picture.absolute())
+    )
+    subprocess.run(words, env=environment, check=True, timeout=300)
+
+
+def fresh_profile(folder: Path, **more: str) -> dict[str, str]:
+    """Return an environment in which QGIS finds no settings of the user's, and no other Python."""
+    profile = folder / "profile"
+    profile.mkdir(exist_ok=True, mode=0o700)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    home = dict.fromkeys(("HOME", "XDG_RUNTIME_DIR", "QGIS_CUSTOM_CONFIG_PATH"), str(profile))
+    return {**kept, **home, "LC_ALL": "C.UTF-8", **more}
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def export(
     """Write a model in another format, and check the result against the model.
 
     Args:
-        to: Format; pth is a plain PyTorch state dict.
+        to: Format; pth is a plain PyTorch state dict, deepness an ONNX file for that plugin of QGIS.
         output: File to write; without it, beside the model.
         images: Images to check with and to calibrate int8 on: files, folders, globs; default: drawn towns.
         data: Pairs on which the cost of the export in mean class IoU is measured.
@@ -131,6 +131,7 @@ def export(
     Examples:
         sat2map export runs/mine/best.safetensors --to onnx
         sat2map export runs/mine/best.safetensors --to openvino-int8 --images photos
+        sat2map export --to deepness
     """
     from sat2map.export import export_model
     from sat2map.models.model import Model

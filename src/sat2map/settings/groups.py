@@ -17,7 +17,9 @@ Norm = Literal["batch", "instance", "group", "none"]
 Upsample = Literal["transpose", "resize", "shuffle"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 EngineName = Literal["auto", "torch", "onnx", "openvino"]
-ExportFormat = Literal["onnx", "openvino", "onnx-int8", "openvino-int8", "pt2", "pth", "pytorch-cyclegan"]
+ExportFormat = Literal[
+    "onnx", "openvino", "onnx-int8", "openvino-int8", "pt2", "pth", "pytorch-cyclegan", "deepness"
+]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Scale = Annotated[float, Field(ge=0.1, le=10)]
 
