@@ -618,3 +618,14 @@ def test_a_sentence_of_several_lines_is_told_in_one(
 
     monkeypatch.setattr(parsing, "parse", fail)
     assert refused("info") == "sat2map: first line and second"
+
+
+def test_info_answers_without_numpy_the_parser_or_an_engine() -> None:
+    code = (
+        "import sys; from sat2map.cli.main import main; main(['info'])\n"
+        "heavy = {'numpy', 'cyclopts', 'rich', 'onnxruntime', 'openvino', 'torch'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "EfficientNet-Lite0" in done.stdout

@@ -17,7 +17,8 @@ from PIL import Image
 from rich.console import Console
 
 from sat2map.data.cache import open_cache
-from sat2map.data.pairs import find_pairs, read_pair
+from sat2map.data.pairs import find_pairs
+from sat2map.data.read_pair import read_pair
 from sat2map.errors import DataError, OutOfMemoryError, RunError, SettingsError, TrainingError
 from sat2map.evaluation import ScoreSheet
 from sat2map.evaluation.metrics import l1

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from sat2map.data.pairs import find_pairs, read_pair
+from sat2map.data.pairs import find_pairs
+from sat2map.data.read_pair import read_pair
 from sat2map.errors import DataError, RunError, SettingsError
 from sat2map.evaluation import ScoreSheet
 from sat2map.images.palette import Palette

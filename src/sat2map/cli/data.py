@@ -116,10 +116,11 @@ def palette(data: Path, /, *, output: Path = Path("palette.json"), split: str = 
     Examples:
         sat2map data palette pairs --output mine.json
     """
-    from sat2map.data.pairs import find_pairs, read_pair
+    from sat2map.data.pairs import find_pairs
+    from sat2map.data.read_pair import read_pair
     from sat2map.errors import OutputError
     from sat2map.files import lock_output
-    from sat2map.images.palette import learn_palette
+    from sat2map.images.palette.learn import learn_palette
 
     with lock_output(output):
         if output.exists():

@@ -30,6 +30,7 @@ SUFFIXES: Final[dict[str, str]] = {
     "pth": ".pth",
     "pytorch-cyclegan": ".pth",
     "deepness": ".onnx",
+    "web": "",  # a folder
 }
 EXPORT_KEY: Final = "sat2map_export"
 
@@ -80,7 +81,7 @@ class Export:
 
 def default_output(model: Model, to: Format) -> Path:
     """Return the default path of an export: beside the model, or here for one without a path."""
-    ending = "-int8" if to.endswith("int8") else "-deepness" if to == "deepness" else ""
+    ending = "-int8" if to.endswith("int8") else f"-{to}" if to in ("web", "deepness") else ""
     name = f"{model.path.stem}{ending}{SUFFIXES[to]}"
     # Neither into the hub's cache nor into the installed package.
     is_named_by_path = model.name == str(model.path)
@@ -101,12 +102,12 @@ def export_model(
 ) -> Export:
     """Write a model for another runtime, checked against PyTorch (ONNX Runtime where PyTorch is missing).
 
-    ONNX, OpenVINO and pt2 files take images as they are decoded, `source` uint8 (n, h, w, source_bands) in
-    0..255, and give `fake` uint8 (n, h, w, target_bands) in 0..255. With a class head they give
-    `class_logits` float32 (n, classes, h, w) too; with a palette network, `colour_logits` float32
-    (n, colours, h, w). Batch, height and width are free, as long as height and width are multiples of the
-    header's `generator.size_divisor`; any other size is an error there. Eval mode is baked in. The metadata
-    has the header under `sat2map` and the checks under `sat2map_export`.
+    For `web` see `export.web`. ONNX, OpenVINO and pt2 files take images as they are decoded, `source`
+    uint8 (n, h, w, source_bands) in 0..255, and give `fake` uint8 (n, h, w, target_bands) in 0..255. With a
+    class head they give `class_logits` float32 (n, classes, h, w) too; with a palette network,
+    `colour_logits` float32 (n, colours, h, w). Batch, height and width are free, as long as height and width
+    are multiples of the header's `generator.size_divisor`; any other size is an error there. Eval mode is
+    baked in. The metadata has the header under `sat2map` and the checks under `sat2map_export`.
 
     Args:
         model: What `Model.find` takes; a model file (*.safetensors).
@@ -133,8 +134,13 @@ def export_model(
         raise SettingsError(f"no format is called '{to}', {nearest(to, get_args(Format))}")
     output = Path(output) if output else default_output(found, to)
     with lock_output(output):
-        _check_output(output, to, overwrite=overwrite)
         header = _header_to_export(model, mode)
+        if to == "web":
+            from sat2map.export.web import export_web
+
+            check = export_web(model, header, output, name=found.path.stem, overwrite=overwrite)
+            return Export(output, (check,))
+        _check_output(output, to, overwrite=overwrite)
         if to in ("pth", "pytorch-cyclegan"):
             require("torch", f"exporting to {to}", "train")
             if to == "pth":

@@ -10,7 +10,8 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.data.pairs import find_pairs, read_pair
+from sat2map.data.pairs import find_pairs
+from sat2map.data.read_pair import read_pair
 from sat2map.errors import DataError
 from sat2map.images.inputs import expand_input
 from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, resize, with_bands

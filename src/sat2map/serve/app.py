@@ -31,7 +31,7 @@ from sat2map.serve.drawings import Drawings
 from sat2map.serve.image_store import ImageStore
 from sat2map.serve.input_files import Inspected
 from sat2map.serve.job_runner import Jobs
-from sat2map.serve.job_store import Record
+from sat2map.serve.job_store import JobRecord
 from sat2map.serve.memory import MemoryBudget, price
 from sat2map.serve.middleware import (
     ConcurrencyLimitMiddleware,
@@ -122,7 +122,7 @@ class _JobParts:
     memory: MemoryBudget
     decoder: Decoder
 
-    def translate(self, record: Record, source: Path, output: Path, report: Progress) -> tuple[str, ...]:
+    def translate(self, record: JobRecord, source: Path, output: Path, report: Progress) -> tuple[str, ...]:
         model = self.models.find(record.model)
         with self.memory.account(patience=600) as reserve:
             if record.kind == "picture":
@@ -171,7 +171,7 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
         version=version("sat2map"),
         description=_ABOUT,
         lifespan=lifespan,
-        docs_url=None,  # its page comes from a CDN
+        docs_url=None,  # FastAPI's page loads from a CDN; ours is in routes/page.py
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )

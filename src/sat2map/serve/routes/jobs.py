@@ -23,7 +23,7 @@ from sat2map.serve.http_errors import (
 )
 from sat2map.serve.input_files import Inspected, Kind
 from sat2map.serve.job_runner import Jobs
-from sat2map.serve.job_store import ENDED, Record, State
+from sat2map.serve.job_store import ENDED, JobRecord, State
 from sat2map.serve.pictures import Part
 from sat2map.serve.problems import Problem, documented
 from sat2map.serve.routes.access import (
@@ -80,7 +80,7 @@ def job_routes(service: Service) -> APIRouter:
     limits, jobs = service.settings.limits, service.jobs
     streams: set[object] = set()
 
-    def status(record: Record) -> JobStatus:
+    def status(record: JobRecord) -> JobStatus:
         return JobStatus(
             **record.model_dump(include=_SHARED),
             created=_when(record.created),
