@@ -86,7 +86,7 @@ def _georeference_is_optional() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def town() -> Any:
     """A drawn town, source and target uint8 (3, 300, 300)."""
-    drawn = draw_town(11, size=300)
+    drawn = draw_town(11, size=300, gsd=2.1)
     return np.moveaxis(drawn.source, -1, 0), np.moveaxis(drawn.target, -1, 0)
 
 

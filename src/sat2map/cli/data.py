@@ -73,7 +73,7 @@ def synth(
         size: Side of each image (px).
         val_fraction: Share of the pairs that go to val/.
         layout: One file a pair, or a folder for each side.
-        gsd: Ground sample distance (metres per pixel); georeferenced scenes have 2.1.
+        gsd: Ground sample distance (metres per pixel).
         polygons: Write the true outlines of all that the maps show, too, as GeoJSON.
         georeferenced: Draw georeferenced GeoTIFFs instead: an orthophoto and its map.
 
@@ -84,21 +84,24 @@ def synth(
         require_geo("data synth --georeferenced")
         from sat2map.geo.scenes import write_scenes
 
-        written = write_scenes(output, count=count, size=size, seed=seed)
+        with progress_bar("drawing scenes") as progress:
+            written = write_scenes(output, count=count, size=size, seed=seed, gsd=gsd, progress=progress)
         say(f"{counted(count, 'scene')} ({counted(len(written), 'file')}) drawn in {output}")
         return
     from sat2map.synthetic.towns import write_towns
 
-    written = write_towns(
-        output,
-        count=count,
-        size=size,
-        seed=seed,
-        val_fraction=val_fraction,
-        layout=layout,
-        gsd=gsd,
-        polygons=polygons,
-    )
+    with progress_bar("drawing towns") as progress:
+        written = write_towns(
+            output,
+            count=count,
+            size=size,
+            seed=seed,
+            val_fraction=val_fraction,
+            layout=layout,
+            gsd=gsd,
+            polygons=polygons,
+            progress=progress,
+        )
     say(f"{counted(count, 'pair')} ({counted(len(written), 'file')}) drawn in {output}")
 
 
@@ -113,15 +116,18 @@ def palette(data: Path, /, *, output: Path = Path("palette.json"), split: str = 
     Examples:
         sat2map data palette pairs --output mine.json
     """
-    from sat2map.data.pairs import find_pairs, read_pair
+    from sat2map.data.pairs import find_pairs
+    from sat2map.data.read_pair import read_pair
     from sat2map.errors import OutputError
-    from sat2map.images.palette import learn_palette
+    from sat2map.files import lock_output
+    from sat2map.images.palette.learn import learn_palette
 
-    if output.exists():
-        raise OutputError(f"{output} exists", hint="choose another name", setting="output")
-    pairs = find_pairs(data)[split]
-    learned = learn_palette((read_pair(pair)[1] for pair in pairs), name=output.stem)
-    learned.save(output)
+    with lock_output(output):
+        if output.exists():
+            raise OutputError(f"{output} exists", hint="choose another name", setting="output")
+        pairs = find_pairs(data)[split]
+        learned = learn_palette((read_pair(pair)[1] for pair in pairs), name=output.stem)
+        learned.save(output)
     for map_class in learned.classes:
         say(f"{map_class.name:<16} {', '.join(str(colour) for colour in map_class.colours)}")
     say(f"written to {output}: name the classes and merge shades of one, then train with --palette {output}")
@@ -145,24 +151,40 @@ def download(
     Examples:
         sat2map data download maps
     """
+    folder = output or Path(name)
+    _fetch(name, folder, mirror=mirror, sha256=sha256)
+    say(f"next:        sat2map data check {folder}")
+
+
+def download_if_named(data: Path) -> None:
+    """Download a data set of the paper where `--data` has its name, and no file or folder has."""
+    from sat2map.data.download import LICENSES
+
+    if str(data) in LICENSES and not data.exists():
+        say(f"there is no folder {data} here: the data set of that name is downloaded into it")
+        _fetch(str(data), data)
+
+
+def _fetch(name: str, folder: Path, *, mirror: str | None = None, sha256: str | None = None) -> None:
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+    from sat2map.data.download import LICENSES
     from sat2map.data.download import download as fetch
 
+    print_notes([f"{name}: {LICENSES[name]}"])
     console = open_console(stderr=True)
     columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("downloading", total=None)
         done = fetch(
-            name,
-            output or Path(name),
+            name,  # type: ignore[arg-type]
+            folder,
             mirror=mirror,
             sha256=sha256,
             progress=lambda have, total: bar.update(task, completed=have, total=total),
         )
     say(f"{counted(done.images, 'image')} in {done.folder}, from {done.url}")
     say(f"archive:     {done.size / 1e6:.1f} MB, SHA-256 {done.sha256}")
-    say(f"next:        sat2map data check {done.folder}")
 
 
 def pack(

@@ -24,7 +24,7 @@ from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.samples import find_bands, find_mask, plain_samples, warped, without_alpha
 from sat2map.geo.tile_archives import MARKER, Put, open_archive
-from sat2map.geo.web_mercator import HIGHEST_ZOOM, SIDE, Coverage, Part, find_coverage
+from sat2map.geo.web_mercator import HIGHEST_ZOOM, SIDE, Coverage, CoveragePart, find_coverage
 from sat2map.geo.write import tags_of
 from sat2map.images.masks import PixelMask
 from sat2map.images.palette.palette import Palette
@@ -251,7 +251,7 @@ class _TileReader:
         bands: tuple[int, ...],
         mask: PixelMask,
         grid: GeoGrid,
-        part: Part,
+        part: CoveragePart,
         zoom: int,
         paint: Paint,
     ) -> None:

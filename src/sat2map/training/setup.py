@@ -13,11 +13,13 @@ import torch
 from sat2map.data.beside import gsd_beside, palette_beside
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
 from sat2map.data.left_out import count_left_out
-from sat2map.data.pairs import Splits, find_pairs, first_unpaired, read_pair_size
+from sat2map.data.pairs import Splits, find_pairs, first_unpaired
+from sat2map.data.read_pair import read_pair_size
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
-from sat2map.images.palette import Palette, srgb_to_lab
+from sat2map.images.palette import Palette
+from sat2map.images.palette.lab import srgb_to_lab
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
@@ -108,8 +110,11 @@ def set_up(
             hint="set palette to none",
             setting="palette",
         )
+    if settings.data.load_size is not None:  # else the crop is yet to be fitted to the images
+        spec_of(settings)  # whose errors should not wait for the decoding
     with context.first_on_machine():
         data = _open_data(settings, palette, report)
+    report(f"{len(data.train)} pairs to train on, {len(data.val)} to validate on; building the networks")
     settings = _fit_crop(settings, data.val, notes)
     has_colours = find_architecture(settings.network.generator).gives_colours
     if has_colours and palette is None:
@@ -247,8 +252,9 @@ def _open_data(settings: TrainSettings, palette: Palette | None, report: Report)
 
 
 def _decoding(split: str, report: Report) -> Callable[[int, int], None]:
-    """Return a function that reports how decoding goes, at most every five seconds."""
-    began = last = time.monotonic()
+    """Return a function that reports how decoding goes, after a second and then every five."""
+    began = time.monotonic()
+    last = began - 4
 
     def progress(done: int, total: int) -> None:
         nonlocal last
