@@ -1,6 +1,6 @@
 """A model's description for catalogues: STAC with the Machine Learning Model extension.
 
-See https://github.com/stac-extensions/mlm. The file stands beside the model, which it names relative to itself.
+See https://github.com/stac-extensions/mlm. The file names the model relative to itself.
 """
 
 from __future__ import annotations
@@ -65,11 +65,10 @@ def describe_model(header: ModelHeader, name: str, parameters: int) -> dict[str,
     classes = describe_classes(header.palette) if header.palette else []
     task = "semantic-segmentation" if spec.colours or spec.classes else "generative"
     channels = spec.colours or spec.target_bands + spec.classes
+    what = "Logits of the palette's colours" if spec.colours else "Map in [-1, 1], then logits of classes"
     gives = {
         "name": "map",
-        "description": "Logits of the palette's colours"
-        if spec.colours
-        else "Map in [-1, 1], then class logits",
+        "description": what,
         "tasks": [task],
         "result": {
             "shape": [FREE, channels, size, size],
@@ -99,9 +98,7 @@ def describe_model(header: ModelHeader, name: str, parameters: int) -> dict[str,
             **({"mlm:hyperparameters": _flat(header.settings)} if header.settings else {}),
             **({"gsd": header.gsd} if header.gsd else {}),
             "sat2map:gsd_range": header.gsd_range,
-            "sat2map:scores": {
-                key: value for key, value in header.scores.items() if abs(value) < float("inf")
-            },
+            "sat2map:scores": {name: score for name, score in header.scores.items() if math.isfinite(score)},
             "sat2map:licenses": header.licenses,
         },
         "assets": {
@@ -110,6 +107,7 @@ def describe_model(header: ModelHeader, name: str, parameters: int) -> dict[str,
                 "title": "Model file of sat2map (safetensors; the header is the key sat2map of its metadata)",
                 "roles": ["mlm:model", "mlm:weights"],
                 "mlm:artifact_type": "safetensors",
+                "bands": [{"name": name} for name in bands],
             }
         },
         "links": [],
