@@ -20,7 +20,9 @@ from sat2map.images.palette.classification import describe_classes
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.model_file import ModelHeader, read_header
 
-EXTENSION: Final = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
+EXTENSIONS: Final = tuple(
+    f"https://stac-extensions.github.io/{name}/schema.json" for name in ("mlm/v1.4.0", "raster/v1.1.0")
+)
 _STATISTICS: Final = ("running_mean", "running_var", "num_batches_tracked")
 FREE: Final = -1  # a dimension of any size
 
@@ -82,7 +84,7 @@ def describe_model(header: ModelHeader, name: str, parameters: int) -> dict[str,
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
-        "stac_extensions": [EXTENSION],
+        "stac_extensions": list(EXTENSIONS),
         "id": name,
         "geometry": None,
         "properties": {
@@ -107,7 +109,7 @@ def describe_model(header: ModelHeader, name: str, parameters: int) -> dict[str,
                 "title": "Model file of sat2map (safetensors; the header is the key sat2map of its metadata)",
                 "roles": ["mlm:model", "mlm:weights"],
                 "mlm:artifact_type": "safetensors",
-                "bands": [{"name": name} for name in bands],
+                "raster:bands": [{"name": name, "data_type": "uint8"} for name in bands],
             }
         },
         "links": [],
