@@ -146,16 +146,12 @@ def test_a_bad_file_stops_no_other_and_is_told_of(photos: Path, options: WorkOpt
 def test_an_unexpected_error_is_a_failure_of_its_file(
     photos: Path, options: WorkOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sat2map.bulk.worker as module
-
-    original = module.translate_raster
-
     def sometimes(translator: Translator, source: str, *rest: object, **named: object) -> object:
         if "small1" in source:
             raise ZeroDivisionError("by nothing")
-        return original(translator, source, *rest, **named)  # type: ignore[arg-type]
+        return translate_raster(translator, source, *rest, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "translate_raster", sometimes)
+    monkeypatch.setattr("sat2map.bulk.worker.translate_raster", sometimes)
     summary = run_bulk(plan_tasks([str(photos / f"small{i}.tif") for i in range(3)]), options)
     assert summary.done == 2
     assert summary.failed[0].error == "unexpected ZeroDivisionError: by nothing"
@@ -164,12 +160,10 @@ def test_an_unexpected_error_is_a_failure_of_its_file(
 def test_a_full_disk_ends_the_run(
     photos: Path, options: WorkOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sat2map.bulk.worker as module
-
     def full(*_: object, **__: object) -> None:
         raise OutputError("the disk is full: maps/small0.tif was not written")
 
-    monkeypatch.setattr(module, "translate_raster", full)
+    monkeypatch.setattr("sat2map.bulk.worker.translate_raster", full)
     with pytest.raises(OutputError, match=r"the disk is full.*then resume the job"):
         run_bulk(plan_tasks([str(photos / f"small{i}.tif") for i in range(3)]), options)
     assert len(Manifest(options.folder).read()) == 1

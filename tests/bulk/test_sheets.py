@@ -65,7 +65,7 @@ def map_of(
 ) -> NDArray[np.uint8]:
     """Return the map of the whole image."""
     source = write(folder / "whole.tif", image, **how.pop("profile", {}))
-    translator = Translator.open(options.model, options.how)
+    translator = Translator.open(options.model, options.engine_options)
     translate_raster(
         translator,
         source,
