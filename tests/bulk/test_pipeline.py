@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 
 from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, Manifest, Record
 from sat2map.bulk.pipeline import in_process, run_bulk
@@ -23,6 +24,7 @@ from sat2map.errors import OutputError, SettingsError
 from sat2map.geo.raster_job import RasterOptions
 from sat2map.geo.translate_raster import translate_raster
 from sat2map.inference import Translator
+from sat2map.inference.image_files import Job, translate_image
 
 Outputs = Callable[[Path], dict[str, bytes]]
 
@@ -197,6 +199,37 @@ def test_a_file_that_killed_three_processes_is_given_up(photos: Path, options: W
     assert "ended 3 processes" in summary.failed[0].error
     assert summary.done == 1
     assert run_bulk(plan, options, resume=True).left == 0  # asked again, it has three lives again
+
+
+def test_images_are_done_side_by_side_and_those_that_a_process_died_over_alone(
+    options: WorkOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(1)
+    for i in range(9):
+        Image.fromarray(random.integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / f"{i}.png")
+    plan = plan_tasks([str(path) for path in sorted(tmp_path.glob("*.png"))])
+    plainly = {
+        task.output: np.asarray(Translator.open(options.model, options.engine_options)(task.source))
+        for task in plan.tasks
+    }
+    CrashCounter(options.folder, plan.tasks[4]).begin()
+    running, most, alone = set[str](), [0], []
+
+    def noted(translator: Translator, job: Job, **more: object) -> None:
+        running.add(job.source.name)
+        most[0] = max(most[0], len(running))
+        if job.source.name == "4.png":
+            alone.append(set(running))
+        original(translator, job, **more)  # type: ignore[arg-type]
+        running.discard(job.source.name)
+
+    original = translate_image
+    monkeypatch.setattr("sat2map.bulk.worker.translate_image", noted)
+    summary = run_bulk(plan, options, shard=(0, 1))
+    assert (summary.done, summary.left) == (9, 0)
+    assert (most[0] > 1, alone) == (True, [{"4.png"}])
+    for output, expected in plainly.items():
+        np.testing.assert_array_equal(np.asarray(Image.open(options.folder / output)), expected)
 
 
 def test_a_folder_of_another_job_is_refused(plan: Plan, options: WorkOptions) -> None:
