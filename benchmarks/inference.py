@@ -165,7 +165,8 @@ def _pictures(
 ) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
     if pairs is None:
         return [draw_town(8_000_000 + i, size=header.typical_size).source for i in range(8)], []
-    from sat2map.data.pairs import find_pairs, read_pair
+    from sat2map.data.pairs import find_pairs
+    from sat2map.data.read_pair import read_pair
     from sat2map.images.pixels import resize
 
     found = find_pairs(pairs)["val"]

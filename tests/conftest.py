@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +17,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Markers of whole folders and files (the first parts of a path), so that `-m "not slow"` chooses among them.
 MARKED = {
     "geo": ("geo", "bulk", "serve", "export/test_deepness.py"),
-    "browser": ("serve/test_page.py",),
+    "browser": ("serve/test_page.py", "serve/test_map_page.py", "export/test_web.py"),
     "slow": (
         "bulk/test_on_ray.py",
         "docs",
         "export/test_export.py",
+        "export/test_web.py",
         "serve/test_page.py",
         "training/test_distributed.py",
     ),
@@ -47,6 +50,31 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAT2MAP_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A Chromium of this machine, driven by Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
+    path = next((path for path in found if path), None)
+    if path is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core, which looks for barriers on a page."""
+    script = Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.is_file():
+        pytest.skip("axe-core is not installed: npm ci")
+    return script.read_text("utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -49,13 +49,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def lock_output(path: Path) -> Iterator[None]:
+def lock_output(path: Path, *, tidy: bool = True) -> Iterator[None]:
     """Keep other processes from writing the same output meanwhile, and remove what killed ones have left.
 
     The lock is a file beside the output, `.NAME.sat2map-lock` (see `hold_lock`).
 
     Args:
         path: A file or folder that is about to be written.
+        tidy: Whether to look through its folder for what killed processes have left of other outputs; who
+            writes thousands of files into one folder does so once (`remove_leftovers`).
 
     Raises:
         OutputError: Another process is writing it, or its folder cannot be made.
@@ -66,7 +68,8 @@ def lock_output(path: Path) -> Iterator[None]:
         f"another process is writing {path}", hint="wait for it, or choose another name", setting="output"
     )
     with hold_lock(lock, path, taken):
-        _remove_leftovers(path.parent)
+        if tidy:
+            remove_leftovers(path.parent)
         if is_left:
             _remove(path.parent.glob(f"{glob.escape(_temporary_stem(path))}????????{path.suffix}"))
         yield
@@ -163,7 +166,7 @@ def _shortened(name: str) -> str:
     )
 
 
-def _remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes have left: temporary files of hours ago, and locks without a process."""
     oldest = time.time() - LEFTOVER_SECONDS
     for path in folder.glob(".*.sat2map-*"):

@@ -133,10 +133,10 @@ def describe_plan(job: JobPlan, machines: int = 1) -> str:
     facts = {
         "area": f"{job.pixels / 1e6:,.0f} million px: {job.tiles:,} tiles, "
         f"{job.windows:,} windows of {CUT} px",
-        "time": f"{_hours(job.hours)} on {machines:,} machine{'s' if machines > 1 else ''}: "
+        "time": f"{describe_hours(job.hours)} on {machines:,} machine{'s' if machines > 1 else ''}: "
         f"{job.machine_hours:,.1f} machine hours",
         "bottleneck": f"{first.name}; next {second.name}, {first.hours / second.hours:.1f} times faster",
-        "stages": ", ".join(f"{stage.name} {_hours(stage.hours)}" for stage in job.stages),
+        "stages": ", ".join(f"{stage.name} {describe_hours(stage.hours)}" for stage in job.stages),
         "memory": f"{job.memory_bytes / 2**20:,.0f} MiB a worker, beside the network's own",
         "storage": f"{_bytes(job.source_bytes)} of source (as JPEG), {_bytes(job.map_bytes)} of maps",
         "price": f"{job.price:,.2f}" if job.price is not None else "",
@@ -145,7 +145,8 @@ def describe_plan(job: JobPlan, machines: int = 1) -> str:
     return "\n".join(f"{name + ':':<12} {fact}" for name, fact in facts.items() if fact)
 
 
-def _hours(hours: float) -> str:
+def describe_hours(hours: float) -> str:
+    """Return a time in the unit that suits it, such as `12.0 min`, `5.5 h` or `120 days`."""
     if hours < 1:
         return f"{hours * 60:.1f} min"
     return f"{hours:,.1f} h" if hours < 72 else f"{hours / 24:,.0f} days"

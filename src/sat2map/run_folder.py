@@ -14,6 +14,8 @@ from sat2map.settings import TrainSettings, make_settings, replace
 
 SETTINGS, METRICS, SAMPLES, LATEST = "settings.json", "metrics.jsonl", "samples", "latest.png"
 BEST, LAST, REPORT, KEPT = "best.safetensors", "last.safetensors", "report.html", "kept"
+BATCH, CURVES, CONFUSION = "batch.png", "curves.png", "confusion.png"
+CONFUSION_TABLE = "confusion.csv"  # pixels of the best model's validation: rows are the real map's classes
 LOCK = ".lock"
 
 

@@ -28,7 +28,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture(scope="module")
 def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench-towns")
-    write_towns(folder, count=6, size=64, val_fraction=0.34)
+    write_towns(folder, count=6, size=64, val_fraction=0.34, gsd=2.1)
     return folder
 
 

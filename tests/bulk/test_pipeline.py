@@ -16,9 +16,9 @@ import pytest
 import rasterio
 from PIL import Image
 
-from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, Manifest, Record
+from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, Manifest, TaskRecord
 from sat2map.bulk.pipeline import in_process, run_bulk
-from sat2map.bulk.tasks import Plan, Task, plan_tasks
+from sat2map.bulk.tasks import BulkPlan, Task, plan_tasks
 from sat2map.bulk.worker import WorkOptions
 from sat2map.errors import OutputError, SettingsError
 from sat2map.geo.raster_job import RasterOptions
@@ -95,7 +95,7 @@ def test_windows_become_one_cog_where_that_is_asked_for(
 
 
 def test_two_shards_make_what_one_run_makes(
-    plan: Plan, options: WorkOptions, plainly: dict[str, bytes], outputs: Outputs
+    plan: BulkPlan, options: WorkOptions, plainly: dict[str, bytes], outputs: Outputs
 ) -> None:
     first = run_bulk(plan, options, shard=(0, 2))
     assert (first.done, first.left, first.assembled) == (5, 4, ())
@@ -105,7 +105,7 @@ def test_two_shards_make_what_one_run_makes(
     assert outputs(options.folder) == plainly
 
 
-def test_a_shard_that_is_run_twice_does_nothing_twice(plan: Plan, options: WorkOptions) -> None:
+def test_a_shard_that_is_run_twice_does_nothing_twice(plan: BulkPlan, options: WorkOptions) -> None:
     run_bulk(plan, options, shard=(0, 2))
     before = times(options.folder)
     again = run_bulk(plan, options, shard=(0, 2))
@@ -113,7 +113,7 @@ def test_a_shard_that_is_run_twice_does_nothing_twice(plan: Plan, options: WorkO
     assert times(options.folder) == before
 
 
-def test_the_checksums_are_those_of_sha256sum(plan: Plan, options: WorkOptions) -> None:
+def test_the_checksums_are_those_of_sha256sum(plan: BulkPlan, options: WorkOptions) -> None:
     run_bulk(plan, options)
     check = subprocess.run(
         ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=options.folder, capture_output=True, text=True
@@ -184,7 +184,7 @@ def test_a_source_that_changed_is_translated_again(
     assert outputs(options.folder) != before
 
 
-def test_an_output_that_vanished_is_made_again(plan: Plan, options: WorkOptions) -> None:
+def test_an_output_that_vanished_is_made_again(plan: BulkPlan, options: WorkOptions) -> None:
     run_bulk(plan, options, shard=(0, 2))
     (options.folder / plan.tasks[0].output).unlink()
     assert run_bulk(plan, options, shard=(0, 2)).done == 1
@@ -232,7 +232,7 @@ def test_images_are_done_side_by_side_and_those_that_a_process_died_over_alone(
         np.testing.assert_array_equal(np.asarray(Image.open(options.folder / output)), expected)
 
 
-def test_a_folder_of_another_job_is_refused(plan: Plan, options: WorkOptions) -> None:
+def test_a_folder_of_another_job_is_refused(plan: BulkPlan, options: WorkOptions) -> None:
     run_bulk(plan, options, shard=(0, 9))
     with pytest.raises(SettingsError, match="holds a job already: resume it"):
         run_bulk(plan, options)
@@ -240,16 +240,16 @@ def test_a_folder_of_another_job_is_refused(plan: Plan, options: WorkOptions) ->
         run_bulk(plan, replace(options, tta=True), resume=True)
 
 
-def test_a_folder_with_other_things_in_it_is_refused(plan: Plan, options: WorkOptions) -> None:
+def test_a_folder_with_other_things_in_it_is_refused(plan: BulkPlan, options: WorkOptions) -> None:
     options.folder.mkdir()
     (options.folder / "letter.txt").write_text("mine")
     with pytest.raises(SettingsError, match="is not empty"):
         run_bulk(plan, options)
 
 
-def test_a_line_cut_short_is_passed_over(plan: Plan, options: WorkOptions) -> None:
+def test_a_line_cut_short_is_passed_over(plan: BulkPlan, options: WorkOptions) -> None:
     manifest = Manifest(options.folder)
-    manifest.add(Record("a.tif", "a", "done", at=1.0))
+    manifest.add(TaskRecord("a.tif", "a", "done", at=1.0))
     path = next((options.folder / "manifest").glob("*.jsonl"))
     with path.open("a") as file:
         file.write('{"output": "b.tif", "sou')
@@ -257,9 +257,9 @@ def test_a_line_cut_short_is_passed_over(plan: Plan, options: WorkOptions) -> No
 
 
 def test_any_backend_will_do(
-    plan: Plan, options: WorkOptions, plainly: dict[str, bytes], outputs: Outputs
+    plan: BulkPlan, options: WorkOptions, plainly: dict[str, bytes], outputs: Outputs
 ) -> None:
-    def backwards(options: WorkOptions, tasks: Sequence[Task]) -> Iterator[Record]:
+    def backwards(options: WorkOptions, tasks: Sequence[Task]) -> Iterator[TaskRecord]:
         return in_process(options, tasks[::-1])
 
     run_bulk(plan, options, backend=backwards)
@@ -287,7 +287,7 @@ run_bulk(plan, options, shard=(0, 1), progress=lambda record, done, total: print
 
 
 def test_a_killed_run_is_gone_on_with_and_nothing_differs(
-    plan: Plan, photos: Path, options: WorkOptions, plainly: dict[str, bytes], outputs: Outputs
+    plan: BulkPlan, photos: Path, options: WorkOptions, plainly: dict[str, bytes], outputs: Outputs
 ) -> None:
     words = [
         sys.executable,

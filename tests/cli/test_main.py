@@ -77,7 +77,7 @@ def refused(sat2map: Callable[..., Result]) -> Callable[..., str]:
 @pytest.fixture(scope="module")
 def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("towns")
-    write_towns(folder, count=8, size=32, val_fraction=0.25)
+    write_towns(folder, count=8, size=32, val_fraction=0.25, gsd=2.1)
     return folder
 
 
@@ -194,7 +194,7 @@ def test_the_help_of_train_shows_every_setting_with_the_default_of_the_recipe(
     sat2map: Callable[..., Result],
 ) -> None:
     assert (
-        "(default: 16)" in " ".join(sat2map("train", "tiny", "--help").out.split("--width")[1].split())[:100]
+        "(default: 32)" in " ".join(sat2map("train", "rgb", "--help").out.split("--width")[1].split())[:100]
     )
     assert (
         "(default: 64)" in " ".join(sat2map("train", "paper", "--help").out.split("--width")[1].split())[:100]
@@ -227,7 +227,7 @@ def test_an_unknown_command_names_the_nearest(refused: Callable[..., str], words
         ("evaluate", "--data"),
         ("train tiny --batch-size 0", "batch_size = 0"),
         ("train tiny --epochs -1", "epochs = -1"),
-        ("train tiny --crop-size 512", "crop_size 512 is larger than load_size 256"),
+        ("train rgb --crop-size 512", "crop_size 512 is larger than load_size 256"),
         ("train tiny --learning-rate nan", "--learning-rate nan: must be a finite number"),
         ("train tiny --palette mapz", "did you mean 'maps'?"),
         ("train tiny --resume nowhere", "tiny"),
@@ -252,14 +252,14 @@ def test_an_unknown_setting_in_a_toml_file_names_file_setting_and_nearest(
 def test_a_recipe_counts_wherever_it_stands(
     sat2map: Callable[..., Result], towns: Path, tmp_path: Path
 ) -> None:
-    for words in (["tiny", "--data", towns], ["--data", towns, "tiny"]):
+    for words in (["rgb", "--data", towns], ["--data", towns, "rgb"]):
         result = sat2map(
             "train", *words, *TINY[2:], "--image-size", 32, "--dry-run", "--run", tmp_path / "run"
         )
         assert result.code == 0, result
     wide = [word for word in TINY if word not in ("--width", "4")]
-    first = sat2map("train", "tiny", "--data", towns, *wide, "--dry-run", "--run", tmp_path / "run").out
-    second = sat2map("train", "--data", towns, *wide, "--dry-run", "--run", tmp_path / "run", "tiny").out
+    first = sat2map("train", "rgb", "--data", towns, *wide, "--dry-run", "--run", tmp_path / "run").out
+    second = sat2map("train", "--data", towns, *wide, "--dry-run", "--run", tmp_path / "run", "rgb").out
     parameters = [line for line in first.splitlines() if line.startswith("parameters")]
     assert parameters == [line for line in second.splitlines() if line.startswith("parameters")]
 
@@ -314,7 +314,7 @@ def test_data_that_cannot_be_used_are_refused_by_name_and_nothing_is_lost(
     told = spoil(how)(pairs)
     before = content_of(tmp_path)
     if command == "train":
-        line = refused("train", "tiny", "--data", pairs, "--run", tmp_path / "run", *TINY)
+        line = refused("train", "rgb", "--data", pairs, "--run", tmp_path / "run", *TINY)
     else:
         line = refused("evaluate", "--model", model, "--data", pairs, "--split", "train", "--device", "cpu")
     assert told in line
@@ -329,7 +329,7 @@ def test_images_that_are_no_pairs_are_left_out_by_name(
     draw(pairs / "train" / "odd.png", (65, 32))
     draw(pairs / "train" / "square.png", (32, 32))
     if command == "train":
-        result = sat2map("train", "tiny", "--data", pairs, "--run", tmp_path / "run", *TINY)
+        result = sat2map("train", "rgb", "--data", pairs, "--run", tmp_path / "run", *TINY)
     else:
         words = ["--model", model, "--data", pairs, "--split", "train", "--device", "cpu"]
         result = sat2map("evaluate", *words)
@@ -353,13 +353,13 @@ def test_images_that_cannot_be_translated_are_refused_by_name_and_nothing_is_los
 def test_a_crop_larger_than_the_image_is_refused(
     refused: Callable[..., str], towns: Path, tmp_path: Path
 ) -> None:
-    line = refused("train", "tiny", "--data", towns, "--run", tmp_path / "run", "--crop-size", 288)
+    line = refused("train", "rgb", "--data", towns, "--run", tmp_path / "run", "--crop-size", 288)
     assert "crop_size 288 is larger than load_size 256: lower crop_size to 256 or raise load_size" in line
 
 
 def test_a_dry_run_refuses_bad_data_too(refused: Callable[..., str], pairs: Path, tmp_path: Path) -> None:
     told = with_a_truncated_jpeg(pairs)
-    assert told in refused("train", "tiny", "--data", pairs, "--run", tmp_path / "run", *TINY, "--dry-run")
+    assert told in refused("train", "rgb", "--data", pairs, "--run", tmp_path / "run", *TINY, "--dry-run")
 
 
 # model files that cannot be used
@@ -425,7 +425,7 @@ def test_training_on_a_full_disk_stops_in_words_and_can_be_resumed(
 ) -> None:
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(100_000))
-    words = ["train", "tiny", "--data", towns, "--run", small_disk / "run", *TINY]
+    words = ["train", "rgb", "--data", towns, "--run", small_disk / "run", *TINY]
     told = sat2map(*words)
     assert told.code == 2
     assert "the disk is full" in told.err.splitlines()[-1]
@@ -451,7 +451,7 @@ def test_exporting_onto_a_full_disk_keeps_the_file_that_was_there(
 def test_a_dry_run_prints_parameters_memory_and_time_and_leaves_the_run_folder_alone(
     sat2map: Callable[..., Result], towns: Path, tmp_path: Path
 ) -> None:
-    result = sat2map("train", "tiny", "--data", towns, "--run", tmp_path / "run", *TINY, "--dry-run")
+    result = sat2map("train", "rgb", "--data", towns, "--run", tmp_path / "run", *TINY, "--dry-run")
     assert result.code == 0, result
     for word in ("parameters:", "memory:", "time:", "6 to train on, 2 to validate on", "6 steps"):
         assert word in result.out
@@ -462,7 +462,7 @@ def test_train_evaluate_and_translate_work_one_after_the_other(
     sat2map: Callable[..., Result], towns: Path, tmp_path: Path
 ) -> None:
     run, photo = tmp_path / "run", draw(tmp_path / "photo.png", (50, 33))
-    trained = sat2map("train", "tiny", "--data", towns, "--run", run, *TINY)
+    trained = sat2map("train", "rgb", "--data", towns, "--run", run, *TINY)
     assert trained.code == 0, trained
     assert f"next:        sat2map evaluate --model {run / 'best.safetensors'} --data {towns}" in trained.out
     scored = sat2map("evaluate", "--model", run / "best.safetensors", "--data", towns, "--device", "cpu")
@@ -478,7 +478,7 @@ def test_train_evaluate_and_translate_work_one_after_the_other(
 def test_a_resumed_run_names_its_own_data_for_the_next_step(
     sat2map: Callable[..., Result], towns: Path, tmp_path: Path
 ) -> None:
-    assert sat2map("train", "tiny", "--data", towns, "--run", tmp_path / "run", *TINY).code == 0
+    assert sat2map("train", "rgb", "--data", towns, "--run", tmp_path / "run", *TINY).code == 0
     result = sat2map("train", "--resume", tmp_path / "run")
     assert result.code == 0, result
     assert f"--data {towns}" in result.out
@@ -487,7 +487,7 @@ def test_a_resumed_run_names_its_own_data_for_the_next_step(
 def test_a_resumed_run_takes_its_data_from_where_they_are_now(
     sat2map: Callable[..., Result], pairs: Path, tmp_path: Path
 ) -> None:
-    assert sat2map("train", "tiny", "--data", pairs, "--run", tmp_path / "run", *TINY).code == 0
+    assert sat2map("train", "rgb", "--data", pairs, "--run", tmp_path / "run", *TINY).code == 0
     moved = pairs.rename(tmp_path / "moved")
     result = sat2map("train", "--resume", tmp_path / "run", "--data", moved)
     assert result.code == 0, result
@@ -618,3 +618,14 @@ def test_a_sentence_of_several_lines_is_told_in_one(
 
     monkeypatch.setattr(parsing, "parse", fail)
     assert refused("info") == "sat2map: first line and second"
+
+
+def test_info_answers_without_numpy_the_parser_or_an_engine() -> None:
+    code = (
+        "import sys; from sat2map.cli.main import main; main(['info'])\n"
+        "heavy = {'numpy', 'cyclopts', 'rich', 'onnxruntime', 'openvino', 'torch'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "EfficientNet-Lite0" in done.stdout

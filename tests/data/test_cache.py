@@ -14,7 +14,8 @@ from PIL import Image
 
 from sat2map.data import cache
 from sat2map.data.cache import PairFormat, open_cache, open_pairs
-from sat2map.data.pairs import Pair, find_pairs, read_pair
+from sat2map.data.pairs import Pair, find_pairs
+from sat2map.data.read_pair import read_pair
 from sat2map.errors import DataError, ImageError, OutputError
 from sat2map.files import cache_folder
 from sat2map.images.palette import Palette

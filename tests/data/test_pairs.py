@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sat2map.data.pairs import Pair, Splits, find_pairs, read_pair
+from sat2map.data.pairs import Pair, Splits, find_pairs
+from sat2map.data.read_pair import read_pair
 from sat2map.errors import DataError, ImageError
 
 

@@ -18,7 +18,7 @@ NOTHING = PhotoJitter().scaled(0)
 
 def photo(height: int = 64, width: int = 72) -> torch.Tensor:
     """Return a drawn town from above, float (1, 3, h, w) in [-1, 1]."""
-    pixels = draw_town(3, size=80).source[:height, :width]
+    pixels = draw_town(3, size=80, gsd=2.1).source[:height, :width]
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 

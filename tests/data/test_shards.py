@@ -34,7 +34,7 @@ from sat2map.training.checkpoint import CHECKPOINT
 def town(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty pairs to train on and three to validate on."""
     folder = tmp_path_factory.mktemp("town")
-    write_towns(folder, count=23, size=36, val_fraction=3 / 23, layout=request.param)
+    write_towns(folder, count=23, size=36, val_fraction=3 / 23, layout=request.param, gsd=2.1)
     return folder
 
 
@@ -187,7 +187,7 @@ def test_strange_members_are_refused(tmp_path: Path) -> None:
 
 def tiny(data: Path, run: Path) -> TrainSettings:
     return load_settings(
-        "tiny", data=data, run=run, image_size=32, load_size=36, crop_size=32, width=4, depth=3,
+        "rgb", data=data, run=run, image_size=32, load_size=36, crop_size=32, width=4, depth=3,
         discriminator_width=4, discriminator_layers=2, batch_size=3, epochs=2, validate_every=2, norm="group",
         ema=0.0, device="cpu", precision="fp32", workers=1, checkpoint_minutes=1e-9,
     )  # fmt: skip

@@ -125,7 +125,7 @@ def write_checkpoint(path: Path) -> None:
 @pytest.fixture(scope="module")
 def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("towns")
-    write_towns(folder, count=8, size=32, val_fraction=0.25)
+    write_towns(folder, count=8, size=32, val_fraction=0.25, gsd=2.1)
     return folder
 
 

@@ -21,7 +21,7 @@ pytest.importorskip("build")
 pytest.importorskip("hatchling")
 
 ROOT = Path(__file__).parents[2]
-RECIPE = """preset = "tiny"
+RECIPE = """preset = "rgb"
 image_size = 32
 load_size = 32
 crop_size = 32

@@ -21,7 +21,7 @@ from sat2map.evaluation.report import (
 )
 from sat2map.evaluation.report.charts import Line, line_chart
 from sat2map.images.palette import Palette
-from sat2map.images.pixels import write_image
+from sat2map.images.pixels import read_image, write_image
 from sat2map.settings import load_settings
 
 HOSTILE = '<script>alert("1")</script>&\'.png'
@@ -189,6 +189,15 @@ def test_every_kind_of_curve_is_drawn(make_run):
     page = Page(write_run_report(make_run()))
 
     assert page.tags.count("svg") == 6
+
+
+def test_curves_and_confusion_of_a_run_lie_beside_its_report_as_png(make_run):
+    run = make_run()
+    (run / "confusion.csv").write_text("real map,land,road\nland,30,10\nroad,0,5\n")
+    write_run_report(run)
+    curves, confusion = (read_image(run / name).pixels for name in ("curves.png", "confusion.png"))
+    assert min(*curves.shape[:2], *confusion.shape[:2]) > 200
+    assert np.unique(curves.reshape(-1, 3), axis=0).shape[0] > 4  # several colours of lines on paper
 
 
 @pytest.mark.parametrize("content", ["", '{"kind": "train", "step": 1, "epoch": 1, "l1": 0.5}\n{"kind": "va'])

@@ -42,7 +42,7 @@ def run(path, picture):
 
 @pytest.fixture(scope="module")
 def picture():
-    return draw_town(4, size=512).source
+    return draw_town(4, size=512, gsd=2.1).source
 
 
 def test_the_class_heads_probabilities_are_those_of_the_translator(tmp_path, picture):

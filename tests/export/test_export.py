@@ -53,7 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("towns")
-    write_towns(folder, count=12, size=64, val_fraction=0.25, layout="folders")
+    write_towns(folder, count=12, size=64, val_fraction=0.25, layout="folders", gsd=2.1)
     return folder
 
 
@@ -283,7 +283,7 @@ def test_two_images_are_too_few_to_calibrate_on(model: Path, towns: Path, tmp_pa
 
 
 def test_images_that_do_not_exist_are_named(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"nowhere holds no images"):
+    with pytest.raises(ImageError, match=r"nowhere does not exist and matches no file"):
         export_model(model, "onnx", tmp_path / "x.onnx", images=[tmp_path / "nowhere"])
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -81,7 +86,7 @@ def _georeference_is_optional() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def town() -> Any:
     """A drawn town, source and target uint8 (3, 300, 300)."""
-    drawn = draw_town(11, size=300)
+    drawn = draw_town(11, size=300, gsd=2.1)
     return np.moveaxis(drawn.source, -1, 0), np.moveaxis(drawn.target, -1, 0)
 
 
@@ -151,3 +156,72 @@ def random_translator() -> Callable[..., Translator]:
 def read() -> Callable[[Path], Any]:
     """See `_read`."""
     return _read
+
+
+class TileService:
+    """A running `tile_server.py`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        script = Path(__file__).with_name("tile_server.py")
+        command = [sys.executable, str(script), str(folder)]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._process.stdout is not None
+        self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+
+    def get(self, path: str) -> bytes:
+        with urlopen(f"{self.url}/{path}") as answer:
+            content: bytes = answer.read()
+        return content
+
+    def fault(self, kind: str, count: int = 1, *, after: int = 0, seconds: float = 60) -> None:
+        """Spoil so many answers, `after` so many good ones."""
+        self.get(f"control?fault={kind}&count={count}&after={after}&seconds={seconds}")
+
+    @property
+    def requests(self) -> list[str]:
+        found: list[str] = json.loads(self.get("requests"))
+        return found
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+ZOOM, COLUMN, ROW = 17, 70406, 42987  # four tiles in Berlin
+TILES_BOX = (13.3758544921876, 52.5145494359001, 13.3813476562499, 52.5178922282327)
+
+
+@pytest.fixture(scope="session")
+def tile_ground() -> Any:
+    """A drawn town of 2 × 2 tiles, uint8 (3, 512, 512), and its transform in EPSG:3857."""
+    edge = math.pi * 6378137
+    size = 2 * edge / 2**ZOOM / 256
+    place = Affine(size, 0, COLUMN * 256 * size - edge, 0, -size, edge - ROW * 256 * size)
+    return np.moveaxis(draw_town(3, size=512).source, -1, 0), place
+
+
+@pytest.fixture
+def tile_service(tile_ground: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TileService]:
+    """A server of that town: z/x/y.png at zooms 16 and 17, the raster, a WMS."""
+    from sat2map.geo.tiles import write_tiles
+
+    monkeypatch.setenv("SAT2MAP_CACHE", str(tmp_path / "cache"))
+    pixels, place = tile_ground
+    folder = tmp_path / "served"
+    folder.mkdir()
+    about = {"driver": "COG", "crs": "EPSG:3857", "transform": place, "blocksize": 128}
+    with rasterio.open(
+        folder / "ortho.tif", "w", width=512, height=512, count=3, dtype="uint8", **about
+    ) as file:
+        file.write(pixels)
+    write_tiles(folder / "ortho.tif", tmp_path / "tiles", zooms=(16, 17))
+    for path in (tmp_path / "tiles").iterdir():
+        path.rename(folder / path.name)
+    service = TileService(folder)
+    yield service
+    service.close()

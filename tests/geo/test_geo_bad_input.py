@@ -64,10 +64,10 @@ def test_a_file_that_is_not_there(tmp_path, straight):
         ({"window": (0, 0, 301, 10)}, "does not lie in .* which is 300×300 px"),
         ({"window": (-1, 0, 10, 10)}, "does not lie"),
         (
-            {"bounds": (0.0, 0.0, 1.0, 1.0)},
+            {"bbox": (0.0, 0.0, 1.0, 1.0)},
             "lies outside .*, whose left, bottom, right, top are 400000, 4999370",
         ),
-        ({"bounds": (0.0, 0.0, 1.0, 1.0), "window": (0, 0, 9, 9)}, "a window and bounds"),
+        ({"bbox": (0.0, 0.0, 1.0, 1.0), "window": (0, 0, 9, 9)}, "a window and a box"),
         ({"resolution": 500.0}, "at 500 m a pixel: the smallest"),
     ],
 )

@@ -302,7 +302,7 @@ def test_bad_files(both, write, town, tmp_path, vectors):
     ]:
         with pytest.raises((DataError, SettingsError), match=words):
             write_pairs(both[0], tmp_path / "p", OPTIONS, **given)
-    with pytest.raises(DataError, match="does it cover the orthophoto"):
+    with pytest.raises(DataError, match="has nothing where the orthophoto lies"):
         write_pairs(elsewhere, tmp_path / "p", OPTIONS, vectors=vectors)
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "mine").touch()

@@ -110,7 +110,7 @@ def test_bounds_name_the_pixels_that_they_touch(write, town, tmp_path, straight,
     source = write(town[0])
     left, top = HERE @ (40, 50)
     right, bottom = HERE @ (99.5, 120)
-    translate_raster(straight(), source, tmp_path / "m.tif", options(bounds=(left, bottom, right, top)))
+    translate_raster(straight(), source, tmp_path / "m.tif", options(bbox=(left, bottom, right, top)))
     np.testing.assert_array_equal(read(tmp_path / "m.tif"), town[0][:, 50:120, 40:100])
 
 
@@ -455,7 +455,7 @@ def test_a_raster_finer_than_the_model_has_the_map_of_its_photo(write, tmp_path)
     """The oracle: Pillow brings the photo to the model's pixels, PyTorch the logits back."""
     translator = Translator.open(precision="fp32")
     side = 1000
-    photo = draw_town(5, size=side).source
+    photo = draw_town(5, size=side, gsd=2.1).source
     source = write(np.moveaxis(photo, -1, 0), transform=Affine(0.3, 0, 400_000, 0, -0.3, 5_000_000))
     translate_raster(translator, source, tmp_path / "map.tif", options(classes=tmp_path / "classes.tif"))
     with open_raster(source, bands=None, count=3) as raster:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sat2map.images.palette import Palette, srgb_to_lab
+from sat2map.images.palette import Palette
+from sat2map.images.palette.lab import srgb_to_lab
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0; they multiply linear RGB.
 VISION = {

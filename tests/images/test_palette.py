@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from skimage.color import rgb2lab
 
 from sat2map.errors import DataError, SettingsError
-from sat2map.images.palette import MapClass, Palette, learn_palette, srgb_to_lab
+from sat2map.images.palette import MapClass, Palette
+from sat2map.images.palette.lab import srgb_to_lab
+from sat2map.images.palette.learn import learn_palette
 
 MAPS = Palette.load("maps")
 

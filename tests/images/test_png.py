@@ -53,7 +53,7 @@ def test_what_a_network_draws_is_no_larger_than_by_pillow() -> None:
 
 
 def test_a_drawn_map_is_hardly_larger_than_by_pillow() -> None:
-    drawn = draw_town(3, size=256).target
+    drawn = draw_town(3, size=256, gsd=2.1).target
     assert len(encode_png(drawn)) < 1.2 * len(by_pillow(drawn))
 
 

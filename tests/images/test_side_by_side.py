@@ -18,7 +18,7 @@ PALETTE = Palette.load("maps")
 
 
 def photo_and_map(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    town = draw_town(seed, size=128)
+    town = draw_town(seed, size=128, gsd=2.1)
     return town.source, town.target
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sat2map.inference.backends import auto, open_engine
 from sat2map.inference.translator import Translator
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.model import Model
@@ -32,6 +33,16 @@ def drawn(**options: Any) -> np.ndarray:
 
 def test_the_file_is_the_recorded_one() -> None:
     assert Model.find().sha256 == (FOLDER / "sha256.txt").read_text().strip()
+
+
+def test_the_pattern_that_engines_are_verified_with_is_stored_as_it_is_drawn_now() -> None:
+    header, engine = Model.find().header, open_engine(None, engine="onnx")
+    expected = auto.stored_levels(header)
+    assert expected is not None, "run tools/record_bundled.py"
+    found = auto.levels(engine(auto.pattern(header)), header)
+    assert np.abs(found - expected).max() < 0.5
+    assert found.std() > 5
+    assert auto.stored_levels(header.model_copy(update={"weights_checksum": "another"})) is None
 
 
 def test_the_weights_fit_the_network_of_the_header() -> None:

@@ -101,7 +101,7 @@ def town() -> NDArray[np.uint8]:
     """A picture from above, uint8 (256, 256, 3)."""
     from sat2map.synthetic.towns import draw_town
 
-    return draw_town(7, size=256).source
+    return draw_town(7, size=256, gsd=2.1).source
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +114,7 @@ def raster_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     outside = tmp_path_factory.mktemp("outside")
     folder = tmp_path_factory.mktemp("rasters")
-    pixels = np.moveaxis(np.tile(draw_town(19, size=650).source, (2, 2, 1))[:1100], -1, 0)
+    pixels = np.moveaxis(np.tile(draw_town(19, size=650, gsd=2.1).source, (2, 2, 1))[:1100], -1, 0)
     form = {"driver": "GTiff", "height": 1100, "width": 1300, "count": 3, "dtype": "uint8"}
     ground = Affine(2.1, 0, 583000, 0, -2.1, 4507000)
     (folder / "north").mkdir()

@@ -33,8 +33,8 @@ def raster(raster_folder: Path) -> RasterFile:
         return RasterFolder(raster_folder).find(TOWN)
 
 
-def _tile(client: httpx.Client, zoom: int, x: int, y: int, kind: str = "tiles") -> NDArray[np.uint8]:
-    answer = client.get(f"/rasters/{TOWN}/{kind}/{zoom}/{x}/{y}.png")
+def _tile(client: httpx.Client, zoom: int, x: int, y: int, kind: str = "") -> NDArray[np.uint8]:
+    answer = client.get(f"/rasters/{TOWN}{kind}/tiles/{zoom}/{x}/{y}.png")
     assert answer.status_code == 200, answer.text
     return np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGBA"))
 
@@ -145,14 +145,14 @@ def test_outside_of_the_raster_it_is_transparent_and_too_far_out_it_is_not_found
 
 
 def test_the_imagery_is_where_the_raster_lies(client: httpx.Client, raster: RasterFile) -> None:
-    described = client.get(f"/rasters/{TOWN}/imagery/tilejson.json").json()
+    described = client.get(f"/rasters/{TOWN}:imagery/tilejson.json").json()
     west, south, east, north = described["bounds"]
     longitude, latitude, zoom = described["center"]
     assert west < longitude < east
     assert south < latitude < north
     x = int((longitude + 180) / 360 * 2**zoom)
     y = int((1 - math.asinh(math.tan(math.radians(latitude))) / math.pi) / 2 * 2**zoom)
-    assert (_tile(client, zoom, x, y, "imagery")[..., 3] == 255).all()
+    assert (_tile(client, zoom, x, y, ":imagery")[..., 3] == 255).all()
     assert (x, y) == _middle(raster, zoom)
 
 

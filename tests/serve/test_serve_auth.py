@@ -64,6 +64,6 @@ def test_a_service_with_keys_lets_nobody_else_in_and_keeps_jobs_apart(
         assert hers.get(address).status_code == 200
         assert his.get(address).status_code == his.delete(address).status_code == 404
         assert hers.delete(address).status_code == 204
-        tile = hers.get("/rasters/north--town/imagery/10/300/385.png")
+        tile = hers.get("/rasters/north--town:imagery/tiles/10/300/385.png")
         assert tile.headers["cache-control"].startswith("private")
     assert ann not in "".join(server.log)

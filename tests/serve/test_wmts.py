@@ -13,6 +13,7 @@ from PIL import Image
 
 from sat2map.serve.wmts import OWS, WMTS, WmtsLayer, capabilities
 
+wmts_client = pytest.importorskip("owslib.wmts")
 PATH = "/wmts/1.0.0/WMTSCapabilities.xml"
 NAME = "north--town"
 
@@ -38,7 +39,7 @@ def test_limits_are_the_tiles_around_the_raster(client: httpx.Client) -> None:
 
     def has_pixels(row: int) -> bool:
         tiles = [
-            client.get(f"/rasters/{NAME}/imagery/{zoom}/{x}/{row}.png")
+            client.get(f"/rasters/{NAME}:imagery/tiles/{zoom}/{x}/{row}.png")
             for x in range(column, last_column + 1)
         ]
         return any(np.asarray(Image.open(io.BytesIO(tile.content)))[..., 3].any() for tile in tiles)
@@ -47,7 +48,7 @@ def test_limits_are_the_tiles_around_the_raster(client: httpx.Client) -> None:
 
 
 def test_key_value_requests_give_the_same_tile(client: httpx.Client) -> None:
-    tile = client.get(f"/rasters/{NAME}/imagery/15/9650/12322.png").content
+    tile = client.get(f"/rasters/{NAME}:imagery/tiles/15/9650/12322.png").content
     query = {
         "SERVICE": "WMTS", "REQUEST": "GetTile", "Layer": f"{NAME}:imagery",
         "TileMatrixSet": "WebMercatorQuad",
@@ -75,9 +76,31 @@ def test_bad_requests_get_an_exception_report(
     assert f'exceptionCode="{code}"' in answer.text
 
 
+def test_owslib_reads_layers_tiles_and_legends(client: httpx.Client) -> None:
+    service = wmts_client.WebMapTileService(f"{str(client.base_url).rstrip('/')}/wmts")
+    assert {NAME, f"{NAME}:classes", f"{NAME}:imagery"} <= set(service.contents)
+    tile = service.gettile(
+        layer=f"{NAME}:imagery", tilematrixset="WebMercatorQuad", tilematrix="15", row=12322, column=9650
+    )
+    assert tile.read() == client.get(f"/rasters/{NAME}:imagery/tiles/15/9650/12322.png").content
+    legend = client.get(service[NAME].styles["default"]["legend"])
+    assert legend.headers["content-type"] == "image/png"
+
+
 def test_names_and_addresses_are_escaped() -> None:
-    layer = WmtsLayer("a&b", "<b>", (0.0, 0.0, 1.0, 1.0), 0, 1, "http://x/{z}/{x}/{y}.png?model=m&key=k")
+    class One:
+        name, title, min_zoom, max_zoom = "a&b", "<b>", 0, 1
+
+        class raster:  # noqa: N801
+            bounds = (0.0, 0.0, 1.0, 1.0)
+
+            @staticmethod
+            def tile_limits(zoom: int) -> dict[str, int]:
+                return {"tileMatrix": zoom}
+
+    layer = WmtsLayer(One(), "http://x/{z}/{x}/{y}.png?model=m&key=k", None)  # type: ignore[arg-type]
     root = ET.fromstring(capabilities([layer], "http://x/wmts?", "http://x/c.xml"))
     url = root.find(f".//{{{WMTS}}}ResourceURL")
     assert url is not None
     assert url.get("template") == "http://x/{TileMatrix}/{TileCol}/{TileRow}.png?model=m&key=k"
+    assert next(root.iter(f"{{{OWS}}}Identifier")).text == "a&b"

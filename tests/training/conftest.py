@@ -21,6 +21,13 @@ TINY: dict[str, Any] = {
     "discriminator_layers": 2,
     "dropout": 0.5,  # its random state must be resumed too
     "color_jitter": 0.1,
+    "l1_weight": 100,
+    "cross_entropy_weight": 0,
+    "iou_weight": 0,
+    "adversarial_weight": 1,
+    "learning_rate": 1e-3,
+    "betas": (0.5, 0.999),
+    "ema": 0.98,
     "batch_size": 2,
     "epochs": 4,
     "validate_every": 1,
@@ -34,13 +41,13 @@ TINY: dict[str, Any] = {
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten pairs to train on and three to validate on; tests leave them as they are."""
     folder = tmp_path_factory.mktemp("pairs")
-    write_towns(folder, count=13, size=36, val_fraction=0.23)
+    write_towns(folder, count=13, size=36, val_fraction=0.23, gsd=2.1)
     return folder
 
 
 @pytest.fixture(scope="session")
 def tiny() -> dict[str, Any]:
-    """Settings, beside those of the preset `tiny`, of a training that takes a second."""
+    """Settings, beside those of the preset `rgb`, of a training that takes a second."""
     return dict(TINY)
 
 
@@ -55,6 +62,6 @@ def settings(pairs: Path, tmp_path: Path) -> Callable[..., TrainSettings]:
     """Make settings of a tiny training on the pairs, into the folder `run`; values given win."""
 
     def make(**values: Any) -> TrainSettings:
-        return load_settings("tiny", **{"data": pairs, "run": tmp_path / "run", **TINY, **values})
+        return load_settings("rgb", **{"data": pairs, "run": tmp_path / "run", **TINY, **values})
 
     return make

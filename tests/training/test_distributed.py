@@ -150,7 +150,7 @@ def runs(pairs: Path, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFac
 
     def recipe(name: str, kind: str) -> TrainSettings:
         values = {**tiny, **SHORT, **RECIPES[name][1]}
-        return load_settings("tiny", data=pairs, run=folder / f"{kind}-{name}", **values)
+        return load_settings("rgb", data=pairs, run=folder / f"{kind}-{name}", **values)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sat2map.evaluation.report.write_run_report", lambda run: run)
@@ -256,7 +256,7 @@ def test_torchrun_starts_the_command_and_stops_it(pairs: Path, tiny: dict[str, A
         "--",
         "sat2map",
         "train",
-        "tiny",
+        "rgb",
     ]
     for name, value in values.items():
         words += [f"--{name.replace('_', '-')}", str(value)]

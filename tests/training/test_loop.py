@@ -17,10 +17,12 @@ from PIL import Image
 from rich.console import Console
 
 from sat2map.data.cache import open_cache
-from sat2map.data.pairs import find_pairs, read_pair
+from sat2map.data.pairs import find_pairs
+from sat2map.data.read_pair import read_pair
 from sat2map.errors import DataError, OutOfMemoryError, RunError, SettingsError, TrainingError
 from sat2map.evaluation import ScoreSheet
-from sat2map.evaluation.metrics import l1
+from sat2map.evaluation.metrics.similarity import l1
+from sat2map.images.pixels import tensor_from_unit
 from sat2map.inference import Translator
 from sat2map.models.model_file import read_header, read_weights
 from sat2map.run_folder import read_metrics, read_run_settings
@@ -31,6 +33,7 @@ from sat2map.training import loop, setup
 from sat2map.training.batches import Batches
 from sat2map.training.checkpoint import save_checkpoint
 from sat2map.training.loop import resume, train
+from sat2map.training.samples import GAP, HEADER, draw_batch
 
 Make = Callable[..., TrainSettings]
 LOSSES = {"d_real", "d_fake", "d", "adversarial", "l1", "g"}
@@ -52,13 +55,13 @@ def finished(pairs: Path, tiny: dict[str, Any], tmp_path_factory: pytest.TempPat
     """The folder of a finished training of four epochs of five steps, with a validation every other epoch."""
     run = tmp_path_factory.mktemp("finished") / "run"
     values = {**tiny, "validate_every": 2, "gsd": 2.1}
-    train(load_settings("tiny", data=pairs, run=run, **values), console=quiet())
+    train(load_settings("rgb", data=pairs, run=run, **values), console=quiet())
     return run
 
 
 def test_two_pairs_are_learnt_by_heart(settings: Make, tmp_path: Path) -> None:
     data = tmp_path / "two"
-    write_towns(data, count=2, size=32, val_fraction=0, seed=7)
+    write_towns(data, count=2, size=32, val_fraction=0, seed=7, gsd=2.1)
     shutil.copytree(data / "train", data / "val")
     plain: dict[str, Any] = {
         "augment": "none",
@@ -95,7 +98,24 @@ def test_a_run_folder_holds_all_that_the_architecture_page_names(finished: Path)
         "best.safetensors",
         "last.safetensors",
         "report.html",
+        "batch.png",
+        "curves.png",
+        "confusion.csv",
+        "confusion.png",
     }
+
+
+def test_the_confusion_counts_every_pixel_of_the_validation_maps(finished: Path) -> None:
+    head, *rows = (finished / "confusion.csv").read_text().splitlines()
+    assert head == "real map,land,building,road,park,water,highway"
+    assert sum(int(count) for row in rows for count in row.split(",")[1:]) == 3 * 32 * 32
+
+
+def test_the_batch_shows_the_crops_of_the_first_step(settings: Make) -> None:
+    made = setup.set_up(settings())
+    grid = draw_batch(made.batches(0), made.tensors)
+    first = tensor_from_unit(made.batches(0).source[0]).permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(grid[HEADER : HEADER + 32, GAP : GAP + 32], first)
 
 
 def test_no_half_written_file_is_left_behind(finished: Path) -> None:
@@ -377,7 +397,7 @@ def test_nan_in_the_last_step_of_an_uneven_epoch_is_not_validated(
     settings: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # Eleven steps an epoch have a line every second step: the last one is not looked at on its own.
-    write_towns(tmp_path / "eleven", count=12, size=32, val_fraction=0.1)
+    write_towns(tmp_path / "eleven", count=12, size=32, val_fraction=0.1, gsd=2.1)
     poison(monkeypatch, 10, "loss")
     wanted = settings(data=tmp_path / "eleven", batch_size=1, norm="group", ema=0, load_size=32)
     with pytest.raises(TrainingError, match="not finite"):

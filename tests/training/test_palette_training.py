@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from sat2map.data.pairs import find_pairs, read_pair
+from sat2map.data.pairs import find_pairs
+from sat2map.data.read_pair import read_pair
 from sat2map.errors import DataError, RunError, SettingsError
 from sat2map.evaluation import ScoreSheet
 from sat2map.images.palette import Palette
@@ -167,7 +168,7 @@ def test_the_crop_fits_small_images_with_a_note(pairs: Path, tmp_path: Path) -> 
 def test_images_smaller_than_any_crop_are_refused(tmp_path: Path) -> None:
     from sat2map.synthetic.towns import write_towns
 
-    write_towns(tmp_path / "data", count=3, size=24, val_fraction=0.4)
+    write_towns(tmp_path / "data", count=3, size=24, val_fraction=0.4, gsd=2.1)
     with pytest.raises(DataError, match="training needs 32 px or more"):
         set_up(load_settings("default", data=tmp_path / "data", run=tmp_path / "run", **SMALL))
 

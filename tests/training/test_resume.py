@@ -91,7 +91,7 @@ def straight(
             made[key] = tmp_path_factory.mktemp("straight") / "run"
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("sat2map.evaluation.report.write_run_report", lambda run: run)
-                train(load_settings("tiny", data=pairs, run=made[key], **{**tiny, **values}), console=quiet())
+                train(load_settings("rgb", data=pairs, run=made[key], **{**tiny, **values}), console=quiet())
         return made[key]
 
     return run
@@ -211,7 +211,7 @@ class Process:
 
 
 def words_for(settings: TrainSettings) -> list[str]:
-    words = ["tiny"]
+    words = ["rgb"]
     for name, value in flatten(settings).items():
         flag = f"--{name.replace('_', '-')}"
         if value is not None and not isinstance(value, dict):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import rasterio
 from rasterio.enums import MaskFlags
 
-from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, Record, stamp_of
+from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, TaskRecord, stamp_of
 from sat2map.bulk.sheets import open_neighbourhood
 from sat2map.bulk.tasks import Reading, Task, Window
 from sat2map.errors import ImageError, OutputError, Sat2MapError
@@ -110,9 +110,9 @@ class Worker:
         self._turn = threading.Semaphore(self.streams)
         self._process = socket.gethostname(), os.getpid()
 
-    def __call__(self, task: Task) -> Record:
+    def __call__(self, task: Task) -> TaskRecord:
         """Do a task; whatever goes wrong with it is in its record."""
-        record = Record(
+        record = TaskRecord(
             task.output,
             task.source,
             "failed",
@@ -139,17 +139,17 @@ class Worker:
         attempts.end()
         return replace(record, seconds=time.perf_counter() - start, at=time.time())
 
-    def _translate(self, task: Task, record: Record) -> Record:
+    def _translate(self, task: Task, record: TaskRecord) -> TaskRecord:
         path = self._options.folder / task.output
         if task.is_raster:
             record = self._translate_raster(task, path, record)
             if record.state == "empty":
                 return record
         else:
-            translate_image(self._translator, Job(Path(task.source), path), turn=self._turn)
+            translate_image(self._translator, Job(Path(task.source), path, replace=True), turn=self._turn)
         return replace(record, state="done", size=path.stat().st_size, sha256=sha256_of(path))
 
-    def _translate_raster(self, task: Task, path: Path, record: Record) -> Record:
+    def _translate_raster(self, task: Task, path: Path, record: TaskRecord) -> TaskRecord:
         if task.around is None:
             return self._translate_window(task, path, record, task.source, task.window)
         own = task.around.own
@@ -173,12 +173,12 @@ class Worker:
         self,
         task: Task,
         path: Path,
-        record: Record,
+        record: TaskRecord,
         source: str,
         window: Window | None,
         *,
         mask_kind: MaskKind | None = None,
-    ) -> Record:
+    ) -> TaskRecord:
         given = self._options
         options = RasterOptions(
             bands=given.bands,

@@ -73,7 +73,7 @@ def synth(
         size: Side of each image (px).
         val_fraction: Share of the pairs that go to val/.
         layout: One file a pair, or a folder for each side.
-        gsd: Ground sample distance (metres per pixel); georeferenced scenes have 2.1.
+        gsd: Ground sample distance (metres per pixel).
         polygons: Write the true outlines of all that the maps show, too, as GeoJSON.
         georeferenced: Draw georeferenced GeoTIFFs instead: an orthophoto and its map.
 
@@ -84,21 +84,24 @@ def synth(
         require_geo("data synth --georeferenced")
         from sat2map.geo.scenes import write_scenes
 
-        written = write_scenes(output, count=count, size=size, seed=seed)
+        with progress_bar("drawing scenes") as progress:
+            written = write_scenes(output, count=count, size=size, seed=seed, gsd=gsd, progress=progress)
         say(f"{counted(count, 'scene')} ({counted(len(written), 'file')}) drawn in {output}")
         return
     from sat2map.synthetic.towns import write_towns
 
-    written = write_towns(
-        output,
-        count=count,
-        size=size,
-        seed=seed,
-        val_fraction=val_fraction,
-        layout=layout,
-        gsd=gsd,
-        polygons=polygons,
-    )
+    with progress_bar("drawing towns") as progress:
+        written = write_towns(
+            output,
+            count=count,
+            size=size,
+            seed=seed,
+            val_fraction=val_fraction,
+            layout=layout,
+            gsd=gsd,
+            polygons=polygons,
+            progress=progress,
+        )
     say(f"{counted(count, 'pair')} ({counted(len(written), 'file')}) drawn in {output}")
 
 
@@ -113,15 +116,18 @@ def palette(data: Path, /, *, output: Path = Path("palette.json"), split: str = 
     Examples:
         sat2map data palette pairs --output mine.json
     """
-    from sat2map.data.pairs import find_pairs, read_pair
+    from sat2map.data.pairs import find_pairs
+    from sat2map.data.read_pair import read_pair
     from sat2map.errors import OutputError
-    from sat2map.images.palette import learn_palette
+    from sat2map.files import lock_output
+    from sat2map.images.palette.learn import learn_palette
 
-    if output.exists():
-        raise OutputError(f"{output} exists", hint="choose another name", setting="output")
-    pairs = find_pairs(data)[split]
-    learned = learn_palette((read_pair(pair)[1] for pair in pairs), name=output.stem)
-    learned.save(output)
+    with lock_output(output):
+        if output.exists():
+            raise OutputError(f"{output} exists", hint="choose another name", setting="output")
+        pairs = find_pairs(data)[split]
+        learned = learn_palette((read_pair(pair)[1] for pair in pairs), name=output.stem)
+        learned.save(output)
     for map_class in learned.classes:
         say(f"{map_class.name:<16} {', '.join(str(colour) for colour in map_class.colours)}")
     say(f"written to {output}: name the classes and merge shades of one, then train with --palette {output}")
@@ -145,24 +151,40 @@ def download(
     Examples:
         sat2map data download maps
     """
+    folder = output or Path(name)
+    _fetch(name, folder, mirror=mirror, sha256=sha256)
+    say(f"next:        sat2map data check {folder}")
+
+
+def download_if_named(data: Path) -> None:
+    """Download a data set of the paper where `--data` has its name, and no file or folder has."""
+    from sat2map.data.download import LICENSES
+
+    if str(data) in LICENSES and not data.exists():
+        say(f"there is no folder {data} here: the data set of that name is downloaded into it")
+        _fetch(str(data), data)
+
+
+def _fetch(name: str, folder: Path, *, mirror: str | None = None, sha256: str | None = None) -> None:
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+    from sat2map.data.download import LICENSES
     from sat2map.data.download import download as fetch
 
+    print_notes([f"{name}: {LICENSES[name]}"])
     console = open_console(stderr=True)
     columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("downloading", total=None)
         done = fetch(
-            name,
-            output or Path(name),
+            name,  # type: ignore[arg-type]
+            folder,
             mirror=mirror,
             sha256=sha256,
             progress=lambda have, total: bar.update(task, completed=have, total=total),
         )
     say(f"{counted(done.images, 'image')} in {done.folder}, from {done.url}")
     say(f"archive:     {done.size / 1e6:.1f} MB, SHA-256 {done.sha256}")
-    say(f"next:        sat2map data check {done.folder}")
 
 
 def pack(
@@ -218,6 +240,11 @@ def from_rasters(
     resolution: Annotated[float | None, Parameter(validator=between(MIN_GSD, MAX_GSD))] = None,
     bands: Bands = None,
     scale: Scale = None,
+    bbox: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    bbox_crs: str | None = None,
+    aoi: Path | None = None,
+    zoom: int | None = None,
+    asset: str | None = None,
     val_fraction: Fraction = 0.15,
     block: Annotated[int | None, Parameter(validator=between(1, 10_000_000))] = None,
     buffer: Annotated[int | None, Parameter(validator=between(0, 10_000_000))] = None,
@@ -226,14 +253,22 @@ def from_rasters(
     """Cut training pairs from an orthophoto and a map, or vectors drawn in a style.
 
     Args:
-        source: The orthophoto: whatever GDAL reads.
+        source: The orthophoto: whatever GDAL reads, a STAC item, or a service of tiles
+            (https://host/{z}/{x}/{y}.jpg), a WMS or a WMTS.
         output: New folder for the pairs.
         target: Map raster of the same area, in any CRS.
-        vectors: Vectors of the area instead: .gpkg, .geojson, .osm.pbf, .osm, .shp.
-        style: TOML file that says how vectors are drawn; without it, the web style of the package.
+        vectors: Vectors of the area instead: .gpkg, .geojson, .osm.pbf, .osm, .shp, .parquet, or a folder of
+            Overture's GeoParquet files.
+        style: TOML file that says how vectors are drawn, or web or overture, which come with the package;
+            without it, web.
         size: Side of a tile (px).
         stride: Step from one tile to the next (px); without it, the size.
         resolution: Metres per pixel of the tiles; without it, those of the orthophoto.
+        bbox: Part of the orthophoto: left, bottom, right, top.
+        bbox_crs: CRS of the box; without it, the orthophoto's, and longitude and latitude for services.
+        aoi: Vector file with polygons: only what lies in them is cut.
+        zoom: Zoom level of a service's tiles.
+        asset: Which asset of a STAC item.
         val_fraction: Share of the area that goes to val/.
         block: Side of the blocks that go to train or val as a whole (px); without it, four tiles.
         buffer: Least distance between train and val tiles (px); without it, a quarter of a tile.
@@ -244,7 +279,9 @@ def from_rasters(
     """
     require_geo("data from-rasters")
     from sat2map.geo.dataset import PairOptions, write_pairs
+    from sat2map.geo.sources import Place
 
+    box = parse_numbers(bbox, float, "bbox", "13.37,52.51,13.40,52.53 (left, bottom, right, top)", 4)
     options = PairOptions(
         size=size,
         stride=size if stride is None else stride,
@@ -255,7 +292,15 @@ def from_rasters(
         block=4 * size if block is None else block,
         buffer=size // 4 if buffer is None else buffer,
         seed=seed,
+        place=Place((box[0], box[1], box[2], box[3]) if box else None, bbox_crs, zoom, asset),
+        aoi=aoi,
     )
+    told: list[str] = []
+
+    def note(text: str) -> None:
+        told.append(text)
+        print_notes([text])
+
     with unit_bar(Path(source).name, "tiles") as progress:
         result = write_pairs(
             source,
@@ -265,8 +310,9 @@ def from_rasters(
             vectors=vectors,
             style=style,
             progress=progress,
+            note=note,
         )
-    print_notes(result.notes)
+    print_notes(result.notes[len(told) :])
     say(f"{counted(result.train, 'pair')} to train on and {result.val} to validate on, in {output}")
     say(f"left out: {result.nodata} with nodata, {result.empty} empty, {result.border} between train and val")
     say(f"next: sat2map data check {output}")

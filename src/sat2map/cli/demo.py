@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from sat2map.cli.flags import Seed
-from sat2map.cli.terminal import open_console
+from cyclopts import Parameter
+
+from sat2map.cli.flags import Seed, between
+from sat2map.cli.terminal import open_console, progress_bar
 from sat2map.errors import RunError
 from sat2map.extras import require
 from sat2map.files import atomic_write_text
@@ -15,32 +19,49 @@ from sat2map.files import atomic_write_text
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sat2map.training.loop import TrainResult
+
 PAIRS, SIZE = 150, 256
-SCENE_SEED, SCENE_SIZE = 7_000_000, 768  # a town that is in neither split, larger than any training image
-MARKER = "demo.txt"
-TRAIN_MINUTES = 2.0  # at most, so that the demo takes three on any machine; two free cores need 80 s
+SCENE_SEED, SCENE_SIZE = 7_000_031, 768  # a town of neither split, larger than any training image
+MARKER = "demo.json"  # which demo a folder holds
+MINUTES = 2.0  # of training, so that the demo takes three on any machine
 
 
-def demo(*, output: Path = Path("runs/demo"), seed: Seed = 0) -> None:
+def demo(
+    *,
+    output: Path = Path("runs/demo"),
+    seed: Seed = 0,
+    minutes: Annotated[float, Parameter(validator=between(0.05, 1e4))] = MINUTES,
+    overwrite: bool = False,
+) -> None:
     """Draw pairs, train a small model on them, score it and translate a scene: minutes on a CPU.
 
+    What an earlier demo in the same folder has finished is kept, so one that was stopped goes on.
+
     Args:
-        output: Folder for everything that the demo makes; an earlier demo there is replaced.
+        output: Folder for everything that the demo makes.
+        minutes: Longest time of the training (minutes); the rest takes about one more.
+        overwrite: Begin anew.
 
     Examples:
         sat2map demo
+        sat2map demo --minutes 10 --output runs/longer
     """
     for module, extra in (("torch", "train"), ("scipy", "train"), ("matplotlib", "train")):
         require(module, "demo", extra)
-    run_demo(output, seed=seed, console=open_console())
+    run_demo(output, seed=seed, minutes=minutes, overwrite=overwrite, console=open_console())
 
 
-def run_demo(folder: Path, *, seed: int, console: Console) -> Path:
+def run_demo(
+    folder: Path, *, seed: int, minutes: float = MINUTES, overwrite: bool = False, console: Console
+) -> Path:
     """Draw pairs, train a small model, score it, translate a scene and write a report.
 
     Args:
-        folder: Where to; an earlier demo there is replaced.
+        folder: Where to; finished stages of the same demo there are kept, another demo is replaced.
         seed: Seed of the drawing and of the training.
+        minutes: Longest time of the training.
+        overwrite: Begin anew.
         console: Where to tell about it.
 
     Returns:
@@ -49,61 +70,105 @@ def run_demo(folder: Path, *, seed: int, console: Console) -> Path:
     Raises:
         RunError: The folder holds something else.
         OutputError: It cannot be written.
+        KeyboardInterrupt: The training was stopped.
     """
     from sat2map.evaluation import draw_examples, evaluate, print_evaluation
     from sat2map.evaluation.report import write_demo_report
     from sat2map.images.pixels import write_image
     from sat2map.inference import Translator
-    from sat2map.settings import load_settings
     from sat2map.synthetic.towns import draw_town, write_towns
-    from sat2map.training.loop import train
+    from sat2map.training.samples import draw_grid
 
-    if folder.exists():
-        if not (folder / MARKER).exists() and any(folder.iterdir()):
-            raise RunError(
-                f"{folder} exists and is not an earlier demo", hint="choose another folder", setting="output"
-            )
-        shutil.rmtree(folder)
-    atomic_write_text(folder / MARKER, "Made by `sat2map demo`; the next demo replaces this folder.\n")
-    pairs, run, report = folder / "pairs", folder / "run", folder / "report.html"
+    pairs, report, picture = folder / "pairs", folder / "report.html", folder / "scene-map.png"
+    kept = _prepare(folder, {"seed": seed, "pairs": PAIRS, "minutes": minutes}, overwrite=overwrite)
+    if kept:
+        console.print(f"{folder} holds an earlier demo: what it finished is kept (--overwrite begins anew)")
 
     console.rule("1 of 4: draw pairs")
-    write_towns(pairs, count=PAIRS, size=SIZE, seed=seed)
+    if not (folder / "run").exists():  # else they are complete
+        with progress_bar("drawing towns") as progress:
+            write_towns(pairs, count=PAIRS, size=SIZE, seed=seed, progress=progress)
     console.print(f"{PAIRS} drawn towns in {pairs}")
 
     console.rule("2 of 4: train")
-    settings = load_settings("tiny", data=pairs, run=run, seed=seed, minutes=TRAIN_MINUTES)
-    result = train(settings, console=console)
-    if not result.finished:
-        raise KeyboardInterrupt
+    result = _train(folder, seed, minutes, console)
 
     console.rule("3 of 4: score")
-    evaluation = evaluate(result.best, pairs)
+    with progress_bar("scoring") as progress:
+        evaluation = evaluate(result.best, pairs, progress=progress)
     print_evaluation(evaluation, console)
     evaluation.save(folder / "evaluation.json")
 
     console.rule("4 of 4: translate a scene")
     scene = draw_town(SCENE_SEED + seed, size=SCENE_SIZE)
     fake = Translator.open(result.best)(scene.source)
-    for name, pixels in (("scene", scene.source), ("scene-map", fake), ("scene-truth", scene.target)):
-        write_image(folder / f"{name}.png", pixels)
+    views = {"photo": scene.source, "generated map": fake, "real map": scene.target}
+    write_image(folder / "scene.png", scene.source)
+    write_image(picture, draw_grid([tuple(views.values())], tuple(views)))
     write_demo_report(
         report,
-        run=run,
+        run=result.run,
         evaluation=evaluation,
         scene=(scene.source, fake, scene.target),
         examples=draw_examples(evaluation, result.best, pairs),
     )
-
     console.rule("done")
+    _print_end(folder, result, console)
+    return report
+
+
+def _prepare(folder: Path, about: dict[str, float], *, overwrite: bool) -> bool:
+    """Make the folder of a demo; return whether it holds stages of this one already."""
+    if folder.exists():
+        marker = folder / MARKER
+        if not marker.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(
+                f"{folder} exists and is not an earlier demo", hint="choose another folder", setting="output"
+            )
+        if not overwrite and marker.exists() and marker.read_text("utf-8") == json.dumps(about) + "\n":
+            return True
+        shutil.rmtree(folder)
+    atomic_write_text(folder / MARKER, json.dumps(about) + "\n")
+    return False
+
+
+def _train(folder: Path, seed: int, minutes: float, console: Console) -> TrainResult:
+    """Train, or go on with a training that was stopped, or take the model of one that is finished.
+
+    Raises:
+        KeyboardInterrupt: It was stopped.
+    """
+    from sat2map.run_folder import BEST, LAST, REPORT, SETTINGS
+    from sat2map.settings import load_settings
+    from sat2map.training.loop import TrainResult, resume, train
+
+    run = folder / "run"
+    if (run / REPORT).exists() and (run / BEST).exists():
+        console.print(f"the model of the earlier demo: {run / BEST}")
+        return TrainResult(run, run / BEST, run / LAST, finished=True)
+    if (run / SETTINGS).exists():
+        result = resume(run, console=console)
+    else:
+        settings = load_settings("tiny", data=folder / "pairs", run=run, seed=seed, minutes=minutes)
+        result = train(settings, console=console)
+    if not result.finished:
+        (run / REPORT).unlink(missing_ok=True)  # which would pass for that of a finished training
+        again = f"sat2map demo --output {shlex.quote(str(folder))}"
+        console.print(f"stopped: '{again}' with the same options goes on from here", soft_wrap=True)
+        raise KeyboardInterrupt
+    return result
+
+
+def _print_end(folder: Path, result: TrainResult, console: Console) -> None:
+    scene, report = (shlex.quote(str(folder / name)) for name in ("scene.png", "report.html"))
     console.print(
-        f"look at        {report}\n"
-        f"               {folder / 'scene-map.png'}, the map of {folder / 'scene.png'}\n"
-        f"the model      sat2map info {result.best}\n"
-        f"your images    sat2map translate PHOTO.png --model {result.best} --output maps\n"
-        f"your pairs     sat2map data check DIR\n"
-        f"               sat2map train default --data DIR --run runs/mine",
+        f"look at   {folder / 'scene-map.png'}: photo, generated map and real map of a town it never saw\n"
+        f"          {report}: scores, curves and samples\n\n"
+        "next, the model that comes with the package, your own pairs, and an orthophoto:\n"
+        f"  sat2map translate {scene} --gsd 0.9 --output map.png\n"
+        "  sat2map train --data PAIRS --run runs/mine\n"
+        "  sat2map translate ORTHO.tif --output map.tif",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
-    return report

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from sat2map.cli.data import download_if_named
 from sat2map.cli.flags import DeviceFlag, Engine, GroupColumn, Mode, ModelFlag, Overwrite, between
 from sat2map.cli.terminal import open_console, print_notes, progress_bar, say
 from sat2map.errors import SettingsError
@@ -90,6 +91,7 @@ def evaluate(
     from sat2map.extras import require
 
     require("scipy", "evaluate", "train")
+    download_if_named(data)
     from sat2map.evaluation import column_names, draw_examples, print_evaluation
     from sat2map.evaluation import evaluate as run_evaluation
     from sat2map.models.model import Model

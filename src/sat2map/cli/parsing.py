@@ -10,17 +10,14 @@ import shutil
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Literal, NamedTuple, get_args, get_origin
-
-import cyclopts
-from cyclopts import exceptions
-from pydantic import ValidationError
-from rich.console import Console
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 
 from sat2map.cli.commands import COMMANDS
-from sat2map.cli.help_page import HelpPage, usage
 from sat2map.errors import SettingsError, nearest
-from sat2map.settings import explain
+
+if TYPE_CHECKING:
+    import cyclopts
+    from cyclopts import exceptions
 
 MIN_WIDTH = 40  # columns of a help; below about 10 its tables cannot be drawn
 MAX_WIDTH = 110
@@ -49,6 +46,12 @@ def parse(name: str, arguments: Sequence[str]) -> Invocation:
     Raises:
         SettingsError: They do not fit the command.
     """
+    if name == "info" and len(arguments) < 2 and not any(text.startswith("-") for text in arguments):
+        from sat2map.cli.about_model import print_info  # importing cyclopts takes as long as the answer
+
+        return Invocation(functools.partial(print_info, *arguments), {"model": "--model"})
+    from cyclopts import exceptions
+
     arguments = _with_new_names(arguments, COMMANDS[name].renamed)
     app = make_app(name, arguments)
     flags = {
@@ -70,6 +73,11 @@ def make_app(name: str, arguments: Sequence[str] = ()) -> cyclopts.App:
         name: A name of `COMMANDS`.
         arguments: What follows it, for commands whose options depend on that.
     """
+    import cyclopts
+    from rich.console import Console
+
+    from sat2map.cli.help_page import HelpPage, usage
+
     command = COMMANDS[name]
     module = import_module(f"sat2map.cli.{command.module}")
     function: Callable[..., object] = getattr(module, command.function)
@@ -109,6 +117,8 @@ def _with_new_names(arguments: Sequence[str], renamed: Mapping[str, str]) -> lis
 
 def _convert(kind: Any, tokens: Sequence[cyclopts.Token]) -> Any:
     """Convert as cyclopts does, except that 1.5 is no whole number."""
+    import cyclopts
+
     if kind is int and not all(re.fullmatch(r"[+-]?\d{1,18}", token.value) for token in tokens):
         raise ValueError
     return cyclopts.convert(kind, tokens)
@@ -121,6 +131,10 @@ def _check_finite(_kind: object, value: object) -> None:
 
 def _sentence(error: exceptions.CycloptsError) -> str:
     """Say in our words what does not fit."""
+    # Imported for errors alone: where pydantic is loaded, cyclopts makes a validator of it for each argument.
+    from cyclopts import exceptions
+    from pydantic import ValidationError
+
     match error:
         case exceptions.UnknownOptionError():
             flag = (error.token.keyword or error.token.value).partition("=")[0]
@@ -142,6 +156,8 @@ def _sentence(error: exceptions.CycloptsError) -> str:
                 else f"{value} is not {_value_of(argument)}"
             )
         case exceptions.ValidationError(__cause__=ValidationError() as cause):
+            from sat2map.settings import explain
+
             return explain(cause)
         case exceptions.ValidationError(argument=argument) if argument and argument.tokens:
             token = argument.tokens[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from sat2map.cli.flags import MAX_GSD, MIN_GSD, Bands, Scale, parse_numbers
-from sat2map.cli.terminal import print_error, print_notes, say, unit_bar
+from sat2map.cli.terminal import counted, print_error, print_notes, say, unit_bar, working
 from sat2map.errors import DataError, SettingsError
 from sat2map.extras import require_geo
 from sat2map.files import refuse_existing, sha256_of
@@ -31,7 +31,11 @@ class RasterArgs:
     Attributes:
         window: Part of a raster: column, row, width, height (px).
         bbox: Part of a raster: left, bottom, right, top.
-        bbox_crs: CRS of the box, such as EPSG:4326; without it, the raster's.
+        bbox_crs: CRS of the box, such as EPSG:4326; without it, the raster's, and longitude and latitude for
+            services of tiles or maps.
+        aoi: Vector file with polygons: only what lies in them is translated, the rest is masked.
+        zoom: Zoom level of a service's tiles.
+        asset: Which asset of a STAC item.
         crs: CRS of the rasters, such as EPSG:32633, where the files name none or a wrong one.
         resolution: Metres per pixel of the map, at which the model runs too if it was trained to work there;
             auto: the model runs at its own resolution, and the map has the raster's grid; source: both have
@@ -39,6 +43,9 @@ class RasterArgs:
         confidence: File for a raster of the confidence of each pixel, in percent; eight times slower with a
             model that draws images, such as those of the paper.
         classes: File for a raster of class numbers.
+        probabilities: File for a raster of the probability of each class, in percent, a band each.
+        stac: Write a STAC item of the outputs beside the map, NAME.json.
+        compress: Compression of the outputs; webp is lossless too.
         vectors: File for vectors of the map too: .gpkg, .parquet, .fgb, .geojson, .shp or .pmtiles.
         resume: Continue an interrupted run: finished files and rows are kept.
     """
@@ -48,10 +55,16 @@ class RasterArgs:
     window: Annotated[str | None, Leading] = None
     bbox: Annotated[str | None, Leading] = None
     bbox_crs: str | None = None
+    aoi: Path | None = None
+    zoom: int | None = None
+    asset: str | None = None
     crs: str | None = None
     resolution: Annotated[str, Leading] = "auto"
     confidence: Path | None = None
     classes: Path | None = None
+    probabilities: Path | None = None
+    stac: bool = False
+    compress: Literal["deflate", "zstd", "lzw", "lerc", "webp", "none"] = "deflate"
     vectors: Path | None = None
     resume: bool = False
 
@@ -80,13 +93,19 @@ class RasterArgs:
             bands=parse_numbers(self.bands, int, "bands", "1,2,3"),
             scale=parse_numbers(self.scale, float, "scale", "0,3000"),
             window=(window[0], window[1], window[2], window[3]) if window else None,
-            bounds=(bbox[0], bbox[1], bbox[2], bbox[3]) if bbox else None,
+            bbox=(bbox[0], bbox[1], bbox[2], bbox[3]) if bbox else None,
             bbox_crs=self.bbox_crs,
+            aoi=self.aoi,
+            zoom=self.zoom,
+            asset=self.asset,
             crs=self.crs,
             gsd=gsd,
             resolution=parse_resolution(self.resolution),
             confidence=self.confidence,
             classes=self.classes,
+            probabilities=self.probabilities,
+            stac=self.stac,
+            compress=self.compress,
             overwrite=overwrite,
             resume=self.resume,
         )
@@ -140,8 +159,9 @@ def translate_rasters(
         Sat2MapError: The next ones would fail as well: an output cannot be written, the model does not fit.
     """
     require_geo("a georeferenced raster")
-    if len(jobs) > 1 and (options.confidence or options.classes or vectors):
-        which = "confidence" if options.confidence else "classes" if options.classes else "vectors"
+    single = [*options.side_outputs, *(["vectors"] if vectors else [])]
+    if len(jobs) > 1 and single:
+        which = single[0]
         raise SettingsError(
             f"one file of {which} for {len(jobs)} rasters",
             hint="translate one raster at a time",
@@ -177,25 +197,28 @@ def _translate_raster(
         check_earlier_result(job.output, job.raster, model[1])
         print_notes([f"{job.output} is finished, and was left as it is"])
         return
+
+    def note(text: str) -> None:
+        print_notes([text])
+
     try:
         with unit_bar(job.source.name, "tiles") as progress:
             result = translate_raster(
-                translator, job.raster, job.output, options, model=model, progress=progress
+                translator, job.raster, job.output, options, model=model, progress=progress, note=note
             )
     except KeyboardInterrupt:
         print_notes(["interrupted: the finished rows are kept; --resume continues with the rest"])
         raise
-    print_notes(result.notes)
     speed = result.tiles / result.seconds if result.seconds else 0
     share = result.network_seconds / result.seconds if result.seconds else 0
-    say(
-        f"written to {job.output} ({result.tiles} tiles, {speed:.1f} a second, {share:.0%} of it the network)"
-    )
+    tiles = counted(result.tiles, "tile")
+    say(f"written to {job.output} ({tiles}, {speed:.1f} a second, {share:.0%} of it the network)")
 
 
 def _vectorize(raster: Path, output: Path, *, overwrite: bool) -> None:
     from sat2map.geo.vectorize import vectorize_raster
 
-    result = vectorize_raster(raster, output, overwrite=overwrite)
+    with working(f"vectorizing {raster.name}"):
+        result = vectorize_raster(raster, output, overwrite=overwrite)
     print_notes(result.notes)
     say(f"written to {output} ({', '.join(f'{count} {layer}' for layer, count in result.features.items())})")

@@ -32,6 +32,8 @@ def serve(
     trusted_proxies: Annotated[tuple[str, ...], Several] = ("127.0.0.1", "::1"),
     workers: Annotated[int, Parameter(validator=between(1, MAX_THREADS))] = 1,
     colors: Colors = None,
+    base_map: str | None = None,
+    base_map_attribution: str = "",
     engine: Engine = "auto",
     device: DeviceFlag = "auto",
     limits: Annotated[Limits, Parameter(name="*", group=Group("Limits", sort_key=2))] = Limits(),  # noqa: B008 - frozen
@@ -51,6 +53,9 @@ def serve(
         root_path: Path below which a proxy publishes the service, such as /maps.
         trusted_proxies: Addresses or networks of proxies whose X-Forwarded-For, -Proto and -Prefix are
             believed.
+        base_map: Tiles to show below the rasters of the live map, such as https://tile.example.org/{z}/{x}/{y}.png;
+            without it, none, and the page loads nothing from elsewhere.
+        base_map_attribution: Whose tiles they are; shown on the map.
         workers: Server processes; one is enough for most machines, as its threads use all cores.
 
     Examples:
@@ -81,6 +86,8 @@ def serve(
             trusted_proxies=trusted_proxies,
             workers=workers,
             colors=colors,
+            base_map=base_map,
+            base_map_attribution=base_map_attribution,
             limits=limits,
         )
     except ValidationError as error:

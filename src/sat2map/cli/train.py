@@ -7,15 +7,21 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Group, Parameter
 
-from sat2map.cli.terminal import say
+from sat2map.cli.data import download_if_named
+from sat2map.cli.terminal import counted, print_notes, say, working
 from sat2map.errors import SettingsError
 from sat2map.extras import require
-from sat2map.settings import SETTINGS, flatten, load_settings, preset_names
+from sat2map.settings import SETTINGS, TrainSettings, flatten, load_settings, preset_names
 from sat2map.settings.flat import GROUPS
+
+if TYPE_CHECKING:
+    from sat2map.training.estimate import Estimate
+
+LONG_HOURS: Final = 24  # beyond this a dry run says what would be faster
 
 
 def train(
@@ -45,10 +51,11 @@ def train(
         sat2map train --resume runs/mine
     """
     require("torch", "train", "train")
-    from sat2map import run_folder
-    from sat2map.models.model import Model
-    from sat2map.training import estimate, loop
-    from sat2map.training.distributed import is_main_process_here
+    with working("loading PyTorch"):
+        from sat2map import run_folder
+        from sat2map.models.model import Model
+        from sat2map.training import estimate, loop
+        from sat2map.training.distributed import is_main_process_here
 
     if resume:
         given = [*settings, *(["dry_run"] if dry_run else []), *(["init_from"] if init_from else [])]
@@ -59,8 +66,9 @@ def train(
     else:
         used = load_settings(recipe, **settings)
         start = Model.find(init_from).path if init_from else None
+        download_if_named(used.data.path)
         if dry_run:
-            _print_estimate(estimate.dry_run(used, init_from=start, report=say))
+            _print_estimate(estimate.dry_run(used, init_from=start, report=say), used)
             return
         result = loop.train(used, init_from=start)
     if not is_main_process_here():  # one of several processes prints
@@ -125,15 +133,30 @@ def _refuse_beside_resume(given: Sequence[str], recipe: str) -> None:
         )
 
 
-def _print_estimate(estimate: object) -> None:
-    from sat2map.training.estimate import Estimate
+def _print_estimate(estimate: Estimate, settings: TrainSettings) -> None:
+    from sat2map.plan import describe_hours
 
-    assert isinstance(estimate, Estimate)
-    for note in estimate.notes:
-        say(f"note:        {note}")
+    print_notes(estimate.notes)
     hours = estimate.steps * estimate.step_seconds / 3600
+    took = f"about {describe_hours(hours)} in all"
+    if hours > LONG_HOURS and not estimate.on_gpu:
+        took = f"{describe_hours(hours)} on this CPU: {_faster(settings)}"
+    if settings.schedule.minutes and settings.schedule.minutes < 60 * hours:
+        took += f"; it ends after {settings.schedule.minutes:g} minutes"
     print(f"pairs:       {estimate.pairs[0]} to train on, {estimate.pairs[1]} to validate on")
     generator, discriminator = (f"{count / 1e6:.2f} M" for count in estimate.parameters)
     print(f"parameters:  generator {generator}, discriminator {discriminator}")
-    print(f"memory:      {estimate.memory_bytes / 2**20:.0f} MiB and what the activations need")
-    print(f"time:        {estimate.steps} steps of {estimate.step_seconds:.3f} s, about {hours:.1f} h in all")
+    measured = "at most" if estimate.on_gpu else "for weights and optimizer, plus activations"
+    print(f"memory:      {estimate.memory_bytes / 2**20:.0f} MiB {measured}")
+    print(f"time:        {counted(estimate.steps, 'step')} of {estimate.step_seconds:.3f} s, {took}")
+
+
+def _faster(settings: TrainSettings) -> str:
+    """Say what makes a training of days shorter."""
+    data, ways = settings.data, ["use a GPU"]
+    if settings.network.generator != "efficient-unet" and settings.network.generator != "auto":
+        ways.append("the preset default")
+    if data.image_size and data.image_size > 256:
+        ways.append("--image-size 256 --load-size 256 --crop-size 256")
+    ways.append("fewer --epochs, or --minutes")
+    return ", ".join(ways)

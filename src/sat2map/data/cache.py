@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.data.pairs import Pair, read_masked_pair, read_pair_size
+from sat2map.data.pairs import Pair
+from sat2map.data.read_pair import read_masked_pair, read_pair_size
 from sat2map.errors import DataError, ImageError
 from sat2map.files import atomic_path, cache_folder
 from sat2map.images.palette import Palette

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import os
@@ -16,9 +15,18 @@ from typing import Final, Literal
 
 from sat2map.data.unpack import unpack
 from sat2map.errors import DataError, OutputError
-from sat2map.files import output_error
+from sat2map.files import locks, output_error, require_new_folder, sha256_of
 
 DataSetName = Literal["maps", "facades", "cityscapes"]
+
+LICENSES: Final[dict[str, str]] = {
+    "maps": "photos and maps of a web map service, gathered for research (Isola et al. 2017): the terms of "
+    "that service apply, and no free licence says that you may publish what you make of them",
+    "facades": "the CMP Facade Database (Tylecek and Sara 2013), for research: its page has the terms",
+    "cityscapes": "Cityscapes (Cordts et al. 2016), for research and teaching without profit: who uses it "
+    "agrees to the licence on https://www.cityscapes-dataset.com",
+}
+"""By data set: whose it is, and what one may do with it."""
 
 # Isola et al. 2017; each NAME.tar.gz holds NAME/train, NAME/val, … of side-by-side pairs.
 OFFICIAL: Final = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
@@ -50,6 +58,7 @@ class Downloaded:
     images: int
 
 
+@locks("folder")
 def download(
     name: DataSetName,
     folder: Path,
@@ -76,8 +85,7 @@ def download(
         OutputError: The folder holds something, or the disk is full.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder} exists and is not empty: name a new folder for the data set")
+    require_new_folder(folder)
     base = (mirror or os.environ.get(MIRROR_VARIABLE) or OFFICIAL).rstrip("/")
     if not base.startswith(("http://", "https://")):
         raise DataError(f"mirror {base} is no address: it starts with http:// or https://")
@@ -86,7 +94,7 @@ def download(
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         size = _fetch(url, part, progress or (lambda done, total: None))
-        digest = _sha256(part)
+        digest = sha256_of(part)
         if sha256 is not None and digest != sha256.lower():
             _forget(part)
             raise DataError(
@@ -191,11 +199,3 @@ def _note(part: Path) -> Path:
 def _forget(part: Path) -> None:
     part.unlink(missing_ok=True)
     _note(part).unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

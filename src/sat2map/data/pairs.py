@@ -1,4 +1,4 @@
-"""Pairs of a data set: finding, splitting and reading them."""
+"""Pairs of a data set: finding and splitting them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sat2map.data.left_out import LeftOut, describe_contents, find_left_out, is_side_by_side
-from sat2map.errors import DataError, ImageError, nearest
-from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, read_size, with_bands
-from sat2map.settings import Direction
+from sat2map.errors import DataError, nearest
+from sat2map.images.pixels import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test")
 # Folder names of the two sides, as the common pix2pix and CycleGAN code bases call them.
@@ -119,69 +115,6 @@ def find_pairs(
     if splits.pairs.get("train") and not splits.pairs.get("val"):
         return _make_val_split(splits, val_fraction, seed)
     return splits
-
-
-def read_pair(
-    pair: Pair, direction: Direction = "source-to-target", bands: tuple[int, int] = (3, 3)
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Decode the images of a pair (see `read_masked_pair`)."""
-    return read_masked_pair(pair, direction, bands)[:2]
-
-
-def read_masked_pair(
-    pair: Pair, direction: Direction = "source-to-target", bands: tuple[int, int] = (3, 3)
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_] | None]:
-    """Decode a pair.
-
-    Args:
-        pair: Where it lies.
-        direction: `target-to-source` swaps the two.
-        bands: Bands of source and target on disk, before any swap.
-
-    Returns:
-        Input and output of the generator, uint8 (h, w, bands) each, of one size; and the ignored pixels, bool
-        (h, w), which are those that are transparent in either, or None where neither has alpha.
-
-    Raises:
-        ImageError: A file cannot be decoded, cannot be split in two, or the sides' sizes differ.
-    """
-    image = read_image(pair.source)
-    if pair.target is None:
-        half, odd = divmod(image.pixels.shape[1], 2)
-        if odd:
-            raise ImageError(
-                f"{pair.source} is {2 * half + 1} px wide: a side-by-side pair needs an even width; crop one "
-                "column"
-            )
-        source, target = image.pixels[:, :half], image.pixels[:, half:]
-        alphas = [] if image.alpha is None else [image.alpha[:, :half], image.alpha[:, half:]]
-    else:
-        other = read_image(pair.target)
-        source, target = image.pixels, other.pixels
-        if source.shape[:2] != target.shape[:2]:
-            raise ImageError(
-                f"{pair.source} is {_size(source)} px but its partner {pair.target} is {_size(target)} px: "
-                "resize one to the other"
-            )
-        alphas = [alpha for alpha in (image.alpha, other.alpha) if alpha is not None]
-    ignored = np.logical_or.reduce([alpha == 0 for alpha in alphas]) if alphas else None
-    source = with_bands(source, bands[0], pair.source)
-    target = with_bands(target, bands[1], pair.target or pair.source)
-    return (target, source, ignored) if direction == "target-to-source" else (source, target, ignored)
-
-
-def read_pair_size(pair: Pair) -> tuple[int, int]:
-    """Return (height, width) of a pair's images in pixels, from the file's header alone.
-
-    Raises:
-        ImageError: The file is missing or not an image.
-    """
-    height, width = read_size(pair.source)
-    return height, width if pair.target else width // 2
-
-
-def _size(pixels: NDArray[np.uint8]) -> str:
-    return f"{pixels.shape[1]}×{pixels.shape[0]}"
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:

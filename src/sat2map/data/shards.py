@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sat2map.data.beside import palette_beside
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
 from sat2map.data.pairs import Pair, find_pairs
 from sat2map.errors import DataError, SettingsError
@@ -104,6 +105,9 @@ def pack(
             shards = splits.setdefault(split, [])
             chosen = [pairs[i] for i in order[first : first + pairs_a_shard]]
             shards.append(_write_shard(output / f"{split}-{len(shards):06d}.tar", chosen))
+    palette = palette_beside(data)
+    if palette is not None:
+        shutil.copy(palette, output)
     index = ShardIndex(base=base, splits=splits)
     atomic_write_text(output / INDEX, index.model_dump_json(indent=1) + "\n")
     return index

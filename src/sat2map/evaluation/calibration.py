@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from sat2map.data.cache import PairCache
-from sat2map.evaluation.metrics import confusion_matrix, mean_iou
+from sat2map.evaluation.metrics.classes import confusion_matrix, mean_iou
 from sat2map.evaluation.result import ReliabilityBin
 from sat2map.images.palette import Palette
 from sat2map.inference import Translator
@@ -22,7 +22,7 @@ PIXELS_PER_IMAGE = 4096  # a sample; a neighbour's logits say little more
 TEMPERATURES = (0.25, 4.0)
 MAX_OFFSET = 1.2
 OFFSET_STEP = 0.05
-AS_GOOD = 0.001  # of mean class IoU; less is chance
+AS_GOOD = 0.002  # of mean class IoU; a fifth of what chance makes of 136 pairs
 ROUNDS = 4
 
 
@@ -102,8 +102,9 @@ def fit_class_offsets(translator: Translator, pairs: PairCache, *, seed: int = 0
 
     Returns:
         float32 (classes,), at most `MAX_OFFSET` up or down; the first class's is 0. One class after the other
-        gets the offset with the best mean class IoU beside those of the others: the middle of the offsets
-        that are as good, since the edge of a plateau is where another city falls off.
+        gets the offset with the best mean class IoU beside those of the others: none where none is as good,
+        else the middle of those that are. The edge of a plateau is where another city falls off: taking 0.4
+        from buildings for 0.002 here cost 0.05 of their IoU there.
     """
     logits, targets = _samples(translator, pairs, seed)
     classes = logits.shape[1]
@@ -123,19 +124,20 @@ def fit_class_offsets(translator: Translator, pairs: PairCache, *, seed: int = 0
                     for offset in candidates
                 ]
             )
-            offsets[number] = candidates[_middle_of_plateau(scores)]
+            offsets[number] = candidates[_choose(scores)]
         if np.array_equal(offsets, before):
             break
     return offsets.astype(np.float32)
 
 
-def _middle_of_plateau(scores: NDArray[np.float64]) -> int:
-    """Return the middle of the row of scores around the best one that are within `AS_GOOD` of it."""
+def _choose(scores: NDArray[np.float64]) -> int:
+    """Return the middle score of all, or of those around the best one that are within `AS_GOOD` of it."""
     best = int(scores.argmax())
     worse = np.flatnonzero(scores < scores[best] - AS_GOOD)
     first = worse[worse < best].max(initial=-1) + 1
     last = worse[worse > best].min(initial=len(scores)) - 1
-    return int(first + last) // 2
+    middle = len(scores) // 2
+    return middle if first <= middle <= last else int(first + last) // 2
 
 
 def _samples(

@@ -13,7 +13,7 @@ from sat2map.export.check import LIMITS, Check, check_parity, open_reference
 from sat2map.export.pictures import Pictures, find_pictures
 from sat2map.export.pth import export_pth
 from sat2map.extras import require
-from sat2map.files import locks, refuse_existing
+from sat2map.files import lock_output, refuse_existing
 from sat2map.inference.backends import Engine
 from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import HEADER_KEY, InferenceMode, ModelHeader, is_exported, read_header
@@ -29,6 +29,7 @@ SUFFIXES: Final[dict[str, str]] = {
     "pt2": ".pt2",
     "pth": ".pth",
     "pytorch-cyclegan": ".pth",
+    "web": "",  # a folder
 }
 EXPORT_KEY: Final = "sat2map_export"
 
@@ -75,14 +76,13 @@ class Export:
 
 def default_output(model: Model, to: Format) -> Path:
     """Return the default path of an export: beside the model, or here for one without a path."""
-    ending = "-int8" if to.endswith("int8") else ""
+    ending = "-int8" if to.endswith("int8") else "-web" if to == "web" else ""
     name = f"{model.path.stem}{ending}{SUFFIXES[to]}"
     # Neither into the hub's cache nor into the installed package.
     is_named_by_path = model.name == str(model.path)
     return model.path.with_name(name) if is_named_by_path else Path(name)
 
 
-@locks("output")
 def export_model(
     model: ModelLike,
     to: Format,
@@ -97,12 +97,12 @@ def export_model(
 ) -> Export:
     """Write a model for another runtime, checked against PyTorch (ONNX Runtime where PyTorch is missing).
 
-    ONNX, OpenVINO and pt2 files take images as they are decoded, `source` uint8 (n, h, w, source_bands) in
-    0..255, and give `fake` uint8 (n, h, w, target_bands) in 0..255. With a class head they give
-    `class_logits` float32 (n, classes, h, w) too; with a palette network, `colour_logits` float32
-    (n, colours, h, w). Batch, height and width are free, as long as height and width are multiples of the
-    header's `generator.size_divisor`; any other size is an error there. Eval mode is baked in. The metadata
-    has the header under `sat2map` and the checks under `sat2map_export`.
+    For `web` see `export.web`. ONNX, OpenVINO and pt2 files take images as they are decoded, `source`
+    uint8 (n, h, w, source_bands) in 0..255, and give `fake` uint8 (n, h, w, target_bands) in 0..255. With a
+    class head they give `class_logits` float32 (n, classes, h, w) too; with a palette network,
+    `colour_logits` float32 (n, colours, h, w). Batch, height and width are free, as long as height and width
+    are multiples of the header's `generator.size_divisor`; any other size is an error there. Eval mode is
+    baked in. The metadata has the header under `sat2map` and the checks under `sat2map_export`.
 
     Args:
         model: What `Model.find` takes; a model file (*.safetensors).
@@ -128,36 +128,44 @@ def export_model(
     if to not in get_args(Format):
         raise SettingsError(f"no format is called '{to}', {nearest(to, get_args(Format))}")
     output = Path(output) if output else default_output(found, to)
-    _check_output(output, to, overwrite=overwrite)
-    header = _header_to_export(model, mode)
-    if to in ("pth", "pytorch-cyclegan"):
-        require("torch", f"exporting to {to}", "train")
-        if to == "pth":
-            export_pth(model, output, overwrite=overwrite)
-            return Export(output)
-        from sat2map.export.pytorch_cyclegan import export_cyclegan
+    with lock_output(output):
+        header = _header_to_export(model, mode)
+        if to == "web":
+            from sat2map.export.web import export_web
 
-        return Export(output, options=export_cyclegan(model, output, overwrite=overwrite))
+            check = export_web(model, header, output, name=found.path.stem, overwrite=overwrite)
+            return Export(output, (check,))
+        _check_output(output, to, overwrite=overwrite)
+        if to in ("pth", "pytorch-cyclegan"):
+            require("torch", f"exporting to {to}", "train")
+            if to == "pth":
+                export_pth(model, output, overwrite=overwrite)
+                return Export(output)
+            from sat2map.export.pytorch_cyclegan import export_cyclegan
 
-    pictures = find_pictures(images, pairs, header, calibrate=to.endswith("int8"))
-    reference = open_reference(model)
-    converted = _convert(model, header, to, pictures)
-    checks, engines = [], []
-    for open_candidate, kind in converted.candidates:
-        engines.append(open_candidate())
-        checks.append(
-            check_parity(
-                reference,
-                engines[-1],
-                pictures.checked,
-                pictures.origin,
-                LIMITS[kind] if limit is None else limit,
+            return Export(output, options=export_cyclegan(model, output, overwrite=overwrite))
+
+        pictures = find_pictures(images, pairs, header, calibrate=to.endswith("int8"))
+        reference = open_reference(model)
+        converted = _convert(model, header, to, pictures)
+        checks, engines = [], []
+        for open_candidate, kind in converted.candidates:
+            engines.append(open_candidate())
+            checks.append(
+                check_parity(
+                    reference,
+                    engines[-1],
+                    pictures.checked,
+                    pictures.origin,
+                    LIMITS[kind] if limit is None else limit,
+                )
             )
+        cost = _mean_iou_before_and_after(reference, engines[-1], pairs) if pairs and score else None
+        result = Export(output, tuple(checks), cost)
+        converted.write(
+            output, {HEADER_KEY: header.model_dump_json(), EXPORT_KEY: _export_metadata(to, result)}
         )
-    cost = _mean_iou_before_and_after(reference, engines[-1], pairs) if pairs and score else None
-    result = Export(output, tuple(checks), cost)
-    converted.write(output, {HEADER_KEY: header.model_dump_json(), EXPORT_KEY: _export_metadata(to, result)})
-    return result
+        return result
 
 
 def _check_output(output: Path, to: Format, *, overwrite: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.data.pairs import find_pairs, read_pair
-from sat2map.errors import DataError, ImageError
+from sat2map.data.pairs import find_pairs
+from sat2map.data.read_pair import read_pair
+from sat2map.errors import DataError
+from sat2map.images.inputs import expand_input
 from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, resize, with_bands
 from sat2map.models.model_file import ModelHeader
 from sat2map.synthetic.towns import draw_town
@@ -65,7 +66,9 @@ def find_pictures(
         drawn = [_draw(FIRST_SEED + i, side, header) for i in range(count)]
         checked = [_draw(FIRST_SEED + CALIBRATION + i, side, header) for i in range(4)]
         return Pictures(_in_sizes(checked, header), drawn, "drawn towns")
-    paths = [path for text in images for path in _expand(str(text))]
+    paths = [
+        Path(name) for text in images for name in expand_input(str(text), _is_image, "images", recursive=True)
+    ]
     if calibrate:
         _check_enough(len(paths))
     # Every so many, as a folder may be sorted by place. What is checked is not calibrated on.
@@ -138,15 +141,5 @@ def _read(path: Path, header: ModelHeader) -> Pixels:
     return with_bands(read_image(path).pixels, header.generator.source_bands, path)
 
 
-def _expand(text: str) -> list[Path]:
-    path = Path(text)
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    elif path.exists():
-        found = [path]
-    else:
-        names = glob.glob(text, recursive=True)  # noqa: PTH207 - patterns may be absolute
-        found = [Path(name) for name in sorted(names) if Path(name).is_file()]
-    if not found:
-        raise ImageError(f"{text} holds no images: name files, folders or quoted patterns of images")
-    return found
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sat2map.data.beside import PALETTE_NAME
 from sat2map.errors import DataError, OutputError, SettingsError
 from sat2map.files import atomic_write_text, locks, require_new_folder
+from sat2map.geo.area_of_interest import AreaOfInterest, Clip
 from sat2map.geo.block_split import BlockSplit
 from sat2map.geo.draw import VectorMap
+from sat2map.geo.find_source import find_source
 from sat2map.geo.gdal import gdal_env
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.read import Raster, open_raster
+from sat2map.geo.sources import Place
 from sat2map.geo.style import load_style
 from sat2map.geo.target import Target, open_target
+from sat2map.geo.write import tags_of
+from sat2map.images.palette import Palette
 from sat2map.images.pixels import write_image
 from sat2map.inference.tiling import Area
 
 MIN_VALID = 0.1  # share of a tile's pixels that must be valid
+ANYWHERE = Place()
 EMPTY = 0.99  # share of one colour from which on a map shows nothing
 
 
@@ -43,6 +51,8 @@ class PairOptions:
         block: Side of the blocks of ground that are never split (px).
         buffer: Least distance between a train and a val tile (px).
         seed: Seed of the choice of blocks.
+        place: Which part of the orthophoto; None: all of it.
+        aoi: Vector file with polygons: what lies outside of them is left out.
     """
 
     size: int = 256
@@ -54,6 +64,8 @@ class PairOptions:
     block: int = 1024
     buffer: int = 64
     seed: int = 0
+    place: Place = ANYWHERE
+    aoi: Path | None = None
 
 
 @dataclass
@@ -89,21 +101,25 @@ def write_pairs(
     vectors: Path | None = None,
     style: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> PairsResult:
     """Cut aligned tiles into `output/{train,val}/{source,target}`, and list them in `output/pairs.csv`.
+
+    `output/palette.json` gets the classes of the style, or those of a map that sat2map drew.
 
     The ground is divided into blocks, each of which is for train or for val as a whole; tiles nearer than
     half the buffer to ground of the other split are left out. So no validation tile shows ground that was
     trained on.
 
     Args:
-        source: The orthophoto.
+        source: The orthophoto: whatever `find_source` takes.
         output: A new folder.
         options: How to cut.
         target: The map as a raster, on any grid and in any CRS.
         vectors: The map as vectors, in its place.
         style: TOML file that says how to draw them; None: the web style.
         progress: Called with tiles done and tiles in all.
+        note: Called before the tiles are cut with each thing that a user should know.
 
     Raises:
         SettingsError: An option does not fit.
@@ -115,12 +131,28 @@ def write_pairs(
     unfinished = output.with_name(f".{output.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        with gdal_env(), open_raster(source, bands=options.bands, count=3, scale=options.scale) as whole:
+        place, area = options.place, AreaOfInterest.read(options.aoi) if options.aoi else None
+        if area is not None:
+            place = replace(place, bbox=area.bbox, bbox_crs=area.crs.to_wkt())
+        with (
+            gdal_env(),
+            open_raster(
+                find_source(source, place, cut=True), bands=options.bands, count=3, scale=options.scale
+            ) as whole,
+        ):
             factors = _factors(whole, options.resolution)
             with whole.resampled(*factors) if factors else nullcontext(whole) as raster:
                 result = PairsResult(notes=whole.notes)
-                with _open_target(raster.grid, target, vectors, style, result.notes) as read_target:
-                    _cut(raster, read_target, unfinished, options, result, progress)
+                with _open_target(raster.grid, target, vectors, style, result.notes) as (
+                    read_target,
+                    palette,
+                ):
+                    for text in result.notes:
+                        note(text)
+                    clip = area.on(raster.grid) if area else None
+                    _cut(raster, read_target, unfinished, options, result, progress, clip)
+                if palette is not None:
+                    palette.save(unfinished / PALETTE_NAME)
         if output.exists():
             output.rmdir()
         unfinished.rename(output)
@@ -135,6 +167,10 @@ def _check(options: PairOptions, target: str | Path | None, vectors: Path | None
     if (target is None) == (vectors is None):
         raise SettingsError(
             "one map is needed", hint="give a target raster or vectors, not both", setting="target"
+        )
+    if options.aoi is not None and options.place.bbox is not None:
+        raise SettingsError(
+            "a box and an area of interest name the same thing twice", hint="give one of them", setting="aoi"
         )
     if options.size < 16 or options.stride < 1:
         raise SettingsError(
@@ -169,16 +205,22 @@ def _factors(raster: Raster, resolution: float | None) -> tuple[float, float] | 
 @contextmanager
 def _open_target(
     grid: GeoGrid, target: str | Path | None, vectors: Path | None, style: Path | None, notes: list[str]
-) -> Iterator[Target]:
-    """Yield a function that gives the map in a rectangle of the orthophoto's grid."""
+) -> Iterator[tuple[Target, Palette | None]]:
+    """Yield a function that gives the map in a rectangle of the orthophoto's grid, and its classes."""
     if vectors is not None:
-        drawn = VectorMap(vectors, load_style(style), grid)
+        chosen = load_style(style)
+        palette = chosen.palette(style.stem if style else "web")
+        drawn = VectorMap(vectors, chosen, grid)
         notes += drawn.notes
-        yield lambda area: (drawn.draw(grid.part(area)), np.ones((area.height, area.width), bool))
+        yield (
+            lambda area: (drawn.draw(grid.part(area)), np.ones((area.height, area.width), bool)),
+            palette,
+        )
         return
     assert target is not None
     with open_target(target, grid, notes) as read:
-        yield read
+        text = tags_of(target).get("PALETTE")
+        yield read, Palette.from_json(text, origin=f"the palette of {target}") if text else None
 
 
 def _cut(
@@ -188,6 +230,7 @@ def _cut(
     options: PairOptions,
     result: PairsResult,
     progress: Callable[[int, int], None],
+    clip: Clip | None,
 ) -> None:
     size, grid = options.size, raster.grid
     places = [
@@ -204,7 +247,9 @@ def _cut(
     usable: list[Area] = []
     for number, area in enumerate(places):
         progress(number, len(places))
-        there = raster.read_mask(area) > 0
+        there = np.ones((size, size), bool) if clip is None else clip.mask(grid.part(area)) > 0
+        if there.mean() >= MIN_VALID:
+            there &= raster.read_mask(area) > 0
         if there.mean() < MIN_VALID:
             result.nodata += 1
             continue
@@ -278,7 +323,14 @@ def _row(split: str, area: Area, block: tuple[int, int], grid: GeoGrid) -> dict[
         "block": f"{block[0]}-{block[1]}",
         **{edge: f"{value:.10g}" for edge, value in edges},
         "crs": grid.crs.to_string() if grid.crs else "",
+        "gsd": _gsd(grid),
     }
+
+
+def _gsd(grid: GeoGrid) -> str:
+    """Return the metres per pixel in the middle of the raster; "" where they are unknown."""
+    metres = grid.metres()
+    return f"{math.sqrt(metres[0] * metres[1]):.6g}" if metres else ""
 
 
 def _write_tile(

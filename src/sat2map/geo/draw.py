@@ -16,7 +16,7 @@ from sat2map.errors import DataError
 from sat2map.geo.coastline import sea_polygons
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.style import Style, StyleLayer, parse_colour
-from sat2map.geo.vector_input import Vectors, metre_plane, read_vectors
+from sat2map.geo.vector_input import LAYER, Vectors, metre_plane, read_vectors
 
 FINER = 4  # pixels are drawn this many times finer and averaged, so that edges are smooth
 _MARGIN = 50.0  # m around the grid; a line that ends there has its cap outside
@@ -73,7 +73,20 @@ class VectorMap:
             drawable for layer in style.layer for drawable in _prepare(layer, vectors, box, mirrored=mirrored)
         ]
         if not self.drawables:
-            raise DataError(f"{path} has nothing there that the style draws: does it cover the orthophoto?")
+            raise self._nothing_drawn(path, style, vectors)
+
+    @staticmethod
+    def _nothing_drawn(path: Path, style: Style, vectors: Vectors) -> DataError:
+        if not len(vectors.geometries):
+            return DataError(f"{path} has nothing where the orthophoto lies")
+        if not (style.fields | {"other_tags"}) & vectors.known:
+            has = ", ".join(sorted(vectors.known - {LAYER})) or "none"
+            return DataError(
+                f"{path} has none of the fields that the style asks for (it has {has})",
+                hint="write a style with them; one without `where` draws all features of its geometry",
+                setting="style",
+            )
+        return DataError(f"{path} has nothing there that the style draws", setting="style")
 
     def draw(self, grid: GeoGrid) -> NDArray[np.uint8]:
         """Draw a piece of the map, uint8 (3, h, w)."""

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import warnings
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ FAILURES = (CPLE_BaseError, RasterioError)
 """What rasterio raises; the first kind comes from GDAL calls that it does not wrap."""
 
 RETRY_DELAY = 0.5  # s; doubled with each retry
+TIMEOUT = 10  # s; for a connection, and for a server that has fallen silent
+_NETWORK = ("/vsicurl/http", "/vsis3", "/vsigs", "/vsiaz")
 _FULL = 8 * 2**20  # bytes; a disk with less than this left is full
 
 
@@ -32,10 +35,12 @@ def thread_env() -> rasterio.Env:
         COG_TMP_COMPRESSION="NONE",  # of overviews on their way into a file: a third of the time to write it
         GDAL_HTTP_MAX_RETRY=3,
         GDAL_HTTP_RETRY_DELAY=RETRY_DELAY,
-        GDAL_HTTP_CONNECTTIMEOUT=15,  # s
-        GDAL_HTTP_LOW_SPEED_TIME=30,  # s below …
+        GDAL_HTTP_CONNECTTIMEOUT=TIMEOUT,
+        GDAL_HTTP_LOW_SPEED_TIME=TIMEOUT,  # below …
         GDAL_HTTP_LOW_SPEED_LIMIT=100,  # … bytes/s
         GDAL_HTTP_MERGE_CONSECUTIVE_RANGES="YES",
+        GDAL_HTTP_USERAGENT=f"sat2map/{version('sat2map')}",
+        CPL_VSIL_CURL_NON_CACHED=":".join(_NETWORK),  # or a truncated range would outlive its dataset
         VSI_CACHE=True,
     )
 
@@ -51,7 +56,7 @@ def gdal_env() -> Iterator[None]:
 def is_remote(source: str) -> bool:
     """Whether reading goes over a network."""
     if source.startswith("/vsi"):
-        return source.startswith(("/vsicurl", "/vsis3", "/vsigs", "/vsiaz"))
+        return source.startswith(("/vsicurl", *_NETWORK))
     return "://" in source and not source.startswith("file://")
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sat2map.images.masks import MaskKind
 from sat2map.images.palette import Palette
 
+SideLayer = Literal["classes", "confidence", "probabilities"]
 NODATA = 255  # in layers of our own making: class numbers and percents stay below it
 
 
@@ -21,13 +22,14 @@ class Layer:
     """One raster to write, uint8.
 
     Attributes:
-        name: `map`, `classes` or `confidence`.
+        name: `map`, `classes`, `confidence` or `probabilities`.
         path: Where to.
         bands: How many, an alpha band not counted.
         mask_kind: How the file marks missing pixels.
         nodata: Their value, where a value tells it.
         blend: Whether values between two pixels' mean anything: not for class numbers.
         palette: Whose colours class numbers are shown in.
+        descriptions: What each band holds, where that is not a colour.
         tags: What the file says of itself.
     """
 
@@ -38,6 +40,7 @@ class Layer:
     nodata: int | None = None
     blend: bool = True
     palette: Palette | None = None
+    descriptions: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def masked(self, pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -70,7 +73,13 @@ def map_layer(
 
 
 def side_layer(
-    name: Literal["classes", "confidence"], path: Path, palette: Palette | None, tags: Mapping[str, str]
+    name: SideLayer,
+    path: Path,
+    tags: Mapping[str, str],
+    *,
+    palette: Palette | None = None,
+    descriptions: tuple[str, ...] = (),
 ) -> Layer:
-    """Return the layer of class numbers, or of confidence in percent."""
-    return Layer(name, path, 1, "nodata", NODATA, name != "classes", palette, tags)
+    """Return the layer of class numbers, of confidence, or of the probability of each class, in percent."""
+    bands = max(1, len(descriptions))
+    return Layer(name, path, bands, "nodata", NODATA, name != "classes", palette, descriptions, tags)

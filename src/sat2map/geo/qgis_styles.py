@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from xml.etree import ElementTree as Xml
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sat2map.images.palette import Palette
 
@@ -76,6 +79,14 @@ def paletted_qml(entries: Sequence[tuple[int, str, RGB]]) -> str:
     return _qgis(pipe)
 
 
+def ramp_colours() -> NDArray[np.uint8]:
+    """Return the colours that `confidence_qml` gives 0 to 100 percent, uint8 (101, 3)."""
+    stops, colours = [stop for stop, _ in _RAMP], np.array([colour for _, colour in _RAMP])
+    bands = [np.interp(np.arange(101), stops, colours[:, band]) for band in range(3)]
+    ramp: NDArray[np.uint8] = np.rint(np.stack(bands, axis=-1)).astype(np.uint8)
+    return ramp
+
+
 def confidence_qml() -> str:
     """Return a QGIS style for a raster of confidence in percent: red to green."""
     pipe = Xml.Element("pipe")
@@ -102,12 +113,29 @@ def category_names_xml(names: Sequence[str]) -> str:
     return Xml.tostring(root, encoding="unicode") + "\n"
 
 
-def maplibre_style(file: str, layers: Sequence[VectorLayer]) -> dict[str, Any]:
-    """Return a MapLibre style for vector tiles in PMTiles, which MapLibre's pmtiles protocol reads.
+class StyledLayer(NamedTuple):
+    """What a layer of a MapLibre style draws.
+
+    Attributes:
+        name: Its name.
+        map_class: Value of the field `class` of the features.
+        colour: Their colour.
+        lines: Whether they are lines; else polygons.
+    """
+
+    name: str
+    map_class: str
+    colour: RGB
+    lines: bool = False
+
+
+def maplibre_style(name: str, source: dict[str, Any], layers: Iterable[StyledLayer]) -> dict[str, Any]:
+    """Return a MapLibre style for vector tiles, lines above polygons.
 
     Args:
-        file: Name of the tiles, relative to the style.
-        layers: What they hold.
+        name: Its name.
+        source: Where the tiles are, as a source of the style.
+        layers: What is drawn of them.
     """
     drawn = []
     for layer in sorted(layers, key=lambda layer: layer.lines):
@@ -120,8 +148,7 @@ def maplibre_style(file: str, layers: Sequence[VectorLayer]) -> dict[str, Any]:
         drawn.append(
             {"id": layer.name, "source": "map", "source-layer": TILE_LAYER, "filter": wanted, **shape}
         )
-    source = {"type": "vector", "url": f"pmtiles://{file}"}
-    return {"version": 8, "name": Path(file).stem, "sources": {"map": source}, "layers": drawn}
+    return {"version": 8, "name": name, "sources": {"map": {"type": "vector", **source}}, "layers": drawn}
 
 
 def _qgis(child: Xml.Element) -> str:

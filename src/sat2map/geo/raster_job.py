@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from sat2map.errors import ImageError, SettingsError
+from sat2map.geo.area_of_interest import AreaOfInterest, Clip
+from sat2map.geo.find_source import find_source
 from sat2map.geo.grid import window_area
-from sat2map.geo.layers import Layer, map_layer, side_layer
+from sat2map.geo.layers import Layer, SideLayer, map_layer, side_layer
 from sat2map.geo.read import Raster
+from sat2map.geo.sources import Place, Source
 from sat2map.images.masks import MaskKind
 from sat2map.inference import Translator
 from sat2map.inference.scale import MIN_SIDE
@@ -29,8 +32,11 @@ class RasterOptions:
         bands: Bands to read, from 1; None: red, green, blue, or the first ones.
         scale: Lowest and highest value, once or for each band; None: 8 bits as they are, or measured.
         window: Column, row, width and height of the part to translate.
-        bounds: The same as left, bottom, right, top.
-        bbox_crs: The CRS of `bounds`; None: the raster's.
+        bbox: The same as left, bottom, right, top.
+        bbox_crs: The CRS of `bbox`; None: the raster's, and longitude and latitude for services.
+        aoi: Vector file with polygons: what lies outside of them is masked.
+        zoom: Zoom level of a service's tiles.
+        asset: Name of a STAC item's asset.
         resolution: `auto` runs the model at its own gsd and writes the map on the raster's grid; `source`
             runs it at the raster's gsd; metres per pixel write the map at that resolution, as in GDAL, and
             run the model at it too where the model was trained to work there.
@@ -39,6 +45,9 @@ class RasterOptions:
         gsd: Its metres per pixel, where it has no CRS.
         confidence: Where to write the probability of each pixel's class, in percent.
         classes: Where to write the class numbers.
+        probabilities: Where to write the probability of each class, a band each, in percent.
+        stac: Write a STAC item of the outputs beside the map, NAME.json.
+        compress: How the files are compressed, one of `sat2map.geo.vrt.COMPRESSIONS`.
         mask_kind: How the map marks missing pixels; None: as the raster does.
         overwrite: Whether files may be replaced.
         resume: Continue what an interrupted run has left.
@@ -47,33 +56,71 @@ class RasterOptions:
     bands: tuple[int, ...] | None = None
     scale: tuple[float, ...] | None = None
     window: tuple[int, int, int, int] | None = None
-    bounds: tuple[float, float, float, float] | None = None
+    bbox: tuple[float, float, float, float] | None = None
     bbox_crs: str | None = None
+    aoi: Path | None = None
+    zoom: int | None = None
+    asset: str | None = None
     resolution: float | Literal["auto", "source"] = "auto"
     keep_grid: bool = False
     crs: str | None = None
     gsd: float | None = None
     confidence: Path | None = None
     classes: Path | None = None
+    probabilities: Path | None = None
+    stac: bool = False
+    compress: str = "deflate"
     mask_kind: MaskKind | None = None
     overwrite: bool = False
     resume: bool = False
+
+    @property
+    def side_outputs(self) -> dict[SideLayer, Path]:
+        """The files beside the map."""
+        named: dict[SideLayer, Path | None] = {
+            "classes": self.classes, "confidence": self.confidence, "probabilities": self.probabilities,
+        }  # fmt: skip
+        return {name: path for name, path in named.items() if path is not None}
+
+
+def resolve_source(source: str | Path, options: RasterOptions) -> tuple[Source, RasterOptions]:
+    """Return what is opened, and the options with the box of the area of interest, and its CRS.
+
+    Raises:
+        SettingsError: The options do not fit the source.
+        DataError: The area of interest cannot be read.
+        ImageError: A service or STAC item does not answer.
+    """
+    if options.aoi is not None:
+        if options.bbox is not None or options.window is not None:
+            raise SettingsError(
+                "a box and an area of interest name the same thing twice",
+                hint="give one of them",
+                setting="aoi",
+            )
+        area = AreaOfInterest.read(options.aoi)
+        options = replace(options, bbox=area.bbox, bbox_crs=area.crs.to_wkt())
+    place = Place(options.bbox, options.bbox_crs, options.zoom, options.asset)
+    found = find_source(source, place)
+    if options.bbox is not None and options.bbox_crs is None:
+        options = replace(options, bbox_crs=found.bbox_crs)
+    return found, options
 
 
 def resolve_area(raster: Raster, options: RasterOptions) -> Area:
     """Return the pixels to translate.
 
     Raises:
-        SettingsError: The window or the bounds do not lie in the raster.
+        SettingsError: The window or the box does not lie in the raster.
     """
-    if options.window is not None and options.bounds is not None:
+    if options.window is not None and options.bbox is not None:
         raise SettingsError(
-            "a window and bounds name the same thing twice", hint="give one of them", setting="window"
+            "a window and a box name the same thing twice", hint="give one of them", setting="window"
         )
     if options.window is not None:
         return window_area(options.window, raster.grid, raster.name)
-    if options.bounds is not None:
-        return raster.grid.area_of(options.bounds, raster.name, options.bbox_crs)
+    if options.bbox is not None:
+        return raster.grid.area_of(options.bbox, raster.name, options.bbox_crs)
     return raster.grid.whole
 
 
@@ -201,6 +248,7 @@ def plan_layers(
         "SAT2MAP_TILES": f"{translator.grid.tile} px every {translator.grid.stride} px",
         "SAT2MAP_PALETTE": " ".join(palette.to_json().split()) if palette else "",
         "SAT2MAP_COLOURS": "exact" if translator.drawer.is_exact else "",
+        "SAT2MAP_AREA": options.aoi.name if options.aoi else "",
         "SAT2MAP_CLASSES": options.classes.name if options.classes else "",
         "SAT2MAP_CONFIDENCE": options.confidence.name if options.confidence else "",
     }
@@ -209,33 +257,36 @@ def plan_layers(
     def tagged(layer: str) -> dict[str, str]:
         return {**about, "SAT2MAP_LAYER": layer}
 
-    layers = [
-        map_layer(
-            output,
-            translator.drawer.bands,
-            options.mask_kind or raster.mask_kind,
-            raster.nodata,
-            tagged("map"),
+    kind = options.mask_kind or raster.mask_kind
+    if options.aoi is not None and kind == "none":
+        kind = "mask"
+    layers = [map_layer(output, translator.drawer.bands, kind, raster.nodata, tagged("map"))]
+    count = header.generator.classes
+    names = palette.names if palette else tuple(f"class {number}" for number in range(count))
+    for name, path in options.side_outputs.items():
+        layers.append(
+            side_layer(
+                name,
+                path,
+                tagged(name),
+                palette=palette if name == "classes" else None,
+                descriptions=names if name == "probabilities" else (),
+            )
         )
-    ]
-    if options.classes is not None:
-        layers.append(side_layer("classes", options.classes, palette, tagged("classes")))
-    if options.confidence is not None:
-        layers.append(side_layer("confidence", options.confidence, None, tagged("confidence")))
     return layers
 
 
 def describe_job(
-    source: str | Path,
     raster: Raster,
     area: Area,
     translator: Translator,
     layers: list[Layer],
     scales: Scales,
+    clip: Clip | None,
 ) -> dict[str, Any]:
     """Return everything that decides the result, for `ResumeStore`."""
-    path = Path(source)
-    stat = path.stat() if path.exists() else None
+    path = Path(raster.source.path)
+    stat = path.stat() if not raster.remote and path.exists() else None
     return {
         "source": [raster.name, stat.st_size if stat else 0, stat.st_mtime_ns if stat else 0],
         "size": [raster.grid.height, raster.grid.width],
@@ -243,5 +294,6 @@ def describe_job(
         "outputs": [str(layer.path) for layer in layers],
         "device": translator.engine.name,
         "settings": dict(layers[0].tags),
+        "area of interest": clip.key if clip else "",
         "resolution": [*scales.network, *scales.output],
     }

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import rasterio
@@ -18,7 +18,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from sat2map.errors import ImageError
-from sat2map.geo.gdal import FAILURES, is_remote, reason, shown
+from sat2map.geo.gdal import FAILURES, reason, shown
 from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.samples import (
@@ -30,11 +30,14 @@ from sat2map.geo.samples import (
     warped,
     without_alpha,
 )
+from sat2map.geo.sources import Source
 from sat2map.images.levels import Limits, to_8_bits
 from sat2map.images.masks import MaskKind, PixelMask
 from sat2map.inference.tiling import Area
 
 T = TypeVar("T")
+Dataset: TypeAlias = rasterio.DatasetReader | WarpedVRT
+Opener: TypeAlias = Callable[[contextlib.ExitStack], tuple[Dataset, WarpedVRT | None]]
 
 RETRY_AFTER = (1.0, 3.0)  # s; for a server that GDAL's own retries did not wake
 MAX_READ = 8 * 2**30  # bytes that are read at once; a header may claim any width
@@ -51,6 +54,11 @@ class Raster:
         bands: The bands that are read, from 1.
         mask: How its valid pixels are found.
         scale: Limits (lowest, highest) of each band that become 0 and 255; None for 8 bits as they are.
+        source: Where it comes from.
+        dataset: Where it is read.
+        filler: Where `dataset` has nothing: coarse pixels of which only a part is valid.
+        opener: Opens dataset and filler again.
+        handles: What closes them.
         notes: What a person should know about how it is read.
     """
 
@@ -59,13 +67,18 @@ class Raster:
     bands: tuple[int, ...]
     mask: PixelMask
     scale: Limits | None
-    remote: bool
-    dataset: rasterio.DatasetReader | WarpedVRT
+    source: Source
+    dataset: Dataset
+    filler: WarpedVRT | None
+    opener: Opener
+    handles: contextlib.ExitStack
     notes: list[str] = field(default_factory=list)
-    filler: WarpedVRT | None = (
-        None  # coarse pixels of which only a part is valid, where `dataset` has nothing
-    )
     inside: tuple[int, int] | None = None  # height and width that GDAL fills; None: all of it
+
+    @property
+    def remote(self) -> bool:
+        """Whether reading goes over a network."""
+        return self.source.remote
 
     @property
     def mask_kind(self) -> MaskKind:
@@ -87,7 +100,7 @@ class Raster:
         values = self._retrying(area, lambda window: self.dataset.read(self.bands, window=window))
         values = np.pad(values, ((0, 0), *beyond), mode="edge") if any(map(any, beyond)) else values
         if self.filler is not None:
-            missing = self._read_mask(self.dataset, area) == 0
+            missing = self._read_mask(area) == 0
             if missing.any():
                 values = np.where(missing, self._retrying(area, self._read_filler), values)
         return values if self.scale is None else to_8_bits(values, self.scale)
@@ -100,8 +113,8 @@ class Raster:
         """
         if self.mask.kind == "none":
             return np.full((area.height, area.width), 255, np.uint8)
-        mask = self._read_mask(self.dataset, area)
-        return mask if self.filler is None else np.maximum(mask, self._read_mask(self.filler, area))
+        mask = self._read_mask(area)
+        return mask if self.filler is None else np.maximum(mask, self._read_mask(area, of_filler=True))
 
     @contextlib.contextmanager
     def resampled(self, across: float, down: float) -> Iterator[Raster]:
@@ -122,17 +135,39 @@ class Raster:
             "height": grid.height,
             "width": grid.width,
         }
+        # The cubic filter gives up where most of its weight is missing.
+        partly = self.mask.kind != "none" and max(across, down) > 1
+        masks: list[PixelMask] = []
+
+        def warp(stack: contextlib.ExitStack) -> tuple[Dataset, WarpedVRT | None]:
+            vrt, mask = warped(self.dataset, self.mask, resampling=Resampling.cubic, **target)
+            masks.append(mask)
+            dataset, filler = stack.enter_context(vrt), None
+            if partly:
+                coarse = warped(self.dataset, self.mask, resampling=Resampling.average, **target)[0]
+                filler = stack.enter_context(coarse)
+            return dataset, filler
+
+        def warp_again(stack: contextlib.ExitStack) -> tuple[Dataset, WarpedVRT | None]:
+            self._reopen()
+            return warp(stack)
+
         with contextlib.ExitStack() as stack:
+            dataset, filler = warp(stack)
+            resampled = replace(
+                self, grid=grid, dataset=dataset, filler=filler, mask=masks[0], opener=warp_again,
+                handles=stack.pop_all(), inside=inside,
+            )  # fmt: skip
+        try:
+            yield resampled
+        finally:
+            resampled.handles.close()
 
-            def warp(resampling: Resampling) -> tuple[WarpedVRT, PixelMask]:
-                vrt, mask = warped(self.dataset, self.mask, resampling=resampling, **target)
-                return stack.enter_context(vrt), mask
-
-            dataset, mask = warp(Resampling.cubic)
-            # The cubic filter gives up where most of its weight is missing.
-            partly = self.mask.kind != "none" and max(across, down) > 1
-            filler = warp(Resampling.average)[0] if partly else None
-            yield replace(self, grid=grid, dataset=dataset, mask=mask, filler=filler, inside=inside)
+    def _reopen(self) -> None:
+        """Open everything again: GDAL keeps a broken part of a remote file for as long as it is open."""
+        self.handles.close()
+        self.handles = contextlib.ExitStack()
+        self.dataset, self.filler = self.opener(self.handles)
 
     def _read_inside(self, area: Area) -> tuple[Area, tuple[tuple[int, int], tuple[int, int]]]:
         """Return what of an area to read, and how many of its last rows and columns repeat the last one."""
@@ -143,8 +178,10 @@ class Raster:
         inner = Area(top, left, bottom, right)
         return inner, ((0, area.height - inner.height), (0, area.width - inner.width))
 
-    def _read_mask(self, dataset: rasterio.DatasetReader | WarpedVRT, area: Area) -> NDArray[np.uint8]:
-        return self._retrying(area, lambda window: self.mask.read(dataset, window=window))
+    def _read_mask(self, area: Area, *, of_filler: bool = False) -> NDArray[np.uint8]:
+        return self._retrying(
+            area, lambda window: self.mask.read(self.filler if of_filler else self.dataset, window=window)
+        )
 
     def _read_filler(self, window: Window) -> NDArray[np.generic]:
         assert self.filler is not None
@@ -161,10 +198,14 @@ class Raster:
                 setting="window",
             )
         window = Window(area.left, area.top, area.width, area.height)
+        failed = False
         for wait in (*(RETRY_AFTER if self.remote else ()), None):
             try:
+                if failed:
+                    self._reopen()
                 return read(window)
             except FAILURES as error:
+                failed = True
                 if wait is None:
                     raise self._read_error(area, error) from None
                 time.sleep(wait)
@@ -172,6 +213,8 @@ class Raster:
 
     def _read_error(self, area: Area, error: BaseException) -> ImageError:
         where = f"{self.name} cannot be read in rows {area.top} to {area.bottom} ({reason(error)})"
+        if self.source.trouble is not None:
+            return ImageError(f"{self.name} cannot be read: {self.source.trouble()}", hint="try it later")
         if self.remote:
             return ImageError(
                 f"{where}: the connection broke off, and asking again did not help; try it later"
@@ -181,7 +224,7 @@ class Raster:
 
 @contextlib.contextmanager
 def open_raster(
-    source: str | Path,
+    source: str | Path | Source,
     *,
     bands: tuple[int, ...] | None,
     count: int,
@@ -192,7 +235,7 @@ def open_raster(
     """Open whatever GDAL reads.
 
     Args:
-        source: A path, or an address that GDAL knows (https://, s3://, /vsicurl/…).
+        source: A path, an address that GDAL knows (https://, s3://, /vsicurl/…), or what `find_source` gives.
         bands: Which bands to read, from 1; None for red, green, blue, or the first ones.
         count: How many are needed; a single grey one is repeated.
         scale: Lowest and highest value, once or for each band, that become 0 and 255; None leaves 8 bits as
@@ -204,16 +247,15 @@ def open_raster(
         ImageError: It cannot be opened, holds no pixels that a model could take, or lies nowhere.
         SettingsError: `bands`, `scale`, `crs` or `gsd` do not fit it.
     """
-    name = shown(str(source))
-    try:
-        stored = rasterio.open(source)
-    except FAILURES as error:
-        if "://" not in str(source) and not str(source).startswith("/vsi") and not Path(source).exists():
-            raise ImageError(f"{name} does not exist") from None
-        raise ImageError(f"{name} cannot be opened as a raster ({reason(error)})") from None
+    source = Source.of(source)
+    name = source.name
     with contextlib.ExitStack() as stack:
-        stack.enter_context(stored)
-        notes: list[str] = []
+        handles = stack.enter_context(contextlib.ExitStack())
+        try:
+            stored = handles.enter_context(_open(source))
+        except FAILURES as error:
+            raise _open_error(source, error) from None
+        notes = list(source.notes)
         with readable(name):
             reject_container(stored, name)
             grid = read_grid(stored, name, notes, crs=crs, gsd=gsd)
@@ -222,9 +264,37 @@ def open_raster(
                     f"{name} holds {len(stored.subdatasets)} images (pages): the first is used; "
                     f"{shown(stored.subdatasets[1])} names the second"
                 )
-            dataset = stack.enter_context(plain_samples(stored))
-            chosen = find_bands(dataset, bands, count, name, notes)
-            mask = find_mask(dataset, chosen, name, notes)
-            dataset = stack.enter_context(without_alpha(dataset, mask))
+            plain = handles.enter_context(plain_samples(stored))
+            chosen = find_bands(plain, bands, count, name, notes)
+            if source.alpha is None:
+                mask = find_mask(plain, chosen, name, notes)
+            else:  # of services, whose pixels are not read before the work
+                mask = PixelMask("alpha", chosen, (None,) * len(chosen), source.alpha)
+            dataset = handles.enter_context(without_alpha(plain, mask))
             limits = find_limits(dataset, chosen, mask, scale, name, notes)
-        yield Raster(name, grid, chosen, mask, limits, is_remote(str(source)), dataset, notes)
+
+        def open_again(handles: contextlib.ExitStack) -> tuple[Dataset, None]:
+            plain = handles.enter_context(plain_samples(handles.enter_context(_open(source))))
+            return handles.enter_context(without_alpha(plain, mask)), None
+
+        raster = Raster(
+            name, grid, chosen, mask, limits, source, dataset, None, open_again, handles.pop_all(), notes
+        )
+        try:
+            yield raster
+        finally:
+            raster.handles.close()
+
+
+def _open(source: Source) -> rasterio.DatasetReader:
+    """Open what GDAL reads; of a remote file, nothing beside it is looked for."""
+    with rasterio.Env(**({"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if source.remote else {})):
+        return rasterio.open(source.path)
+
+
+def _open_error(source: Source, error: BaseException) -> ImageError:
+    name = source.name
+    if "://" not in source.path and not source.path.startswith("/vsi") and not Path(source.path).exists():
+        return ImageError(f"{name} does not exist")
+    problem = source.trouble() if source.trouble else reason(error)
+    return ImageError(f"{name} cannot be opened as a raster ({problem})")

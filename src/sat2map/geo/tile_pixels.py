@@ -19,7 +19,7 @@ from rasterio.windows import Window
 
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.samples import warped
-from sat2map.geo.web_mercator import SIDE, Part
+from sat2map.geo.web_mercator import SIDE, CoveragePart
 from sat2map.images.masks import PixelMask
 from sat2map.images.png import encode_png
 
@@ -62,7 +62,7 @@ class TileReader:
         bands: tuple[int, ...],
         mask: PixelMask,
         grid: GeoGrid,
-        part: Part,
+        part: CoveragePart,
         zoom: int,
         paint: Paint,
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import ImageError, Sat2MapError
-from sat2map.files import locks
+from sat2map.files import lock_output, locks
+from sat2map.geo.area_of_interest import AreaOfInterest, Clip
 from sat2map.geo.gdal import gdal_env
 from sat2map.geo.layers import Layer
 from sat2map.geo.raster_job import (
@@ -25,6 +27,7 @@ from sat2map.geo.raster_job import (
     plan_layers,
     resampling_factors,
     resolve_area,
+    resolve_source,
 )
 from sat2map.geo.read import Raster, open_raster
 from sat2map.geo.resume import ResumeStore
@@ -71,6 +74,7 @@ def translate_raster(
     *,
     model: tuple[str, str] = ("", ""),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> RasterResult:
     """Translate a raster into a Cloud-Optimized GeoTIFF on the same grid.
 
@@ -84,6 +88,7 @@ def translate_raster(
         options: How.
         model: The model file's name and SHA-256, for the tags.
         progress: Called with tiles done and tiles in all.
+        note: Called before the work with each of the result's notes.
 
     Raises:
         ImageError: The source cannot be opened or read, or holds nothing that can be translated.
@@ -93,24 +98,24 @@ def translate_raster(
     """
     start = time.perf_counter()
     header = translator.header
-    products = Products(options.classes is not None, options.confidence is not None)
+    sides = options.side_outputs
+    products = Products(**dict.fromkeys(sides, True))
     translator.drawer.check(products)
-    check_outputs(
-        str(source),
-        [path for path in (output, options.confidence, options.classes) if path],
-        overwrite=options.overwrite,
-    )
-    with (
-        gdal_env(),
-        open_raster(
-            source,
-            bands=options.bands,
-            count=header.generator.source_bands,
-            scale=options.scale,
-            crs=options.crs,
-            gsd=options.gsd,
-        ) as raster,
-    ):
+    check_outputs(str(source), [output, *sides.values()], overwrite=options.overwrite)
+    with contextlib.ExitStack() as locked, gdal_env():
+        for path in sides.values():
+            locked.enter_context(lock_output(path))
+        found, options = resolve_source(source, options)
+        raster = locked.enter_context(
+            open_raster(
+                found,
+                bands=options.bands,
+                count=header.generator.source_bands,
+                scale=options.scale,
+                crs=options.crs,
+                gsd=options.gsd,
+            )
+        )
         if min(raster.grid.height, raster.grid.width) < MIN_SIDE:
             raise ImageError(
                 f"{raster.name} is {raster.grid.width}×{raster.grid.height} px: the smallest that can be "
@@ -119,9 +124,12 @@ def translate_raster(
         area = resolve_area(raster, options)
         scales = resampling_factors(raster, header, options)
         layers = plan_layers(translator, raster, output, options, scales, model)
+        clip = None if options.aoi is None else AreaOfInterest.read(options.aoi).on(raster.grid)
+        for text in raster.notes:
+            note(text)
         with _at(raster, scales.network) as seen, _at(raster, scales.output) as target:
             wanted = _scaled(area, scales.output, target)
-            job = describe_job(source, raster, area, translator, layers, scales)
+            job = describe_job(raster, area, translator, layers, scales, clip)
             parts = ResumeStore(output, job, wanted.width, resume=options.resume)
             result = RasterResult(notes=raster.notes)
             size = (seen.grid.height, seen.grid.width)
@@ -130,12 +138,12 @@ def translate_raster(
                 size, (target.grid.height, target.grid.width), (ratios[1], ratios[0])
             )
             work = _Work(
-                translator, products, seen, target, resampling, wanted, layers, parts, result, progress
+                translator, products, seen, target, resampling, wanted, layers, parts, result, progress, clip
             )
             try:
                 work.translate()
                 grid = target.grid.part(wanted)
-                finished = [(write_cog(parts, layer, grid), layer.path) for layer in layers]
+                finished = [(write_cog(parts, layer, grid, options.compress), layer.path) for layer in layers]
                 for file, path in finished:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     file.replace(path)
@@ -185,6 +193,7 @@ class _Work:
         target: The raster on the map's grid, for its mask.
         resampling: From the one to the other.
         area: What of the map's grid is wanted.
+        clip: The area of interest, if there is one.
     """
 
     translator: Translator
@@ -197,6 +206,7 @@ class _Work:
     parts: ResumeStore
     result: RasterResult
     progress: Callable[[int, int], None]
+    clip: Clip | None = None
 
     def translate(self) -> None:
         """Run the network over the area, and keep the finished blocks of each layer."""
@@ -216,7 +226,8 @@ class _Work:
             def cut(rows: Span, columns: Span) -> NDArray[np.float32] | None:
                 self.progress(self.result.tiles, total)
                 self.result.tiles += 1
-                return reader.cut(rows, columns)
+                tile = reader.cut(rows, columns)
+                return tile if self._is_wanted(rows, columns) else None
 
             blocks = blended_blocks(grid, size, cut, self._network(), todo, margin=self.resampling.margin)
             for block in blocks:
@@ -232,6 +243,11 @@ class _Work:
             raise EmptyRasterError(
                 f"{self.seen.name} holds no valid pixel{where}, only nodata: there is nothing to translate"
             )
+
+    def _is_wanted(self, rows: Span, columns: Span) -> bool:
+        """Whether a tile of the network's grid touches the area of interest."""
+        area = Area(rows.start, columns.start, rows.stop, columns.stop)
+        return self.clip is None or self.clip.touches(self.seen.grid.part(area))
 
     def _network(self) -> Run:
         """Return the network with the outputs that the products need, timed."""
@@ -252,6 +268,8 @@ class _Work:
             drawn = draw_block(block, self.translator.drawer, self.resampling, area, self.products)
         if mask is None:
             mask = reader.call(partial(self.target.read_mask, area))
+        if self.clip is not None:
+            mask = np.minimum(mask, self.clip.mask(self.target.grid.part(area)))
         for layer in self.layers:
             size = (layer.bands, area.height, area.width)
             pixels = np.zeros(size, np.uint8) if drawn is None else drawn.product(layer.name).reshape(size)

@@ -18,8 +18,10 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError
+from sat2map.geo.geoparquet import ParquetLayer, is_parquet, parquet_layers
 from sat2map.geo.grid import Box, GeoGrid
 
+LAYER = "@layer"  # stands for the name of a feature's layer among the fields
 MAX_WARNINGS = 3  # of GDAL's, that are passed on
 _OTHER_TAGS = re.compile(r'"((?:[^"\\]|\\.)*)"=>"((?:[^"\\]|\\.)*)"')
 
@@ -32,11 +34,13 @@ class Vectors:
         geometries: shapely geometries.
         fields: Values of each field as text, or None, in the same order.
         notes: What a user should know about how they were read.
+        known: Names of all fields that the file has.
     """
 
     geometries: NDArray[Any]
     fields: dict[str, NDArray[Any]]
     notes: list[str] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
 
 
 def metre_plane(grid: GeoGrid) -> Affine:
@@ -58,8 +62,8 @@ def read_vectors(path: Path, wanted: set[str], grid: GeoGrid, margin: float) -> 
     """Read what lies on a grid, or within a margin around it.
 
     Args:
-        path: Whatever GDAL reads: .gpkg, .geojson, .osm.pbf, .shp, .fgb, .parquet, ….
-        wanted: Names of the fields to read; missing ones are None.
+        path: Whatever GDAL reads (.gpkg, .geojson, .osm.pbf, .shp, .fgb, …), GeoParquet, or a folder of it.
+        wanted: Names of the fields to read; missing ones are None. `@layer` is the name of the layer.
         grid: Where the vectors will be drawn.
         margin: How far outside of it they matter (m).
 
@@ -71,13 +75,13 @@ def read_vectors(path: Path, wanted: set[str], grid: GeoGrid, margin: float) -> 
         raise DataError(f"{path} does not exist")
     parts: list[Vectors] = []
     repaired = lost = 0
+    known: set[str] = set()
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            for name, kind in pyogrio.list_layers(path):
-                if kind is None or "Point" in str(kind):
-                    continue
-                for part, counts in _read_layer(path, str(name), wanted, grid, margin):
+            for layer in parquet_layers(path) if is_parquet(path) else _gdal_layers(path):
+                known |= {LAYER, *layer.fields}
+                for part, counts in _read_layer(path, layer, wanted, grid, margin):
                     parts.append(part)
                     repaired, lost = repaired + counts[0], lost + counts[1]
     except pyogrio.errors.DataSourceError as error:
@@ -94,17 +98,42 @@ def read_vectors(path: Path, wanted: set[str], grid: GeoGrid, margin: float) -> 
         np.concatenate([part.geometries for part in parts]),
         {name: np.concatenate([part.fields[name] for part in parts]) for name in wanted},
         notes,
+        known,
     )
 
 
+@dataclass(frozen=True)
+class _GdalLayer:
+    """One layer of a file that GDAL reads."""
+
+    name: str
+    crs: pyproj.CRS | None
+    extent: Box | None
+    fields: tuple[str, ...]
+    path: Path
+
+    def read(self, box: Box, wanted: set[str]) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+        """Return what a box touches: geometries as WKB, and all columns."""
+        meta, _, stored, columns = pyogrio.raw.read(self.path, layer=self.name, bbox=box)
+        return stored, dict(zip(meta["fields"], columns, strict=True))
+
+
+def _gdal_layers(path: Path) -> Iterator[_GdalLayer]:
+    for name, kind in pyogrio.list_layers(path):
+        if kind is None or "Point" in str(kind):
+            continue
+        about = pyogrio.read_info(path, layer=str(name))
+        crs = None if about["crs"] is None else pyproj.CRS(about["crs"])
+        yield _GdalLayer(str(name), crs, about.get("total_bounds"), tuple(about["fields"]), path)
+
+
 def _read_layer(
-    path: Path, layer: str, wanted: set[str], grid: GeoGrid, margin: float
+    path: Path, layer: _GdalLayer | ParquetLayer, wanted: set[str], grid: GeoGrid, margin: float
 ) -> Iterator[tuple[Vectors, tuple[int, int]]]:
     """Yield the vectors in each box that covers the grid, and how many were repaired and lost."""
-    about = pyogrio.read_info(path, layer=layer)
-    if about["crs"] is None:
+    if layer.crs is None:
         raise DataError(f"{path} does not name its CRS", hint="convert it to a GeoPackage with one")
-    crs, grid_crs = pyproj.CRS(about["crs"]), grid.proj_crs
+    crs, grid_crs = layer.crs, grid.proj_crs
     assert grid_crs is not None
     try:
         to_grid = pyproj.Transformer.from_crs(crs, grid_crs, always_xy=True)
@@ -113,8 +142,8 @@ def _read_layer(
             f"{path} is in {crs.name}, which has no relation to the orthophoto's {grid_crs.name}"
         ) from None
     to_plane = metre_plane(grid)
-    for box in _boxes(grid, crs, margin, about.get("total_bounds")):
-        meta, _, stored, columns = pyogrio.raw.read(path, layer=layer, bbox=box)
+    for box in _boxes(grid, crs, margin, layer.extent):
+        stored, values = layer.read(box, wanted)
         geometries = shapely.from_wkb(stored, on_invalid="fix")
         missing = shapely.is_missing(geometries) & np.array([wkb is not None for wkb in stored], bool)
         lost = int(missing.sum())
@@ -132,7 +161,7 @@ def _read_layer(
 
         placed = shapely.transform(geometries, move)
         finite = np.isfinite(shapely.bounds(placed)).all(axis=1)
-        values = dict(zip(meta["fields"], columns, strict=True))
+        values[LAYER] = np.full(len(stored), layer.name, object)
         fields = {name: _column(name, values, len(stored))[kept][finite] for name in wanted}
         yield Vectors(placed[finite], fields), (int(invalid.sum()), lost + int((~finite).sum()))
 

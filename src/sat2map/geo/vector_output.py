@@ -21,7 +21,13 @@ from sat2map.errors import OutputError, SettingsError, nearest
 from sat2map.extras import require
 from sat2map.files import atomic_path, atomic_write_text
 from sat2map.geo.grid import GeoGrid
-from sat2map.geo.qgis_styles import TILE_LAYER, add_layer_styles, categorised_qml, maplibre_style
+from sat2map.geo.qgis_styles import (
+    TILE_LAYER,
+    StyledLayer,
+    add_layer_styles,
+    categorised_qml,
+    maplibre_style,
+)
 
 DRIVERS: Final = {
     ".gpkg": "GPKG",
@@ -111,7 +117,8 @@ def write_vectors(output: Path, layers: Sequence[VectorLayer], grid: GeoGrid) ->
         elif driver == "PMTiles":
             with atomic_path(output) as temporary:
                 _write_tiles(temporary, layers, crs)
-            style = maplibre_style(output.name, layers)
+            drawn = [StyledLayer(one.name, one.map_class, one.colour, one.lines) for one in layers]
+            style = maplibre_style(output.stem, {"url": f"pmtiles://{output.name}"}, drawn)
             atomic_write_text(output.with_suffix(".style.json"), json.dumps(style, indent=1) + "\n")
         elif driver == "ESRI Shapefile":
             _write_shapefiles(output, layers, crs)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 from xml.etree import ElementTree as Xml
 
 import rasterio
@@ -12,10 +13,12 @@ from rasterio.shutil import copy
 
 from sat2map.geo.gdal import FAILURES, write_error
 from sat2map.geo.grid import GeoGrid
+from sat2map.images.vrt import GDAL_TYPES
+from sat2map.inference.tiling import Area
 from sat2map.runtime.cpu import processor
 
 BLOCK = 512  # px
-COMPRESSIONS = ("deflate", "zstd", "lzw", "lerc", "none")
+COMPRESSIONS: Final = ("deflate", "zstd", "lzw", "lerc", "webp", "none")  # all of them lossless
 
 
 class Vrt:
@@ -37,6 +40,7 @@ class Vrt:
         mask: bool = False,
         colours: Sequence[tuple[int, int, int]] = (),
         names: Sequence[str] = (),
+        descriptions: Sequence[str] = (),
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Describe a raster without files.
@@ -49,6 +53,7 @@ class Vrt:
             mask: Whether the files have a mask of their own.
             colours: The colour table of the first band, from value 0.
             names: Names of the first band's values, from 0.
+            descriptions: A text for each band.
             tags: Metadata.
         """
         root = Xml.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
@@ -58,6 +63,8 @@ class Vrt:
             Xml.SubElement(metadata, "MDI", key=key).text = value
         for number, meaning in enumerate(meanings, 1):
             band = Xml.SubElement(root, "VRTRasterBand", dataType=dtype, band=str(number))
+            if descriptions:
+                _add(band, "Description", descriptions[number - 1])
             if nodata is not None:
                 _add(band, "NoDataValue", repr(nodata))
             _add(band, "ColorInterp", meaning)
@@ -66,9 +73,7 @@ class Vrt:
                 for name in names:
                     _add(listed, "Category", name)
             if number == 1 and colours:
-                table = Xml.SubElement(band, "ColorTable")
-                for colour in colours:
-                    Xml.SubElement(table, "Entry", {f"c{i}": str(v) for i, v in enumerate((*colour, 255), 1)})
+                _add_colours(band, [(*colour, 255) for colour in colours])
         if mask:
             Xml.SubElement(Xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")
         self._root, self._dtype = root, dtype
@@ -118,6 +123,50 @@ class Vrt:
         Xml.ElementTree(self._root).write(path)
 
 
+def window_vrt(dataset: rasterio.DatasetReader, area: Area, grid: GeoGrid) -> str:
+    """Return the XML of a virtual raster that is a rectangle of another one.
+
+    Args:
+        dataset: The other one; it is opened again by its name.
+        area: The rectangle.
+        grid: The other one's place.
+    """
+    root = Xml.Element("VRTDataset", rasterXSize=str(area.width), rasterYSize=str(area.height))
+    _add_georeference(root, grid.part(area))
+    size = {"xSize": str(area.width), "ySize": str(area.height)}
+
+    def add_source(band: Xml.Element, number: str) -> None:
+        source = Xml.SubElement(band, "SimpleSource")
+        _add(source, "SourceFilename", dataset.name)
+        _add(source, "SourceBand", number)
+        Xml.SubElement(source, "SrcRect", {"xOff": str(area.left), "yOff": str(area.top), **size})
+        Xml.SubElement(source, "DstRect", {"xOff": "0", "yOff": "0", **size})
+
+    for number in dataset.indexes:
+        band = Xml.SubElement(
+            root, "VRTRasterBand", dataType=GDAL_TYPES[dataset.dtypes[number - 1]], band=str(number)
+        )
+        bits = dataset.tags(number, ns="IMAGE_STRUCTURE").get("NBITS")
+        if bits:
+            structure = Xml.SubElement(band, "Metadata", domain="IMAGE_STRUCTURE")
+            Xml.SubElement(structure, "MDI", key="NBITS").text = bits
+        _add(band, "Description", dataset.descriptions[number - 1] or "")
+        nodata = dataset.nodatavals[number - 1]
+        if nodata is not None:
+            _add(band, "NoDataValue", repr(nodata))
+        interp = dataset.colorinterp[number - 1].name
+        _add(band, "ColorInterp", interp.capitalize())
+        if interp == "palette":
+            _add_colours(band, dataset.colormap(number).values())
+        add_source(band, str(number))
+    flags = {flag.name for flag in dataset.mask_flag_enums[0]}
+    if "per_dataset" in flags and "alpha" not in flags:
+        add_source(
+            Xml.SubElement(Xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte"), "mask,1"
+        )
+    return Xml.tostring(root, encoding="unicode")
+
+
 def copy_to_cog(
     source: Path, target: Path, output: Path, *, average: bool, compress: str = "deflate"
 ) -> None:
@@ -133,10 +182,13 @@ def copy_to_cog(
     Raises:
         OutputError: It cannot be written.
     """
-    level = (
-        {"LEVEL": 1} if compress in ("deflate", "zstd") else {}
-    )  # higher ones save 5 % and take twice as long
-    predictor = {"PREDICTOR": "YES"} if compress in ("deflate", "zstd", "lzw") else {}
+    options: dict[str, object] = {}
+    if compress in ("deflate", "zstd"):
+        options["LEVEL"] = 1  # higher ones save 5 % and take twice as long
+    if compress in ("deflate", "zstd", "lzw"):
+        options["PREDICTOR"] = "YES"
+    if compress == "webp":
+        options["QUALITY"] = 100  # lossless
     try:
         copy(
             source,
@@ -148,8 +200,7 @@ def copy_to_cog(
             OVERVIEW_RESAMPLING="AVERAGE" if average else "MODE",
             BIGTIFF="IF_SAFER",
             NUM_THREADS=processor().threads,
-            **level,
-            **predictor,
+            **options,
         )
         _check_whole(target)
     except FAILURES as error:
@@ -193,6 +244,12 @@ def _add_georeference(root: Xml.Element, grid: GeoGrid) -> None:
         metadata = Xml.SubElement(root, "Metadata", domain="RPC")
         for key, value in control.rpcs.to_gdal().items():
             Xml.SubElement(metadata, "MDI", key=key).text = value
+
+
+def _add_colours(band: Xml.Element, colours: Iterable[tuple[int, ...]]) -> None:
+    table = Xml.SubElement(band, "ColorTable")
+    for colour in colours:
+        Xml.SubElement(table, "Entry", {f"c{i}": str(v) for i, v in enumerate(colour, 1)})
 
 
 def _add(parent: Xml.Element, tag: str, text: str) -> None:

@@ -16,13 +16,14 @@ from sat2map.geo.resume import ResumeStore
 from sat2map.geo.vrt import Vrt, copy_to_cog
 
 
-def write_cog(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
+def write_cog(parts: ResumeStore, layer: Layer, grid: GeoGrid, compress: str = "deflate") -> Path:
     """Write a layer as a Cloud-Optimized GeoTIFF with overviews, into the parts' folder.
 
     Args:
         parts: Where its finished blocks are.
         layer: Which.
         grid: Its pixels on the ground.
+        compress: One of `vrt.COMPRESSIONS`; WebP is for colours alone, other layers are deflated then.
 
     Returns:
         The file; the caller gives it its final name.
@@ -31,7 +32,10 @@ def write_cog(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
         OutputError: It cannot be written.
     """
     finished = parts.folder / f"finished-{layer.name}.tif"
-    copy_to_cog(write_mosaic(parts, layer, grid), finished, layer.path, average=layer.blend)
+    if compress == "webp" and layer.bands != 3:
+        compress = "deflate"
+    mosaic = write_mosaic(parts, layer, grid)
+    copy_to_cog(mosaic, finished, layer.path, average=layer.blend, compress=compress)
     return finished
 
 
@@ -59,7 +63,8 @@ def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
         layer: Which.
         grid: The pixels of all of it on the ground.
     """
-    meanings = {1: ["Gray"], 3: ["Red", "Green", "Blue"]}.get(layer.bands, ["Undefined"] * layer.bands)
+    colours = {1: ["Gray"], 3: ["Red", "Green", "Blue"]} if not layer.descriptions else {}
+    meanings = colours.get(layer.bands, ["Undefined"] * layer.bands)
     classes = layer.palette.classes if layer.palette is not None else ()
     if classes:
         meanings = ["Palette"]
@@ -72,6 +77,7 @@ def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
         mask=layer.mask_kind == "mask",
         colours=[map_class.colours[0] for map_class in classes],
         names=[map_class.name for map_class in classes],
+        descriptions=layer.descriptions,
         tags=layer.tags,
     )
     for area, path in parts.blocks(layer.name):

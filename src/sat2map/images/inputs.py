@@ -9,13 +9,16 @@ from pathlib import Path
 from sat2map.errors import ImageError
 
 
-def expand_input(text: str, accepts: Callable[[str], bool], kinds: str) -> list[str]:
+def expand_input(
+    text: str, accepts: Callable[[str], bool], kinds: str, *, recursive: bool = False
+) -> list[str]:
     """Return the files that an input names: itself, those right in a folder, or those that a glob matches.
 
     Args:
         text: A file, a folder, or a glob.
         accepts: Whether a file of a folder is wanted; hidden files never are.
         kinds: What is wanted, for messages.
+        recursive: Whether the folders in a folder count too.
 
     Raises:
         ImageError: It does not exist, or names nothing that is wanted.
@@ -24,7 +27,7 @@ def expand_input(text: str, accepts: Callable[[str], bool], kinds: str) -> list[
     if path.is_dir():
         found = [
             str(file)
-            for file in sorted(path.iterdir())
+            for file in sorted(path.rglob("*") if recursive else path.iterdir())
             if not file.name.startswith(".") and file.is_file() and accepts(str(file))
         ]
         if not found:

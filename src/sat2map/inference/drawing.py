@@ -25,10 +25,11 @@ PIECE: Final = 1 << 17  # px drawn at a time: their logits and probabilities fit
 
 @dataclass(frozen=True)
 class Products:
-    """What to draw: the image always; class numbers and confidence on request."""
+    """What to draw: the image always; the rest on request."""
 
     classes: bool = False
     confidence: bool = False
+    probabilities: bool = False
 
 
 IMAGE_ONLY: Final = Products()
@@ -41,15 +42,17 @@ class Drawn(NamedTuple):
         image: uint8 (bands, h, w).
         classes: Class numbers, uint8 (h, w), if they were asked for.
         confidence: Probability of the class in percent, uint8 (h, w), 0..100, if it was asked for.
+        probabilities: That of each class in percent, uint8 (classes, h, w), if they were asked for.
     """
 
     image: NDArray[np.uint8]
     classes: NDArray[np.uint8] | None = None
     confidence: NDArray[np.uint8] | None = None
+    probabilities: NDArray[np.uint8] | None = None
 
     def product(self, name: str) -> NDArray[np.uint8]:
-        """Return `map`, `classes` or `confidence`, which was asked for."""
-        found = {"map": self.image, "classes": self.classes, "confidence": self.confidence}[name]
+        """Return `map`, `classes`, `confidence` or `probabilities`, which was asked for."""
+        found = self.image if name == "map" else getattr(self, name)
         assert found is not None
         return found
 
@@ -110,6 +113,11 @@ class Drawer:
             raise ModelFileError(
                 "this model has no map classes", hint="train one on a data set with a palette"
             )
+        if products.probabilities and not (self._spec.colours or self._spec.classes):
+            raise ModelFileError(
+                "this model draws images, and gives no probabilities of classes",
+                hint="train a palette network, as the preset default does",
+            )
 
     def draw(self, outputs: NDArray[np.float32], products: Products = IMAGE_ONLY) -> Drawn:
         """Draw outputs.
@@ -119,11 +127,12 @@ class Drawer:
                 confidence is asked for, the confidence in 0..1.
             products: What to draw.
         """
-        return (
-            self._draw_colours(outputs, products)
-            if self._spec.colours
-            else self._draw_image(outputs, products)
-        )
+        draw = self._draw_colours if self._spec.colours else self._draw_image
+        drawn = draw(outputs, products)
+        if not products.probabilities:
+            return drawn
+        percent = np.rint(self.probabilities(outputs) * 100).astype(np.uint8)
+        return drawn._replace(probabilities=percent)
 
     def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities of the classes, float32 (classes, h, w), of outputs as in `draw`.
@@ -286,18 +295,11 @@ def draw_block(block: Block, drawer: Drawer, resampling: Resampling, area: Area,
         area: The outputs, from `resampling.finished_by`.
         products: What to draw.
     """
-    size = (area.height, area.width)
-    image = np.empty((drawer.bands, *size), np.uint8)
-    classes = np.empty(size, np.uint8) if products.classes else None
-    confidence = np.empty(size, np.uint8) if products.confidence else None
     step = max(1, PIECE // area.width)
-    for top in range(0, area.height, step):
-        bottom = min(top + step, area.height)
-        outputs = resampling.apply(block, Area(area.top + top, area.left, area.top + bottom, area.right))
-        drawn = drawer.draw(outputs, products)
-        image[:, top:bottom] = drawn.image
-        if classes is not None and drawn.classes is not None:
-            classes[top:bottom] = drawn.classes
-        if confidence is not None and drawn.confidence is not None:
-            confidence[top:bottom] = drawn.confidence
-    return Drawn(image, classes, confidence)
+    pieces = []
+    for top in range(area.top, area.bottom, step):
+        rows = Area(top, area.left, min(top + step, area.bottom), area.right)
+        pieces.append(drawer.draw(resampling.apply(block, rows), products))
+    layers = [None if one[0] is None else np.concatenate(one, axis=-2) for one in zip(*pieces, strict=True)]
+    assert layers[0] is not None
+    return Drawn(layers[0], *layers[1:])

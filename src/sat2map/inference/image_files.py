@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from sat2map.errors import ImageError, OutputError, Sat2MapError
-from sat2map.files import refuse_existing
+from sat2map.files import lock_output, output_error, refuse_existing, remove_leftovers
 from sat2map.images.inputs import expand_input
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, read_image, with_bands, write_image
@@ -36,11 +36,13 @@ class Job:
         source: The file.
         output: Where its map goes.
         raster: GDAL's name of the source, an address perhaps; "" for an image that needs no GDAL.
+        replace: Whether the output may replace a file that another process has written meanwhile.
     """
 
     source: Path
     output: Path
     raster: str = ""
+    replace: bool = False
 
 
 class RasterTest(Protocol):
@@ -106,7 +108,7 @@ def plan_jobs(
     jobs = []
     for name, raster in sources.items():
         target = output if one_file else output / f"{_stem(name)}{'.tif' if raster else '.png'}"
-        jobs.append(Job(Path(name), target, name if raster else ""))
+        jobs.append(Job(Path(name), target, name if raster else "", overwrite))
     _check_outputs(jobs, overwrite=overwrite, resume=resume)
     return jobs
 
@@ -174,17 +176,32 @@ def translate_image(
 
     Raises:
         ImageError: The input cannot be read without damage, or the output's format cannot hold its alpha.
-        OutputError: The output cannot be written.
+        OutputError: The output cannot be written, or another process writes it, or has written it.
     """
-    palette = translator.header.palette or Palette.load("maps")
-    picture = read_image(job.source, page=page)
+    with lock_output(job.output, tidy=False):
+        refuse_existing(job.output, overwrite=job.replace)
+        _translate_locked(translator, job, progress, turn or nullcontext(), page, whole, note)
+
+
+def _translate_locked(
+    translator: Translator | ScaledTranslator,
+    job: Job,
+    progress: Callable[[int, int], None] | None,
+    turn: AbstractContextManager[object],
+    page: int | None,
+    whole: bool,
+    note: Callable[[str], None],
+) -> None:
+    header = translator.header
+    palette, bands = header.palette or Palette.load("maps"), header.generator.source_bands
+    picture = read_image(job.source, page=page, bands=bands)
     if not whole:
         picture = photo_of_pair(picture, palette, job.source)
     for text in picture.notes:
         note(text)
-    source = with_bands(picture.pixels, translator.header.generator.source_bands, job.source)
+    source = with_bands(picture.pixels, bands, job.source)
     try:
-        with turn or nullcontext():
+        with turn:
             fake = translator(source, progress) if progress else translator(source)
     except ImageError as error:
         raise ImageError(f"{job.source}: {error}") from None
@@ -219,6 +236,12 @@ def translate_images(
     Raises:
         OutputError: An output cannot be written; the next ones could not either.
     """
+    for folder in {job.output.parent for job in jobs}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as failure:
+            raise output_error(folder, failure) from failure
+        remove_leftovers(folder)
     streams = translator.engine.streams
     turn, stopped = threading.Semaphore(streams), threading.Event()
 

@@ -238,7 +238,7 @@ class Translator:
         spec = self.header.generator
         if spec.colours:
             return self.network
-        needs_classes = products.classes or self.drawer.recolours
+        needs_classes = products.classes or products.probabilities or self.drawer.recolours
         count = spec.target_bands + (spec.classes if needs_classes else 0)
         if not products.confidence:
             return lambda batch: self.network(batch)[:, :count]

@@ -13,7 +13,7 @@ from sat2map.errors import ModelFileError
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import MAX_BANDS, GeneratorSpec
-from sat2map.settings import Direction, explain
+from sat2map.settings import Direction
 
 FORMAT_VERSION: Final = 2
 
@@ -32,7 +32,7 @@ class BandSpec(BaseModel):
         high: The value that the network sees as 1. Only 255 is run today.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     name: str = Field(min_length=1, max_length=64)
     low: float = Field(0.0, ge=-1e9, le=1e9)
@@ -74,7 +74,9 @@ class ModelHeader(BaseModel):
     """
 
     # A score may be infinite (PSNR of a perfect copy) or NaN, which plain JSON has no numbers for.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="strings", allow_inf_nan=False, defer_build=True
+    )
 
     format_version: Literal[2] = FORMAT_VERSION
     created_with: str = Field("", max_length=100)
@@ -146,6 +148,8 @@ def parse_header(raw: str, path: Path) -> ModelHeader:
             raise ModelFileError(f"{path} has a damaged header: it is not a JSON object")
         return ModelHeader.model_validate_json(json.dumps(upgrade(values, path)))
     except ValidationError as error:
+        from sat2map.settings import explain
+
         raise ModelFileError(f"{path} has a header that does not fit: {explain(error)[:200]}") from None
     except (ValueError, RecursionError) as error:  # not JSON, a number of 5,000 digits, 5,000 brackets
         raise ModelFileError(f"{path} has a damaged header: {error}") from None

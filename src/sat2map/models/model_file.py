@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from safetensors import SafetensorError, safe_open
-
 from sat2map.errors import ModelFileError
 from sat2map.files import atomic_write_bytes
 from sat2map.models.architectures.registry import find_architecture
@@ -172,6 +170,13 @@ def _verify_weights(path: Path) -> None:
             f"{path} is an exported model, which only runs", hint="name the *.safetensors file it was made of"
         )
     header, has_checksums = _read_header(path)
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy"):  # checks the table of the tensors
+            pass
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from None
     if has_checksums and checksum_of_file(path) != header.weights_checksum:
         raise ModelFileError(f"{path} is damaged: its weights do not match their checksum", hint=_COPY)
 
@@ -195,6 +200,7 @@ def _read_header(path: Path) -> tuple[ModelHeader, bool]:
 
 
 def _read_metadata(path: Path) -> dict[str, str]:
+    # Not with safetensors.safe_open, which imports NumPy; the weights are read with safetensors.
     if not path.exists():
         raise ModelFileError(
             f"{path} does not exist", hint="train a model first, or name another", setting="model"
@@ -210,14 +216,22 @@ def _read_metadata(path: Path) -> dict[str, str]:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-        if MAX_HEADER_BYTES < length < path.stat().st_size:
-            raise ModelFileError(f"{path} has a header of {length >> 20} MiB: it is damaged", hint=_COPY)
-        with safe_open(path, framework="numpy") as opened:
-            return dict(opened.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(
-            f"{path} is not a model file, or a truncated one ({error})", hint="copy or train it again"
-        ) from None
+            if MAX_HEADER_BYTES < length < path.stat().st_size:
+                raise ModelFileError(f"{path} has a header of {length >> 20} MiB: it is damaged", hint=_COPY)
+            table = json.loads(file.read(min(length, MAX_HEADER_BYTES)))
+        metadata: dict[str, str] = table.pop("__metadata__", None) or {}
+        end = 8 + length + max((entry["data_offsets"][1] for entry in table.values()), default=0)
+        if end != path.stat().st_size or not all(isinstance(text, str) for text in metadata.values()):
+            raise ValueError(f"{path.stat().st_size} bytes where its table has {end}")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        raise _unreadable(path, error) from None
+    return metadata
+
+
+def _unreadable(path: Path, error: Exception) -> ModelFileError:
+    return ModelFileError(
+        f"{path} is not a model file, or a truncated one ({error})", hint="copy or train it again"
+    )
 
 
 def _check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:

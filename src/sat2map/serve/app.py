@@ -31,7 +31,7 @@ from sat2map.serve.drawings import Drawings
 from sat2map.serve.image_store import ImageStore
 from sat2map.serve.input_files import Inspected
 from sat2map.serve.job_runner import Jobs
-from sat2map.serve.job_store import Record
+from sat2map.serve.job_store import JobRecord
 from sat2map.serve.memory import MemoryBudget, price
 from sat2map.serve.middleware import (
     ConcurrencyLimitMiddleware,
@@ -122,7 +122,7 @@ class _JobParts:
     memory: MemoryBudget
     decoder: Decoder
 
-    def translate(self, record: Record, source: Path, output: Path, report: Progress) -> tuple[str, ...]:
+    def translate(self, record: JobRecord, source: Path, output: Path, report: Progress) -> tuple[str, ...]:
         model = self.models.find(record.model)
         with self.memory.account(patience=600) as reserve:
             if record.kind == "picture":
@@ -171,7 +171,7 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
         version=version("sat2map"),
         description=_ABOUT,
         lifespan=lifespan,
-        docs_url=None,  # its page comes from a CDN
+        docs_url=None,  # FastAPI's page loads from a CDN; ours is in routes/page.py
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -180,11 +180,14 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
     app.include_router(map_routes(service))
     app.include_router(job_routes(service))
     if service.rasters is not None and service.maps is not None:
+        from sat2map.serve.routes.ogc import ogc_routes
         from sat2map.serve.routes.rasters import raster_routes
+        from sat2map.serve.routes.tiles import TileSource
         from sat2map.serve.routes.wmts import wmts_routes
 
-        app.include_router(raster_routes(service, service.rasters, service.maps))
-        app.include_router(wmts_routes(service, service.rasters, service.maps))
+        source = TileSource(service, service.rasters, service.maps)
+        for routes in (raster_routes, wmts_routes, ogc_routes):
+            app.include_router(routes(source))
     app.include_router(about_routes(service))
     add_page(app, service)
     problems.install(app, not_found_page)
@@ -204,7 +207,7 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
             expose_headers=["ETag", "Location", "Retry-After", "Sat2map-Model", "Server-Timing"],
         )
     app.add_middleware(MetricsMiddleware, metrics=service.metrics)
-    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware, images=settings.base_map_origin)
     app.add_middleware(ProxyMiddleware, root_path=settings.root_path, trusted=settings.trusted_proxies)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

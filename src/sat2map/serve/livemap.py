@@ -1,68 +1,33 @@
-"""The live map: tiles of a raster's map, computed when they are asked for."""
+"""The live map: tiles of a raster and its map, computed when they are asked for."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable
 from functools import partial
-from typing import Any
+from typing import Final
 
 import anyio
 import anyio.to_thread
 import numpy as np
-from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from sat2map.geo.layers import NODATA
+from sat2map.geo.qgis_styles import ramp_colours
 from sat2map.images.png import encode_png
-from sat2map.inference.drawing import average_pixels
+from sat2map.inference.drawing import Drawer, Products, average_pixels
 from sat2map.inference.tiling import Area, Grid, Span, blended_blocks
 from sat2map.serve.http_errors import NotFoundError
+from sat2map.serve.map_layers import MapLayer
 from sat2map.serve.prometheus import Metrics
 from sat2map.serve.raster_folder import TILE, Piece, RasterFile
 from sat2map.serve.scene import Scene
-from sat2map.serve.served_models import ServedModel
-
-OVERVIEWS = 3  # zooms below the model's own that are averaged from it; each takes four times the work
-_VERSION = 2  # of what a tile looks like; raise it when that changes, as clients keep tiles
+from sat2map.serve.shared_work import SharedWork
+from sat2map.serve.vector_tiles import encode_vector_tile
 
 Rgba = NDArray[np.uint8]
 Outputs = NDArray[np.float16]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """The map that a model makes of a raster.
-
-    Attributes:
-        raster: The raster.
-        model: The model.
-    """
-
-    raster: RasterFile
-    model: ServedModel
-
-    @property
-    def zoom(self) -> int:
-        """Where a pixel is about as large on the ground as the model's; lower zooms are averaged from it."""
-        return self.raster.zoom_for(self.model.header.gsd)
-
-    @property
-    def min_zoom(self) -> int:
-        """The lowest zoom that has tiles."""
-        return max(0, self.zoom - OVERVIEWS)
-
-    @property
-    def identity(self) -> tuple[str, str, str]:
-        """What a tile depends on, beside its place: the raster, the model, the colours."""
-        palette = self.model.background_translator.drawer.palette
-        return self.raster.identity, self.model.sha256, palette.to_json() if palette else ""
-
-    def etag(self, *which: object) -> str:
-        """Return a validator for a tile, which is known before the tile is."""
-        parts = (_VERSION, *self.identity, *which)
-        return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"'
+_RAMP: Final = ramp_colours()
 
 
 class LiveMaps:
@@ -73,72 +38,93 @@ class LiveMaps:
     """
 
     def __init__(self, cache_bytes: int, metrics: Metrics) -> None:
-        self._cache: LRUCache[Hashable, Any] = LRUCache(cache_bytes, getsizeof=_size)
-        self._running: dict[Hashable, tuple[asyncio.Task[Any], list[None]]] = {}
+        self._work = SharedWork(cache_bytes, metrics)
         self._reading = anyio.CapacityLimiter(4)
-        self._metrics = metrics
 
     @property
     def cached_bytes(self) -> float:
         """What the cache holds."""
-        return float(self._cache.currsize)
+        return float(self._work.cached_bytes)
 
-    async def tile(self, layer: Layer, zoom: int, x: int, y: int) -> bytes:
-        """Return a tile of the map as PNG, transparent where the raster has nothing.
+    async def tile(self, layer: MapLayer, zoom: int, x: int, y: int) -> bytes:
+        """Return a tile of a layer as PNG, transparent where the raster has nothing.
 
         Raises:
             NotFoundError: There are no tiles at this zoom.
             BusyError: The network has too much to do.
             ImageError: The raster cannot be read.
         """
-        if zoom < layer.min_zoom:
-            raise NotFoundError(f"the map of this raster begins at zoom {layer.min_zoom}: zoom in")
-        key = ("tile", *layer.identity, zoom, x, y)
-        return await self._once(key, partial(self._draw, layer, zoom, x, y))  # type: ignore[no-any-return]
-
-    async def imagery(self, raster: RasterFile, zoom: int, x: int, y: int) -> bytes:
-        """Return a tile of the raster itself as PNG.
-
-        Raises:
-            ImageError: The raster cannot be read.
-        """
-        key = ("imagery", raster.identity, zoom, x, y)
+        _check_zoom(layer, zoom)
 
         async def draw() -> bytes:
-            area = _area(x, y)
-            if not _meet(area, raster.pixels(zoom)):
+            if not _meet(_area(x, y), layer.raster.pixels(zoom)):
                 return _EMPTY
-            piece = await self._read(raster, zoom, area)
-            return await anyio.to_thread.run_sync(encode_png, np.dstack(piece))
+            return await anyio.to_thread.run_sync(encode_png, await self.pixels(layer, zoom, x, y))
 
-        return await self._once(key, draw)  # type: ignore[no-any-return]
+        return await self._work.once(_key("tile", layer, zoom, x, y), draw)  # type: ignore[no-any-return]
 
-    async def _draw(self, layer: Layer, zoom: int, x: int, y: int) -> bytes:
-        if not _meet(_area(x, y), layer.raster.pixels(zoom)):
-            return _EMPTY
-        pixels = await self._pixels(layer, zoom, x, y)
-        return await anyio.to_thread.run_sync(encode_png, pixels)
+    async def vector_tile(self, layer: MapLayer, zoom: int, x: int, y: int) -> bytes:
+        """Return the polygons of a tile's classes as a vector tile; empty where the raster has nothing.
 
-    async def _pixels(self, layer: Layer, zoom: int, x: int, y: int) -> Rgba:
-        """Return a tile: drawn from the network's outputs, or the mean of the four tiles above it."""
-        key = ("pixels", *layer.identity, zoom, x, y)
+        Args:
+            layer: The layer `classes` of a raster.
+            zoom: At most the zoom of the model; clients enlarge what they get there.
+            x: Column of the tile.
+            y: Its row.
+
+        Raises:
+            NotFoundError: There are no tiles at this zoom.
+            BusyError: The network has too much to do.
+            ImageError: The raster cannot be read.
+        """
+        _check_zoom(layer, zoom)
+        palette = layer.palette
+        if layer.kind != "classes" or palette is None or zoom > layer.zoom:
+            raise NotFoundError(f"vector tiles of a raster's classes end at zoom {layer.zoom}")
+
+        async def outline() -> bytes:
+            if not _meet(_area(x, y), layer.raster.pixels(zoom)):
+                return b""
+            classes = await self._drawn(layer, zoom, x, y)
+            return await anyio.to_thread.run_sync(encode_vector_tile, classes, palette, zoom, x, y)
+
+        return await self._work.once(_key("vector", layer, zoom, x, y), outline)  # type: ignore[no-any-return]
+
+    async def pixels(self, layer: MapLayer, zoom: int, x: int, y: int) -> Rgba:
+        """Return a tile of a layer, uint8 (256, 256, 4); raises what `tile` does."""
+        if layer.kind == "imagery":
+            return np.dstack(await self._read(layer.raster, zoom, _area(x, y)))
+        drawn = await self._drawn(layer, zoom, x, y)
+        if layer.kind != "classes":
+            return drawn
+        assert layer.palette is not None
+        rgb = layer.palette.colourise(np.where(drawn == NODATA, 0, drawn))
+        alpha = (drawn != NODATA).astype(np.uint8) * 255
+        return np.dstack([rgb * (alpha > 0)[..., None], alpha])
+
+    async def _drawn(self, layer: MapLayer, zoom: int, x: int, y: int) -> NDArray[np.uint8]:
+        """Return a tile drawn from the network's outputs, or from the four tiles below it.
+
+        It is uint8 (256, 256, 4), or of class numbers (256, 256).
+        """
         draw = self._draw_overview if zoom < layer.zoom else self._draw_outputs
-        return await self._once(key, partial(draw, layer, zoom, x, y))  # type: ignore[no-any-return]
+        key = _key("pixels", layer, zoom, x, y)
+        return await self._work.once(key, partial(draw, layer, zoom, x, y))  # type: ignore[no-any-return]
 
-    async def _draw_overview(self, layer: Layer, zoom: int, x: int, y: int) -> Rgba:
-        whole = np.zeros((2 * TILE, 2 * TILE, 4), np.uint8)
+    async def _draw_overview(self, layer: MapLayer, zoom: int, x: int, y: int) -> NDArray[np.uint8]:
+        whole = np.tile(_nothing(layer), (2, 2) if layer.kind == "classes" else (2, 2, 1))
         for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
             if _meet(_area(2 * x + column, 2 * y + row), layer.raster.pixels(zoom + 1)):
                 here = np.s_[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
-                whole[here] = await self._pixels(layer, zoom + 1, 2 * x + column, 2 * y + row)
-        return average_pixels(whole, 2)
+                whole[here] = await self._drawn(layer, zoom + 1, 2 * x + column, 2 * y + row)
+        return whole[::2, ::2] if layer.kind == "classes" else average_pixels(whole, 2)
 
-    async def _draw_outputs(self, layer: Layer, zoom: int, x: int, y: int) -> Rgba:
+    async def _draw_outputs(self, layer: MapLayer, zoom: int, x: int, y: int) -> NDArray[np.uint8]:
         scene = await self._scene(layer)
         translator = layer.model.background_translator
         needed = await anyio.to_thread.run_sync(scene.needed_for, zoom, x, y)
         if needed is None:
-            return np.zeros((TILE, TILE, 4), np.uint8)
+            return _nothing(layer)
         size = (scene.grid.height, scene.grid.width)
         places = [
             (rows, columns)
@@ -149,17 +135,15 @@ class LiveMaps:
         found = dict(zip(places, outputs, strict=True))
         piece = await self._read(layer.raster, zoom, _area(x, y))
 
-        def draw() -> Rgba:
+        def draw() -> NDArray[np.uint8]:
             logits = _blend(translator.grid, size, found, needed)
             if logits is None or not piece.mask.any():
-                return np.zeros((TILE, TILE, 4), np.uint8)
-            image = translator.drawer.draw(scene.warp(logits, needed, zoom, x, y)).image
-            rgb = np.moveaxis(np.broadcast_to(image[:3], (3, TILE, TILE)), 0, -1)
-            return np.dstack([np.where(piece.mask[..., None] > 0, rgb, 0), piece.mask]).astype(np.uint8)
+                return _nothing(layer)
+            return _draw(layer, translator.drawer, scene.warp(logits, needed, zoom, x, y), piece.mask)
 
         return await anyio.to_thread.run_sync(draw)
 
-    async def _outputs(self, layer: Layer, scene: Scene, rows: Span, columns: Span) -> Outputs | None:
+    async def _outputs(self, layer: MapLayer, scene: Scene, rows: Span, columns: Span) -> Outputs | None:
         """Return the network's outputs for one of its tiles, or None where the raster has nothing."""
 
         async def compute() -> Outputs | None:
@@ -169,52 +153,19 @@ class LiveMaps:
             # Half precision halves what is kept: 0.06 of a grey level, or 0.01 of a logit.
             return (await layer.model.run_tile(tile)).astype(np.float16)
 
-        key = ("outputs", *layer.identity, rows.start, columns.start)
-        return await self._once(key, compute)  # type: ignore[no-any-return]
+        key = ("outputs", *_of_model(layer), rows.start, columns.start)
+        return await self._work.once(key, compute)  # type: ignore[no-any-return]
 
-    async def _scene(self, layer: Layer) -> Scene:
+    async def _scene(self, layer: MapLayer) -> Scene:
         async def open_scene() -> Scene:
             return await anyio.to_thread.run_sync(
                 Scene.of, layer.raster, layer.model.header, limiter=self._reading
             )
 
-        return await self._once(("scene", *layer.identity), open_scene)  # type: ignore[no-any-return]
+        return await self._work.once(("scene", *_of_model(layer)), open_scene)  # type: ignore[no-any-return]
 
     async def _read(self, raster: RasterFile, zoom: int, area: Area) -> Piece:
         return await anyio.to_thread.run_sync(raster.read, zoom, area, limiter=self._reading)
-
-    async def _once(self, key: Hashable, compute: Callable[[], Awaitable[Any]]) -> Any:
-        """Return what is cached, wait for what is computed already, or compute it.
-
-        Work that the last who waited for it has left is cancelled: who pans a map leaves a lot of it.
-        """
-        kind = key[0] if isinstance(key, tuple) else ""
-        if key in self._cache:
-            self._metrics.tiles.labels(kind, "hit").inc()
-            return self._cache[key]
-        if key not in self._running:
-            self._metrics.tiles.labels(kind, "miss").inc()
-            self._running[key] = asyncio.ensure_future(self._keep(key, compute)), []
-        task, waiting = self._running[key]
-        waiting.append(None)
-        try:
-            return await asyncio.shield(task)
-        finally:
-            waiting.pop()
-            if not waiting and not task.done():
-                self._running.pop(key, None)
-                task.cancel()
-
-    async def _keep(self, key: Hashable, compute: Callable[[], Awaitable[Any]]) -> Any:
-        task = asyncio.current_task()
-        try:
-            value = await compute()
-        finally:
-            if key in self._running and self._running[key][0] is task:
-                del self._running[key]
-        if _size(value) <= self._cache.maxsize:
-            self._cache[key] = value
-        return value
 
 
 def _blend(
@@ -237,6 +188,42 @@ def _blend(
     return total
 
 
+def _draw(layer: MapLayer, drawer: Drawer, logits: NDArray[np.float32], mask: NDArray[np.uint8]) -> Rgba:
+    """Draw what a layer shows of a network's outputs, nothing where the mask is 0."""
+    products = Products(confidence=layer.kind == "confidence")
+    if layer.kind == "classes" and drawer.is_palette_network:
+        products = Products(classes=True)
+    drawn = drawer.draw(logits, products)
+    rgb = np.moveaxis(np.broadcast_to(drawn.image[:3], (3, TILE, TILE)), 0, -1)
+    if layer.kind == "classes":  # a network that draws the image itself: its classes are those of its colours
+        assert drawer.palette is not None
+        classes = drawer.palette.classify(rgb) if drawn.classes is None else drawn.classes
+        return np.where(mask > 0, classes, NODATA).astype(np.uint8)
+    if drawn.confidence is not None:
+        rgb = _RAMP[drawn.confidence]
+    return np.dstack([np.where(mask[..., None] > 0, rgb, 0), mask]).astype(np.uint8)
+
+
+def _check_zoom(layer: MapLayer, zoom: int) -> None:
+    if zoom < layer.min_zoom:
+        raise NotFoundError(f"the map of this raster begins at zoom {layer.min_zoom}: zoom in")
+
+
+def _nothing(layer: MapLayer) -> NDArray[np.uint8]:
+    if layer.kind == "classes":
+        return np.full((TILE, TILE), NODATA, np.uint8)
+    return np.zeros((TILE, TILE, 4), np.uint8)
+
+
+def _key(what: str, layer: MapLayer, *place: int) -> Hashable:
+    return (what, layer.kind, *layer.identity, *place)
+
+
+def _of_model(layer: MapLayer) -> tuple[str, str]:
+    """What the network's outputs depend on: not on the colours, nor on what is drawn of them."""
+    return layer.raster.identity, layer.model.sha256
+
+
 def _area(x: int, y: int) -> Area:
     return Area(y * TILE, x * TILE, (y + 1) * TILE, (x + 1) * TILE)
 
@@ -244,12 +231,6 @@ def _area(x: int, y: int) -> Area:
 def _meet(one: Area, other: Area) -> bool:
     rows = min(one.bottom, other.bottom) > max(one.top, other.top)
     return rows and min(one.right, other.right) > max(one.left, other.left)
-
-
-def _size(value: Any) -> int:
-    if isinstance(value, np.ndarray):
-        return value.nbytes
-    return len(value) if isinstance(value, bytes) else 64
 
 
 _EMPTY = encode_png(np.zeros((TILE, TILE, 4), np.uint8))

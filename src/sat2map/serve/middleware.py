@@ -21,7 +21,6 @@ _CSP = (
     "connect-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS = [
-    (b"content-security-policy", _CSP.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -34,17 +33,22 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class SecurityHeadersMiddleware:
-    """Adds headers to every answer that stop browsers from doing what the page never does."""
+    """Adds headers to every answer that stop browsers from doing what the page never does.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Images come from the service, and from `images`, another origin, if there is one.
+    """
+
+    def __init__(self, app: ASGIApp, images: str = "") -> None:
         self._app = app
+        policy = _CSP.replace("blob: data:", f"blob: data: {images}") if images else _CSP
+        self._headers = [(b"content-security-policy", policy.encode()), *_HEADERS]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *_HEADERS]}
+                message = {**message, "headers": [*message["headers"], *self._headers]}
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)

@@ -94,7 +94,7 @@ class RasterFile:
         if metres is None:
             return self.max_zoom
         latitude = math.radians((self.bounds[1] + self.bounds[3]) / 2)
-        zoom = round(math.log2(_EARTH * math.cos(latitude) / TILE / metres))
+        zoom = round(zoom_of(metres / math.cos(latitude)))
         return min(max(zoom, 0), self.max_zoom)
 
     def pixels(self, zoom: int) -> Area:
@@ -107,6 +107,16 @@ class RasterFile:
             math.ceil((_EARTH / 2 - bottom) / size),
             math.ceil((right + _EARTH / 2) / size),
         )
+
+    def tile_limits(self, zoom: int) -> dict[str, int]:
+        """Return the first and last row and column of the tiles at a zoom, in OGC's words."""
+        area, last = self.pixels(zoom), (1 << zoom) - 1
+        rows, columns = (area.top, area.bottom - 1), (area.left, area.right - 1)
+        low, high = (min(max(v // TILE, 0), last) for v in rows)
+        left, right = (min(max(v // TILE, 0), last) for v in columns)
+        return {
+            "tileMatrix": zoom, "minTileRow": low, "maxTileRow": high, "minTileCol": left, "maxTileCol": right
+        }  # fmt: skip
 
     def read(self, zoom: int, area: Area) -> Piece:
         """Read a rectangle of the world's pixels at a zoom.
@@ -199,6 +209,11 @@ class RasterFolder:
 def pixel_size(zoom: int) -> float:
     """Return the side of a pixel of the world at a zoom, in metres of web mercator."""
     return _EARTH / (TILE << zoom)
+
+
+def zoom_of(size: float) -> float:
+    """Return the zoom, with a fraction, at which a pixel of the world has a side of `size` metres."""
+    return math.log2(_EARTH / TILE / size)
 
 
 def tile_corner(zoom: int, x: int, y: int) -> tuple[float, float]:

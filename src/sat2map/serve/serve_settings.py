@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sat2map.files import state_folder
 
@@ -102,6 +102,8 @@ class ServeSettings(BaseModel):
         trusted_proxies: Addresses and networks of proxies whose X-Forwarded headers are believed.
         workers: Number of server processes.
         colors: Name or file of the colours of all maps; None: the models' own.
+        base_map: Address of the tiles below the live maps, with {z}, {x} and {y}; None: no base map.
+        base_map_attribution: Whose they are.
         limits: Its limits.
     """
 
@@ -116,7 +118,22 @@ class ServeSettings(BaseModel):
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     workers: int = Field(1, ge=1)
     colors: str | None = None
+    base_map: str | None = Field(None, pattern=r"^https?://[^\s;,'\"/]+/[^\s'\"]*$")
+    base_map_attribution: str = ""
     limits: Limits = Limits()
+
+    @field_validator("base_map")
+    @classmethod
+    def _has_places(cls, value: str | None) -> str | None:
+        missing = [name for name in ("{z}", "{x}", "{y}") if value is not None and name not in value]
+        if missing:
+            raise ValueError(f"the address of a base map lacks {missing[0]}")
+        return value
+
+    @property
+    def base_map_origin(self) -> str:
+        """What the page may load images from, as a Content-Security-Policy names it; empty for nothing."""
+        return "" if self.base_map is None else "/".join(self.base_map.split("/")[:3]).replace("{s}", "*")
 
 
 def default_state(port: int) -> Path:

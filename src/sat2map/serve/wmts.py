@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
+
+import morecantile
+
+from sat2map.serve.map_layers import MapLayer
+from sat2map.serve.raster_folder import MAX_ZOOM
 
 OWS = "http://www.opengis.net/ows/1.1"
 WMTS = "http://www.opengis.net/wmts/1.0"
 XLINK = "http://www.w3.org/1999/xlink"
 MATRIX_SET = "WebMercatorQuad"
-_EXTENT = math.pi * 6378137  # m; half the width of the world
-_TILE = 256  # px
-_PIXEL = 0.28e-3  # m; the size of a pixel on a screen by the standard
 
 for _prefix, _uri in (("", WMTS), ("ows", OWS), ("xlink", XLINK)):
     ET.register_namespace(_prefix, _uri)
 
 
 class WmtsLayer(NamedTuple):
-    """A layer.
+    """A layer, and where its tiles and its legend are.
 
     Attributes:
-        name: Identifier.
-        title: Name for people.
-        bounds: West, south, east, north (degrees).
-        min_zoom: Lowest zoom with tiles.
-        max_zoom: Highest zoom with tiles.
+        layer: The layer.
         template: Address of tiles, with {z}, {x} and {y}.
+        legend: Address of a picture of its colours, or None.
     """
 
-    name: str
-    title: str
-    bounds: tuple[float, float, float, float]
-    min_zoom: int
-    max_zoom: int
+    layer: MapLayer
     template: str
+    legend: str | None
 
 
 def capabilities(layers: Sequence[WmtsLayer], kvp: str, rest: str) -> bytes:
@@ -63,7 +58,7 @@ def capabilities(layers: Sequence[WmtsLayer], kvp: str, rest: str) -> bytes:
     contents = _add(root, WMTS, "Contents")
     for layer in layers:
         _add_layer(contents, layer)
-    _add_matrix_set(contents, max((layer.max_zoom for layer in layers), default=0))
+    _add_matrix_set(contents, max((_max_zoom(one.layer) for one in layers), default=0))
     _add(root, WMTS, "ServiceMetadataURL").set(f"{{{XLINK}}}href", rest)
     return _document(root)
 
@@ -81,10 +76,9 @@ def _document(root: ET.Element) -> bytes:
     return text
 
 
-def _add_layer(contents: ET.Element, layer: WmtsLayer) -> None:
-    west, south, east, north = layer.bounds
-    if west > east:  # it crosses 180 degrees, which a box in degrees cannot say
-        west, east = -180, 180
+def _add_layer(contents: ET.Element, one: WmtsLayer) -> None:
+    layer = one.layer
+    west, south, east, north = layer.raster.bounds
     node = _add(contents, WMTS, "Layer")
     _add(node, OWS, "Title", layer.title)
     box = _add(node, OWS, "WGS84BoundingBox")
@@ -93,21 +87,24 @@ def _add_layer(contents: ET.Element, layer: WmtsLayer) -> None:
     _add(node, OWS, "Identifier", layer.name)
     style = _add(node, WMTS, "Style", isDefault="true")
     _add(style, OWS, "Identifier", "default")
+    if one.legend:
+        _add(style, WMTS, "LegendURL", format="image/png").set(f"{{{XLINK}}}href", one.legend)
     _add(node, WMTS, "Format", "image/png")
     link = _add(node, WMTS, "TileMatrixSetLink")
     _add(link, WMTS, "TileMatrixSet", MATRIX_SET)
     limits = _add(link, WMTS, "TileMatrixSetLimits")
-    for zoom in range(layer.min_zoom, layer.max_zoom + 1):
-        left, top = _tile_at(west, north, zoom)
-        right, bottom = _tile_at(east, south, zoom)
+    for zoom in range(layer.min_zoom, _max_zoom(layer) + 1):
         limit = _add(limits, WMTS, "TileMatrixLimits")
-        values = (("TileMatrix", zoom), ("MinTileRow", top), ("MaxTileRow", bottom))
-        for name, value in (*values, ("MinTileCol", left), ("MaxTileCol", right)):
-            _add(limit, WMTS, name, str(value))
-    template = layer.template
+        for name, value in layer.raster.tile_limits(zoom).items():
+            _add(limit, WMTS, name[0].upper() + name[1:], str(value))
+    template = one.template
     for short, name in (("{z}", "{TileMatrix}"), ("{y}", "{TileRow}"), ("{x}", "{TileCol}")):
         template = template.replace(short, name)
     _add(node, WMTS, "ResourceURL", format="image/png", resourceType="tile", template=template)
+
+
+def _max_zoom(layer: MapLayer) -> int:
+    return min(layer.max_zoom + 1, MAX_ZOOM)
 
 
 def _add_matrix_set(contents: ET.Element, max_zoom: int) -> None:
@@ -115,23 +112,13 @@ def _add_matrix_set(contents: ET.Element, max_zoom: int) -> None:
     _add(node, OWS, "Identifier", MATRIX_SET)
     _add(node, OWS, "SupportedCRS", "urn:ogc:def:crs:EPSG::3857")
     _add(node, WMTS, "WellKnownScaleSet", "urn:ogc:def:wkss:OGC:1.0:GoogleMapsCompatible")
-    for zoom in range(max_zoom + 1):
+    for one in morecantile.tms.get(MATRIX_SET).tileMatrices[: max_zoom + 1]:
         matrix = _add(node, WMTS, "TileMatrix")
-        _add(matrix, OWS, "Identifier", str(zoom))
-        _add(matrix, WMTS, "ScaleDenominator", repr(2 * _EXTENT / (_TILE << zoom) / _PIXEL))
-        _add(matrix, WMTS, "TopLeftCorner", f"{-_EXTENT!r} {_EXTENT!r}")
-        for name, value in (("TileWidth", _TILE), ("TileHeight", _TILE)):
-            _add(matrix, WMTS, name, str(value))
-        for name in ("MatrixWidth", "MatrixHeight"):
-            _add(matrix, WMTS, name, str(1 << zoom))
-
-
-def _tile_at(longitude: float, latitude: float, zoom: int) -> tuple[int, int]:
-    """Return column and row of the tile at a place."""
-    count = 1 << zoom
-    y = math.asinh(math.tan(math.radians(min(max(latitude, -85.05), 85.05)))) / math.pi
-    column, row = (longitude / 360 + 0.5) * count, (1 - y) / 2 * count
-    return min(max(int(column), 0), count - 1), min(max(int(row), 0), count - 1)
+        _add(matrix, OWS, "Identifier", one.id)
+        _add(matrix, WMTS, "ScaleDenominator", repr(one.scaleDenominator))
+        _add(matrix, WMTS, "TopLeftCorner", " ".join(repr(value) for value in one.pointOfOrigin))
+        for name in ("TileWidth", "TileHeight", "MatrixWidth", "MatrixHeight"):
+            _add(matrix, WMTS, name, str(getattr(one, name[0].lower() + name[1:])))
 
 
 def _add(

@@ -1,34 +1,45 @@
-"""Training settings: groups of frozen models, presets, TOML files, upgrades of old files; no torch here."""
+"""Training settings: groups of frozen models, presets, TOML files, upgrades of old files; no torch here.
 
-from sat2map.settings.flat import SETTINGS, flatten, replace, to_toml
-from sat2map.settings.groups import (
-    ComputeSettings,
-    DataSettings,
+What needs the groups is imported when it is first used: most commands only need the names of choices.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sat2map.settings.choices import (
     Device,
     Direction,
     EngineName,
     ExportFormat,
-    LossSettings,
-    NetworkSettings,
     Norm,
-    OptimizerSettings,
-    OutputSettings,
     Precision,
-    ScheduleSettings,
     TrainPrecision,
-    TrainSettings,
     Upsample,
 )
-from sat2map.settings.loading import (
-    as_rgb_recipe,
-    change,
-    explain,
-    load_settings,
-    make_settings,
-    preset_names,
-    resolve_recipe,
-)
-from sat2map.settings.upgrade import upgrade_settings
+
+if TYPE_CHECKING:
+    from sat2map.settings.flat import SETTINGS, flatten, replace, to_toml
+    from sat2map.settings.groups import (
+        ComputeSettings,
+        DataSettings,
+        LossSettings,
+        NetworkSettings,
+        OptimizerSettings,
+        OutputSettings,
+        ScheduleSettings,
+        TrainSettings,
+    )
+    from sat2map.settings.loading import (
+        as_rgb_recipe,
+        change,
+        explain,
+        load_settings,
+        make_settings,
+        preset_names,
+        resolve_recipe,
+    )
+    from sat2map.settings.upgrade import upgrade_settings
 
 __all__ = [
     "SETTINGS",
@@ -60,3 +71,19 @@ __all__ = [
     "to_toml",
     "upgrade_settings",
 ]
+
+_MODULES = {
+    **dict.fromkeys(("SETTINGS", "flatten", "replace", "to_toml"), "flat"),
+    **dict.fromkeys(("as_rgb_recipe", "change", "explain", "load_settings"), "loading"),
+    **dict.fromkeys(("make_settings", "preset_names", "resolve_recipe"), "loading"),
+    "upgrade_settings": "upgrade",
+}  # of all others: groups
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name's module when the name is first used (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'groups')}"), name)

@@ -10,14 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Direction = Literal["source-to-target", "target-to-source"]
-Precision = Literal["auto", "fp32", "bf16"]  # of inference
-TrainPrecision = Literal["auto", "fp32", "bf16", "fp16"]
-Norm = Literal["batch", "instance", "group", "none"]
-Upsample = Literal["transpose", "resize", "shuffle"]
-Device = Literal["auto", "cpu", "cuda", "mps"]
-EngineName = Literal["auto", "torch", "onnx", "openvino"]
-ExportFormat = Literal["onnx", "openvino", "onnx-int8", "openvino-int8", "pt2", "pth", "pytorch-cyclegan"]
+from sat2map.settings.choices import Device, Direction, Norm, TrainPrecision, Upsample
+
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Scale = Annotated[float, Field(ge=0.1, le=10)]
 
@@ -25,13 +19,16 @@ Scale = Annotated[float, Field(ge=0.1, le=10)]
 class Group(BaseModel):
     """Base of the groups: frozen, and an unknown name is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Validators are built when they are first used: most commands use none of them.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class DataSettings(Group):
     """Pairs: where they are, how they are cut and how they are varied."""
 
-    path: Path = Field(Path("data"), description="Folder or CSV of pairs.")
+    path: Path = Field(
+        Path("data"), description="Folder or CSV of pairs; maps, facades, cityscapes: downloaded."
+    )
     direction: Direction = Field("source-to-target", description="Which side is the input.")
     group_column: str | None = Field(
         None, description="CSV column of groups (places) that a split made here keeps whole."
@@ -42,7 +39,9 @@ class DataSettings(Group):
     source_bands: int = Field(3, ge=1, le=64, description="Bands of the source images.")
     target_bands: Literal[1, 3] = Field(3, description="Bands of the target images.")
     palette: str = Field(
-        "maps", description="Map classes: a built-in name, a JSON file, or none for targets that are photos."
+        "auto",
+        description="Map classes: a built-in name, a JSON file, or none for targets that are photos; auto: "
+        "palette.json beside the pairs, else maps.",
     )
     gsd: float | None = Field(
         None, gt=0, le=1e4, description="Ground sample distance of the network's input (metres per pixel)."

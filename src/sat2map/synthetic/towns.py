@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ from sat2map.errors import DataError, SettingsError
 from sat2map.files import atomic_write_text, locks
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import write_image
-from sat2map.synthetic.layout import METRES_PER_PIXEL, plan_town
+from sat2map.synthetic.layout import METRES_PER_UNIT, plan_town
 from sat2map.synthetic.paint import Polygon, paint_town
 
 SIZES = (16, 4096)
@@ -23,6 +24,9 @@ SIZES = (16, 4096)
 
 GSDS = (0.3, 4.2)
 """The smallest and the largest ground sample distance, in metres per pixel."""
+
+GSD = 0.9
+"""Metres per pixel unless something else is asked for: those of the *maps* data set."""
 
 MARKER = "towns.json"
 """The file that tells a folder of ours, and says how it was drawn."""
@@ -69,7 +73,7 @@ class Town:
         return json.dumps({"type": "FeatureCollection", "gsd": self.gsd, "features": features}) + "\n"
 
 
-def draw_town(seed: int, *, size: int = 256, gsd: float = METRES_PER_PIXEL) -> Town:
+def draw_town(seed: int, *, size: int = 256, gsd: float = GSD) -> Town:
     """Draw a town: streets, houses, parks, waters and highways.
 
     Every seed has its own kind of scene, angles, materials, sun and air. The same seed and size give the same
@@ -85,7 +89,7 @@ def draw_town(seed: int, *, size: int = 256, gsd: float = METRES_PER_PIXEL) -> T
     """
     _check(seed, size, gsd)
     rng = np.random.default_rng(seed)
-    return Town(*paint_town(rng, plan_town(rng, size * (gsd / METRES_PER_PIXEL)), size), gsd)
+    return Town(*paint_town(rng, plan_town(rng, size * (gsd / METRES_PER_UNIT)), size), gsd)
 
 
 @locks("folder")
@@ -97,8 +101,9 @@ def write_towns(
     seed: int = 0,
     val_fraction: float = 0.2,
     layout: Layout = "side-by-side",
-    gsd: float = METRES_PER_PIXEL,
+    gsd: float = GSD,
     polygons: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
     """Draw a data set of towns into `folder/train` and `folder/val`.
 
@@ -115,6 +120,7 @@ def write_towns(
             writes `train/source/00000.png` and `train/target/00000.png`.
         gsd: Metres per pixel, 0.3 to 4.2.
         polygons: Whether the true outlines are written too, as `polygons/train/00000.geojson`.
+        progress: Called with pairs drawn and pairs in all.
 
     Returns:
         The images written, in the order of the pairs, training first.
@@ -141,6 +147,7 @@ def write_towns(
             if polygons:
                 outlines = folder / "polygons" / name / f"{number:05d}.geojson"
                 atomic_write_text(outlines, town.to_geojson())
+            progress(split * (count - held_out) + number + 1, count)
     return written
 
 

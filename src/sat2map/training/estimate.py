@@ -27,6 +27,7 @@ class Estimate:
         steps: In the whole run.
         step_seconds: Measured on the second of two batches.
         memory_bytes: Weights, gradients, Adam's moments and the average; on a GPU the peak measured.
+        on_gpu: Whether the steps were made on one.
         notes: What the user should know before the work.
     """
 
@@ -35,6 +36,7 @@ class Estimate:
     steps: int
     step_seconds: float
     memory_bytes: int
+    on_gpu: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -54,13 +56,15 @@ def dry_run(
     refuse_used_folder(settings.output.run)
     setup = set_up(settings, read_init(init_from) if init_from else None, report=report)
     settings, step = setup.settings, setup.make_step()
-    report("making two steps")
+    report("making two steps, of which the first is slower")
     with explain_out_of_memory(smaller_step_hint(settings)), adapted_threads(setup.device):
         for i in range(2):
             began = time.monotonic()
             losses = step(setup.batches(i), i)
             float(losses["g"])  # wait for the device
             seconds = time.monotonic() - began
+            if i == 0 and seconds > 1:
+                report(f"the first one took {seconds:.0f} s; the second tells the speed")
     generator, discriminator = (
         count_parameters(network) for network in (setup.networks.generator, setup.networks.discriminator)
     )
@@ -72,5 +76,6 @@ def dry_run(
         steps=settings.schedule.epochs * setup.batches.per_epoch,
         step_seconds=seconds,
         memory_bytes=torch.cuda.max_memory_allocated() if on_gpu else 4 * copies,
+        on_gpu=setup.device.type != "cpu",
         notes=tuple(setup.notes),
     )

@@ -32,6 +32,7 @@ from sat2map.training.distributed import DistributedContext, init_distributed, r
 from sat2map.training.init import START, read_init, read_run_init
 from sat2map.training.progress import Display
 from sat2map.training.run_writer import RunWriter
+from sat2map.training.samples import draw_batch
 from sat2map.training.schedule import learning_rate_factor, progress_of
 from sat2map.training.setup import Setup, set_up, smaller_step_hint
 from sat2map.training.signals import stop_signals
@@ -220,7 +221,10 @@ def _run(setup: Setup, state: TrainState, display: Display) -> TrainResult:
             networks.set_learning_rate(settings.optimizer.learning_rate * factor)
             torch.manual_seed(step_seed(settings.compute.seed, "dropout", state.step))
             adapt_threads()
-            losses = step_fn(batches(state.step), state.step)
+            batch = batches(state.step)
+            if state.step == 0 and writer:
+                writer.show_batch(draw_batch(batch, setup.tensors))
+            losses = step_fn(batch, state.step)
             state.step += 1
             state.loss_steps += 1
             for name, loss in losses.items():
@@ -285,6 +289,8 @@ def _validate(
     if is_best:
         state.best, state.best_step, state.stale = found.selection_metric, state.step, 0
         save_model(output.run / BEST, weights, header)
+        if setup.palette is not None:
+            writer.show_confusion(setup.palette.names, found.confusion)
     if output.keep_last:
         save_model(output.run / KEPT / f"step-{state.step:07d}.safetensors", weights, header)
         for old in sorted((output.run / KEPT).glob("step-*.safetensors"))[: -output.keep_last]:

@@ -79,4 +79,4 @@ class Display:
 def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"
+    return f"{hours / 24:.0f} days" if hours >= 72 else f"{hours}:{minutes:02d}:{seconds:02d}"

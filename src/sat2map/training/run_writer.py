@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.files import atomic_path, output_error
+from sat2map.files import atomic_path, atomic_write_text, output_error
 from sat2map.images.pixels import write_image
-from sat2map.run_folder import LATEST, METRICS, SAMPLES, read_metrics
+from sat2map.run_folder import BATCH, CONFUSION_TABLE, LATEST, METRICS, SAMPLES, read_metrics
 from sat2map.training.loggers import open_loggers
 
 
@@ -48,6 +49,19 @@ class RunWriter:
         write_image(self.run / SAMPLES / f"step-{step:07d}.png", grid)
         write_image(self.run / LATEST, grid)
         self._loggers.show(step, grid)
+
+    def show_confusion(self, classes: Sequence[str], counts: NDArray[np.int64]) -> None:
+        """Keep the confusion matrix of the best validation, (classes, classes), as confusion.csv."""
+        rows = [
+            ["real map", *classes],
+            *([name, *row] for name, row in zip(classes, counts.tolist(), strict=True)),
+        ]
+        text = "".join(",".join(map(str, row)) + "\n" for row in rows)
+        atomic_write_text(self.run / CONFUSION_TABLE, text)
+
+    def show_batch(self, grid: NDArray[np.uint8]) -> None:
+        """Keep the first batch as the networks saw it, uint8 (h, w, 3), as batch.png."""
+        write_image(self.run / BATCH, grid)
 
     def close(self) -> None:
         """Close the loggers."""

@@ -1,17 +1,44 @@
-"""The sample grid: source | fake | target of a few images, as one image with headings."""
+"""Grids of images with headings: samples (source | fake | target), and a batch as the networks see it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from sat2map.images.pixels import tensor_from_unit
+
+if TYPE_CHECKING:
+    from sat2map.training.palette_tensors import PaletteTensors
+    from sat2map.training.step import Batch
+
 HEADINGS = ("source", "fake", "target")
+BATCH_ROWS = 8
 GAP = 6  # px between pictures
 HEADER = 26  # px above them
 PAPER, INK = (255, 255, 255), (40, 44, 52)
+
+
+def draw_batch(batch: Batch, palette: PaletteTensors | None) -> NDArray[np.uint8]:
+    """Draw the first pairs of a batch, cropped and varied as the networks see them, uint8 (h, w, 3).
+
+    Args:
+        batch: Of this process.
+        palette: What its labels are drawn with, where it has no targets.
+    """
+    sources, targets, labels = (
+        None if of is None else of[:BATCH_ROWS] for of in (batch.source, batch.target, batch.labels)
+    )
+    assert sources is not None
+    if targets is None:
+        assert palette is not None
+        assert labels is not None
+        targets = palette.draw(labels)
+    images = (np.moveaxis(tensor_from_unit(of).cpu().numpy(), 1, -1) for of in (sources, targets))
+    return draw_grid(list(zip(*images, strict=True)), ("source", "target"))
 
 
 def draw_grid(

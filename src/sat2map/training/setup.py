@@ -10,13 +10,16 @@ from importlib.metadata import version
 import numpy as np
 import torch
 
+from sat2map.data.beside import gsd_beside, palette_beside
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
 from sat2map.data.left_out import count_left_out
-from sat2map.data.pairs import Splits, find_pairs, first_unpaired, read_pair_size
+from sat2map.data.pairs import Splits, find_pairs, first_unpaired
+from sat2map.data.read_pair import read_pair_size
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
-from sat2map.images.palette import Palette, srgb_to_lab
+from sat2map.images.palette import Palette
+from sat2map.images.palette.lab import srgb_to_lab
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
@@ -93,6 +96,7 @@ def set_up(
     """
     device = pick_device(settings.compute.device)
     settings, notes = _resolve(settings, init)
+    gsd = settings.data.gsd
     if settings.optimizer.accumulate > 1 and context.size > 1:
         raise SettingsError(
             "accumulate is for a single process: several already split the batch",
@@ -106,8 +110,11 @@ def set_up(
             hint="set palette to none",
             setting="palette",
         )
+    if settings.data.load_size is not None:  # else the crop is yet to be fitted to the images
+        spec_of(settings)  # whose errors should not wait for the decoding
     with context.first_on_machine():
         data = _open_data(settings, palette, report)
+    report(f"{len(data.train)} pairs to train on, {len(data.val)} to validate on; building the networks")
     settings = _fit_crop(settings, data.val, notes)
     has_colours = find_architecture(settings.network.generator).gives_colours
     if has_colours and palette is None:
@@ -140,9 +147,12 @@ def set_up(
     tensors = None
     if palette is not None:
         tensors = PaletteTensors.of(palette, class_frequencies(data.train, palette), settings.loss, device)
+    if gsd is None and (stored := gsd_beside(settings.data.path)) is not None:
+        gsd = round(stored * (data.source_scale or 1), 6)
+        notes.append(f"the network's input has {gsd:g} m per pixel, as the pairs' table says")
     # A bottleneck of one pixel has seen one size only; translate in tiles of that size.
     one_pixel = spec.size_divisor >= settings.data.crop_size
-    gsd, (low, high) = settings.data.gsd, settings.data.scale_jitter
+    low, high = settings.data.scale_jitter
     header = ModelHeader(
         created_with=version("sat2map"),
         generator=spec,
@@ -185,13 +195,18 @@ def set_up(
 
 def _resolve(settings: TrainSettings, init: PretrainedInit | None) -> tuple[TrainSettings, list[str]]:
     """Decide everything that is `auto`, so that the run records what it did."""
+    notes = []
+    if settings.data.palette == "auto":
+        found = palette_beside(settings.data.path)
+        settings = change(settings, palette=str(found or "maps"))
+        notes += [f"the map classes are those of {found}"] if found and settings.data.draws_maps else []
     if init:
         if settings.network.generator == "auto" and not init.spec.colours:
             settings = as_rgb_recipe(settings)
         settings = change(init.fit_settings(settings), pretrained="none")
     settings, about_recipe = resolve_recipe(settings)
     settings, about_encoder = resolve_pretrained(settings)
-    return settings, [note for note in (about_recipe, about_encoder) if note]
+    return settings, [*notes, *(note for note in (about_recipe, about_encoder) if note)]
 
 
 @dataclass(frozen=True)
@@ -237,8 +252,9 @@ def _open_data(settings: TrainSettings, palette: Palette | None, report: Report)
 
 
 def _decoding(split: str, report: Report) -> Callable[[int, int], None]:
-    """Return a function that reports how decoding goes, at most every five seconds."""
-    began = last = time.monotonic()
+    """Return a function that reports how decoding goes, after a second and then every five."""
+    began = time.monotonic()
+    last = began - 4
 
     def progress(done: int, total: int) -> None:
         nonlocal last

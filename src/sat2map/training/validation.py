@@ -24,10 +24,12 @@ class Validation:
     Attributes:
         scores: By name.
         samples: Source, generated map and target of a few pairs, uint8 (h, w, 3).
+        confusion: Pixels by class of the target (rows) and of the generated map, int64; (0, 0) if no class.
     """
 
     scores: dict[str, float]
     samples: NDArray[np.uint8]
+    confusion: NDArray[np.int64]
 
     @property
     def selection_metric(self) -> float:
@@ -50,4 +52,4 @@ def validate(setup: Setup, step: int) -> Validation:
         sheet.add(fake, target, val.groups[i], val.ignored(i))
         if i in shown:
             rows.append((source, fake, target))
-    return Validation(sheet.scores(), draw_grid(rows))
+    return Validation(sheet.scores(), draw_grid(rows), sheet.confusion())

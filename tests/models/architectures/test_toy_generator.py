@@ -71,13 +71,13 @@ def _toy_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pairs")
-    write_towns(folder, count=6, size=36, val_fraction=0.34)
+    write_towns(folder, count=6, size=36, val_fraction=0.34, gsd=2.1)
     return folder
 
 
 def trained(pairs: Path, run: Path, init_from: Path | None = None, **values: Any) -> Path:
     settings = load_settings(
-        "tiny",
+        "rgb",
         data=pairs,
         run=run,
         generator="toy",
@@ -114,7 +114,7 @@ def test_it_trains_and_its_model_file_names_it(model: Path) -> None:
 def test_every_engine_draws_what_pytorch_draws(model: Path, engine: Any) -> None:
     if engine == "openvino":
         pytest.importorskip("openvino")
-    source = draw_town(3, size=48).source[:33, :41]
+    source = draw_town(3, size=48, gsd=2.1).source[:33, :41]
     expected = Translator.open(model, engine="torch", device="cpu", precision="fp32")(source)
     found = Translator.open(model, engine=engine, precision="fp32")(source)
     assert np.abs(found.astype(int) - expected).max() <= 1

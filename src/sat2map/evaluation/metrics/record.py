@@ -1,6 +1,6 @@
 """What a metric is: a record with its name and meaning, how it measures a map, and how it scores a data set.
 
-A new metric is one file of this package with its record, named in `sat2map.evaluation.metrics.MODULES`.
+A new metric is a record in `METRICS` of one file of this package.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -107,24 +107,20 @@ def mean_metric(
     function: Callable[[Image, Image], float],
     *,
     part: Part = "Pixel by pixel",
-    unit: str = "",
-    digits: int = 3,
-    higher_is_better: bool = True,
     pixel_by_pixel: bool = True,
+    **shown: Any,
 ) -> Metric:
     """Return the metric that is the mean over images of a function of map and target, uint8 (h, w, bands).
 
     Args:
-        name: See `ScoreInfo`, as for those below.
+        name: See `ScoreInfo`, as for label, meaning and part.
         label: Likewise.
         meaning: Likewise.
         function: NaN for an image that has no score.
-        part: See `ScoreInfo`.
-        unit: Likewise.
-        digits: Likewise.
-        higher_is_better: Likewise.
+        part: Likewise.
         pixel_by_pixel: Whether where a pixel lies does not matter: then the function is given the pixels that
             are not ignored, in one row.
+        **shown: Further fields of `ScoreInfo`.
     """
 
     def measure(pair: MapPair) -> tuple[float, float]:
@@ -135,17 +131,7 @@ def mean_metric(
             images = (pair.known(pair.fake), pair.known(pair.target))
         return function(*images), 1
 
-    return Metric(
-        name,
-        label,
-        meaning,
-        part,
-        unit,
-        digits,
-        higher_is_better,
-        measure=measure,
-        score=mean_of_sums,
-    )
+    return Metric(name, label, meaning, part, measure=measure, score=mean_of_sums, **shown)
 
 
 def mean_of_sums(sums: Sums) -> float:

@@ -69,19 +69,8 @@ def line_chart(
         drawing = Figure(figsize=(5.6, 3.1), layout="constrained")
         FigureCanvasSVG(drawing)
         axes = drawing.add_subplot()
-        for (label, line), colour in zip(lines.items(), _COLOURS * len(lines), strict=False):
-            y = [float("nan") if value is None else value for value in line.y]
-            marker = "o" if len(y) <= 12 else None  # a single point is no line
-            axes.plot(line.x, y, label=label, color=colour, linewidth=1.8, marker=marker, markersize=3.5)
-        low, high = axes.get_ylim()
-        if high - low < span:
-            bottom = max((low + high - span) / 2, min(low, 0))
-            axes.set_ylim(bottom, bottom + span)
-        if mark is not None:
-            axes.axvline(mark, color=_SOFT, linewidth=1, linestyle=":")
+        draw_lines(axes, lines, mark=mark, span=span)
         axes.set_xlabel(x_label)
-        axes.grid(axis="y", linewidth=0.8)
-        axes.tick_params(length=0)
         if len(lines) > 1:
             drawing.legend(
                 loc="outside upper left", ncols=4, frameon=False, handlelength=1.2, columnspacing=1.2
@@ -90,6 +79,22 @@ def line_chart(
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         drawing.savefig(file, format="svg", transparent=True, metadata=metadata)
     return _inline(file.getvalue(), name, title)
+
+
+def draw_lines(axes: Any, lines: Mapping[str, Line], *, mark: float | None, span: float) -> None:
+    """Draw curves into matplotlib's axes (see `line_chart`)."""
+    for (label, line), colour in zip(lines.items(), _COLOURS * len(lines), strict=False):
+        y = [float("nan") if value is None else value for value in line.y]
+        marker = "o" if len(y) <= 12 else None  # a single point is no line
+        axes.plot(line.x, y, label=label, color=colour, linewidth=1.8, marker=marker, markersize=3.5)
+    low, high = axes.get_ylim()
+    if high - low < span:
+        bottom = max((low + high - span) / 2, min(low, 0))
+        axes.set_ylim(bottom, bottom + span)
+    if mark is not None:
+        axes.axvline(mark, color=_SOFT, linewidth=1, linestyle=":")
+    axes.grid(axis="y", linewidth=0.8)
+    axes.tick_params(length=0)
 
 
 def _inline(svg: str, name: str, title: str) -> str:

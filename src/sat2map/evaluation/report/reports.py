@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sat2map.errors import DataError
 from sat2map.evaluation.examples import Example, load_examples
 from sat2map.evaluation.report.page import Section, figure, image, tiles, write_page
+from sat2map.evaluation.report.pictures import write_pictures
 from sat2map.evaluation.report.run_report import (
     RunLog,
     curves_section,
@@ -59,6 +60,7 @@ def write_run_report(run: Path) -> Path:
                 f" The scores below are of step {evaluation.protocol.steps}, the model kept since is of step "
                 f"{log.best['step']}: evaluate again."
             )
+    write_pictures(run, log)
     title = f"Run {run.resolve().name}"
     return write_page(run / REPORT, title, lead, [*scores, *_of_training(run)])
 

@@ -90,7 +90,7 @@ def samples_section(run: Path, log: RunLog) -> Section | None:
     )
 
 
-class _Chart(NamedTuple):
+class Chart(NamedTuple):
     """A chart: its name, heading and caption, the lines and scores it draws, and the least range of y."""
 
     name: str
@@ -103,28 +103,28 @@ class _Chart(NamedTuple):
 
 # "iou_" stands for all scores that start with it.
 _CHARTS = (
-    _Chart(
+    Chart(
         "scores",
         "Map scores",
         "On the validation pairs; higher is better, 1 is perfect.",
         "validation",
         ("mean_iou", "road_f1", "edge_f1"),
     ),
-    _Chart(
+    Chart(
         "classes", "Overlap class by class", "IoU on the validation pairs, 0 to 1.", "validation", ("iou_",)
     ),
-    _Chart("l1", "L1", "On the validation pairs, grey levels; lower is better.", "validation", ("l1",), 4),
-    _Chart(
+    Chart("l1", "L1", "On the validation pairs, grey levels; lower is better.", "validation", ("l1",), 4),
+    Chart(
         "psnr", "PSNR", "On the validation pairs, dB. It rewards drawing nothing.", "validation", ("psnr",), 4
     ),
-    _Chart(
+    Chart(
         "generator",
         "Generator's losses",
         "Unweighted. They are the aim, not a score.",
         "train",
         ("l1", "cross_entropy", "iou", "adversarial", "g_adversarial", "classes"),
     ),
-    _Chart(
+    Chart(
         "discriminator",
         "Discriminator's losses",
         "Near zero, it tells all fakes, and the generator learns little from it.",
@@ -148,9 +148,8 @@ def curves_section(log: RunLog) -> Section | None:
     """Return the curves of scores and losses, or None where nothing was logged yet."""
     try:
         figures = [
-            figure(f"<h3>{escape(chart.title)}</h3>{svg}", chart.caption, "chart")
-            for chart in _CHARTS
-            if (svg := _draw(chart, log))
+            figure(f"<h3>{escape(one.chart.title)}</h3>{_draw(one)}", one.chart.caption, "chart")
+            for one in curves_of(log)
         ]
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("matplotlib"):
@@ -198,18 +197,36 @@ def next_section(run: Path, settings: TrainSettings, log: RunLog) -> Section:
     return Section("Next", shell(text.splitlines()))
 
 
-def _draw(chart: _Chart, log: RunLog) -> str:
-    lines = log.validation if chart.kind == "validation" else log.training
-    wanted = chart.scores
-    names = [n for n in _names(lines) if n in wanted or (wanted == ("iou_",) and n.startswith("iou_"))]
-    if not names or len(lines) < 2:  # one point is no curve, and its number stands elsewhere
-        return ""
-    x = [line["step"] / log.steps_an_epoch for line in lines]
-    curves = {_curve(chart, name): Line(x, [line.get(name) for line in lines]) for name in names}
-    mark = log.best["step"] / log.steps_an_epoch if log.best and chart.kind == "validation" else None
-    return line_chart(
-        chart.name, f"{chart.title}: {chart.caption}", curves, x_label="epoch", mark=mark, span=chart.span
-    )
+class Curves(NamedTuple):
+    """What a chart shows: lines by their names, and where the model that was kept stands."""
+
+    chart: Chart
+    lines: dict[str, Line]
+    mark: float | None
+
+
+def curves_of(log: RunLog) -> list[Curves]:
+    """Return all charts of a run that have something to show."""
+    found = []
+    for chart in _CHARTS:
+        logged = log.validation if chart.kind == "validation" else log.training
+        wanted = chart.scores
+        names = [n for n in _names(logged) if n in wanted or (wanted == ("iou_",) and n.startswith("iou_"))]
+        if not names or len(logged) < 2:  # one point is no curve, and its number stands elsewhere
+            continue
+        x = [line["step"] / log.steps_an_epoch for line in logged]
+        lines = {_curve(chart, name): Line(x, [line.get(name) for line in logged]) for name in names}
+        is_scores = chart.kind == "validation"
+        found.append(
+            Curves(chart, lines, log.best["step"] / log.steps_an_epoch if log.best and is_scores else None)
+        )
+    return found
+
+
+def _draw(curves: Curves) -> str:
+    chart, lines, mark = curves
+    title = f"{chart.title}: {chart.caption}"
+    return line_chart(chart.name, title, lines, x_label="epoch", mark=mark, span=chart.span)
 
 
 def _names(lines: Lines) -> list[str]:
@@ -217,7 +234,7 @@ def _names(lines: Lines) -> list[str]:
     return list(dict.fromkeys(name for line in lines for name, value in line.items() if value is not None))
 
 
-def _curve(chart: _Chart, name: str) -> str:
+def _curve(chart: Chart, name: str) -> str:
     return _LOSSES[name] if chart.kind == "train" else name[4:] if name.startswith("iou_") else label(name)
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sat2map.errors import SettingsError, nearest
 from sat2map.files import atomic_write_text
-from sat2map.images.palette.lab import pack_rgb, srgb_to_lab, unpack_rgb
+
+if TYPE_CHECKING:  # a header has a palette, and is read in a moment; NumPy is imported where it is used
+    import numpy as np
+    import numpy.typing as npt
 
 _Level = Annotated[int, Field(ge=0, le=255, strict=True)]
 Colour = tuple[_Level, _Level, _Level]
@@ -24,7 +25,7 @@ _BUILT_IN = resources.files("sat2map") / "palettes"
 class MapClass(BaseModel):
     """One class of a map, such as water, and the colours it is drawn in; the first one stands for it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str = Field(min_length=1)
     colours: tuple[Colour, ...] = Field(min_length=1)
@@ -33,7 +34,7 @@ class MapClass(BaseModel):
 class Palette(BaseModel):
     """The classes of a map style: class number i of a class map is `classes[i]`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str = Field(min_length=1)
     classes: tuple[MapClass, ...] = Field(min_length=2, max_length=256)
@@ -58,11 +59,15 @@ class Palette(BaseModel):
     @property
     def colours(self) -> npt.NDArray[np.uint8]:
         """All colours, uint8 (colours, 3), in the order of the classes and of the colours in each."""
+        import numpy as np
+
         return np.array([colour for one in self.classes for colour in one.colours], np.uint8)
 
     @property
     def class_of_colour(self) -> npt.NDArray[np.uint8]:
         """The class number of each of `colours`, uint8 (colours,)."""
+        import numpy as np
+
         counts = [len(one.colours) for one in self.classes]
         return np.repeat(np.arange(len(counts), dtype=np.uint8), counts)
 
@@ -89,6 +94,15 @@ class Palette(BaseModel):
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"palette file {path} cannot be read: {error}") from None
         return cls.from_json(text, origin=f"palette file {path}")
+
+    def alternatives(self) -> dict[str, Palette]:
+        """Return the other palettes that come with sat2map and have all classes of this one, by name."""
+        names = sorted(entry.name.removesuffix(".json") for entry in _BUILT_IN.iterdir())
+        return {
+            name: palette
+            for name, palette in ((name, Palette.load(name)) for name in names if name != self.name)
+            if set(self.names) <= set(palette.names)
+        }
 
     @classmethod
     def from_json(cls, text: str, *, origin: str = "the palette") -> Palette:
@@ -137,6 +151,10 @@ class Palette(BaseModel):
         Returns:
             Class numbers, uint8 (...).
         """
+        import numpy as np
+
+        from sat2map.images.palette.lab import pack_rgb, unpack_rgb
+
         # A map has far fewer colours than pixels: each colour is converted and compared once.
         packed, where = np.unique(pack_rgb(rgb), return_inverse=True)
         return self._nearest(unpack_rgb(packed))[where].reshape(rgb.shape[:-1])
@@ -153,6 +171,8 @@ class Palette(BaseModel):
         Returns:
             Class numbers, uint8 (2 ** (3 * bits),).
         """
+        import numpy as np
+
         assert 1 <= bits <= 8
         width = 1 << (8 - bits)
         levels = np.arange(0, 256, width) + width // 2
@@ -168,11 +188,17 @@ class Palette(BaseModel):
         Returns:
             uint8 (h, w, 3).
         """
+        import numpy as np
+
         colours = np.array([map_class.colours[0] for map_class in self.classes], dtype=np.uint8)
         return colours[classes]
 
     def _nearest(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Classes, uint8 (n,), of the colours uint8 (n, 3)."""
+        import numpy as np
+
+        from sat2map.images.palette.lab import srgb_to_lab
+
         lab = srgb_to_lab(rgb)
         best = np.zeros(len(rgb), dtype=np.uint8)
         least = np.full(len(rgb), np.inf, dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import ModelFileError, SettingsError
+from sat2map.files import atomic_write_bytes
 from sat2map.inference.backends import Engine
 from sat2map.inference.backends.graphs import shared_graphs
 from sat2map.inference.backends.options import EngineOptions
 from sat2map.inference.backends.registry import BackendRecord
+from sat2map.models.bundled import bundled_model
 from sat2map.models.header import ModelHeader
+from sat2map.models.model_file import read_header
 
 MAX_ERROR = 0.5  # grey levels, mean over the pattern; bf16 has about 0.1 on trained models
 PATTERN_SIDE = 64  # px, or the network's size divisor where that is more
@@ -26,7 +30,8 @@ def open_first_right(
     """Open a model with the first engine that is installed and right.
 
     An engine that is verified has to draw a test pattern as the first engine that is not: within half a grey
-    level, at the precision that it chooses or else in fp32.
+    level, at the precision that it chooses or else in fp32. What the bundled weights draw is stored, since
+    opening a second engine takes longer than a map.
 
     Args:
         records: The engines to try, in order.
@@ -52,24 +57,24 @@ def open_first_right(
     with shared_graphs():
         if installed[0].is_verified and not references:
             return installed[0].open(model, options)
-        reference = references[0].open(model, options)
-        source = expected = None
+        header, reference = read_header(model), None
+        expected = stored_levels(header)
         for record in installed[: installed.index(references[0])]:
-            if source is None or expected is None:
-                source = pattern(reference.header)
-                expected = reference(source)
+            if expected is None:
+                reference = references[0].open(model, options)
+                expected = levels(reference(pattern(header)), header)
             tried = (
                 [options] if options.precision == "fp32" else [options, replace(options, precision="fp32")]
             )
             for how in tried:
                 try:
                     engine = record.open(model, how)
-                    found = engine(source)
+                    found = levels(engine(pattern(header)), header)
                 except (RuntimeError, ModelFileError):  # whatever it does not like here, the reference runs
                     continue
-                if grey_error(found, expected, engine.header) <= MAX_ERROR:
+                if _error(found, expected) <= MAX_ERROR:
                     return engine
-    return reference
+        return reference or references[0].open(model, options)
 
 
 def pattern(header: ModelHeader) -> NDArray[np.float32]:
@@ -90,11 +95,36 @@ def grey_error(found: NDArray[np.float32], expected: NDArray[np.float32], header
 
     Logits of colours are compared by the colours that they mix, weighted by probability.
     """
-    error = float(np.abs(_levels(found, header) - _levels(expected, header)).mean())
+    return _error(levels(found, header), levels(expected, header))
+
+
+def store_levels(model: Path, engine: Engine) -> None:
+    """Store what an engine draws of the pattern beside a model file, for `stored_levels`."""
+    drawn, header = levels(engine(pattern(engine.header)), engine.header), read_header(model)
+    content = io.BytesIO()
+    np.savez(content, levels=drawn.astype(np.float16), checksum=header.weights_checksum)
+    atomic_write_bytes(model.with_suffix(".pattern.npz"), content.getvalue())
+
+
+def stored_levels(header: ModelHeader) -> NDArray[np.float32] | None:
+    """Return what the bundled weights draw of the pattern, in grey levels; None for other weights."""
+    path = bundled_model().with_suffix(".pattern.npz")
+    if not path.exists():
+        return None
+    with np.load(path) as stored:
+        if str(stored["checksum"]) != header.weights_checksum:
+            return None
+        drawn: NDArray[np.float32] = stored["levels"].astype(np.float32)
+        return drawn
+
+
+def _error(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    error = float(np.abs(found - expected).mean())
     return error if np.isfinite(error) else float("inf")
 
 
-def _levels(outputs: NDArray[np.float32], header: ModelHeader) -> NDArray[np.float32]:
+def levels(outputs: NDArray[np.float32], header: ModelHeader) -> NDArray[np.float32]:
+    """Return outputs as an image in grey levels, float32 (n, bands, h, w); colours mixed by probability."""
     if not header.generator.colours or header.palette is None:
         image: NDArray[np.float32] = outputs[:, : header.generator.target_bands] * np.float32(127.5)
         return image

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sat2map.errors import SettingsError, nearest
 from sat2map.models.architectures.registry import ARCHITECTURES, find_architecture
-from sat2map.settings import Norm, TrainSettings, Upsample
+from sat2map.settings import Norm, Upsample
+
+if TYPE_CHECKING:
+    from sat2map.settings import TrainSettings
 
 GROUP_CHANNELS: Final = 16  # channels that share their statistics in a GroupNorm, where that divides them
 
@@ -39,7 +42,7 @@ class GeneratorSpec(BaseModel):
             `last` alone.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     architecture: str = "unet"
     source_bands: int = Field(3, ge=1, le=MAX_BANDS)

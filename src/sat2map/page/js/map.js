@@ -1,87 +1,73 @@
-// The live map: imagery, the generated map above it, and the divider between them.
+// The live map: a raster, what a model makes of it above it, and the divider between them.
 
-import { ask, askPatiently, complain, element } from "./api.js";
+import { ask, complain, element } from "./api.js";
+import { FetchedTiles } from "./map-tiles.js";
 import { fillTexts, texts } from "./texts.js";
 
 fillTexts();
 document.title = texts.mapTitle;
 
-/** Tiles by fetch, so that they carry the API key, wait for a busy service, and are given up when out of sight. */
-const FetchedTiles = L.GridLayer.extend({
-  initialize(address, options) {
-    L.GridLayer.prototype.initialize.call(this, options);
-    this._address = address;
-    this.on("tileunload", ({ tile }) => {
-      tile.stop?.abort();
-      if (tile.src) URL.revokeObjectURL(tile.src);
-    });
-  },
-  createTile(coords, done) {
-    const tile = document.createElement("img");
-    tile.alt = "";
-    tile.stop = new AbortController();
-    askPatiently(L.Util.template(this._address, coords), { signal: tile.stop.signal }, 10)
-      .then((answer) => answer.blob())
-      .then((blob) => {
-        tile.onload = () => done(null, tile);
-        tile.src = URL.createObjectURL(blob);
-      })
-      .catch((error) => {
-        if (error.name !== "AbortError") complain(error);
-        done(error, tile);
-      });
-    return tile;
-  },
-});
-
 const map = L.map("map", { zoomSnap: 1, attributionControl: false });
 map.zoomControl.setPosition("topleft");
-L.control.attribution({ prefix: false, position: "bottomleft" }).addAttribution(texts.guess).addTo(map);
+const credits = L.control.attribution({ prefix: false, position: "bottomleft" }).addAttribution(texts.guess).addTo(map);
 L.control.scale({ imperial: false, position: "bottomleft" }).addTo(map);
 map.createPane("generated").style.zIndex = 250;
 map.setView([0, 0], 2);
 
-let layers = [];
+let service; // what /v1/models says
+let rasters = []; // those that can be shown
+let opened; // { name, kind, minzoom }
+let layers = []; // the imagery, and what is drawn above it
+let outlines; // rectangles around the rasters
 
-async function open(name) {
+/** Show a raster and a layer of it; `place` is where, or undefined for all of it. */
+async function open(name, kind, place) {
   layers.forEach((layer) => layer.remove());
   layers = [];
   element("alert").hidden = true;
   try {
-    const model = element("model").value;
-    const query = element("model").length > 1 ? `?model=${encodeURIComponent(model)}` : "";
-    const base = `rasters/${encodeURIComponent(name)}`;
-    const [imagery, generated] = await Promise.all(
-      [`${base}/imagery/tilejson.json`, `${base}/tilejson.json${query}`].map(async (address) => (await ask(address)).json()),
-    );
-    const [west, south, east, north] = imagery.bounds;
+    const raster = rasters.find((one) => one.name === name) ?? rasters[0];
+    const shown = raster.layers.includes(kind) ? kind : raster.layers[0];
+    const [imagery, above] = await Promise.all(["imagery", shown].map((one) => describe(raster.name, one)));
+    opened = { name: raster.name, kind: shown, minzoom: above.minzoom };
+    const [west, south, east, north] = raster.bounds;
     const bounds = L.latLngBounds([south, west], [north, east]);
     // The service enlarges tiles itself: the browser would leave hairlines between them.
     const options = { bounds, maxZoom: Math.min(24, imagery.maxzoom + 2), noWrap: true };
     map.setMaxZoom(options.maxZoom);
-    layers = [
-      new FetchedTiles(`${base}/imagery/{z}/{x}/{y}.png`, options),
-      new FetchedTiles(`${base}/tiles/{z}/{x}/{y}.png${query}`, {
-        ...options,
-        pane: "generated",
-        minZoom: generated.minzoom,
-        updateWhenIdle: true,
-        keepBuffer: 1,
-      }),
-    ];
-    map.fitBounds(bounds, { animate: false, paddingBottomRight: besidePanel() });
-    if (map.getZoom() < generated.minzoom) map.setView(bounds.getCenter(), generated.minzoom, { animate: false });
-    element("divide").value = Math.round((100 * map.latLngToContainerPoint(bounds.getCenter()).x) / map.getSize().x);
-    layers.forEach((layer) => layer.on("loading load", working).addTo(map));
-    element("xyz").value = generated.tiles[0];
+    layers = [new FetchedTiles(imagery.address, options)];
+    if (shown !== "imagery") {
+      const pane = { pane: "generated", minZoom: above.minzoom, updateWhenIdle: true, keepBuffer: 1 };
+      layers.push(new FetchedTiles(above.address, { ...options, ...pane, progress: true }));
+    }
+    list();
+    chooseKinds(raster);
+    showLegend();
+    map.invalidateSize(); // on a phone the panel takes from its height
+    if (place) map.setView([place.lat, place.lon], place.zoom, { animate: false });
+    else {
+      map.fitBounds(bounds, { animate: false, paddingBottomRight: besidePanel() });
+      if (map.getZoom() < above.minzoom) map.setView(bounds.getCenter(), above.minzoom, { animate: false });
+      element("divide").value = Math.round((100 * map.latLngToContainerPoint(bounds.getCenter()).x) / map.getSize().x);
+    }
+    layers.forEach((layer) => layer.on("loading load progress", working).addTo(map));
+    element("xyz").value = above.tiles[0];
     element("wmts").value = String(new URL("wmts?service=WMTS&request=GetCapabilities", document.baseURI));
+    element("summary").textContent = "";
     dim();
     divide();
-    hint(generated);
-    map.off("zoomend").on("zoomend", () => hint(generated));
+    remember();
   } catch (error) {
     complain(error);
   }
+}
+
+/** TileJSON of a layer, and the address of its tiles relative to the page, which a proxy cannot get wrong. */
+async function describe(name, kind) {
+  const query = service.models.length > 1 ? `?model=${encodeURIComponent(element("model").value)}` : "";
+  const layer = `rasters/${encodeURIComponent(kind === "map" ? name : `${name}:${kind}`)}`;
+  const described = await (await ask(`${layer}/tilejson.json${query}`)).json();
+  return { ...described, address: `${layer}/tiles/{z}/{x}/{y}.png${query}` };
 }
 
 /** What the panel covers of the map; on a narrow screen it lies below it. */
@@ -91,11 +77,89 @@ function besidePanel() {
 }
 
 function working() {
-  element("working").hidden = !layers.some((layer) => layer.isLoading());
+  const waiting = layers.reduce((sum, layer) => sum + layer.waiting, 0);
+  const asked = layers.reduce((sum, layer) => sum + layer.asked, 0);
+  element("working").hidden = waiting === 0;
+  element("progress").value = asked ? (asked - waiting) / asked : 0;
+  element("count").textContent = texts.tilesDone(asked - waiting, asked);
 }
 
-function hint(generated) {
-  element("summary").textContent = map.getZoom() < generated.minzoom ? texts.zoomForMap : "";
+/** List the rasters whose name contains what is searched for. */
+function list() {
+  const wanted = element("find").value.trim().toLowerCase();
+  const found = rasters.filter(({ name }) => name.toLowerCase().includes(wanted));
+  element("find").hidden = rasters.length < 2;
+  element("rasters").replaceChildren(
+    ...found.slice(0, 200).map((raster) => {
+      const item = document.createElement("li");
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(part("strong", raster.name), part("span", extent(raster.bounds)));
+      if (raster.name === opened?.name) button.setAttribute("aria-current", "true");
+      button.addEventListener("click", () => open(raster.name, opened?.kind));
+      item.append(button);
+      return item;
+    }),
+  );
+  if (!found.length) element("rasters").replaceChildren(part("li", texts.noneFound));
+}
+
+/** Side lengths and centre of a raster, for people. */
+function extent([west, south, east, north]) {
+  const lat = (south + north) / 2;
+  const km = [(east - west) * 111.32 * Math.cos((lat * Math.PI) / 180), (north - south) * 111.32];
+  const size = km
+    .map((side) => side.toLocaleString("en", { maximumSignificantDigits: 2, useGrouping: false }))
+    .join(" × ");
+  return texts.extent(size, Math.abs(lat).toFixed(2), lat < 0, Math.abs((west + east) / 2).toFixed(2), west + east < 0);
+}
+
+function part(name, words) {
+  const made = document.createElement(name);
+  made.textContent = words;
+  return made;
+}
+
+function chooseKinds(raster) {
+  const legend = element("kinds").querySelector("legend");
+  element("kinds").replaceChildren(
+    legend,
+    ...raster.layers.map((kind) => {
+      const label = document.createElement("label");
+      const radio = Object.assign(document.createElement("input"), { type: "radio", name: "kind", value: kind });
+      radio.checked = kind === opened.kind;
+      radio.addEventListener("change", async () => {
+        await open(opened.name, kind, here());
+        element("kinds").querySelector(":checked")?.focus();
+      });
+      label.append(radio, part("span", texts.kinds[kind]));
+      return label;
+    }),
+  );
+}
+
+/** Colours of the layer with their names. */
+function showLegend() {
+  const box = element("legend");
+  const model = service.models.find(({ name }) => name === element("model").value) ?? service.models[0];
+  box.className = opened.kind === "confidence" ? "ramp" : "classes";
+  box.hidden = opened.kind === "imagery" || !model.classes.length;
+  if (opened.kind === "confidence") box.replaceChildren(part("span", texts.unsure), part("span", texts.sure));
+  else
+    box.replaceChildren(
+      ...model.classes.map(({ name, colour }) => {
+        const entry = part("span", name);
+        const swatch = document.createElement("i");
+        swatch.style.background = colour;
+        entry.prepend(swatch);
+        return entry;
+      }),
+    );
+  element("chip").textContent = texts.kinds[opened.kind];
+}
+
+function hint() {
+  if (opened) element("summary").textContent = map.getZoom() < opened.minzoom ? texts.zoomForMap : "";
 }
 
 function dim() {
@@ -104,8 +168,10 @@ function dim() {
 
 /** Show the generated map right of the divider only. */
 function divide() {
-  const side = element("side").checked && layers.length > 0;
+  const side = element("side").checked && layers.length > 1;
   element("swipe").hidden = !side;
+  element("opacity").disabled = layers.length < 2;
+  element("side").disabled = layers.length < 2;
   const pane = map.getPane("generated");
   if (!side) {
     pane.style.clipPath = "";
@@ -119,41 +185,102 @@ function divide() {
   for (const chip of document.querySelectorAll(".swipe .chip")) chip.style.left = `${share * 100}%`;
 }
 
+/** Where the map is: part of the permalink `#zoom/latitude/longitude/raster/layer/model`. */
+function here() {
+  const { lat, lng } = map.getCenter();
+  return { zoom: map.getZoom(), lat, lon: lng };
+}
+
+function remember() {
+  if (!opened) return;
+  const { zoom, lat, lon } = here();
+  const names = [opened.name, opened.kind, ...(service.models.length > 1 ? [element("model").value] : [])];
+  const hash = `#${zoom}/${lat.toFixed(5)}/${lon.toFixed(5)}/${names.map(encodeURIComponent).join("/")}`;
+  history.replaceState(null, "", hash);
+  element("link").value = location.href;
+}
+
+/** Open what the address names; without it, the first raster. */
+async function goToAddress() {
+  const [zoom, lat, lon, name, kind, model] = location.hash.slice(1).split("/").map(decodeURIComponent);
+  if (service.models.some((one) => one.name === model)) element("model").value = model;
+  const known = rasters.some((one) => one.name === name);
+  const place = { zoom: Number(zoom), lat: Number(lat), lon: Number(lon) };
+  const valid = known && Object.values(place).every(Number.isFinite) && Math.abs(place.lat) < 86;
+  await open(known ? name : rasters[0].name, kind ?? "map", valid ? place : undefined);
+  if (name && !known) complain({ title: texts.rasterGone, message: texts.rasterGoneDetail(name) });
+}
+
+function outline() {
+  outlines = L.featureGroup(
+    rasters.map(({ name, bounds: [west, south, east, north] }) =>
+      L.rectangle(
+        [
+          [south, west],
+          [north, east],
+        ],
+        { className: "outline", fill: false, keyboard: false },
+      )
+        .bindTooltip(name)
+        .on("click", () => name !== opened?.name && open(name, opened?.kind)),
+    ),
+  );
+  outlines.addTo(map);
+}
+
+function addBaseMap({ url, attribution }) {
+  const words = part("span", attribution).innerHTML; // no markup of the operator's becomes ours
+  const base = L.tileLayer(url, { attribution: words, maxZoom: 24, maxNativeZoom: 19, referrerPolicy: "origin" });
+  element("base-pick").hidden = false;
+  element("base").addEventListener("change", ({ target }) => (target.checked ? base.addTo(map) : base.remove()));
+  base.addTo(map);
+  credits.addTo(map);
+}
+
+function nothing(words) {
+  element("summary").textContent = words;
+  for (const id of ["opacity", "side", "copy", "copy-wmts", "copy-link"]) element(id).disabled = true;
+  for (const id of ["pick", "kinds", "legend"]) element(id).hidden = true;
+}
+
 map.on("move zoom resize viewreset", divide);
+map.on("moveend", remember);
+map.on("zoomend", hint);
+window.addEventListener("hashchange", goToAddress);
 element("divide").addEventListener("input", divide);
 element("side").addEventListener("change", divide);
 element("opacity").addEventListener("input", dim);
-element("raster").addEventListener("change", (event) => open(event.target.value));
-element("model").addEventListener("change", () => open(element("raster").value));
-for (const [button, field] of [["copy", "xyz"], ["copy-wmts", "wmts"]]) {
-  element(button).addEventListener("click", async () => {
-    element(field).select();
+element("find").addEventListener("input", list);
+element("model").addEventListener("change", () => open(opened.name, opened.kind, here()));
+for (const button of document.querySelectorAll("[data-copies]")) {
+  const field = element(button.dataset.copies);
+  button.setAttribute("aria-label", `${texts.copy}: ${field.labels[0].textContent}`);
+  button.addEventListener("click", async () => {
+    field.select();
     try {
-      await navigator.clipboard.writeText(element(field).value);
-      element("summary").textContent = texts.qgisHelp;
+      await navigator.clipboard.writeText(field.value);
+      element("summary").textContent = field.id === "link" ? texts.copied : texts.qgisHelp;
     } catch {
       element("summary").textContent = texts.copyByKey;
     }
   });
 }
 
-function nothing(words) {
-  element("summary").textContent = words;
-  for (const id of ["raster", "opacity", "side", "copy", "copy-wmts"]) element(id).disabled = true;
-}
-
 try {
-  const service = await (await ask("v1/models")).json();
+  service = await (await ask("v1/models")).json();
   element("model").replaceChildren(...service.models.map(({ name }) => new Option(name, name)));
   element("model-pick").hidden = service.models.length < 2;
+  if (service.base_map) addBaseMap(service.base_map);
   if (service.live_maps) {
     const found = await (await ask("rasters")).json();
-    const good = found.filter((raster) => !raster.problem);
-    element("raster").replaceChildren(...good.map(({ name }) => new Option(name, name)));
+    rasters = found.filter((raster) => !raster.problem);
     const bad = found.filter((raster) => raster.problem).map(({ problem }) => `${problem}.`);
-    if (good.length) await open(good[0].name);
-    else nothing(texts.noRaster);
-    if (bad.length) element("summary").textContent = bad.map((words) => words.charAt(0).toUpperCase() + words.slice(1)).join(" ");
+    if (rasters.length) {
+      if (rasters.length > 1) outline();
+      await goToAddress();
+    } else nothing(texts.noRaster);
+    if (bad.length)
+      element("summary").textContent = bad.map((words) => words.charAt(0).toUpperCase() + words.slice(1)).join(" ");
   } else {
     nothing(texts.noRasters);
   }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
@@ -15,6 +15,7 @@ from sat2map.serve.drawings import colors_for
 from sat2map.serve.http_errors import BusyError, NotFoundError, UnauthorizedError
 from sat2map.serve.problems import documented, kinds
 from sat2map.serve.routes.access import check_key
+from sat2map.serve.routes.page import message_page
 from sat2map.serve.served_models import ServedModel
 from sat2map.serve.service import Service
 
@@ -49,6 +50,13 @@ class ModelCard(BaseModel):
     notes: str
 
 
+class BaseMap(BaseModel):
+    """Tiles below the live maps."""
+
+    url: str = Field(examples=["https://tile.example.org/{z}/{x}/{y}.png"])
+    attribution: str
+
+
 class ModelList(BaseModel):
     """The models of a service, the default one first, and its limits."""
 
@@ -58,14 +66,16 @@ class ModelList(BaseModel):
     pixels: int = Field(description="Largest image to translate at once.")
     job_body_bytes: int = Field(description="Largest upload of a job.")
     live_maps: bool = Field(description="Whether the service shows rasters.")
+    base_map: BaseMap | None = Field(None, description="What the live map shows below the rasters.")
 
 
 class ProblemKind(BaseModel):
     """A kind of problem."""
 
-    type: str
-    title: str
-    status: int
+    type: str = Field(examples=["/problems/busy"])
+    title: str = Field(examples=["The service is busy"])
+    status: int = Field(examples=[503])
+    advice: str = Field(description="What to do about it.")
 
 
 def about_routes(service: Service) -> APIRouter:
@@ -77,6 +87,10 @@ def about_routes(service: Service) -> APIRouter:
     @router.get("/v1/models", dependencies=keys, tags=["models"], responses=documented(UnauthorizedError))
     async def list_models() -> ModelList:
         """List the models, the default one first."""
+        settings = service.settings
+        base_map = settings.base_map and BaseMap(
+            url=settings.base_map, attribution=settings.base_map_attribution
+        )
         return ModelList(
             models=[_card(model) for model in service.models.values()],
             image_pixels=min(limits.pixels, SMALL_IMAGE),
@@ -84,15 +98,25 @@ def about_routes(service: Service) -> APIRouter:
             pixels=limits.pixels,
             job_body_bytes=limits.job_body_bytes,
             live_maps=service.rasters is not None,
+            base_map=base_map,
         )
 
-    @router.get("/problems/{slug}", tags=["service"], responses=documented(NotFoundError))
-    async def read_problem(slug: Annotated[str, InPath(max_length=64, examples=["busy"])]) -> ProblemKind:
-        """Describe a kind of problem."""
+    @router.get(
+        "/problems/{slug}",
+        tags=["service"],
+        response_model=ProblemKind,
+        responses={200: {"content": {"text/html": {}}}, **documented(NotFoundError)},
+    )
+    async def read_problem(
+        request: Request, slug: Annotated[str, InPath(max_length=64, examples=["busy"])]
+    ) -> ProblemKind | Response:
+        """Describe a kind of problem: in JSON, or to a browser as a page."""
         kind = kinds().get(slug)
         if kind is None:
             raise NotFoundError(f"no kind of problem is called {slug!r}")
-        return ProblemKind(type=f"/problems/{slug}", title=kind.title, status=kind.status)
+        if "text/html" in request.headers.get("accept", ""):
+            return message_page(request, kind.title, kind.advice)
+        return ProblemKind(type=f"/problems/{slug}", title=kind.title, status=kind.status, advice=kind.advice)
 
     @router.get("/healthz", tags=["service"])
     async def health() -> dict[str, str]:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
 
+from sat2map.errors import ImageError
 from sat2map.serve.auth import ApiKeys, is_read_only
-from sat2map.serve.http_errors import UnauthorizedError
+from sat2map.serve.http_errors import (
+    BodyTooLargeError,
+    TooManyPixelsError,
+    UnauthorizedError,
+    UnsupportedFormatError,
+    UploadTooSlowError,
+)
+from sat2map.serve.problems import documented
+from sat2map.serve.responses import MEDIA_TYPES
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, if the service requires one.")
 _basic = HTTPBasic(
@@ -47,6 +56,33 @@ Whole = Annotated[
     bool,
     Query(description="Take all of a picture that looks like a training pair (a photo beside its map)."),
 ]
+
+
+BINARY: Final = {"type": "string", "format": "binary"}
+IMAGES: Final = {media_type: {"schema": BINARY} for media_type in MEDIA_TYPES}
+"""What OpenAPI says of bodies that are images."""
+
+PNG: Final = {"description": "The image as a PNG.", "content": {"image/png": {"schema": BINARY}}}
+UPLOAD: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": "The bytes of an image or GeoTIFF.",
+        "content": {**IMAGES, "application/octet-stream": {"schema": BINARY}},
+    }
+}
+UPLOAD_FAILURES: Final = documented(
+    UnauthorizedError,
+    UploadTooSlowError,
+    BodyTooLargeError,
+    TooManyPixelsError,
+    UnsupportedFormatError,
+    ImageError,
+)
+
+
+def location(what: str) -> dict[str, Any]:
+    """Return what OpenAPI says of an answer that tells where something new is."""
+    return {"headers": {"Location": {"description": f"Address of the {what}", "schema": {"type": "string"}}}}
 
 
 def check_key(keys: ApiKeys | None, *, tiles: bool = False) -> Callable[..., Coroutine[Any, Any, None]]:

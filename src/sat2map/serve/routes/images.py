@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
@@ -13,30 +13,29 @@ from starlette.requests import ClientDisconnect
 
 from sat2map.errors import ImageError
 from sat2map.serve.http_errors import (
-    BodyTooLargeError,
     NotFoundError,
     TooManyPixelsError,
     UnauthorizedError,
-    UnsupportedFormatError,
-    UploadTooSlowError,
 )
 from sat2map.serve.image_store import StoredImage
 from sat2map.serve.input_files import Inspected, Kind, read_file
 from sat2map.serve.pictures import Part, notes_header
 from sat2map.serve.problems import documented
-from sat2map.serve.responses import MEDIA_TYPES, encode
-from sat2map.serve.routes.access import ModelName, Page, Whole, check_key, owner_of
+from sat2map.serve.responses import encode
+from sat2map.serve.routes.access import (
+    PNG,
+    UPLOAD,
+    UPLOAD_FAILURES,
+    ModelName,
+    Page,
+    Whole,
+    check_key,
+    location,
+    owner_of,
+)
 from sat2map.serve.service import ClientGone, Service, run_until_disconnected
 from sat2map.serve.upload_files import receive_file
 
-_BINARY = {"type": "string", "format": "binary"}
-_REQUEST: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "The bytes of an image or GeoTIFF.",
-        "content": {kind: {"schema": _BINARY} for kind in (*MEDIA_TYPES, "application/octet-stream")},
-    }
-}
 ImageId = Annotated[
     str, InPath(max_length=64, description="Id of the image.", examples=["Jq3zJ1mJm4m1pZ0a1nKZ5w"])
 ]
@@ -61,20 +60,8 @@ def image_routes(service: Service) -> APIRouter:
         "",
         status_code=201,
         response_model=ImageStatus,
-        openapi_extra=_REQUEST,
-        responses={
-            201: {
-                "headers": {"Location": {"description": "Address of the image", "schema": {"type": "string"}}}
-            },
-            **documented(
-                UnauthorizedError,
-                UploadTooSlowError,
-                BodyTooLargeError,
-                TooManyPixelsError,
-                UnsupportedFormatError,
-                ImageError,
-            ),
-        },
+        openapi_extra=UPLOAD,
+        responses={201: location("image"), **UPLOAD_FAILURES},
     )
     async def upload_image(request: Request) -> Response:
         """Upload an image that is translated later, more than once: at other scales or with other models."""
@@ -107,7 +94,7 @@ def image_routes(service: Service) -> APIRouter:
         "/{image}/preview",
         response_class=Response,
         responses={
-            200: {"description": "The image as a PNG.", "content": {"image/png": {"schema": _BINARY}}},
+            200: PNG,
             **documented(UnauthorizedError, NotFoundError, TooManyPixelsError, ImageError),
         },
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timezone
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 import anyio.to_thread
@@ -15,24 +15,29 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
-from sat2map.errors import ImageError
 from sat2map.serve.http_errors import (
-    BodyTooLargeError,
     BusyError,
     NotFoundError,
     NotReadyError,
-    TooManyPixelsError,
     UnauthorizedError,
-    UnsupportedFormatError,
-    UploadTooSlowError,
 )
 from sat2map.serve.input_files import Inspected, Kind
 from sat2map.serve.job_runner import Jobs
-from sat2map.serve.job_store import ENDED, Record, State
+from sat2map.serve.job_store import ENDED, JobRecord, State
 from sat2map.serve.pictures import Part
 from sat2map.serve.problems import Problem, documented
-from sat2map.serve.responses import MEDIA_TYPES
-from sat2map.serve.routes.access import Gsd, ModelName, Page, Whole, check_key, owner_of
+from sat2map.serve.routes.access import (
+    BINARY,
+    UPLOAD,
+    UPLOAD_FAILURES,
+    Gsd,
+    ModelName,
+    Page,
+    Whole,
+    check_key,
+    location,
+    owner_of,
+)
 from sat2map.serve.scaling import size_for_model
 from sat2map.serve.service import ClientGone, Service
 from sat2map.serve.upload_files import check_price, copy_file, receive_file
@@ -40,14 +45,6 @@ from sat2map.serve.upload_files import check_price, copy_file, receive_file
 LOOK_AGAIN = 0.25  # s between reads of a watched job
 HEARTBEAT = 15.0  # s after which a comment is sent although nothing has changed
 
-_BINARY = {"type": "string", "format": "binary"}
-_REQUEST: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "The bytes of an image or GeoTIFF.",
-        "content": {kind: {"schema": _BINARY} for kind in (*MEDIA_TYPES, "application/octet-stream")},
-    }
-}
 JobId = Annotated[
     str, InPath(max_length=64, description="The job's id.", examples=["Jq3zJ1mJm4m1pZ0a1nKZ5w"])
 ]
@@ -83,7 +80,7 @@ def job_routes(service: Service) -> APIRouter:
     limits, jobs = service.settings.limits, service.jobs
     streams: set[object] = set()
 
-    def status(record: Record) -> JobStatus:
+    def status(record: JobRecord) -> JobStatus:
         return JobStatus(
             **record.model_dump(include=_SHARED),
             created=_when(record.created),
@@ -95,21 +92,8 @@ def job_routes(service: Service) -> APIRouter:
         "",
         status_code=202,
         response_model=JobStatus,
-        openapi_extra=_REQUEST,
-        responses={
-            202: {
-                "headers": {"Location": {"description": "Address of the job", "schema": {"type": "string"}}}
-            },
-            **documented(
-                UnauthorizedError,
-                NotFoundError,
-                UploadTooSlowError,
-                BodyTooLargeError,
-                TooManyPixelsError,
-                UnsupportedFormatError,
-                ImageError,
-            ),
-        },
+        openapi_extra=UPLOAD,
+        responses={202: location("job"), **documented(NotFoundError), **UPLOAD_FAILURES},
     )
     async def create_job(
         request: Request,
@@ -189,7 +173,7 @@ def job_routes(service: Service) -> APIRouter:
         responses={
             200: {
                 "description": "The map.",
-                "content": {kind: {"schema": _BINARY} for kind in ("image/tiff", "image/png")},
+                "content": {kind: {"schema": BINARY} for kind in ("image/tiff", "image/png")},
             },
             **documented(UnauthorizedError, NotFoundError, NotReadyError),
         },

@@ -24,15 +24,11 @@ from sat2map.serve.input_files import RESULTS, Inspected
 from sat2map.serve.pictures import Part, notes_header
 from sat2map.serve.problems import documented
 from sat2map.serve.responses import MEDIA_TYPES, encode, negotiate, read_raster
-from sat2map.serve.routes.access import Gsd, ModelName, Page, Whole, check_key, owner_of
+from sat2map.serve.routes.access import IMAGES, Gsd, ModelName, Page, Whole, check_key, owner_of
 from sat2map.serve.routes.images import ImageId
 from sat2map.serve.service import Service, run_until_disconnected
 
-_BINARY = {"type": "string", "format": "binary"}
-_MAP: dict[str, Any] = {
-    "description": "The map, with the size of the image.",
-    "content": {media_type: {"schema": _BINARY} for media_type in MEDIA_TYPES},
-}
+_MAP: dict[str, Any] = {"description": "The map, with the size of the image.", "content": IMAGES}
 _FAILURES = documented(UnauthorizedError, NotFoundError, TooManyPixelsError, ImageError)
 ProductName = Annotated[Product, Query(description="The map, its classes, or the model's confidence.")]
 Colors = Annotated[

@@ -1,30 +1,24 @@
-"""`/rasters`: live maps as XYZ tiles, and the TileJSON that describes them."""
+"""`/rasters`: layers of rasters as XYZ and vector tiles, and the TileJSON and style that describe them."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Request
-from fastapi import Path as InPath
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from sat2map.errors import ImageError
+from sat2map.geo.qgis_styles import TILE_LAYER, StyledLayer, maplibre_style
+from sat2map.serve.conditional import ConditionalRoute
 from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
-from sat2map.serve.livemap import Layer, LiveMaps
+from sat2map.serve.legend import draw_legend
+from sat2map.serve.map_layers import Kind, MapLayer, layers_of
 from sat2map.serve.problems import documented
-from sat2map.serve.raster_folder import MAX_ZOOM, RasterFile, RasterFolder
+from sat2map.serve.raster_folder import RasterFile
 from sat2map.serve.routes.access import ModelName, check_key
-from sat2map.serve.service import Service, run_until_disconnected
-
-Name = Annotated[
-    str, InPath(max_length=200, description="Name of a raster of `/rasters`.", examples=["town"])
-]
-Zoom = Annotated[int, InPath(ge=0, le=MAX_ZOOM, examples=[16])]
-Number = Annotated[int, InPath(ge=0, lt=1 << MAX_ZOOM, examples=[19300])]
+from sat2map.serve.routes.tiles import FAILURES, LayerName, Number, TileSource, Zoom, address, answers
+from sat2map.serve.vector_tiles import MEDIA_TYPE
 
 
 class RasterEntry(BaseModel):
@@ -36,6 +30,7 @@ class RasterEntry(BaseModel):
     )
     width: int | None = Field(None, description="Columns (px).")
     height: int | None = Field(None, description="Rows (px).")
+    layers: list[Kind] = Field([], description="What can be shown of it.")
     problem: str | None = Field(None, description="Why it cannot be shown.")
 
 
@@ -49,121 +44,103 @@ class TileJson(BaseModel):
     maxzoom: int
     bounds: tuple[float, float, float, float]
     center: tuple[float, float, int]
+    vector_layers: list[dict[str, Any]] | None = Field(None, description="Of vector tiles.")
 
 
-def raster_routes(service: Service, rasters: RasterFolder, maps: LiveMaps) -> APIRouter:
+def raster_routes(source: TileSource) -> APIRouter:
     """Return the routes of a service that has rasters."""
     router = APIRouter(
-        dependencies=[Depends(check_key(service.keys, tiles=True))], prefix="/rasters", tags=["live map"]
+        dependencies=[Depends(check_key(source.service.keys, tiles=True))],
+        prefix="/rasters",
+        tags=["live map"],
+        route_class=ConditionalRoute,
     )
-    limits = service.settings.limits
 
-    async def find(name: str) -> RasterFile:
-        return await anyio.to_thread.run_sync(rasters.find, name)
-
-    async def tile(request: Request, etag: str, work: Coroutine[Any, Any, bytes]) -> Response:
-        who = "public" if service.keys is None else "private"
-        headers = {"ETag": etag, "Cache-Control": f"{who}, max-age=3600"}
-        content = await run_until_disconnected(request, work, limits.request_seconds)
-        return Response(content, media_type="image/png", headers=headers)
+    async def classes_of(name: str, model: str | None) -> MapLayer:
+        layer = await source.find(name, model)
+        if layer.kind != "classes":
+            raise NotFoundError(f"vector tiles are made of classes: ask for {layer.raster.name}:classes")
+        return layer
 
     @router.get("", responses=documented(UnauthorizedError))
-    async def list_rasters() -> list[RasterEntry]:
+    async def list_rasters(
+        q: Annotated[str, Query(max_length=200, description="Part of the name.")] = "",
+    ) -> list[RasterEntry]:
         """List the rasters."""
-        found = await anyio.to_thread.run_sync(rasters.all)
+        found = await anyio.to_thread.run_sync(source.rasters.all)
+        model = source.service.models.find(None)
         return [
             RasterEntry(name=name, problem=raster)
             if isinstance(raster, str)
-            else RasterEntry(name=name, bounds=raster.bounds, width=raster.width, height=raster.height)
+            else RasterEntry(
+                name=name,
+                bounds=raster.bounds,
+                width=raster.width,
+                height=raster.height,
+                layers=[layer.kind for layer in layers_of(raster, model)],
+            )
             for name, raster in found.items()
+            if q.casefold() in name.casefold()
         ]
 
-    @router.get("/{name}/tilejson.json", responses=documented(UnauthorizedError, NotFoundError, ImageError))
-    async def describe_map(request: Request, name: Name, model: ModelName = None) -> TileJson:
-        """Describe the map of a raster as a tile layer."""
-        raster, served = await find(name), service.models.find(model)
-        layer = Layer(raster, served)
-        query = tile_query(request, model=model and served.name)
-        title = f"{name}: map"
-        return _tilejson(request, title, "read_tile", raster, layer.min_zoom, raster.max_zoom, query)
+    @router.get("/{layer}/tilejson.json", responses=FAILURES, response_model_exclude_none=True)
+    async def describe_tiles(request: Request, layer: LayerName, model: ModelName = None) -> TileJson:
+        """Describe the tiles of a layer."""
+        found = await source.find(layer, model)
+        tiles = address(request, "read_tile", {"model": model}, layer=layer, z="{z}", x="{x}", y="{y}")
+        return _tilejson(found, tiles, found.max_zoom)
 
-    @router.get(
-        "/{name}/imagery/tilejson.json", responses=documented(UnauthorizedError, NotFoundError, ImageError)
-    )
-    async def describe_imagery(request: Request, name: Name) -> TileJson:
-        """Describe a raster itself as a tile layer."""
-        raster = await find(name)
-        return _tilejson(request, name, "read_imagery", raster, 0, raster.max_zoom, tile_query(request))
+    @router.get("/{layer}/vector.json", responses=FAILURES, response_model_exclude_none=True)
+    async def describe_vector_tiles(request: Request, layer: LayerName, model: ModelName = None) -> TileJson:
+        """Describe the vector tiles of a raster's classes."""
+        found = await classes_of(layer, model)
+        tiles = address(request, "read_vector_tile", {"model": model}, layer=layer, z="{z}", x="{x}", y="{y}")
+        fields = {"class": "Name of the class", "number": "Number of the class"}
+        described = _tilejson(found, tiles, found.zoom)
+        described.vector_layers = [{"id": TILE_LAYER, "fields": fields}]
+        return described
 
-    answers: dict[int | str, dict[str, Any]] = {
-        200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
-    }
-    answers[304] = {"description": "The client has this tile already."}
+    @router.get("/{layer}/style.json", responses=FAILURES)
+    async def read_style(request: Request, layer: LayerName, model: ModelName = None) -> dict[str, Any]:
+        """Return a MapLibre style that draws the vector tiles in the colours of the map; QGIS reads it."""
+        found = await classes_of(layer, model)
+        assert found.palette is not None
+        tiles = address(request, "read_vector_tile", {"model": model}, layer=layer, z="{z}", x="{x}", y="{y}")
+        about = _tilejson(found, tiles, found.zoom)
+        drawn = [StyledLayer(one.name, one.name, one.colours[0]) for one in found.palette.classes]
+        tiled = about.model_dump(include={"tiles", "minzoom", "maxzoom", "bounds"})
+        return maplibre_style(found.title, tiled, drawn) | {"center": about.center[:2], "zoom": found.zoom}
 
-    @router.get(
-        "/{name}/tiles/{z}/{x}/{y}.png",
-        response_class=Response,
-        responses={**answers, **documented(UnauthorizedError, NotFoundError, ImageError)},
-    )
+    @router.get("/{layer}/legend.png", response_class=Response, responses=answers("image/png"))
+    async def read_legend(request: Request, layer: LayerName, model: ModelName = None) -> Response:
+        """Return the colours of a layer with their names, as WMTS clients show them."""
+        found = await source.find(layer, model)
+        return Response(await anyio.to_thread.run_sync(draw_legend, found), media_type="image/png")
+
+    @router.get("/{layer}/tiles/{z}/{x}/{y}.png", response_class=Response, responses=answers("image/png"))
     async def read_tile(
-        request: Request, name: Name, z: Zoom, x: Number, y: Number, model: ModelName = None
+        request: Request, layer: LayerName, z: Zoom, x: Number, y: Number, model: ModelName = None
     ) -> Response:
-        """Return a tile of the map, computed now or cached; transparent where the raster has no data."""
-        _check_tile(z, x, y)
-        layer = Layer(await find(name), service.models.find(model))
-        etag = layer.etag(z, x, y)
-        if _has(request, etag):
-            return Response(status_code=304, headers={"ETag": etag})
-        return await tile(request, etag, maps.tile(layer, z, x, y))
+        """Return a tile of a layer, computed now or cached; transparent where the raster has no data."""
+        return await source.tile(request, await source.find(layer, model), z, x, y)
 
-    @router.get(
-        "/{name}/imagery/{z}/{x}/{y}.png",
-        response_class=Response,
-        responses={**answers, **documented(UnauthorizedError, NotFoundError, ImageError)},
-    )
-    async def read_imagery(request: Request, name: Name, z: Zoom, x: Number, y: Number) -> Response:
-        """Return a tile of a raster itself."""
-        _check_tile(z, x, y)
-        raster = await find(name)
-        etag = f'"{raster.identity}-{z}-{x}-{y}"'
-        if _has(request, etag):
-            return Response(status_code=304, headers={"ETag": etag})
-        return await tile(request, etag, maps.imagery(raster, z, x, y))
+    @router.get("/{layer}/tiles/{z}/{x}/{y}.pbf", response_class=Response, responses=answers(MEDIA_TYPE))
+    async def read_vector_tile(
+        request: Request, layer: LayerName, z: Zoom, x: Number, y: Number, model: ModelName = None
+    ) -> Response:
+        """Return the polygons of a tile's classes as a Mapbox vector tile; empty where there is no data."""
+        return await source.vector_tile(request, await classes_of(layer, model), z, x, y)
 
     return router
 
 
-def tile_query(request: Request, **parameters: str | None) -> str:
-    """Return the query of tile addresses: parameters, and the read-only key of the request if it has one."""
-    given = {**parameters, "key": request.query_params.get("key")}
-    query = urlencode({name: value for name, value in given.items() if value})
-    return f"?{query}" if query else ""
-
-
-def tile_template(request: Request, route: str, name: str) -> str:
-    """Return the address of a raster's tiles, with {z}, {x} and {y}."""
-    url = str(request.url_for(route, name=name, z="0", x="0", y="0"))
-    return url.removesuffix("/0/0/0.png") + "/{z}/{x}/{y}.png"
-
-
-def _tilejson(
-    request: Request, title: str, route: str, raster: RasterFile, low: int, high: int, query: str
-) -> TileJson:
+def _tilejson(layer: MapLayer, tiles: str, high: int) -> TileJson:
+    raster: RasterFile = layer.raster
     return TileJson(
-        name=title,
-        tiles=[tile_template(request, route, raster.name) + query],
-        minzoom=low,
+        name=layer.title,
+        tiles=[tiles],
+        minzoom=layer.min_zoom,
         maxzoom=high,
         bounds=raster.bounds,
         center=(*raster.centre, high),
     )
-
-
-def _check_tile(zoom: int, x: int, y: int) -> None:
-    if max(x, y) >= 1 << zoom:
-        raise NotFoundError(f"zoom {zoom} has {1 << zoom} tiles a side: there is no tile {x}, {y}")
-
-
-def _has(request: Request, etag: str) -> bool:
-    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    return etag in known or "*" in known

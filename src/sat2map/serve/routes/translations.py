@@ -15,47 +15,50 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from numpy.typing import NDArray
 
-from sat2map.errors import ImageError
 from sat2map.images.pixels import Picture, with_bands
 from sat2map.serve.batch_queue import Work
 from sat2map.serve.decoder import SMALL_FILE, SMALL_IMAGE
 from sat2map.serve.http_errors import (
-    BodyTooLargeError,
     NotAcceptableError,
     NotFoundError,
-    TooManyPixelsError,
-    UnauthorizedError,
-    UnsupportedFormatError,
-    UploadTooSlowError,
 )
 from sat2map.serve.input_files import RESULTS, Inspected, inspect_file, read_file
 from sat2map.serve.memory import Reserve, price
 from sat2map.serve.pictures import NOTES_HEADER, Part, notes_header, read_picture
 from sat2map.serve.problems import documented
 from sat2map.serve.responses import MEDIA_TYPES, MediaType, encode, negotiate, read_raster
-from sat2map.serve.routes.access import Gsd, ModelName, Page, Whole, check_key
+from sat2map.serve.routes.access import (
+    BINARY,
+    IMAGES,
+    PNG,
+    UPLOAD_FAILURES,
+    Gsd,
+    ModelName,
+    Page,
+    Whole,
+    check_key,
+)
 from sat2map.serve.scaling import size_for_model
 from sat2map.serve.served_models import ServedModel
 from sat2map.serve.service import Service, run_until_disconnected
 from sat2map.serve.uploads import check_size, read_body, sniff_format
 
-_BINARY = {"type": "string", "format": "binary"}
 _REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "The image as the body, or as the one file of a form.",
         "content": {
-            **{media_type: {"schema": _BINARY} for media_type in MEDIA_TYPES},
-            "application/octet-stream": {"schema": _BINARY},
+            **IMAGES,
+            "application/octet-stream": {"schema": BINARY},
             "multipart/form-data": {
-                "schema": {"type": "object", "properties": {"image": _BINARY}, "required": ["image"]}
+                "schema": {"type": "object", "properties": {"image": BINARY}, "required": ["image"]}
             },
         },
     }
 }
 _ANSWER: dict[str, Any] = {
     "description": "The map, with the size of the image.",
-    "content": {media_type: {"schema": _BINARY} for media_type in MEDIA_TYPES},
+    "content": IMAGES,
     "headers": {
         "Sat2map-Model": {"description": "Name of the model", "schema": {"type": "string"}},
         "Server-Timing": {
@@ -70,16 +73,6 @@ _ANSWER: dict[str, Any] = {
 }
 
 
-_FAILURES = documented(
-    UnauthorizedError,
-    UploadTooSlowError,
-    BodyTooLargeError,
-    TooManyPixelsError,
-    UnsupportedFormatError,
-    ImageError,
-)
-
-
 def translate_routes(service: Service) -> APIRouter:
     """Return the route."""
     router = APIRouter(dependencies=[Depends(check_key(service.keys))], tags=["translate"])
@@ -89,7 +82,7 @@ def translate_routes(service: Service) -> APIRouter:
         "/v1/translate",
         response_class=Response,
         openapi_extra=_REQUEST,
-        responses={200: _ANSWER, **documented(NotFoundError, NotAcceptableError), **_FAILURES},
+        responses={200: _ANSWER, **documented(NotFoundError, NotAcceptableError), **UPLOAD_FAILURES},
     )
     async def translate(
         request: Request,
@@ -152,10 +145,7 @@ def translate_routes(service: Service) -> APIRouter:
         "/v1/preview",
         response_class=Response,
         openapi_extra=_REQUEST,
-        responses={
-            200: {"description": "The image as a PNG.", "content": {"image/png": {"schema": _BINARY}}},
-            **_FAILURES,
-        },
+        responses={200: PNG, **UPLOAD_FAILURES},
     )
     async def preview(
         request: Request, model: ModelName = None, page: Page = None, whole: Whole = False

@@ -1,0 +1,110 @@
+"""An area of interest: polygons that say which part of a raster is wanted, and mask the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import pyproj
+import shapely
+from numpy.typing import NDArray
+from rasterio.features import geometry_mask
+
+from sat2map.errors import DataError
+from sat2map.geo.grid import Box, GeoGrid
+
+_POINTS = 200  # along the longest side of the area, before its edges are transformed
+
+
+@dataclass(frozen=True)
+class AreaOfInterest:
+    """Polygons in a CRS.
+
+    Attributes:
+        name: The file, for messages.
+        polygons: One shapely geometry.
+        crs: Its CRS.
+    """
+
+    name: str
+    polygons: shapely.Geometry
+    crs: pyproj.CRS
+
+    @classmethod
+    def read(cls, path: Path) -> AreaOfInterest:
+        """Read all polygons of a vector file.
+
+        Raises:
+            DataError: The file is missing, holds no polygons, or names no CRS.
+        """
+        if not path.exists():
+            raise DataError(f"{path} does not exist")
+        try:
+            meta, _, stored, _ = pyogrio.raw.read(path, columns=[])
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+            raise DataError(f"{path} cannot be read as vectors ({' '.join(str(error).split())})") from None
+        shapes = shapely.get_parts(shapely.make_valid(shapely.from_wkb(stored, on_invalid="ignore")))
+        shapes = shapely.force_2d(shapes[np.isin(shapely.get_type_id(shapes), (3, 6))])
+        if not len(shapes):
+            raise DataError(f"{path} holds no polygon", hint="an area of interest is one or more polygons")
+        if meta["crs"] is None:
+            raise DataError(f"{path} does not name its CRS", hint="convert it to a GeoPackage with one")
+        return cls(str(path), shapely.union_all(shapes), pyproj.CRS(meta["crs"]))
+
+    @property
+    def bbox(self) -> Box:
+        """The box around it, in its CRS."""
+        left, bottom, right, top = shapely.bounds(self.polygons)
+        return float(left), float(bottom), float(right), float(top)
+
+    def on(self, grid: GeoGrid) -> Clip:
+        """Return which pixels of a grid it covers.
+
+        Raises:
+            DataError: The grid has no CRS, or one that has no relation to the area's.
+        """
+        if grid.proj_crs is None:
+            raise DataError(f"the raster has no CRS, so {self.name} cannot be laid over it")
+        try:
+            move = pyproj.Transformer.from_crs(self.crs, grid.proj_crs, always_xy=True)
+        except pyproj.exceptions.ProjError:
+            raise DataError(
+                f"{self.name} is in {self.crs.name}, which has no relation to the raster's"
+            ) from None
+        left, bottom, right, top = self.bbox
+        shape = shapely.segmentize(self.polygons, max(right - left, top - bottom) / _POINTS)
+        moved = shapely.transform(shape, lambda xy: np.stack(move.transform(*xy.T), axis=1))
+        if not np.isfinite(shapely.bounds(moved)).all():
+            raise DataError(f"{self.name} lies outside of the area of the raster's CRS")
+        return Clip(moved)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Polygons in a grid's CRS."""
+
+    polygons: shapely.Geometry
+
+    @cached_property
+    def key(self) -> str:
+        """What tells it from another one."""
+        return str(shapely.to_wkb(shapely.normalize(self.polygons), hex=True))
+
+    def touches(self, grid: GeoGrid) -> bool:
+        """Whether any of it lies in a grid."""
+        corners = [
+            grid.transform @ (x, y)
+            for x, y in ((0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height))
+        ]
+        return bool(shapely.intersects(self.polygons, shapely.Polygon(corners)))
+
+    def mask(self, grid: GeoGrid) -> NDArray[np.uint8]:
+        """Return uint8 (h, w): 255 where a pixel's middle lies in it, else 0."""
+        shape = (grid.height, grid.width)
+        if not self.touches(grid):
+            return np.zeros(shape, np.uint8)
+        outside = geometry_mask([self.polygons], shape, grid.transform)
+        return np.where(outside, np.uint8(0), np.uint8(255))

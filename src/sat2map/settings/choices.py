@@ -1,0 +1,16 @@
+"""What settings may be that have a few values by name."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Direction = Literal["source-to-target", "target-to-source"]
+Precision = Literal["auto", "fp32", "bf16"]  # of inference
+TrainPrecision = Literal["auto", "fp32", "bf16", "fp16"]
+Norm = Literal["batch", "instance", "group", "none"]
+Upsample = Literal["transpose", "resize", "shuffle"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+EngineName = Literal["auto", "torch", "onnx", "openvino"]
+ExportFormat = Literal[
+    "onnx", "openvino", "onnx-int8", "openvino-int8", "pt2", "pth", "pytorch-cyclegan", "web"
+]
