@@ -116,7 +116,8 @@ def export(
     """Write a model in another format, and check the result against the model.
 
     Args:
-        to: Format; pth is a plain PyTorch state dict, web a folder with a page that works without a server.
+        to: Format; pth is a plain PyTorch state dict, web a folder with a page that works without a server,
+            deepness an ONNX file for that plugin of QGIS.
         output: File or folder to write; without it, beside the model.
         images: Images to check with and to calibrate int8 on: files, folders, globs; default: drawn towns.
         data: Pairs on which the cost of the export in mean class IoU is measured.
@@ -125,6 +126,7 @@ def export(
     Examples:
         sat2map export runs/mine/best.safetensors --to onnx
         sat2map export runs/mine/best.safetensors --to openvino-int8 --images photos
+        sat2map export --to deepness
         sat2map export --to web my-page
     """
     from sat2map.export import export_model
