@@ -10,7 +10,7 @@ PIP_ARGS ?=
 RASTER ?= ortho.tif
 PHOTO ?= photo.jpg
 
-.PHONY: demo test coverage check format docs site figures bench bench-gpu soak clean
+.PHONY: demo test coverage check format docs site figures bench bench-docs bench-peers bench-gpu soak clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -50,6 +50,14 @@ figures: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks --json runs/bench.json --markdown
+
+# The same, into docs/bench.json and the tables of docs/performance.md.
+bench-docs: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks --docs --markdown
+
+# Against what people use instead, each in an environment of its own under .peers.
+bench-peers: $(VENV)/.installed-dev
+	PIP_ARGS="$(PIP_ARGS)" $(BIN)/python -m benchmarks.peers --environments .peers --json runs/bench-peers.json
 
 # 200 epochs of the paper's training on the pairs in DATA, on a GPU, and what comes of it.
 bench-gpu: $(VENV)/.installed
