@@ -6,11 +6,10 @@ MODEL ?= src/sat2map/weights/maps.safetensors
 DATA ?= data
 PIP_ARGS ?=
 
-# Figures of the docs, drawn with the bundled model: an orthophoto and a photo of yours.
+# Figures of the docs, drawn with the bundled model: an orthophoto of yours.
 RASTER ?= ortho.tif
-PHOTO ?= photo.jpg
 
-.PHONY: demo test coverage check format docs site figures bench bench-docs bench-peers bench-gpu soak clean
+.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-docs bench-peers bench-gpu soak clean check-qgis figures-rasters
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -29,24 +28,47 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory check-pages
 	$(BIN)/python docs/make_settings.py --check
 	$(BIN)/python docs/make_results.py --check
 
-format: $(VENV)/.installed-dev
+# Outputs open in QGIS with their colours and names. It needs Debian's qgis and python3-qgis, and CI does not run it.
+check-qgis: $(VENV)/.installed-dev
+	$(BIN)/python -m tools.qgis.check --picture qgis.png
+
+# The pages' scripts and styles, linted and formatted by Biome.
+check-pages:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules && npx biome ci; \
+	else echo "npm is not installed: the pages were not checked"; fi
+
+format: $(VENV)/.installed-dev node_modules
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	npx biome check --write
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_settings.py
 	$(BIN)/python docs/make_results.py
 
-# The docs as a site: open site/index.html.
-site: $(VENV)/.installed-dev
+# ONNX Runtime for browsers, of a pinned version, for `sat2map export --to web` (npm).
+web: $(VENV)/.installed
+	$(BIN)/python -m sat2map.export.web_runtime
+
+# The docs as a site, with the page that draws in the browser: `python -m http.server --directory site`.
+site: $(VENV)/.installed-dev web
+	$(BIN)/sat2map export --to web --overwrite --output build/page
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 figures: $(VENV)/.installed-dev
 	$(BIN)/python docs/figures/make_hero.py $(RASTER) --window 200 200 600
-	PYTHONPATH=. $(BIN)/python docs/figures/make_page.py $(PHOTO) --gsd 0.3
+
+# Every view of the page into build/screenshots, and the docs' figures of it.
+screenshots: $(VENV)/.installed-dev
+	PYTHONPATH=. $(BIN)/python docs/figures/make_screenshots.py
+
+# The figures of docs/rasters.md and docs/analyst.md: a drawn town, the live map, QGIS (as for check-qgis, with xvfb).
+figures-rasters: $(VENV)/.installed-dev
+	PYTHONPATH=. $(BIN)/python docs/figures/make_rasters.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks --json runs/bench.json --markdown
@@ -74,11 +96,16 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing sat2map with PyTorch into $(VENV): 0.3 GB to download with a CPU build of PyTorch, several GB with CUDA."
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --editable '.[train]' $(PIP_ARGS)
+	$(BIN)/python -m pip install --editable '.[train,encoder]' $(PIP_ARGS)
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	touch $@
+
+# Tools of the pages' checks: Biome, axe.
+node_modules: package-lock.json
+	npm ci --silent --no-audit --no-fund
 	touch $@
 
 clean:

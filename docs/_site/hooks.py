@@ -6,6 +6,7 @@ Pages stand in the order of `SECTIONS`; one that is in none comes last, under it
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
+# The page that draws in the browser: `make site` exports it before the build.
+PAGE = ROOT / "build" / "page"
+FRAME = """<iframe src="try/" title="Draw a map of an aerial photo" class="try" loading="lazy"></iframe>
+
+*Try it here: your browser draws the map, and nothing is uploaded.* [A page of your own](browser.md)
+"""
 REPOSITORY_FILES = re.compile(
     r"\[([^\]]+)\]\((?:\.\./)*(?:Makefile|LICENSE|CITATION\.cff|pyproject\.toml|(?:src|benchmarks|notebooks|tools|\.ci)/[^)]*)\)"
 )
@@ -28,13 +35,14 @@ FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$\w])\$([^$\n]+)\$(?!\w)", re.S)
 FORMULAS: dict[str, list[str]] = {}
 SECTIONS = {
     "Home": ["index.md"],
-    "Tutorials": ["tutorial.md", "analyst.md", "developer.md", "from-the-tutorial.md"],
+    "Tutorials": ["tutorial.md", "my-town.md", "analyst.md", "developer.md", "from-the-tutorial.md"],
     "How to": [
         "install.md",
         "data.md",
         "formats.md",
         "rasters.md",
         "service.md",
+        "browser.md",
         "operations.md",
         "threat-model.md",
         "scale.md",
@@ -64,9 +72,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Make pages of the files beside docs/, and bring all pages into order."""
     for name, page in PAGES_OF.items():
         text = (ROOT / name).read_text("utf-8").replace("](docs/", "](")
+        if page == "index.md" and PAGE.is_dir():
+            title, rest = text.split("\n", 1)
+            text = f"{title}\n\n{FRAME}{rest}"
         files.append(File.generated(config, page, content=text))
     config.nav = _nav([file.src_uri for file in files.documentation_pages()])
     return files
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Put the page that the first page shows into the site."""
+    if PAGE.is_dir():
+        shutil.copytree(PAGE, Path(config.site_dir) / "try", dirs_exist_ok=True)
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:

@@ -17,7 +17,7 @@ from affine import Affine
 from rasterio.enums import ColorInterp
 
 from sat2map.bulk.pipeline import run_bulk
-from sat2map.bulk.tasks import Plan, plan_tasks
+from sat2map.bulk.tasks import BulkPlan, plan_tasks
 from sat2map.bulk.worker import WorkOptions
 from sat2map.files import sha256_of
 from sat2map.inference.backends import EngineOptions
@@ -90,13 +90,13 @@ def options(model: Path, tmp_path: Path) -> WorkOptions:
 
 
 @pytest.fixture(scope="session")
-def plan(photos: Path) -> Plan:
+def plan(photos: Path) -> BulkPlan:
     """The tasks of all photos."""
     return plan_tasks([str(path) for path in sorted(photos.glob("*.tif"))], cut=CUT)
 
 
 @pytest.fixture(scope="session")
-def plainly(plan: Plan, model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def plainly(plan: BulkPlan, model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Every output of an undisturbed run in this process, by name."""
     folder = tmp_path_factory.mktemp("plainly") / "maps"
     options = WorkOptions(

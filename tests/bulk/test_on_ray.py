@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import rasterio
 
-from sat2map.bulk.manifest import Manifest, Record
+from sat2map.bulk.manifest import Manifest, TaskRecord
 from sat2map.bulk.on_ray import RayBackend
 from sat2map.bulk.pipeline import run_bulk
-from sat2map.bulk.tasks import Plan, plan_tasks
+from sat2map.bulk.tasks import BulkPlan, plan_tasks
 from sat2map.bulk.worker import WorkOptions
 from sat2map.errors import ModelFileError, SettingsError
 
@@ -30,12 +30,12 @@ pytestmark = [
 
 
 def test_two_workers_make_what_one_process_makes_though_one_of_them_is_killed(
-    plan: Plan, options: WorkOptions, plainly: dict[str, bytes], outputs: Outputs
+    plan: BulkPlan, options: WorkOptions, plainly: dict[str, bytes], outputs: Outputs
 ) -> None:
     killed: list[int] = []
-    seen: list[Record] = []
+    seen: list[TaskRecord] = []
 
-    def kill_one(record: Record | None, done: int, total: int) -> None:
+    def kill_one(record: TaskRecord | None, done: int, total: int) -> None:
         if record is None:
             return
         seen.append(record)
@@ -77,23 +77,23 @@ def test_sheets_see_their_neighbours_on_other_workers_too(
 
 
 def test_a_bad_file_stops_no_other_worker(
-    plan: Plan, options: WorkOptions, tmp_path: Path, plainly: dict[str, bytes], outputs: Outputs
+    plan: BulkPlan, options: WorkOptions, tmp_path: Path, plainly: dict[str, bytes], outputs: Outputs
 ) -> None:
     broken = tmp_path / "broken.tif"
     broken.write_bytes(b"II*\0 no more")
     few = tuple(task for task in plan.tasks if task.window is None)[:3]
     bad = replace(few[0], source=str(broken), output="broken.tif")
-    summary = run_bulk(Plan((bad, *few)), options, backend=RayBackend("local", workers=2))
+    summary = run_bulk(BulkPlan((bad, *few)), options, backend=RayBackend("local", workers=2))
     assert (summary.done, summary.left) == (3, 1)
     assert "broken.tif" in summary.failed[0].error
     assert outputs(options.folder) == {task.output: plainly[task.output] for task in few}
 
 
-def test_a_cluster_that_is_not_there_is_told(plan: Plan, options: WorkOptions) -> None:
+def test_a_cluster_that_is_not_there_is_told(plan: BulkPlan, options: WorkOptions) -> None:
     with pytest.raises(SettingsError, match=r"no Ray cluster at 127.0.0.1:9 .*local starts one"):
         run_bulk(plan, options, backend=RayBackend("127.0.0.1:9"))
 
 
-def test_a_missing_model_is_told_before_a_cluster_is_started(plan: Plan, options: WorkOptions) -> None:
+def test_a_missing_model_is_told_before_a_cluster_is_started(plan: BulkPlan, options: WorkOptions) -> None:
     with pytest.raises(ModelFileError, match="does not exist"):
         run_bulk(plan, replace(options, model=Path("no.safetensors")), backend=RayBackend("local"))

@@ -15,7 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from sat2map.bulk.pipeline import run_bulk
-from sat2map.bulk.tasks import Plan, Task, plan_tasks
+from sat2map.bulk.tasks import BulkPlan, Task, plan_tasks
 from sat2map.bulk.worker import WorkOptions
 from sat2map.geo.raster_job import RasterOptions
 from sat2map.geo.translate_raster import translate_raster
@@ -77,7 +77,7 @@ def map_of(
     return pixels
 
 
-def planned(sheets: list[str], options: WorkOptions) -> Plan:
+def planned(sheets: list[str], options: WorkOptions) -> BulkPlan:
     return plan_tasks(sheets, cut=4096, reading=options.reading())
 
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import io
-import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 
 from sat2map.inference import Translator
-
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if CHROMIUM is None:
-    pytest.skip("no Chromium is installed: apt-get install chromium", allow_module_level=True)
+from sat2map.synthetic.towns import draw_town
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
@@ -40,20 +39,15 @@ def _until(page: Any, expression: str) -> None:
     raise AssertionError(expression)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
+AT_ALL_WIDTHS = pytest.mark.parametrize("page", [1280, 390], indirect=True)  # px: at a desk, on a phone
 
 
 @pytest.fixture
-def page(browser: Any, server: Any) -> Iterator[Any]:
+def page(browser: Any, server: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A page of the shared server, on which no script may fail and nothing may be asked of others."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, base_url=server.url)
+    context = browser.new_context(
+        viewport={"width": getattr(request, "param", 1280), "height": 800}, base_url=server.url
+    )
     page = context.new_page()
     page.set_default_timeout(20_000)
     faults: list[str] = []
@@ -72,6 +66,7 @@ def page(browser: Any, server: Any) -> Iterator[Any]:
     assert faults == []
 
 
+@AT_ALL_WIDTHS
 def test_upload_compare_zoom_and_download(page: Any, town: NDArray[np.uint8], model_file: Path) -> None:
     page.goto("/")
     page.set_input_files("#file", files=[_file("my town.png", _png(town))])
@@ -116,6 +111,7 @@ def test_the_scale_is_checked_sent_and_remembered(
     assert field.input_value() == "1.05"
 
 
+@AT_ALL_WIDTHS
 def test_another_scale_draws_again_without_a_second_upload(page: Any, town: NDArray[np.uint8]) -> None:
     uploads: list[str] = []
     drawn: list[str] = []
@@ -150,11 +146,111 @@ def test_views_legend_and_commands(page: Any, town: NDArray[np.uint8]) -> None:
     with page.expect_download() as waiting:
         page.click("#download-side")
     assert np.asarray(Image.open(waiting.value.path())).shape[:2] == (256, 512)
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+
+
+def _copied(page: Any, button: str) -> str:
+    page.evaluate("document.getElementById('status').textContent = ''")
     page.click("#more summary")
-    page.click("#copy-curl")
+    page.click(button)
     _until(page, "document.getElementById('status').textContent === 'Copied.'")
-    assert "/v1/translate" in page.evaluate("navigator.clipboard.readText()")
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
+@pytest.mark.parametrize("colors", ["", "dark"])
+def test_the_copied_commands_draw_the_same_map(
+    page: Any, town: NDArray[np.uint8], tmp_path: Path, colors: str
+) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    name = "Ann's town.png"
+    (tmp_path / name).write_bytes(_png(town))
+    page.goto("/")
+    page.fill("#gsd", "1.5")
+    page.set_input_files("#file", files=[tmp_path / name])
+    page.wait_for_selector("#result:not([hidden])")
+    if colors:
+        page.select_option("#colors", colors)
+        _until(page, "document.getElementById('visit-list').children.length === 2")
+    with page.expect_download() as waiting:
+        page.click("#download")
+    expected = np.asarray(Image.open(waiting.value.path()))
+    output = tmp_path / "Ann's town-map.png"
+    for button, program in (("#copy-curl", ["bash", "-ec"]), ("#copy-python", [sys.executable, "-c"])):
+        subprocess.run([*program, _copied(page, button)], cwd=tmp_path, check=True, capture_output=True)
+        np.testing.assert_array_equal(np.asarray(Image.open(output)), expected)
+        output.unlink()
+
+
+def test_when_the_connection_is_lost_the_file_is_kept(page: Any, town: NDArray[np.uint8]) -> None:
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    page.route("**/v1/images", lambda route: route.abort("connectionreset"))
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#alert:not([hidden])")
+    assert "Your image is kept" in page.inner_text("#alert")
+    page.unroute("**/v1/images")
+    page.click("#alert-retry")
+    page.wait_for_selector("#result:not([hidden])")
+
+
+def test_while_the_service_is_busy_the_page_waits_and_tries_again(page: Any, town: NDArray[np.uint8]) -> None:
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    answers: list[int] = []
+
+    def refuse(route: Any) -> None:
+        answers.append(503)
+        problem = {"title": "The service is busy", "status": 503, "detail": "try again"}
+        route.fulfill(status=503, headers={"Retry-After": "1"}, json=problem)
+
+    page.route("**/v1/images", refuse, times=1)
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    _until(page, "document.getElementById('busy-text').textContent.includes('trying again')")
+    page.wait_for_selector("#result:not([hidden])")
+    assert answers == [503]
+
+
+def test_a_file_over_the_limit_is_not_sent(page: Any) -> None:
+    sent: list[str] = []
+    page.on("request", lambda asked: sent.append(asked.url) if asked.method == "POST" else None)
+
+    def lower(route: Any) -> None:
+        route.fulfill(json={**route.fetch().json(), "job_body_bytes": 1 << 20})
+
+    page.route("**/v1/models", lower)
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    page.set_input_files("#file", files=[_file("large.png", bytes(3 << 20))])
+    page.wait_for_selector("#alert:not([hidden])")
+    assert "It has 3 MB, and this service takes 1 MB" in page.inner_text("#alert")
+    assert sent == []
+
+
+@AT_ALL_WIDTHS
+def test_an_orthophoto_is_a_job_with_progress_that_can_be_cancelled(page: Any, tmp_path: Path) -> None:
+    town = np.moveaxis(np.tile(draw_town(19, size=256).source, (6, 6, 1)), -1, 0)
+    form = {"driver": "GTiff", "height": 1536, "width": 1536, "count": 3, "dtype": "uint8"}
+    with rasterio.open(
+        tmp_path / "ortho.tif",
+        "w",
+        crs="EPSG:32618",
+        transform=Affine(2.1, 0, 583000, 0, -2.1, 4507000),
+        **form,
+    ) as file:
+        file.write(town)
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    for ending in ("cancel", "wait"):
+        page.set_input_files("#file", files=[tmp_path / "ortho.tif"])
+        _until(page, "/\\d+ of \\d+ tiles/.test(document.getElementById('busy-text').textContent)")
+        if ending == "cancel":
+            page.click("#cancel")
+            assert page.is_visible("#drop")
+    page.wait_for_selector("#result:not([hidden])")
+    with page.expect_download() as waiting:
+        page.click("#download")
+    with rasterio.open(waiting.value.path()) as drawn:
+        assert drawn.shape == (1536, 1536)
+        assert drawn.crs.to_epsg() == 32618
 
 
 def test_a_mistyped_address_has_a_page(page: Any) -> None:
@@ -162,6 +258,71 @@ def test_a_mistyped_address_has_a_page(page: Any) -> None:
     assert "Page not found" in page.inner_text("h1")
     page.click("main a")
     page.wait_for_selector("#facts dd")
+
+
+def test_a_problem_links_to_a_page_that_says_what_to_do(page: Any) -> None:
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("text.png", b"no image at all")])
+    page.click("#alert-more")
+    assert page.inner_text("h1") == "Unsupported file type"
+    assert "PNG, JPEG, WebP or TIFF" in page.inner_text("main")
+
+
+@AT_ALL_WIDTHS
+def test_of_a_training_pair_the_photo_is_drawn(page: Any, model_file: Path) -> None:
+    town = draw_town(19, size=256)
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("pair.png", _png(np.hstack([town.source, town.target])))])
+    page.wait_for_selector("#result:not([hidden])")
+    assert "256 × 256 px" in page.inner_text("#summary")
+    assert "training pair" in page.inner_text("#notes")
+    assert page.evaluate("document.getElementById('before').naturalWidth") == 256
+
+
+def test_the_api_page_shows_every_operation_and_sends_a_request(page: Any) -> None:
+    page.goto("/docs")
+    page.wait_for_selector(".opblock")
+    operations = page.request.get("/openapi.json").json()["paths"]
+    assert page.locator(".opblock").count() == sum(len(methods) for methods in operations.values())
+    page.click("#operations-models-list_models .opblock-summary-control")
+    page.click("#operations-models-list_models .try-out__btn")
+    page.click("#operations-models-list_models .execute")
+    page.wait_for_selector(".live-responses-table")
+    assert "max_untiled_size" in page.inner_text(".live-responses-table")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_view_has_a_barrier(
+    browser: Any, server: Any, axe: str, scheme: str, town: NDArray[np.uint8]
+) -> None:
+    context = browser.new_context(color_scheme=scheme, base_url=server.url)
+    page = context.new_page()
+
+    def look() -> None:
+        page.evaluate(axe)
+        found = page.evaluate("axe.run().then(({ violations }) => violations)")
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    look()
+    page.set_input_files("#file", files=[_file("text.png", b"no image at all")])
+    page.wait_for_selector("#alert:not([hidden])")
+    look()
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#result:not([hidden])")
+    for view in ("side", "photo", "map", "classes"):
+        page.check(f"#view-{view}", force=True)
+        page.wait_for_timeout(300)
+        look()
+    page.click("#wrong")
+    _until(page, "document.querySelectorAll('#scale-list img[src]').length > 1")
+    look()
+    for address in ("/no/such/page", "/problems/busy", "/map", "/docs"):
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        look()
+    context.close()
 
 
 def test_an_example_is_one_click(page: Any) -> None:

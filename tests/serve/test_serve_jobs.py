@@ -18,7 +18,7 @@ from PIL import Image
 from sat2map.errors import SettingsError
 from sat2map.inference import Translator
 from sat2map.inference.scale import ScaledTranslator
-from sat2map.serve.job_store import JobStore, Record
+from sat2map.serve.job_store import JobRecord, JobStore
 
 
 def _wait(client: httpx.Client, address: str, *states: str) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def test_the_oldest_queued_job_is_taken_first_and_once(tmp_path: Path) -> None:
     store = JobStore(tmp_path / "jobs.sqlite")
     for number, name in enumerate("bac"):
         store.add(
-            Record(
+            JobRecord(
                 id=name,
                 owner="",
                 model="m",

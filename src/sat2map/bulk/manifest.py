@@ -23,7 +23,7 @@ State = Literal["done", "empty", "failed"]
 
 
 @dataclass(frozen=True)
-class Record:
+class TaskRecord:
     """What became of a task.
 
     Attributes:
@@ -63,7 +63,7 @@ class Record:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, line: str) -> Record:
+    def from_json(cls, line: str) -> TaskRecord:
         """Read what `to_json` returns."""
         values = json.loads(line)
         for name in ("stamp", "notes", "process"):
@@ -82,7 +82,7 @@ class Manifest:
         name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}.jsonl"
         self._path = folder / FOLDER / name
 
-    def add(self, record: Record) -> None:
+    def add(self, record: TaskRecord) -> None:
         """Append a line.
 
         Raises:
@@ -95,20 +95,20 @@ class Manifest:
         except OSError as error:
             raise output_error(self._path, error) from error
 
-    def read(self) -> dict[str, Record]:
+    def read(self) -> dict[str, TaskRecord]:
         """Return the last record of each output; a line cut short by a kill is passed over."""
-        records: dict[str, Record] = {}
+        records: dict[str, TaskRecord] = {}
         for path in sorted((self._folder / FOLDER).glob("*.jsonl")):
             for line in path.read_text("utf-8").splitlines():
                 try:
-                    record = Record.from_json(line)
+                    record = TaskRecord.from_json(line)
                 except (ValueError, TypeError, KeyError):
                     continue
                 if record.output not in records or records[record.output].at <= record.at:
                     records[record.output] = record
         return records
 
-    def is_done(self, task: Task, records: Mapping[str, Record]) -> bool:
+    def is_done(self, task: Task, records: Mapping[str, TaskRecord]) -> bool:
         """Whether a task's output is there as it was written, and its source is still the same."""
         record = records.get(task.output)
         if record is None or record.state == "failed" or record.source != task.source:
@@ -120,7 +120,7 @@ class Manifest:
         path = self._folder / task.output
         return path.is_file() and path.stat().st_size == record.size
 
-    def write_checksums(self, records: Iterable[Record]) -> Path:
+    def write_checksums(self, records: Iterable[TaskRecord]) -> Path:
         """Write the outputs' checksums for `sha256sum --check`."""
         path = self._folder / CHECKSUMS
         lines = sorted((r.output, r.sha256) for r in records if r.state == "done")
@@ -146,6 +146,10 @@ class CrashCounter:
             before = file.tell()
             file.write(b".")
         return before
+
+    def count(self) -> int:
+        """Return how many there are."""
+        return self._path.stat().st_size if self._path.exists() else 0
 
     def end(self) -> None:
         """Forget them: the task has a record now."""

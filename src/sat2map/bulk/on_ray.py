@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from sat2map.bulk.manifest import Record
+from sat2map.bulk.manifest import TaskRecord
 from sat2map.bulk.tasks import Task
 from sat2map.bulk.worker import Worker, WorkOptions
 from sat2map.errors import SettingsError
@@ -40,7 +40,7 @@ class RayBackend:
         """
         self._address, self._workers = address, workers
 
-    def __call__(self, options: WorkOptions, tasks: Sequence[Task]) -> Iterator[Record]:
+    def __call__(self, options: WorkOptions, tasks: Sequence[Task]) -> Iterator[TaskRecord]:
         """Do tasks.
 
         Raises:
@@ -90,7 +90,7 @@ class RayBackend:
                 setting="ray",
             ) from None
 
-    def _stream(self, options: WorkOptions, tasks: Sequence[Task]) -> Iterator[Record]:
+    def _stream(self, options: WorkOptions, tasks: Sequence[Task]) -> Iterator[TaskRecord]:
         import ray
         from ray.data import ActorPoolStrategy, DataContext, from_items
         from ray.exceptions import RayError
@@ -119,7 +119,7 @@ class RayBackend:
             )
             try:
                 for row in rows.iter_rows():
-                    yield Record.from_json(row["record"])
+                    yield TaskRecord.from_json(row["record"])
             except RayError as error:
                 raise SettingsError(
                     f"the workers of the Ray cluster at {self._address} failed ({_innermost(error)})",

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from sat2map.bulk.manifest import Manifest, Record
-from sat2map.bulk.tasks import Mosaic, Plan, Task
+from sat2map.bulk.manifest import CrashCounter, Manifest, TaskRecord
+from sat2map.bulk.tasks import BulkPlan, Mosaic, Task
 from sat2map.bulk.worker import Worker, WorkOptions
 from sat2map.errors import OutputError, SettingsError
 from sat2map.files import atomic_write_text, lock_output
@@ -19,12 +22,12 @@ from sat2map.files import atomic_write_text, lock_output
 JOB = "job.json"
 
 Assemble = Literal["vrt", "cog", "none"]
-Backend = Callable[[WorkOptions, Sequence[Task]], Iterator[Record]]
+Backend = Callable[[WorkOptions, Sequence[Task]], Iterator[TaskRecord]]
 """Does tasks in any order and yields a record of each; may be given up at any time."""
 
 
 @dataclass(frozen=True)
-class Summary:
+class BulkSummary:
     """What a run did, and where the whole job stands.
 
     Attributes:
@@ -38,33 +41,55 @@ class Summary:
 
     done: int
     skipped: int
-    failed: tuple[Record, ...]
+    failed: tuple[TaskRecord, ...]
     left: int
     assembled: tuple[Path, ...]
     report: Path | None
 
 
-def in_process(options: WorkOptions, tasks: Sequence[Task]) -> Iterator[Record]:
-    """Do the tasks here, one after the other (a `Backend`).
+def in_process(options: WorkOptions, tasks: Sequence[Task]) -> Iterator[TaskRecord]:
+    """Do the tasks here (a `Backend`): rasters one after the other, then images, some at the same time.
+
+    A task that a process died over before is done alone: it must not take others with it.
 
     Raises:
         Sat2MapError: The model cannot be used.
     """
-    worker = Worker(options)
-    for task in tasks:
+    images = [task for task in tasks if not task.is_raster]
+    rasters = [task for task in tasks if task.is_raster]
+    if rasters:
+        worker = Worker(options)
+        for task in rasters:
+            yield worker(task)
+    if not images:
+        return
+    worker = Worker(options, images=len(images))
+    suspects = [task for task in images if CrashCounter(options.folder, task).count()]
+    for task in suspects:
         yield worker(task)
+    upcoming = iter([task for task in images if task not in suspects])
+    at_once = worker.streams + 2  # as many in the network, and two that are read or written
+    with ThreadPoolExecutor(at_once, thread_name_prefix="bulk") as pool:
+        begun = deque(pool.submit(worker, task) for task in islice(upcoming, at_once))
+        try:
+            while begun:
+                record = begun.popleft().result()
+                begun.extend(pool.submit(worker, task) for task in islice(upcoming, 1))
+                yield record
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def run_bulk(
-    plan: Plan,
+    plan: BulkPlan,
     options: WorkOptions,
     *,
     shard: tuple[int, int] | None = None,
     backend: Backend = in_process,
     resume: bool = False,
     assemble: Assemble = "vrt",
-    progress: Callable[[Record | None, int, int], None] = lambda record, done, total: None,
-) -> Summary:
+    progress: Callable[[TaskRecord | None, int, int], None] = lambda record, done, total: None,
+) -> BulkSummary:
     """Do all tasks of a plan, or a shard of them, that are not done yet.
 
     Outputs are written whole or not at all, and written down with their checksums; so a run may be killed
@@ -91,20 +116,20 @@ def run_bulk(
 
 
 def _run(
-    plan: Plan,
+    plan: BulkPlan,
     options: WorkOptions,
     shard: tuple[int, int] | None,
     backend: Backend,
     assemble: Assemble,
-    progress: Callable[[Record | None, int, int], None],
-) -> Summary:
+    progress: Callable[[TaskRecord | None, int, int], None],
+) -> BulkSummary:
     manifest = Manifest(options.folder)
     records = manifest.read()
     mine = plan.tasks if shard is None else plan.shard(*shard)
     todo = [task for task in mine if not manifest.is_done(task, records)]
     done, total = len(mine) - len(todo), len(mine)
     progress(None, done, total)
-    failed: list[Record] = []
+    failed: list[TaskRecord] = []
     for record in backend(options, todo) if todo else ():
         manifest.add(record)
         done += 1
@@ -120,7 +145,7 @@ def _run(
         manifest.write_checksums(records[task.output] for task in plan.tasks)
     if assemble != "none":
         assembled = [_assemble(mosaic, options.folder, assemble) for mosaic in _whole(plan.mosaics, left)]
-    return Summary(
+    return BulkSummary(
         done=len(todo) - len(failed),
         skipped=len(mine) - len(todo),
         failed=tuple(failed),
@@ -168,7 +193,7 @@ def _assemble(mosaic: Mosaic, folder: Path, kind: Assemble) -> Path:
     return write_cog(vrt) if kind == "cog" else vrt
 
 
-def _write_report(folder: Path, shard: tuple[int, int] | None, failed: Sequence[Record]) -> Path | None:
+def _write_report(folder: Path, shard: tuple[int, int] | None, failed: Sequence[TaskRecord]) -> Path | None:
     """Write the table of what failed; that of an earlier run goes."""
     path = folder / ("failures.csv" if shard is None else f"failures.{shard[0]}-of-{shard[1]}.csv")
     if not failed:

@@ -46,6 +46,11 @@ class Task:
     scale: tuple[float, ...] | None = None
     around: Neighbourhood | None = None
 
+    @property
+    def is_raster(self) -> bool:
+        """Whether its source is for GDAL; else it is an image."""
+        return self.output.endswith(".tif")
+
     def to_json(self) -> str:
         """Return it as one line."""
         return json.dumps(asdict(self))
@@ -82,7 +87,7 @@ class Mosaic:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BulkPlan:
     """All tasks of a job, in an order that depends on the inputs alone, and what was cut."""
 
     tasks: tuple[Task, ...]
@@ -104,7 +109,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Found:
+class RasterInfo:
     """What planning needs to know of a raster.
 
     Attributes:
@@ -147,7 +152,7 @@ class Reading:
 DEFAULTS = Reading()
 
 
-def plan_tasks(sources: Sequence[str], *, cut: int = 0, reading: Reading = DEFAULTS) -> Plan:
+def plan_tasks(sources: Sequence[str], *, cut: int = 0, reading: Reading = DEFAULTS) -> BulkPlan:
     """Decide what is made of each source.
 
     Args:
@@ -162,7 +167,7 @@ def plan_tasks(sources: Sequence[str], *, cut: int = 0, reading: Reading = DEFAU
     rasters = [source for source in sources if is_raster(source)]
     if rasters:
         require_geo("a raster on the ground")
-    found: dict[str, Found] = {}
+    found: dict[str, RasterInfo] = {}
     if cut:
         with ThreadPoolExecutor(OPENERS) as pool:
             looked = pool.map(lambda source: _look_into(source, cut, reading), rasters)
@@ -184,10 +189,10 @@ def plan_tasks(sources: Sequence[str], *, cut: int = 0, reading: Reading = DEFAU
         else:
             mosaics.append(_cut_up(task, name, size, cut))
             tasks.extend(mosaics[-1].tasks)
-    return Plan(tuple(tasks), tuple(mosaics))
+    return BulkPlan(tuple(tasks), tuple(mosaics))
 
 
-def _look_into(source: str, cut: int, reading: Reading) -> Found | None:
+def _look_into(source: str, cut: int, reading: Reading) -> RasterInfo | None:
     """Return what is known of a raster; what cannot be opened is reported in its turn."""
     try:
         with gdal_env():
@@ -197,11 +202,11 @@ def _look_into(source: str, cut: int, reading: Reading) -> Found | None:
             limits = _measure_limits(source, reading) if max(height, width) > cut else None
     except (Sat2MapError, *FAILURES):
         return None
-    return Found(height, width, limits, sheet)
+    return RasterInfo(height, width, limits, sheet)
 
 
 def _find_sheets(
-    found: dict[str, Found], reading: Reading
+    found: dict[str, RasterInfo], reading: Reading
 ) -> tuple[dict[str, Neighbourhood], dict[str, tuple[float, ...] | None]]:
     """Return the neighbourhoods of sheets, and their bands' limits: one pair for all sheets of an image."""
     around: dict[str, Neighbourhood] = {}
@@ -229,7 +234,7 @@ def _measure_limits(source: str, reading: Reading) -> tuple[float, ...] | None:
         return None if raster.scale is None else tuple(v for pair in raster.scale for v in pair)
 
 
-def _cut_up(task: Task, name: str, size: Found, cut: int) -> Mosaic:
+def _cut_up(task: Task, name: str, size: RasterInfo, cut: int) -> Mosaic:
     tasks = tuple(
         replace(
             task,

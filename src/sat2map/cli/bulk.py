@@ -13,6 +13,7 @@ from sat2map.cli.flags import (
     Bands,
     DeviceFlag,
     Engine,
+    Gsd,
     Mode,
     ModelFlag,
     PrecisionFlag,
@@ -27,7 +28,7 @@ from sat2map.errors import SettingsError
 from sat2map.extras import require_geo
 
 if TYPE_CHECKING:
-    from sat2map.bulk.pipeline import Backend, Summary
+    from sat2map.bulk.pipeline import Backend, BulkSummary
     from sat2map.bulk.worker import WorkOptions
 
 MIN_CUT = 512  # px; smaller windows are mostly overlap
@@ -39,6 +40,7 @@ class BulkArgs:
     """Options of `bulk` that decide how each input is translated.
 
     Attributes:
+        gsd: Metres per pixel of images and of rasters without a CRS; without it, the model's.
         resolution: Metres per pixel at which the model runs; auto: the model's own; source: the raster's.
     """
 
@@ -49,6 +51,7 @@ class BulkArgs:
     precision: PrecisionFlag = "auto"
     threads: Threads = 0
     tta: Tta = False
+    gsd: Gsd = None
     bands: Bands = None
     scale: Scale = None
     resolution: Annotated[str, Parameter(allow_leading_hyphen=True)] = "auto"
@@ -77,6 +80,7 @@ class BulkArgs:
             scale=options.scale,
             resolution=options.resolution,
             cut=cut,
+            gsd=self.gsd,
         )
 
 
@@ -134,7 +138,7 @@ def bulk(
     from rich.progress import Progress
 
     from sat2map.bulk.inputs import find_sources
-    from sat2map.bulk.manifest import Record
+    from sat2map.bulk.manifest import TaskRecord
     from sat2map.bulk.pipeline import in_process, run_bulk
     from sat2map.bulk.tasks import plan_tasks
 
@@ -151,7 +155,7 @@ def bulk(
     with Progress(console=console, disable=not console.is_terminal) as bar:
         line = bar.add_task("translating", total=None)
 
-        def progress(record: Record | None, done: int, total: int) -> None:
+        def progress(record: TaskRecord | None, done: int, total: int) -> None:
             bar.update(line, completed=done, total=total)
             if record is not None and record.state == "failed":
                 print_error(str(record.error))
@@ -175,7 +179,7 @@ def _parse_shard(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
-def _report(summary: Summary, folder: Path) -> None:
+def _report(summary: BulkSummary, folder: Path) -> None:
     skipped = f", {summary.skipped} were there" if summary.skipped else ""
     say(f"{summary.done} written to {folder}{skipped}")
     for path in summary.assembled:

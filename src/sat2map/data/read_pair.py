@@ -35,7 +35,7 @@ def read_masked_pair(
     Raises:
         ImageError: A file cannot be decoded, cannot be split in two, or the sides' sizes differ.
     """
-    image = read_image(pair.source)
+    image = read_image(pair.source, bands=bands[0] if pair.target else max(bands))
     if pair.target is None:
         half, odd = divmod(image.pixels.shape[1], 2)
         if odd:
@@ -44,9 +44,11 @@ def read_masked_pair(
                 "column"
             )
         source, target = image.pixels[:, :half], image.pixels[:, half:]
+        if max(bands) > 3:  # the side with fewer has the first ones
+            source, target = source[..., : bands[0]], target[..., : bands[1]]
         alphas = [] if image.alpha is None else [image.alpha[:, :half], image.alpha[:, half:]]
     else:
-        other = read_image(pair.target)
+        other = read_image(pair.target, bands=bands[1])
         source, target = image.pixels, other.pixels
         if source.shape[:2] != target.shape[:2]:
             raise ImageError(

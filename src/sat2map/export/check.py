@@ -107,7 +107,8 @@ def _differences(
     pixels = np.stack(pictures)
     source, header = to_unit(pixels), reference.header
     theirs = _levels(reference(source), header)
-    if header.generator.colours and isinstance(candidate, Uint8Backend):  # it draws by itself
+    draws = header.generator.colours and getattr(candidate, "uint8_io", True)
+    if draws and isinstance(candidate, Uint8Backend):  # it draws by itself
         mine = np.moveaxis(candidate.predict(pixels), -1, 1).astype(np.int16)
     else:
         mine = _levels(candidate(source), header)

@@ -29,6 +29,8 @@ SUFFIXES: Final[dict[str, str]] = {
     "pt2": ".pt2",
     "pth": ".pth",
     "pytorch-cyclegan": ".pth",
+    "deepness": ".onnx",
+    "web": "",  # a folder
 }
 EXPORT_KEY: Final = "sat2map_export"
 
@@ -56,15 +58,19 @@ class Export:
         checks: What the parity checks found; none for `pth`, which holds the weights as they are.
         mean_iou: Mean class IoU of the model and of the export, where pairs were given.
         options: Of the project that it goes to, for building the network there.
+        note: What else was checked.
     """
 
     output: Path
     checks: tuple[Check, ...] = ()
     mean_iou: tuple[float, float] | None = None
     options: str = ""
+    note: str = ""
 
     def __str__(self) -> str:
         lines = [f"written to {self.output}", *(str(check) for check in self.checks)]
+        if self.note:
+            lines.append(self.note)
         if self.options:
             lines.append(f"that project builds the network with {self.options}")
         if self.mean_iou:
@@ -75,7 +81,7 @@ class Export:
 
 def default_output(model: Model, to: Format) -> Path:
     """Return the default path of an export: beside the model, or here for one without a path."""
-    ending = "-int8" if to.endswith("int8") else ""
+    ending = "-int8" if to.endswith("int8") else f"-{to}" if to in ("web", "deepness") else ""
     name = f"{model.path.stem}{ending}{SUFFIXES[to]}"
     # Neither into the hub's cache nor into the installed package.
     is_named_by_path = model.name == str(model.path)
@@ -96,12 +102,12 @@ def export_model(
 ) -> Export:
     """Write a model for another runtime, checked against PyTorch (ONNX Runtime where PyTorch is missing).
 
-    ONNX, OpenVINO and pt2 files take images as they are decoded, `source` uint8 (n, h, w, source_bands) in
-    0..255, and give `fake` uint8 (n, h, w, target_bands) in 0..255. With a class head they give
-    `class_logits` float32 (n, classes, h, w) too; with a palette network, `colour_logits` float32
-    (n, colours, h, w). Batch, height and width are free, as long as height and width are multiples of the
-    header's `generator.size_divisor`; any other size is an error there. Eval mode is baked in. The metadata
-    has the header under `sat2map` and the checks under `sat2map_export`.
+    For `web` see `export.web`. ONNX, OpenVINO and pt2 files take images as they are decoded, `source`
+    uint8 (n, h, w, source_bands) in 0..255, and give `fake` uint8 (n, h, w, target_bands) in 0..255. With a
+    class head they give `class_logits` float32 (n, classes, h, w) too; with a palette network,
+    `colour_logits` float32 (n, colours, h, w). Batch, height and width are free, as long as height and width
+    are multiples of the header's `generator.size_divisor`; any other size is an error there. Eval mode is
+    baked in. The metadata has the header under `sat2map` and the checks under `sat2map_export`.
 
     Args:
         model: What `Model.find` takes; a model file (*.safetensors).
@@ -128,8 +134,13 @@ def export_model(
         raise SettingsError(f"no format is called '{to}', {nearest(to, get_args(Format))}")
     output = Path(output) if output else default_output(found, to)
     with lock_output(output):
-        _check_output(output, to, overwrite=overwrite)
         header = _header_to_export(model, mode)
+        if to == "web":
+            from sat2map.export.web import export_web
+
+            check = export_web(model, header, output, name=found.path.stem, overwrite=overwrite)
+            return Export(output, (check,))
+        _check_output(output, to, overwrite=overwrite)
         if to in ("pth", "pytorch-cyclegan"):
             require("torch", f"exporting to {to}", "train")
             if to == "pth":
@@ -139,6 +150,10 @@ def export_model(
 
             return Export(output, options=export_cyclegan(model, output, overwrite=overwrite))
 
+        if to == "deepness":
+            from sat2map.export.deepness import export_deepness
+
+            return Export(output, note=export_deepness(model, output, overwrite=overwrite))
         pictures = find_pictures(images, pairs, header, calibrate=to.endswith("int8"))
         reference = open_reference(model)
         converted = _convert(model, header, to, pictures)

@@ -21,7 +21,7 @@ from sat2map.geo.gdal import TIMEOUT, shown
 from sat2map.geo.grid import LONLAT, parse_crs
 from sat2map.geo.sources import Place, Source, cut_source
 from sat2map.geo.tile_probe import Address, check_tiles, describe_answer
-from sat2map.geo.web_mercator import HIGHEST_ZOOM, MAX_LATITUDE, SIDE, Part
+from sat2map.geo.web_mercator import HIGHEST_ZOOM, MAX_LATITUDE, SIDE, CoveragePart
 
 EDGE: Final = math.pi * 6378137  # m; web mercator reaches from -EDGE to EDGE
 MAX_TILES: Final = 50_000  # requests of one job; a town of 20 × 20 km at zoom 18 takes 42,000
@@ -173,7 +173,7 @@ def wmts_source(text: str, place: Place) -> Source:
     return cut_source(source, place.bbox, place.bbox_crs or LONLAT, lambda count: _check_count(count, name))
 
 
-def _lonlat_box(place: Place, name: str) -> Part:
+def _lonlat_box(place: Place, name: str) -> CoveragePart:
     if place.bbox is None:
         raise _no_box(name)
     left, bottom, right, top = place.bbox
@@ -196,7 +196,7 @@ def _lonlat_box(place: Place, name: str) -> Part:
             hint="give west, south, east and north in degrees, or name the CRS of the box",
             setting="bbox",
         )
-    return Part(west, south, east, north, 0)
+    return CoveragePart(west, south, east, north, 0)
 
 
 def _no_box(name: str) -> SettingsError:

@@ -17,7 +17,7 @@ _WORLD = 2 * math.pi * 6378137  # m; the width of the world in EPSG:3857
 _TMS = morecantile.tms.get("WebMercatorQuad")
 
 
-class Part(NamedTuple):
+class CoveragePart(NamedTuple):
     """A box of longitudes and latitudes that does not cross 180 degrees.
 
     Attributes:
@@ -58,7 +58,7 @@ class Coverage(NamedTuple):
         resolution: Metres of web mercator per pixel, in the middle.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[CoveragePart, ...]
     centre: tuple[float, float]
     resolution: float
 
@@ -121,7 +121,7 @@ def find_coverage(grid: GeoGrid, name: str) -> Coverage:
     else:
         sides = [(west, east, 0.0)] if west < east else [(west, 180.0, 0.0), (-180.0, east, 0.0)]
         middle = (west + east + (0 if west < east else 360)) / 2
-    parts = tuple(Part(w, south, e, north, shift) for w, e, shift in sides if e - w > 1e-9)
+    parts = tuple(CoveragePart(w, south, e, north, shift) for w, e, shift in sides if e - w > 1e-9)
     centre = ((middle + 180) % 360 - 180, (south + north) / 2)
     metres = grid.metres()
     if metres is None or not parts:

@@ -37,16 +37,17 @@ __all__ = [
 
 
 def with_bands(pixels: NDArray[np.uint8], bands: int, path: Path) -> NDArray[np.uint8]:
-    """Return `pixels` with that many bands: grey is repeated to RGB, anything else must fit as it is.
+    """Return `pixels` with that many bands: grey is repeated to RGB, all else must fit as it is.
 
     Raises:
         ImageError: The image has other bands than the model or data set needs.
     """
     if pixels.shape[2] == bands:
         return pixels
-    if pixels.shape[2] == 1:
+    if pixels.shape[2] == 1 and bands == 3:
         return np.repeat(pixels, bands, axis=2)
-    raise ImageError(f"{path} has {pixels.shape[2]} bands where {bands} are needed")
+    count = pixels.shape[2]
+    raise ImageError(f"{path} has {count} band{'s' if count > 1 else ''} where {bands} are needed")
 
 
 def resize(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

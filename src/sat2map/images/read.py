@@ -55,7 +55,7 @@ class Picture(NamedTuple):
     """A decoded image file.
 
     Attributes:
-        pixels: uint8 array (height, width, bands), bands 1 or 3.
+        pixels: uint8 array (height, width, bands), bands 1 or 3, or as many as were asked for.
         alpha: uint8 array (height, width), or None where all of the file is valid.
         notes: What was assumed or left out, for the user.
     """
@@ -65,7 +65,7 @@ class Picture(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read_image(path: Path, *, page: int | None = None) -> Picture:
+def read_image(path: Path, *, page: int | None = None, bands: int = 3) -> Picture:
     """Decode an image file, upright as its EXIF says.
 
     Samples of more than 8 bits are scaled so that their percentiles 2 and 98 become black and white, with a
@@ -74,6 +74,8 @@ def read_image(path: Path, *, page: int | None = None) -> Picture:
     Args:
         path: JPEG, PNG, WebP, TIFF, BMP or GIF.
         page: Which page, frame or view of a file that holds several, from 1; None: the first, with a note.
+        bands: How many are wanted. Up to three are colours or grey, as the file has; any other number must
+            be there, in a TIFF: red, green, blue and near infrared where the file names them, else the first.
 
     Raises:
         ImageError: The file is missing, truncated, too large or no image, holds L*a*b* or complex samples, or
@@ -87,6 +89,8 @@ def read_image(path: Path, *, page: int | None = None) -> Picture:
             check_size(path, header.height, header.width, header.samples * -(-header.bits // 8))
             if header.photometric in _LAB:
                 raise lab_error(path)
+        if header is not None and bands not in (1, 3):
+            return _read_with_gdal(path, file, header, page, bands)
         deep_png = head.startswith(b"\x89PNG") and head[_PNG_DEPTH:] == b"\x10"
         if deep_png or (header is not None and not header.pillow_reads_all):
             return _read_with_gdal(path, file, header, page)
@@ -120,11 +124,13 @@ def read_size(path: Path) -> tuple[int, int]:
     return size[::-1] if turn in _SIDEWAYS else size
 
 
-def _read_with_gdal(path: Path, file: IO[bytes], header: TiffHeader | None, page: int | None) -> Picture:
+def _read_with_gdal(
+    path: Path, file: IO[bytes], header: TiffHeader | None, page: int | None, bands: int = 3
+) -> Picture:
     from sat2map.images.read_gdal import read_with_gdal
 
     notes = _check_page(path, 1 if header is None else header.pages, page)
-    picture = read_with_gdal(path, file, page or 1, tiff=header is not None)
+    picture = read_with_gdal(path, file, page or 1, tiff=header is not None, bands=bands)
     turned = _turn(picture, 1 if header is None else header.orientation)
     return turned._replace(notes=(*notes, *picture.notes))
 

@@ -9,7 +9,7 @@ from typing import IO, Any
 import numpy as np
 
 from sat2map.errors import ImageError, MissingExtraError
-from sat2map.images.bands import COLOURS, band_meanings, choose_bands
+from sat2map.images.bands import COLOURS, band_meanings, choose_bands, default_names
 from sat2map.images.levels import measure_limits, reject_complex, to_8_bits
 from sat2map.images.limits import check_size
 from sat2map.images.masks import PixelMask
@@ -17,7 +17,7 @@ from sat2map.images.read import Picture
 from sat2map.images.vrt import plain_vrt
 
 
-def read_with_gdal(path: Path, file: IO[bytes], page: int, *, tiff: bool) -> Picture:
+def read_with_gdal(path: Path, file: IO[bytes], page: int, *, tiff: bool, bands: int = 3) -> Picture:
     """Decode an image as it is stored, not turned.
 
     Args:
@@ -25,9 +25,10 @@ def read_with_gdal(path: Path, file: IO[bytes], page: int, *, tiff: bool) -> Pic
         file: The file, open, on the disk or in memory.
         page: Which page of a TIFF, from 1; overviews and masks do not count.
         tiff: Whether it is a TIFF, or else a PNG.
+        bands: How many are wanted (see `sat2map.images.read.read_image`).
 
     Raises:
-        ImageError: It is damaged, or its samples are complex.
+        ImageError: It is damaged, its samples are complex, or it has too few bands.
         MissingExtraError: rasterio is missing.
     """
     try:
@@ -41,15 +42,15 @@ def read_with_gdal(path: Path, file: IO[bytes], page: int, *, tiff: bool) -> Pic
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             if isinstance(name, str):
-                return _read(rasterio, path, name, page, tiff=tiff)
+                return _read(rasterio, path, name, page, tiff=tiff, bands=bands)
             file.seek(0)
             with rasterio.MemoryFile(file.read()) as memory:
-                return _read(rasterio, path, memory.name, page, tiff=tiff)
+                return _read(rasterio, path, memory.name, page, tiff=tiff, bands=bands)
         except (CPLE_BaseError, RasterioError) as error:
             raise _error(path, error) from None
 
 
-def _read(rasterio: Any, path: Path, name: str, page: int, *, tiff: bool) -> Picture:
+def _read(rasterio: Any, path: Path, name: str, page: int, *, tiff: bool, bands: int) -> Picture:
     # Of this format only: another one of GDAL's could read other files, or the network.
     driver = "GTiff" if tiff else "PNG"
     if page > 1:
@@ -57,9 +58,9 @@ def _read(rasterio: Any, path: Path, name: str, page: int, *, tiff: bool) -> Pic
     with rasterio.open(name, driver=driver) as stored:
         plain = plain_vrt(stored)
         if plain is None:
-            return _decode(stored, path)
+            return _decode(stored, path, bands)
         with rasterio.open(plain) as dataset:
-            return _decode(dataset, path)
+            return _decode(dataset, path, bands)
 
 
 def _directory(name: str, page: int) -> int:
@@ -70,12 +71,18 @@ def _directory(name: str, page: int) -> int:
         return page_directories(file)[page - 1]
 
 
-def _decode(dataset: Any, path: Path) -> Picture:
+def _decode(dataset: Any, path: Path, count: int) -> Picture:
     for dtype in dataset.dtypes:
         reject_complex(dtype, path)
     meanings = band_meanings(dataset)
     colours = [meaning for meaning in meanings if meaning != "alpha"]
-    wanted = ("grey",) if len(colours) < 3 else COLOURS
+    wanted: tuple[str, ...]
+    if count in (1, 3):
+        wanted = ("grey",) if len(colours) < 3 else COLOURS
+    elif len(colours) < count:
+        raise ImageError(f"{path} has {len(colours)} bands where {count} are needed")
+    else:
+        wanted = default_names(count)
     bands, note = choose_bands(meanings, wanted, path)
     size = max(np.dtype(dataset.dtypes[band - 1]).itemsize for band in bands)
     check_size(path, dataset.height, dataset.width, (size + 1) * len(bands) + 4)

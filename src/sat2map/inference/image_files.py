@@ -192,13 +192,14 @@ def _translate_locked(
     whole: bool,
     note: Callable[[str], None],
 ) -> None:
-    palette = translator.header.palette or Palette.load("maps")
-    picture = read_image(job.source, page=page)
+    header = translator.header
+    palette, bands = header.palette or Palette.load("maps"), header.generator.source_bands
+    picture = read_image(job.source, page=page, bands=bands)
     if not whole:
         picture = photo_of_pair(picture, palette, job.source)
     for text in picture.notes:
         note(text)
-    source = with_bands(picture.pixels, translator.header.generator.source_bands, job.source)
+    source = with_bands(picture.pixels, bands, job.source)
     try:
         with turn:
             fake = translator(source, progress) if progress else translator(source)

@@ -12,10 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -31,7 +29,7 @@ from sat2map.serve.drawings import Drawings
 from sat2map.serve.image_store import ImageStore
 from sat2map.serve.input_files import Inspected
 from sat2map.serve.job_runner import Jobs
-from sat2map.serve.job_store import Record
+from sat2map.serve.job_store import JobRecord
 from sat2map.serve.memory import MemoryBudget, price
 from sat2map.serve.middleware import (
     ConcurrencyLimitMiddleware,
@@ -39,6 +37,7 @@ from sat2map.serve.middleware import (
     MetricsMiddleware,
     SecurityHeadersMiddleware,
 )
+from sat2map.serve.openapi import describe_api
 from sat2map.serve.pictures import Part
 from sat2map.serve.prometheus import Metrics
 from sat2map.serve.proxy import ProxyMiddleware
@@ -122,7 +121,7 @@ class _JobParts:
     memory: MemoryBudget
     decoder: Decoder
 
-    def translate(self, record: Record, source: Path, output: Path, report: Progress) -> tuple[str, ...]:
+    def translate(self, record: JobRecord, source: Path, output: Path, report: Progress) -> tuple[str, ...]:
         model = self.models.find(record.model)
         with self.memory.account(patience=600) as reserve:
             if record.kind == "picture":
@@ -171,7 +170,7 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
         version=version("sat2map"),
         description=_ABOUT,
         lifespan=lifespan,
-        docs_url=None,  # its page comes from a CDN
+        docs_url=None,  # FastAPI's page loads from a CDN; ours is in routes/page.py
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -209,7 +208,7 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
     app.add_middleware(MetricsMiddleware, metrics=service.metrics)
     app.add_middleware(SecurityHeadersMiddleware, images=settings.base_map_origin)
     app.add_middleware(ProxyMiddleware, root_path=settings.root_path, trusted=settings.trusted_proxies)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     return app
 
 
@@ -225,13 +224,3 @@ async def _expire(service: Service) -> None:
                 await asyncio.get_running_loop().run_in_executor(None, store.expire)
             except (OSError, OutputError) as error:
                 _log.warning("%s", error)
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if not app.openapi_schema:
-        schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
-        )
-        schema["components"].setdefault("schemas", {})["Problem"] = problems.Problem.model_json_schema()
-        app.openapi_schema = schema
-    return app.openapi_schema

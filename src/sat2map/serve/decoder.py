@@ -64,12 +64,13 @@ class Decoder:
         """
         return self._run(read_size, file, child=_length(file) > SMALL_FILE)
 
-    def pixels(self, file: bytes | Path, *, page: int | None = None) -> Picture:
+    def pixels(self, file: bytes | Path, *, page: int | None = None, bands: int = 3) -> Picture:
         """Decode an image file whose size was accepted.
 
         Args:
             file: The file.
             page: Which page or frame of it, from 1; None: the first. The size of others is not known before.
+            bands: How many are wanted (see `read_image`).
 
         Raises:
             ImageError: It is damaged, of a kind that cannot be read without damage, or has no such page.
@@ -78,7 +79,7 @@ class Decoder:
         if not child:
             height, width = self.size(file)
             child = height * width > SMALL_IMAGE
-        return self._run(functools.partial(read_image, page=page), file, child=child)
+        return self._run(functools.partial(read_image, page=page, bands=bands), file, child=child)
 
     def close(self) -> None:
         """End the child processes."""

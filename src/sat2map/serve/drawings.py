@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -185,24 +184,14 @@ def _draw_products(
     return Drawing(Drawn(image, classes), alpha, own)
 
 
+@functools.lru_cache(maxsize=16)
+def _alternatives(palette: Palette) -> dict[str, Palette]:
+    return palette.alternatives()
+
+
 def colors_for(header: ModelHeader) -> dict[str, Palette]:
     """Return the built-in colours that have all classes of a model, by name; without the model's own."""
-    if header.palette is None:
-        return {}
-    return {
-        name: palette
-        for name, palette in _built_in().items()
-        if name != header.palette.name and set(header.palette.names) <= set(palette.names)
-    }
-
-
-@functools.cache
-def _built_in() -> dict[str, Palette]:
-    folder = resources.files("sat2map") / "palettes"
-    names = sorted(
-        entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json")
-    )
-    return {name: Palette.load(name) for name in names}
+    return _alternatives(header.palette) if header.palette else {}
 
 
 def _size(drawing: Any) -> int:

@@ -21,7 +21,7 @@ from sat2map.serve.http_errors import (
     NotReadyError,
 )
 from sat2map.serve.input_files import RESULTS, Inspected
-from sat2map.serve.job_store import ENDED, JobStore, Record, State
+from sat2map.serve.job_store import ENDED, JobRecord, JobStore, State
 from sat2map.serve.pictures import ALL, Part
 from sat2map.serve.problems import INTERNAL, describe, kind_of
 from sat2map.serve.serve_settings import MIB, Limits
@@ -37,7 +37,7 @@ _DIED = (
 class JobParts(Protocol):
     """What jobs need of the service."""
 
-    def translate(self, record: Record, source: Path, output: Path, report: Progress) -> tuple[str, ...]:
+    def translate(self, record: JobRecord, source: Path, output: Path, report: Progress) -> tuple[str, ...]:
         """Translate the upload of a job and return the notes; called in a thread of the jobs."""
 
     def ended(self, state: str) -> None:
@@ -131,9 +131,9 @@ class Jobs:
         model: str,
         gsd: float | None = None,
         part: Part = ALL,
-    ) -> Record:
+    ) -> JobRecord:
         """Queue the upload in a `new_folder`."""
-        record = Record(
+        record = JobRecord(
             id=folder.name,
             owner=owner,
             model=model,
@@ -158,7 +158,7 @@ class Jobs:
         self._arriving.pop(folder, None)
         shutil.rmtree(folder, ignore_errors=True)
 
-    def get(self, job: str, owner: str) -> Record:
+    def get(self, job: str, owner: str) -> JobRecord:
         """Return a job.
 
         Raises:
@@ -200,7 +200,7 @@ class Jobs:
         """Return how many jobs are in these states."""
         return len(self._store.in_states(*states))
 
-    def expires(self, record: Record) -> float | None:
+    def expires(self, record: JobRecord) -> float | None:
         """Return when an ended job is deleted (Unix time), or None."""
         return None if record.finished is None else record.finished + self._limits.result_hours * 3600
 
@@ -232,14 +232,14 @@ class Jobs:
                 return
             self._run(record)
 
-    def _take(self) -> Record | None:
+    def _take(self) -> JobRecord | None:
         try:
             return self._store.take()
         except OutputError as error:  # the disk is full: try again, there may be room later
             _log.warning("%s", error)
             return None
 
-    def _run(self, record: Record) -> None:
+    def _run(self, record: JobRecord) -> None:
         folder = self._folder / record.id
         stored = 0.0
 

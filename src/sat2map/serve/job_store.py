@@ -31,7 +31,7 @@ _COLUMNS = (
 )
 
 
-class Record(BaseModel):
+class JobRecord(BaseModel):
     """A job as it is stored.
 
     Attributes:
@@ -132,7 +132,7 @@ class JobStore:
         if version < _VERSION:
             self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
-    def add(self, record: Record) -> None:
+    def add(self, record: JobRecord) -> None:
         """Store a new job."""
         values = record.model_dump(exclude={"error", "notes"})
         self._execute(
@@ -140,18 +140,18 @@ class JobStore:
             *values.values(),
         )
 
-    def get(self, job: str) -> Record | None:
+    def get(self, job: str) -> JobRecord | None:
         """Return a job, or None."""
         rows = self._execute("SELECT * FROM jobs WHERE id = ?", job)
         return _record(rows[0]) if rows else None
 
-    def in_states(self, *states: State) -> list[Record]:
+    def in_states(self, *states: State) -> list[JobRecord]:
         """Return the jobs in these states, the oldest first."""
         marks = ", ".join("?" * len(states))
         query = f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY created, id"
         return [_record(row) for row in self._execute(query, *states)]
 
-    def take(self) -> Record | None:
+    def take(self) -> JobRecord | None:
         """Mark the oldest queued job as running and return it, or None.
 
         Raises:
@@ -211,9 +211,9 @@ class JobStore:
             raise OutputError(f"the records of jobs cannot be used: {error}") from full
 
 
-def _record(row: sqlite3.Row) -> Record:
+def _record(row: sqlite3.Row) -> JobRecord:
     values = dict(row)
     if values["error"]:
         values["error"] = Problem.model_validate_json(values["error"])
     values["notes"] = json.loads(values["notes"])
-    return Record.model_validate(values)
+    return JobRecord.model_validate(values)

@@ -9,14 +9,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sat2map.geo.qgis_styles import ramp_colours
 from sat2map.images.png import encode_png
-from sat2map.serve.map_layers import Layer
+from sat2map.serve.map_layers import MapLayer
 
 ROW: Final = 20  # px
 _SWATCH: Final = 14  # px
 _STEPS: Final = (100, 75, 50, 25, 0)  # percent of confidence
 
 
-def draw_legend(layer: Layer) -> bytes:
+def draw_legend(layer: MapLayer) -> bytes:
     """Return the legend as PNG: a row for each class, or for steps of the confidence."""
     if layer.kind == "confidence":
         ramp = ramp_colours()

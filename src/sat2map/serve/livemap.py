@@ -18,7 +18,7 @@ from sat2map.images.png import encode_png
 from sat2map.inference.drawing import Drawer, Products, average_pixels
 from sat2map.inference.tiling import Area, Grid, Span, blended_blocks
 from sat2map.serve.http_errors import NotFoundError
-from sat2map.serve.map_layers import Layer
+from sat2map.serve.map_layers import MapLayer
 from sat2map.serve.prometheus import Metrics
 from sat2map.serve.raster_folder import TILE, Piece, RasterFile
 from sat2map.serve.scene import Scene
@@ -46,7 +46,7 @@ class LiveMaps:
         """What the cache holds."""
         return float(self._work.cached_bytes)
 
-    async def tile(self, layer: Layer, zoom: int, x: int, y: int) -> bytes:
+    async def tile(self, layer: MapLayer, zoom: int, x: int, y: int) -> bytes:
         """Return a tile of a layer as PNG, transparent where the raster has nothing.
 
         Raises:
@@ -63,7 +63,7 @@ class LiveMaps:
 
         return await self._work.once(_key("tile", layer, zoom, x, y), draw)  # type: ignore[no-any-return]
 
-    async def vector_tile(self, layer: Layer, zoom: int, x: int, y: int) -> bytes:
+    async def vector_tile(self, layer: MapLayer, zoom: int, x: int, y: int) -> bytes:
         """Return the polygons of a tile's classes as a vector tile; empty where the raster has nothing.
 
         Args:
@@ -90,7 +90,7 @@ class LiveMaps:
 
         return await self._work.once(_key("vector", layer, zoom, x, y), outline)  # type: ignore[no-any-return]
 
-    async def pixels(self, layer: Layer, zoom: int, x: int, y: int) -> Rgba:
+    async def pixels(self, layer: MapLayer, zoom: int, x: int, y: int) -> Rgba:
         """Return a tile of a layer, uint8 (256, 256, 4); raises what `tile` does."""
         if layer.kind == "imagery":
             return np.dstack(await self._read(layer.raster, zoom, _area(x, y)))
@@ -102,7 +102,7 @@ class LiveMaps:
         alpha = (drawn != NODATA).astype(np.uint8) * 255
         return np.dstack([rgb * (alpha > 0)[..., None], alpha])
 
-    async def _drawn(self, layer: Layer, zoom: int, x: int, y: int) -> NDArray[np.uint8]:
+    async def _drawn(self, layer: MapLayer, zoom: int, x: int, y: int) -> NDArray[np.uint8]:
         """Return a tile drawn from the network's outputs, or from the four tiles below it.
 
         It is uint8 (256, 256, 4), or of class numbers (256, 256).
@@ -111,7 +111,7 @@ class LiveMaps:
         key = _key("pixels", layer, zoom, x, y)
         return await self._work.once(key, partial(draw, layer, zoom, x, y))  # type: ignore[no-any-return]
 
-    async def _draw_overview(self, layer: Layer, zoom: int, x: int, y: int) -> NDArray[np.uint8]:
+    async def _draw_overview(self, layer: MapLayer, zoom: int, x: int, y: int) -> NDArray[np.uint8]:
         whole = np.tile(_nothing(layer), (2, 2) if layer.kind == "classes" else (2, 2, 1))
         for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
             if _meet(_area(2 * x + column, 2 * y + row), layer.raster.pixels(zoom + 1)):
@@ -119,7 +119,7 @@ class LiveMaps:
                 whole[here] = await self._drawn(layer, zoom + 1, 2 * x + column, 2 * y + row)
         return whole[::2, ::2] if layer.kind == "classes" else average_pixels(whole, 2)
 
-    async def _draw_outputs(self, layer: Layer, zoom: int, x: int, y: int) -> NDArray[np.uint8]:
+    async def _draw_outputs(self, layer: MapLayer, zoom: int, x: int, y: int) -> NDArray[np.uint8]:
         scene = await self._scene(layer)
         translator = layer.model.background_translator
         needed = await anyio.to_thread.run_sync(scene.needed_for, zoom, x, y)
@@ -143,7 +143,7 @@ class LiveMaps:
 
         return await anyio.to_thread.run_sync(draw)
 
-    async def _outputs(self, layer: Layer, scene: Scene, rows: Span, columns: Span) -> Outputs | None:
+    async def _outputs(self, layer: MapLayer, scene: Scene, rows: Span, columns: Span) -> Outputs | None:
         """Return the network's outputs for one of its tiles, or None where the raster has nothing."""
 
         async def compute() -> Outputs | None:
@@ -156,7 +156,7 @@ class LiveMaps:
         key = ("outputs", *_of_model(layer), rows.start, columns.start)
         return await self._work.once(key, compute)  # type: ignore[no-any-return]
 
-    async def _scene(self, layer: Layer) -> Scene:
+    async def _scene(self, layer: MapLayer) -> Scene:
         async def open_scene() -> Scene:
             return await anyio.to_thread.run_sync(
                 Scene.of, layer.raster, layer.model.header, limiter=self._reading
@@ -188,7 +188,7 @@ def _blend(
     return total
 
 
-def _draw(layer: Layer, drawer: Drawer, logits: NDArray[np.float32], mask: NDArray[np.uint8]) -> Rgba:
+def _draw(layer: MapLayer, drawer: Drawer, logits: NDArray[np.float32], mask: NDArray[np.uint8]) -> Rgba:
     """Draw what a layer shows of a network's outputs, nothing where the mask is 0."""
     products = Products(confidence=layer.kind == "confidence")
     if layer.kind == "classes" and drawer.is_palette_network:
@@ -204,22 +204,22 @@ def _draw(layer: Layer, drawer: Drawer, logits: NDArray[np.float32], mask: NDArr
     return np.dstack([np.where(mask[..., None] > 0, rgb, 0), mask]).astype(np.uint8)
 
 
-def _check_zoom(layer: Layer, zoom: int) -> None:
+def _check_zoom(layer: MapLayer, zoom: int) -> None:
     if zoom < layer.min_zoom:
         raise NotFoundError(f"the map of this raster begins at zoom {layer.min_zoom}: zoom in")
 
 
-def _nothing(layer: Layer) -> NDArray[np.uint8]:
+def _nothing(layer: MapLayer) -> NDArray[np.uint8]:
     if layer.kind == "classes":
         return np.full((TILE, TILE), NODATA, np.uint8)
     return np.zeros((TILE, TILE, 4), np.uint8)
 
 
-def _key(what: str, layer: Layer, *place: int) -> Hashable:
+def _key(what: str, layer: MapLayer, *place: int) -> Hashable:
     return (what, layer.kind, *layer.identity, *place)
 
 
-def _of_model(layer: Layer) -> tuple[str, str]:
+def _of_model(layer: MapLayer) -> tuple[str, str]:
     """What the network's outputs depend on: not on the colours, nor on what is drawn of them."""
     return layer.raster.identity, layer.model.sha256
 

@@ -20,7 +20,7 @@ from rasterio.warp import reproject
 
 from sat2map.serve.http_errors import BadRequestError
 from sat2map.serve.livemap import LiveMaps
-from sat2map.serve.map_layers import Layer
+from sat2map.serve.map_layers import MapLayer
 from sat2map.serve.raster_folder import MAX_ZOOM, TILE, pixel_size, tile_corner, zoom_of
 
 LONGEST: Final = 4096  # px a side of an image
@@ -58,7 +58,7 @@ class View(NamedTuple):
 
 
 def parse_view(
-    layer: Layer, bbox: str | None, bbox_crs: str, crs: str, width: int | None, height: int | None
+    layer: MapLayer, bbox: str | None, bbox_crs: str, crs: str, width: int | None, height: int | None
 ) -> View:
     """Return what a request for a map asks for.
 
@@ -94,7 +94,7 @@ def parse_view(
     return View(asked, uri, box, width, height)
 
 
-async def draw_view(maps: LiveMaps, layer: Layer, view: View) -> NDArray[np.uint8]:
+async def draw_view(maps: LiveMaps, layer: MapLayer, view: View) -> NDArray[np.uint8]:
     """Return the image, uint8 (height, width, 4), transparent where the raster has nothing.
 
     Raises:

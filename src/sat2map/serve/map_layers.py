@@ -20,7 +20,7 @@ _VERSION: Final = 3  # of what a tile looks like; raise it when that changes, as
 
 
 @dataclass(frozen=True)
-class Layer:
+class MapLayer:
     """A layer that is shown as tiles.
 
     Attributes:
@@ -76,21 +76,21 @@ class Layer:
         return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"'
 
 
-def layers_of(raster: RasterFile, model: ServedModel) -> list[Layer]:
+def layers_of(raster: RasterFile, model: ServedModel) -> list[MapLayer]:
     """Return what a model can show of a raster."""
-    layers = [Layer(raster, model, kind) for kind in KINDS]
+    layers = [MapLayer(raster, model, kind) for kind in KINDS]
     missing = {"classes"} if layers[0].palette is None else set()
     missing |= set() if model.header.generator.colours else {"confidence"}
     return [layer for layer in layers if layer.kind not in missing]
 
 
-def all_layers(rasters: Mapping[str, RasterFile | str], model: ServedModel) -> list[Layer]:
+def all_layers(rasters: Mapping[str, RasterFile | str], model: ServedModel) -> list[MapLayer]:
     """Return the layers of all rasters that can be shown."""
     shown = [raster for raster in rasters.values() if not isinstance(raster, str)]
     return [layer for raster in shown for layer in layers_of(raster, model)]
 
 
-def find_layer(rasters: Mapping[str, RasterFile | str], name: str, model: ServedModel) -> Layer:
+def find_layer(rasters: Mapping[str, RasterFile | str], name: str, model: ServedModel) -> MapLayer:
     """Return a layer by name.
 
     Raises:

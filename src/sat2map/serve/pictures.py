@@ -58,7 +58,7 @@ def read_picture(
         ImageError: It is damaged, or has no such page.
         TooManyPixelsError: The page is larger than the first.
     """
-    picture = decoder.pixels(file, page=part.page)
+    picture = decoder.pixels(file, page=part.page, bands=header.generator.source_bands)
     height, width = picture.pixels.shape[:2]
     if height * width > size[0] * size[1]:
         raise TooManyPixelsError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -29,22 +29,37 @@ class Kind:
         status: HTTP status.
         slug: Name in the address of its description.
         title: Short summary, the same for every occurrence.
+        advice: What a client can do about it, on the page of its description.
         detail: Sent instead of the error's text if that text is for the operator only.
     """
 
     status: int
     slug: str
     title: str
+    advice: str
     detail: str | None = None
 
 
-INTERNAL = Kind(500, "internal", "Internal error", "The error was logged; please report it.")
-NO_SPACE = Kind(507, "no-space", "No storage left", "The disk of the service is full: try again later.")
+_LATER = "Try again after the seconds that Retry-After names."
+INTERNAL = Kind(
+    500,
+    "internal",
+    "Internal error",
+    "Tell the operator of the service, with the time of the request.",
+    "The error was logged; please report it.",
+)
+NO_SPACE = Kind(
+    507, "no-space", "No storage left", _LATER, "The disk of the service is full: try again later."
+)
 STORAGE = Kind(
-    503, "storage", "Storage unavailable", "The service cannot write to its disk: try again later."
+    503, "storage", "Storage unavailable", _LATER, "The service cannot write to its disk: try again later."
 )
 RESOURCES = Kind(
-    503, "resources", "Out of resources", "The service is short of memory or file handles: try again later."
+    503,
+    "resources",
+    "Out of resources",
+    _LATER,
+    "The service is short of memory or file handles: try again later.",
 )
 _ERRNO = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), NO_SPACE),
@@ -54,31 +69,94 @@ _ERRNO = {
 
 # The entry of an error's nearest ancestor applies.
 PROBLEMS: dict[type[Exception], Kind] = {
-    http_errors.BadRequestError: Kind(400, "bad-request", "The request cannot be understood"),
-    http_errors.UnauthorizedError: Kind(401, "unauthorized", "An API key is needed"),
-    http_errors.NotFoundError: Kind(404, "not-found", "Not found"),
-    http_errors.NotAcceptableError: Kind(406, "not-acceptable", "No acceptable format"),
-    http_errors.UploadTooSlowError: Kind(408, "upload-too-slow", "The upload took too long"),
-    http_errors.NotReadyError: Kind(409, "not-ready", "The result is not ready"),
-    http_errors.BodyTooLargeError: Kind(413, "body-too-large", "The upload is too large"),
-    http_errors.TooManyPixelsError: Kind(413, "too-many-pixels", "The image has too many pixels"),
-    http_errors.UnsupportedFormatError: Kind(415, "unsupported-format", "Unsupported file type"),
-    RequestValidationError: Kind(422, "bad-parameter", "A parameter is not valid"),
-    ImageError: Kind(422, "bad-image", "The image cannot be translated"),
-    DataError: Kind(422, "bad-data", "The data cannot be used"),
-    http_errors.BusyError: Kind(503, "busy", "The service is busy"),
-    http_errors.InsufficientStorageError: Kind(507, "no-space", "No storage left"),
-    http_errors.InterruptedJobError: Kind(500, "interrupted", "The job was interrupted"),
+    http_errors.BadRequestError: Kind(
+        400,
+        "bad-request",
+        "The request cannot be understood",
+        "Compare the request with the API's description at /docs.",
+    ),
+    http_errors.UnauthorizedError: Kind(
+        401,
+        "unauthorized",
+        "An API key is needed",
+        "Send a key of this service: Authorization: Bearer KEY. Its operator makes keys.",
+    ),
+    http_errors.NotFoundError: Kind(
+        404,
+        "not-found",
+        "Not found",
+        "Check the name or the id. Uploads and results are deleted after a while: send the image again.",
+    ),
+    http_errors.NotAcceptableError: Kind(
+        406,
+        "not-acceptable",
+        "No acceptable format",
+        "Name one of the formats of the API's description in Accept, or leave Accept out.",
+    ),
+    http_errors.UploadTooSlowError: Kind(
+        408, "upload-too-slow", "The upload took too long", "Send a smaller file, or use a faster connection."
+    ),
+    http_errors.NotReadyError: Kind(
+        409,
+        "not-ready",
+        "The result is not ready",
+        "Ask for the job's state until it is done, or follow its events.",
+    ),
+    http_errors.BodyTooLargeError: Kind(
+        413,
+        "body-too-large",
+        "The upload is too large",
+        "Send the image as a job (/v1/jobs), which takes larger files, or make the file smaller.",
+    ),
+    http_errors.TooManyPixelsError: Kind(
+        413,
+        "too-many-pixels",
+        "The image has too many pixels",
+        "Send the image as a job (/v1/jobs), or cut it into parts.",
+    ),
+    http_errors.UnsupportedFormatError: Kind(
+        415, "unsupported-format", "Unsupported file type", "Save the image as PNG, JPEG, WebP or TIFF."
+    ),
+    RequestValidationError: Kind(
+        422,
+        "bad-parameter",
+        "A parameter is not valid",
+        "Correct the parameter that the message names; /docs says what it may be.",
+    ),
+    ImageError: Kind(
+        422,
+        "bad-image",
+        "The image cannot be translated",
+        "Open the image in an image viewer. If it is damaged there too, export it again.",
+    ),
+    DataError: Kind(
+        422, "bad-data", "The data cannot be used", "The message says what is wrong with the data."
+    ),
+    http_errors.BusyError: Kind(
+        503,
+        "busy",
+        "The service is busy",
+        "Wait as many seconds as Retry-After names, and send the request again.",
+    ),
+    http_errors.InsufficientStorageError: Kind(507, "no-space", "No storage left", _LATER),
+    http_errors.InterruptedJobError: Kind(
+        500,
+        "interrupted",
+        "The job was interrupted",
+        "The service was stopped while it worked. Send the job again.",
+    ),
     OutputError: STORAGE,
     MemoryError: RESOURCES,
-    Sat2MapError: Kind(422, "cannot-be-done", "The request cannot be processed"),
+    Sat2MapError: Kind(
+        422, "cannot-be-done", "The request cannot be processed", "The message says what stands in the way."
+    ),
     Exception: INTERNAL,
 }
 
 # Refusals of the web framework.
 _BY_STATUS = {
     404: PROBLEMS[http_errors.NotFoundError],
-    405: Kind(405, "method-not-allowed", "Method not allowed"),
+    405: Kind(405, "method-not-allowed", "Method not allowed", "Use one of the methods that Allow names."),
 }
 
 
@@ -179,7 +257,7 @@ def install(app: FastAPI, not_found_page: Callable[[Request], Response]) -> None
             return not_found_page(request)
         kind = _BY_STATUS.get(error.status_code)
         if kind is None:
-            kind = Kind(error.status_code, "bad-request", "The request cannot be understood")
+            kind = replace(PROBLEMS[http_errors.BadRequestError], status=error.status_code)
         return _response(_problem(kind, str(error.detail)), dict(error.headers or {}))
 
     app.add_exception_handler(Sat2MapError, handle_known)

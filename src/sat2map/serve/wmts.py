@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import morecantile
 
-from sat2map.serve.map_layers import Layer
+from sat2map.serve.map_layers import MapLayer
 from sat2map.serve.raster_folder import MAX_ZOOM
 
 OWS = "http://www.opengis.net/ows/1.1"
@@ -29,7 +29,7 @@ class WmtsLayer(NamedTuple):
         legend: Address of a picture of its colours, or None.
     """
 
-    layer: Layer
+    layer: MapLayer
     template: str
     legend: str | None
 
@@ -103,7 +103,7 @@ def _add_layer(contents: ET.Element, one: WmtsLayer) -> None:
     _add(node, WMTS, "ResourceURL", format="image/png", resourceType="tile", template=template)
 
 
-def _max_zoom(layer: Layer) -> int:
+def _max_zoom(layer: MapLayer) -> int:
     return min(layer.max_zoom + 1, MAX_ZOOM)
 
 

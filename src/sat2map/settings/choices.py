@@ -11,4 +11,6 @@ Norm = Literal["batch", "instance", "group", "none"]
 Upsample = Literal["transpose", "resize", "shuffle"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 EngineName = Literal["auto", "torch", "onnx", "openvino"]
-ExportFormat = Literal["onnx", "openvino", "onnx-int8", "openvino-int8", "pt2", "pth", "pytorch-cyclegan"]
+ExportFormat = Literal[
+    "onnx", "openvino", "onnx-int8", "openvino-int8", "pt2", "pth", "pytorch-cyclegan", "web", "deepness"
+]

@@ -36,7 +36,7 @@ from sat2map.synthetic.plane import (
     strips,
     winding,
 )
-from sat2map.synthetic.styles import SCENES, STYLES, Scene, Style, Use
+from sat2map.synthetic.styles import SCENES, STYLES, BlockStyle, SceneStyle, Use
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ class Water:
 
 
 @dataclass
-class Plan:
+class Layout:
     """Everything in a town whose picture is [0, size) in x and y; some of it lies outside."""
 
     size: float
@@ -109,14 +109,14 @@ class Plan:
     highways: list[Highway] = field(default_factory=list)
     buildings: list[Building] = field(default_factory=list)
 
-    def bent(self, rng: Generator, reach: float) -> Plan:
+    def bent(self, rng: Generator, reach: float) -> Layout:
         """The same town with everything displaced smoothly, by at most `reach`."""
         bend = bender(rng, reach)
 
         def around(shape: Shape) -> Shape:
             return bend(dense(shape, 12, closed=True))
 
-        return Plan(
+        return Layout(
             self.size,
             [replace(ground, shape=around(ground.shape)) for ground in self.grounds],
             [around(shape) for shape in self.verges],
@@ -144,9 +144,9 @@ def weighted(rng: Generator, weights: Mapping[T, float]) -> T:
     return last
 
 
-def plan_town(rng: Generator, size: float) -> Plan:
+def plan_town(rng: Generator, size: float) -> Layout:
     """Plan a town; everything about it is drawn from `rng`."""
-    plan = Plan(size)
+    plan = Layout(size)
     scene = SCENES[weighted(rng, {name: scene.share for name, scene in SCENES.items()})]
     _plan_districts(rng, plan, scene)
     _plan_water(rng, plan, weighted(rng, scene.waters))
@@ -162,7 +162,7 @@ def _inside(rng: Generator, size: float, margin: float) -> complex:
     return complex(*rng.uniform(margin * size, (1 - margin) * size, 2).tolist())
 
 
-def _plan_districts(rng: Generator, plan: Plan, scene: Scene) -> None:
+def _plan_districts(rng: Generator, plan: Layout, scene: SceneStyle) -> None:
     """Halve the town along arterials until the parts are districts, and build each in its style."""
     low, high = -MARGIN, plan.size + MARGIN
     parts: list[Shape] = [[complex(low, low), complex(high, low), complex(high, high), complex(low, high)]]
@@ -187,7 +187,7 @@ def _length(shape: Shape, along: complex) -> float:
     return high - low
 
 
-def _plan_district(rng: Generator, plan: Plan, shape: Shape, style: Style) -> None:
+def _plan_district(rng: Generator, plan: Layout, shape: Shape, style: BlockStyle) -> None:
     """Lay a grid of streets over a district, most often along its longest side, and plan the blocks."""
     longest = max((q - p for p, q in zip(shape, shape[1:] + shape[:1], strict=True)), key=abs)
     along = longest / abs(longest) if rng.random() < 0.6 else heading(rng)
@@ -206,14 +206,14 @@ def _plan_district(rng: Generator, plan: Plan, shape: Shape, style: Style) -> No
             _plan_block(rng, plan, block, along, style)
 
 
-def _plan_streets(plan: Plan, shape: Shape, along: complex, stretches: list[Range]) -> None:
+def _plan_streets(plan: Layout, shape: Shape, along: complex, stretches: list[Range]) -> None:
     """Put streets in the gaps between strips of a convex shape."""
     for (_, end), (start, _) in itertools.pairwise(stretches):
         if path := chord(shape, 1j * along * (end + start) / 2, along):
             plan.streets.append(Street(path, start - end, arterial=False))
 
 
-def _plan_block(rng: Generator, plan: Plan, block: Shape, along: complex, style: Style) -> None:
+def _plan_block(rng: Generator, plan: Layout, block: Shape, along: complex, style: BlockStyle) -> None:
     """Choose what a block is used for, and build it over."""
     use = weighted(rng, style.uses)
     if area(block) < 300:  # what is left in the corners of a grid
@@ -240,7 +240,7 @@ def _plan_block(rng: Generator, plan: Plan, block: Shape, along: complex, style:
                 _plan_building(rng, plan, inset(lot, rng.random() ** 2), along, style)
 
 
-def _plan_building(rng: Generator, plan: Plan, lot: Shape, along: complex, style: Style) -> None:
+def _plan_building(rng: Generator, plan: Layout, lot: Shape, along: complex, style: BlockStyle) -> None:
     """Put one building on a lot: all of it, or an L."""
     if area(lot) < 9:
         return
@@ -255,7 +255,7 @@ def _plan_building(rng: Generator, plan: Plan, lot: Shape, along: complex, style
     plan.buildings.append(Building(parts, along, floors, rng.random() < style.pitched))
 
 
-def _plan_park(rng: Generator, plan: Plan, shape: Shape, along: complex) -> None:
+def _plan_park(rng: Generator, plan: Layout, shape: Shape, along: complex) -> None:
     """Lay out a park: a meadow, a wood, footpaths, and in a large one pitches and a pond or a pavilion."""
     plan.grounds.append(Ground(shape, "park", along))
     inner = inset(shape, 3)
@@ -288,7 +288,7 @@ def _plot(rng: Generator, shape: Shape, along: complex, length: float, width: fl
     return shape
 
 
-def _plan_water(rng: Generator, plan: Plan, kind: str) -> None:
+def _plan_water(rng: Generator, plan: Layout, kind: str) -> None:
     """Add the chief water of the scene."""
     size, along = plan.size, heading(rng)
     length = 1.6 * size + 4 * MARGIN
@@ -307,7 +307,7 @@ def _plan_water(rng: Generator, plan: Plan, kind: str) -> None:
         plan.waters.append(Water([*shore, shore[-1] + 1j * along * length, shore[0] + 1j * along * length]))
 
 
-def _plan_highway(rng: Generator, plan: Plan) -> None:
+def _plan_highway(rng: Generator, plan: Layout) -> None:
     """Add a motorway with its verges, or a boulevard without."""
     length = 1.6 * plan.size + 4 * MARGIN
     path = winding(rng, _inside(rng, plan.size, 0.2), heading(rng), length, rng.uniform(0, 25))
@@ -319,7 +319,7 @@ def _plan_highway(rng: Generator, plan: Plan) -> None:
     plan.highways.append(Highway(path, width, "motorway", median))
 
 
-def _plan_interchange(rng: Generator, plan: Plan) -> None:
+def _plan_interchange(rng: Generator, plan: Layout) -> None:
     """Cross two motorways and join them by ramps: sweeps, and the loops of a cloverleaf."""
     middle, first = _inside(rng, plan.size, 0.3), heading(rng)
     second = first * cmath.rect(1, rng.uniform(1.2, 1.9))

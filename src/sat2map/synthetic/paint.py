@@ -12,7 +12,16 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from sat2map.synthetic.layout import MARGIN, METRES_PER_UNIT, Building, Highway, Plan, Street, pick, weighted
+from sat2map.synthetic.layout import (
+    MARGIN,
+    METRES_PER_UNIT,
+    Building,
+    Highway,
+    Layout,
+    Street,
+    pick,
+    weighted,
+)
 from sat2map.synthetic.photo import Colour, Daylight, photograph
 from sat2map.synthetic.plane import Shape, area, beside, centre, dense, heading, left_of, ribbon, span
 from sat2map.synthetic.styles import Use
@@ -101,7 +110,7 @@ class Look:
 
 
 def paint_town(
-    rng: Generator, plan: Plan, side: int
+    rng: Generator, plan: Layout, side: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[Polygon]]:
     """Paint a plan.
 
@@ -215,7 +224,7 @@ class _Canvas:
         return -beyond <= point.real < high and -beyond <= point.imag < high
 
 
-def _paint_blocks(rng: Generator, canvas: _Canvas, plan: Plan, look: Look) -> None:
+def _paint_blocks(rng: Generator, canvas: _Canvas, plan: Layout, look: Look) -> None:
     """Paint all that lies on the ground in town; what no block covers stays street."""
     for ground in plan.grounds:
         colours: dict[Use, Colour] = {
@@ -243,7 +252,7 @@ def _paint_blocks(rng: Generator, canvas: _Canvas, plan: Plan, look: Look) -> No
             _paint_traffic(rng, canvas, street)
 
 
-def _paint_waters_and_ways(rng: Generator, canvas: _Canvas, plan: Plan, look: Look) -> None:
+def _paint_waters_and_ways(rng: Generator, canvas: _Canvas, plan: Layout, look: Look) -> None:
     """Paint verges, rivers, the arterials over them, lakes and seas, and highways over all."""
     for verge in plan.verges:
         canvas.fill(verge, tinted(rng, look.grass), VERGE, MAP["land"])

@@ -95,6 +95,15 @@ class Palette(BaseModel):
             raise SettingsError(f"palette file {path} cannot be read: {error}") from None
         return cls.from_json(text, origin=f"palette file {path}")
 
+    def alternatives(self) -> dict[str, Palette]:
+        """Return the other palettes that come with sat2map and have all classes of this one, by name."""
+        names = sorted(entry.name.removesuffix(".json") for entry in _BUILT_IN.iterdir())
+        return {
+            name: palette
+            for name, palette in ((name, Palette.load(name)) for name in names if name != self.name)
+            if set(self.names) <= set(palette.names)
+        }
+
     @classmethod
     def from_json(cls, text: str, *, origin: str = "the palette") -> Palette:
         """Read a palette from the text that `to_json` writes.

@@ -4,12 +4,18 @@ import { texts } from "./texts.js";
 
 const KEY = "sat2map-key";
 
+/** Whether the service asked for an API key, and was given one. */
+export function hasKey() {
+  return Boolean(sessionStorage.getItem(KEY));
+}
+
 /** A problem detail (RFC 9457) as an error. */
 export class ProblemError extends Error {
   constructor(problem, retryAfter) {
     super(problem.detail);
     this.title = problem.title;
     this.status = problem.status;
+    this.type = problem.type;
     this.retryAfter = retryAfter;
   }
 }
@@ -45,6 +51,8 @@ export async function askPatiently(address, options = {}, times = 4) {
       return await ask(address, options);
     } catch (error) {
       if (error.status !== 503 || left === 0) throw error;
+      const told = element("busy-text");
+      if (told) told.textContent = texts.busyWaiting;
       await pause(Math.min(error.retryAfter || 1, 5) * 1000 * (0.7 + 0.6 * Math.random()), options.signal);
     }
   }
@@ -61,7 +69,9 @@ export async function* follow(address, signal) {
     const blocks = (rest + value).split("\n\n");
     rest = blocks.pop();
     for (const block of blocks) {
-      const fields = Object.fromEntries(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));
+      const fields = Object.fromEntries(
+        block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]),
+      );
       if (fields.data) yield { event: fields.event, data: JSON.parse(fields.data) };
     }
   }
@@ -70,15 +80,24 @@ export async function* follow(address, signal) {
 /** Show an error in the page's alert, with a button for `retry` if there is one. */
 export function complain(error, retry) {
   element("alert-title").textContent = error.title || texts.unknownError;
-  const words = error.title ? error.message : texts.pageError;
-  element("alert-detail").textContent = words.charAt(0).toUpperCase() + words.slice(1).replace(/([^.!?])$/, "$1.");
+  element("alert-detail").textContent = sentence(error.title ? error.message : texts.pageError);
   element("alert").hidden = false;
+  const more = element("alert-more");
+  if (more) {
+    more.hidden = !error.type;
+    more.href = `.${error.type ?? ""}`; // beside this page, wherever a proxy puts it
+  }
   const again = element("alert-retry");
   if (again) {
     again.hidden = !retry;
     again.onclick = retry ?? null;
   }
   if (!error.title) console.error(error);
+}
+
+/** Return a message with a capital letter and a full stop. */
+export function sentence(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1).replace(/([^.!?])$/, "$1.");
 }
 
 export function element(id) {

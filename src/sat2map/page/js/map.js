@@ -108,7 +108,9 @@ function list() {
 function extent([west, south, east, north]) {
   const lat = (south + north) / 2;
   const km = [(east - west) * 111.32 * Math.cos((lat * Math.PI) / 180), (north - south) * 111.32];
-  const size = km.map((side) => side.toLocaleString("en", { maximumSignificantDigits: 2, useGrouping: false })).join(" × ");
+  const size = km
+    .map((side) => side.toLocaleString("en", { maximumSignificantDigits: 2, useGrouping: false }))
+    .join(" × ");
   return texts.extent(size, Math.abs(lat).toFixed(2), lat < 0, Math.abs((west + east) / 2).toFixed(2), west + east < 0);
 }
 
@@ -212,7 +214,13 @@ async function goToAddress() {
 function outline() {
   outlines = L.featureGroup(
     rasters.map(({ name, bounds: [west, south, east, north] }) =>
-      L.rectangle([[south, west], [north, east]], { className: "outline", fill: false, keyboard: false })
+      L.rectangle(
+        [
+          [south, west],
+          [north, east],
+        ],
+        { className: "outline", fill: false, keyboard: false },
+      )
         .bindTooltip(name)
         .on("click", () => name !== opened?.name && open(name, opened?.kind)),
     ),
@@ -271,7 +279,8 @@ try {
       if (rasters.length > 1) outline();
       await goToAddress();
     } else nothing(texts.noRaster);
-    if (bad.length) element("summary").textContent = bad.map((words) => words.charAt(0).toUpperCase() + words.slice(1)).join(" ");
+    if (bad.length)
+      element("summary").textContent = bad.map((words) => words.charAt(0).toUpperCase() + words.slice(1)).join(" ");
   } else {
     nothing(texts.noRasters);
   }

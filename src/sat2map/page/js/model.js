@@ -1,19 +1,23 @@
-// The card of the model, and the limits of the service.
+// The card of the model, and small parts that several views are made of.
 
-import { ask, element } from "./api.js";
+import { element } from "./api.js";
 import { texts } from "./texts.js";
 
-/** Show the models; returns the answer of `v1/models`. */
-export async function showModels() {
-  const service = await (await ask("v1/models")).json();
+/** Show the models and limits that `describe()` gave. */
+export function showModels(service) {
   element("to-map").hidden = !service.live_maps;
+  element("to-api").hidden = !service.has_api;
+  element("takes").textContent = service.takes;
   const pick = element("model");
   pick.replaceChildren(...service.models.map(({ name }) => new Option(name, name)));
   element("model-pick").hidden = service.models.length < 2;
-  const show = () => showCard(service.models.find(({ name }) => name === pick.value), service);
+  const show = () =>
+    showCard(
+      service.models.find(({ name }) => name === pick.value),
+      service,
+    );
   pick.addEventListener("change", show);
   show();
-  return service;
 }
 
 function showCard(model, service) {
@@ -34,12 +38,6 @@ function showCard(model, service) {
   );
   element("gsd-box").hidden = !model.gsd;
   element("gsd").placeholder = model.gsd ?? "";
-  element("takes").textContent = texts.takes(bytes(service.job_body_bytes), Math.round(service.image_pixels / 1e6));
-}
-
-function bytes(count) {
-  const megabytes = Math.round(count / 2 ** 20);
-  return megabytes < 1024 ? `${megabytes} MB` : `${Math.round(megabytes / 102.4) / 10} GB`;
 }
 
 /** Make an element with some properties and children. */
@@ -53,9 +51,11 @@ export function make(tag, properties = {}, ...children) {
 export function legendEntry({ name, colour, share }) {
   const svg = "http://www.w3.org/2000/svg";
   const swatch = document.createElementNS(svg, "svg");
-  for (const [key, value] of Object.entries({ width: 18, height: 18, "aria-hidden": "true" })) swatch.setAttribute(key, value);
+  for (const [key, value] of Object.entries({ width: 18, height: 18, "aria-hidden": "true" }))
+    swatch.setAttribute(key, value);
   const square = document.createElementNS(svg, "rect");
-  for (const [key, value] of Object.entries({ width: "100%", height: "100%", fill: colour })) square.setAttribute(key, value);
+  for (const [key, value] of Object.entries({ width: "100%", height: "100%", fill: colour }))
+    square.setAttribute(key, value);
   swatch.append(square);
   const entry = make("li", {}, swatch, make("span", { textContent: name }));
   if (share != null) entry.append(make("span", { className: "share", textContent: percent(share) }));

@@ -1,11 +1,18 @@
 // The result: its views, legend, downloads, and the commands that repeat it.
 
 import { element } from "./api.js";
+import { curl, python, stem } from "./commands.js";
 import { legendEntry, make } from "./model.js";
 import { texts } from "./texts.js";
 
 const VIEWS = ["side", "photo", "map", "classes", "confidence"];
-const WORDS = { side: "viewSide", photo: "viewPhoto", map: "viewMap", classes: "viewClasses", confidence: "viewConfidence" };
+const WORDS = {
+  side: "viewSide",
+  photo: "viewPhoto",
+  map: "viewMap",
+  classes: "viewClasses",
+  confidence: "viewConfidence",
+};
 
 /** Shows a result: an object with `name`, `query`, `urls` ({photo, map, ...}), `load(product)` and `summary`. */
 export class ResultView {
@@ -39,7 +46,12 @@ export class ResultView {
   }
 
   get size() {
-    return this.#has("map") && [element("after").naturalWidth || element("single").naturalWidth, element("after").naturalHeight || element("single").naturalHeight];
+    return (
+      this.#has("map") && [
+        element("after").naturalWidth || element("single").naturalWidth,
+        element("after").naturalHeight || element("single").naturalHeight,
+      ]
+    );
   }
 
   #has(view) {
@@ -78,23 +90,29 @@ export class ResultView {
       });
       items.push(one);
     };
-    if (result.tiff) button("download-tiff", texts.downloadTiff, async () => save(await result.load("tiff"), `${stem(result.name)}-map.tif`));
+    if (result.tiff)
+      button("download-tiff", texts.downloadTiff, async () =>
+        save(await result.load("tiff"), `${stem(result.name)}-map.tif`),
+      );
     for (const product of ["classes", "confidence"]) {
       if (!result.summary?.products.includes(product)) continue;
-      button(`download-${product}`, texts[product === "classes" ? "downloadClasses" : "downloadConfidence"], async () => {
-        result.urls[product] ??= await result.load(product);
-        save(result.urls[product], `${stem(result.name)}-${product}.png`);
-      });
+      button(
+        `download-${product}`,
+        texts[product === "classes" ? "downloadClasses" : "downloadConfidence"],
+        async () => {
+          result.urls[product] ??= await result.load(product);
+          save(result.urls[product], `${stem(result.name)}-${product}.png`);
+        },
+      );
     }
-    if (result.shown && result.urls.photo) button("download-side", texts.downloadSide, async () => save(await sideBySide(result.urls), `${stem(result.name)}-side-by-side.png`));
-    button("copy-curl", texts.copyCurl, () => copy(curl(result)));
+    if (result.shown && result.urls.photo)
+      button("download-side", texts.downloadSide, async () =>
+        save(await sideBySide(result.urls), `${stem(result.name)}-side-by-side.png`),
+      );
+    if (result.hasApi) button("copy-curl", texts.copyCurl, () => copy(curl(result)));
     button("copy-python", texts.copyPython, () => copy(python(result)));
     element("more-items").replaceChildren(...items);
   }
-}
-
-function stem(name) {
-  return name.replace(/\.[^.]*$/, "") || "image";
 }
 
 function save(url, name) {
@@ -112,7 +130,8 @@ async function sideBySide({ photo, map }) {
   const [width, height] = [images[1].naturalWidth, images[1].naturalHeight];
   const canvas = make("canvas", { width: 2 * width, height });
   const context = canvas.getContext("2d");
-  images.forEach((image, number) => context.drawImage(image, number * width, 0, width, height));
+  context.drawImage(images[0], 0, 0, width, height);
+  context.drawImage(images[1], width, 0, width, height);
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   return URL.createObjectURL(blob);
 }
@@ -124,27 +143,4 @@ async function copy(text) {
   } catch {
     element("status").textContent = texts.notCopied;
   }
-}
-
-function address(result) {
-  const query = new URLSearchParams(Object.entries(result.query).filter(([, value]) => value));
-  return `${new URL("v1/translate", document.baseURI)}${String(query) && `?${query}`}`;
-}
-
-function curl(result) {
-  const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-  return `curl --data-binary ${quote(`@${result.name}`)} ${quote(address(result))} --output ${quote(`${stem(result.name)}-map.${result.suffix}`)}`;
-}
-
-function python(result) {
-  const options = result.query.gsd ? `, gsd=${result.query.gsd}` : "";
-  const open = result.query.colors ? `colors=${JSON.stringify(result.query.colors)}` : "";
-  return [
-    "import sat2map",
-    "from PIL import Image",
-    "",
-    `translator = sat2map.Translator.open(${open})`,
-    `generated = translator(${JSON.stringify(result.name)}${options})`,
-    `Image.fromarray(generated).save(${JSON.stringify(`${stem(result.name)}-map.png`)})`,
-  ].join("\n");
 }

@@ -3,6 +3,7 @@
 export const texts = {
   title: "sat2map: satellite image in, map out",
   mapTitle: "sat2map: live map",
+  docsTitle: "sat2map: API",
   skip: "Skip to the content",
   pages: "Pages",
   translate: "Translate",
@@ -10,6 +11,7 @@ export const texts = {
   api: "API",
   heading: "Satellite image in, map out",
   lead: "Upload an aerial or satellite image and get a map.",
+  problemMore: "What to do",
   dismiss: "Dismiss",
   retry: "Try again",
 
@@ -26,12 +28,14 @@ export const texts = {
   scaleLabel: "Metres per pixel",
   optional: "(optional)",
   metres: "metres",
-  scaleHelp: "If you know it, enter it: the image is resized to suit the model, and the map back. GeoTIFFs need nothing.",
+  scaleHelp:
+    "If you know it, enter it: the image is resized to suit the model, and the map back. GeoTIFFs need nothing.",
   examples: "No image at hand? Try a drawn town",
   example: (number) => `Example ${number}`,
   exampleName: (number) => `drawn town ${number}`,
   pasted: "pasted image",
 
+  isPair: "This image is a training pair, a photo with its map beside it: only the photo was used.",
   reading: "Uploading the image",
   translating: "Drawing the map",
   waiting: "Waiting in the queue",
@@ -54,7 +58,8 @@ export const texts = {
   mapAlt: "Its map",
   tooLarge: "This map is too large to be shown here. Download it and open it in QGIS.",
   confidenceKey: "Dark: the model is unsure. Bright: it is sure.",
-  done: (seconds, size, gsd, model) => [`Drawn in ${seconds} s`, size, gsd && `${gsd} m per pixel`, `model\u00a0${model}`].filter(Boolean).join(" · "),
+  done: (seconds, size, gsd, model) =>
+    [`Drawn in ${seconds} s`, size, gsd && `${gsd} m per pixel`, `model\u00a0${model}`].filter(Boolean).join(" · "),
   ready: (seconds) => `The map is ready, after ${seconds} seconds.`,
   another: "Another image",
   downloadMap: "Download map",
@@ -69,7 +74,8 @@ export const texts = {
   notCopied: "The browser does not allow copying.",
 
   scaleTitle: "Scale of the image",
-  scaleWhy: "The model was trained on images with one scale. If yours has another one, roads and houses come out too thin or too large. Change it until they fit.",
+  scaleWhy:
+    "The model was trained on images with one scale. If yours has another one, roads and houses come out too thin or too large. Change it until they fit.",
   scaleUnit: "metres per pixel",
   redraw: "Draw again",
   wrong: "Looks wrong?",
@@ -86,7 +92,8 @@ export const texts = {
   model: "The model",
   whichModel: "Model",
   goodAt: "Good at: streets, blocks of houses, parks and water in towns, seen from straight above in daylight.",
-  badAt: "Not good at: mountains, fields and deserts, clouds and slanted views, and single small houses. Roads and houses on the map may be missing or may not exist.",
+  badAt:
+    "Not good at: mountains, fields and deserts, clouds and slanted views, and single small houses. Roads and houses on the map may be missing or may not exist.",
   factName: "Name",
   factScale: "Expects",
   scaleFact: (gsd) => `about ${gsd} m per pixel`,
@@ -97,10 +104,42 @@ export const texts = {
   pageError: "The page has an error. Reload it and try again.",
   offline: "The service does not answer",
   offlineDetail: "The connection may be lost, or the service stopped. Your image is kept: try again in a moment.",
+  busyWaiting: "The service is busy: waiting, then trying again",
+  fileTooLarge: (size, limit) => ({
+    title: "The image is too large",
+    detail: `It has ${size}, and this service takes ${limit}. Cut it, save it as JPEG, or use the command sat2map translate.`,
+  }),
   badAnswer: "The service could not answer",
   badAnswerDetail: (status) => `It answered with status ${status}.`,
   cancelled: "Cancelled",
   cancelledDetail: "The job was cancelled.",
+
+  unsupportedTitle: "The image cannot be opened here",
+  notDecoded: "It is damaged, or no PNG, JPEG or WebP.",
+  noTiffHere:
+    "Browsers open no TIFF. Save it as PNG or JPEG, or use the command sat2map translate, which keeps the georeference.",
+  deepHere:
+    "It has 16 bits per band, which browsers cut to 8. Save it with 8 bits, or use the command sat2map translate.",
+  cmykHere: "It has CMYK colours. Save it as RGB, or use the command sat2map translate.",
+  tooLargeTitle: "The image is too large",
+  tooLargeHere: (width, height, millions) =>
+    `${width} × ${height} px are more than the ${millions} million that a browser has the memory for. Cut it, or use the command sat2map translate.`,
+  tooSmallTitle: "The image is too small",
+  tooSmall: (width, height, mapWidth, mapHeight, least) =>
+    `It has ${width} × ${height} px, and ${mapWidth} × ${mapHeight} px at the model's scale: ${least} px a side are needed.`,
+  memoryTitle: "Not enough memory",
+  memory: "The browser has too little memory for this image. Close other tabs, or cut the image.",
+  modelMissing: "The files of the model cannot be loaded. Check the connection and try again; your image is kept.",
+
+  // What differs on a page that draws in the browser, without a server.
+  inBrowser: {
+    lead: "Choose an aerial or satellite image and get a map. Your browser draws it: nothing is uploaded.",
+    reading: "Reading the image",
+    offline: "The model cannot be loaded",
+  },
+  takesHere: (millions) => `PNG, JPEG or WebP, up to ${millions} million pixels.`,
+  loadingModel: "Loading the model",
+  browserEngine: (threads) => `your browser: WebAssembly, ${threads === 1 ? "1 thread" : `${threads} threads`}`,
 
   controls: "Controls",
   skipControls: "Skip to the controls",

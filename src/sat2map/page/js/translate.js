@@ -1,14 +1,13 @@
 // The page that translates one image: choosing it, drawing it, changing its scale.
 
-import { ask, complain, element } from "./api.js";
-import { UploadedImage } from "./client.js";
+import { complain, element, sentence } from "./api.js";
 import { make, showModels } from "./model.js";
 import { ResultView } from "./result.js";
+import { describe, SourceImage } from "./source.js";
 import { fillTexts, texts } from "./texts.js";
 import { Viewer } from "./viewer.js";
 
 const EXAMPLES = 4;
-const EXAMPLE_GSD = 2.1; // metres per pixel of the drawn towns
 const FACTORS = [0.5, 0.71, 1.41, 2]; // neighbouring scales
 const MAX_VISIT = 12; // results kept as thumbnails
 
@@ -27,21 +26,25 @@ function show(part) {
   element("visit").hidden = !visit.length || part === "busy";
 }
 
-/** Upload a file and draw it. */
+/** Open a file and draw it. */
 async function start(file, name = file.name || texts.pasted, gsd = given(element("gsd"))) {
   if (gsd === null) return;
-  const mine = { image: new UploadedImage(file), name, gsd };
-  await work(async (signal) => {
-    tell(texts.reading);
-    await mine.image.upload(signal);
-    mine.photo = await preview(mine, signal);
-    if (mine.photo) {
-      element("busy-image").src = mine.photo;
-      element("busy-image").hidden = false;
-    }
-    current = mine;
-    await draw(signal);
-  }, () => start(file, name, gsd), () => show());
+  const mine = { image: new SourceImage(file), name, gsd };
+  await work(
+    async (signal) => {
+      tell(texts.reading);
+      await mine.image.open(signal);
+      mine.photo = await preview(mine, signal);
+      if (mine.photo) {
+        element("busy-image").src = mine.photo;
+        element("busy-image").hidden = false;
+      }
+      current = mine;
+      await draw(signal);
+    },
+    () => start(file, name, gsd),
+    () => show(),
+  );
 }
 
 /** Run something that can be cancelled; show its error with a way to repeat it. */
@@ -62,11 +65,11 @@ async function work(action, retry, back) {
   }
 }
 
+/** Return the address of the photo to show; null if the browser cannot show it. */
 async function preview({ image, name }, signal) {
-  const tiff = /tiff?$/i.test(image.file.type) || /\.tiff?$/i.test(name);
-  if (tiff && image.width * image.height > service.pixels) return null;
-  const blob = tiff ? await (await image.get("preview", {}, { signal })).blob() : image.file;
-  const url = URL.createObjectURL(blob);
+  const blob = await image.preview(name, signal);
+  if (blob === undefined) return null;
+  const url = URL.createObjectURL(blob ?? image.file);
   const probe = make("img", { src: url });
   try {
     await probe.decode();
@@ -91,34 +94,29 @@ async function draw(signal) {
   const started = performance.now();
   const { image, name, photo, gsd } = current;
   const query = queryOf(current);
-  tell(texts.translating);
-  const factor = gsd && model().gsd ? gsd / model().gsd : 1;
-  const large = factor * factor * image.width * image.height > service.image_pixels || image.width * image.height > service.image_pixels;
-  const raster = image.kind === "raster";
-  const accept = { headers: { Accept: "image/png" }, signal };
-  let made;
-  let summary = null;
-  if (large) {
-    delete query.colors;
-    made = await image.drawAsJob(query, tell, signal);
-  } else {
-    const answer = await image.get("map", query, accept);
-    made = { blob: await answer.blob(), model: answer.headers.get("Sat2map-Model") };
-    if (!raster) summary = await (await image.get("summary", query, { signal })).json();
-  }
+  const made = await image.draw(query, { signal, progress: tell });
+  const isRaster = image.kind === "raster";
   const result = {
-    name, query, summary, tiff: raster && !large, gsd: raster ? null : gsd,
-    suffix: large && raster ? "tif" : "png", shown: !(large && raster), image, photo,
+    name,
+    query,
+    summary: made.summary,
+    tiff: isRaster && !made.isTiff,
+    gsd: isRaster ? null : gsd,
+    hasApi: service.has_api,
+    isJob: made.isJob,
+    modelFile: service.model_file,
+    suffix: made.isTiff ? "tif" : "png",
+    shown: !made.isTiff,
+    image,
+    photo,
     urls: { photo, map: URL.createObjectURL(made.blob) },
-    async load(product) {
-      const options = product === "tiff" ? { headers: { Accept: "image/tiff" } } : accept;
-      const answer = await image.get("map", { ...query, product: product === "tiff" ? "" : product }, { headers: options.headers });
-      return URL.createObjectURL(await answer.blob());
-    },
+    load: async (product) => URL.createObjectURL(await image.product(product, query)),
   };
   const seconds = (performance.now() - started) / 1000;
   const time = seconds < 10 ? seconds.toFixed(1) : Math.round(seconds);
-  result.caption = texts.done(time, `${image.width} × ${image.height} px`, result.gsd, made.model);
+  const { width, height } = made.summary?.width ? made.summary : image;
+  result.caption = texts.done(time, `${width} × ${height} px`, result.gsd, made.model);
+  result.notes = image.isHalf ? [texts.isPair] : (made.summary?.notes ?? []);
   remember(result);
   await display(result);
   element("status").textContent = texts.ready(time);
@@ -127,6 +125,7 @@ async function draw(signal) {
 async function display(result) {
   show("result");
   element("summary").textContent = result.caption;
+  element("notes").replaceChildren(...result.notes.map((note) => make("p", { textContent: sentence(note) })));
   element("scale-tool").hidden = result.image.kind === "raster" || !model().gsd;
   element("colors-box").hidden = !result.summary || element("colors").length < 2;
   setScale(result.gsd || model().gsd || 1);
@@ -179,8 +178,7 @@ async function offerScales() {
   element("scale-list").replaceChildren(...entries.map(({ item }) => item));
   for (const { gsd, picture, item } of entries) {
     try {
-      const answer = await image.get("map", { ...queryOf({ gsd }) }, { headers: { Accept: "image/png" } });
-      picture.src = URL.createObjectURL(await answer.blob());
+      picture.src = URL.createObjectURL(await image.thumbnail(queryOf({ gsd })));
     } catch {
       item.remove(); // too small or too large at that scale
     }
@@ -191,7 +189,10 @@ async function offerScales() {
 /** Keep a result as a thumbnail of this visit. */
 function remember(result) {
   const origin = current;
-  const image = make("img", { src: result.shown ? result.urls.map : (result.photo ?? ""), alt: texts.visitOf(result.name) });
+  const image = make("img", {
+    src: result.shown ? result.urls.map : (result.photo ?? ""),
+    alt: texts.visitOf(result.name),
+  });
   const label = result.gsd ? texts.scaleOf(result.gsd) : result.name;
   const button = make("button", { type: "button", title: result.name }, image, make("span", { textContent: label }));
   const item = make("li", {}, button);
@@ -218,6 +219,13 @@ function tell(words, done, total) {
   }
 }
 
+/** Stop drawing, and go back to the last result of this image, or to the start. */
+function cancel() {
+  running.abort();
+  if (current && visit.some(({ result }) => result.image === current.image)) show("result");
+  else home();
+}
+
 function home() {
   running?.abort();
   current = undefined;
@@ -231,13 +239,19 @@ function fillExamples() {
   const numbers = Array.from({ length: EXAMPLES }, (_, number) => number + 1);
   element("example-list").replaceChildren(
     ...numbers.map((number) => {
-      const images = ["", "maps/"].map((folder) => make("img", { src: `examples/${folder}${number}.png`, alt: "", width: 512, height: 512, loading: "lazy" }));
-      const button = make("button", { type: "button", ariaLabel: texts.example(number) }, make("span", { className: "pair" }, ...images));
+      const images = ["", "maps/"].map((folder) =>
+        make("img", { src: `examples/${folder}${number}.png`, alt: "", width: 512, height: 512, loading: "lazy" }),
+      );
+      const button = make(
+        "button",
+        { type: "button", ariaLabel: texts.example(number) },
+        make("span", { className: "pair" }, ...images),
+      );
       button.dataset.example = number;
       button.addEventListener("click", async () => {
         try {
-          const answer = await ask(`examples/${number}.png`);
-          await start(await answer.blob(), `${texts.exampleName(number)}.png`, EXAMPLE_GSD);
+          const answer = await fetch(`examples/${number}.png`);
+          await start(await answer.blob(), `${texts.exampleName(number)}.png`, undefined);
         } catch (error) {
           complain(error);
         }
@@ -251,9 +265,12 @@ function listen() {
   element("choose").addEventListener("click", () => element("file").click());
   element("file").addEventListener("change", (event) => event.target.files[0] && start(event.target.files[0]));
   element("again").addEventListener("click", home);
-  element("cancel").addEventListener("click", () => (current && visit.some(({ result }) => result.image === current.image) ? (running.abort(), show("result")) : home()));
+  element("cancel").addEventListener("click", cancel);
   element("scale-range").addEventListener("input", (event) => setScale(10 ** event.target.value));
-  element("scale").addEventListener("change", () => element("scale").value > 0 && setScale(Number(element("scale").value)));
+  element("scale").addEventListener(
+    "change",
+    () => element("scale").value > 0 && setScale(Number(element("scale").value)),
+  );
   element("scale-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const gsd = given(element("scale"));
@@ -290,14 +307,20 @@ function listen() {
 }
 
 function fillColors() {
-  element("colors").replaceChildren(new Option(texts.colorsOwn, ""), ...(model()?.colors ?? []).map((name) => new Option(name, name)));
+  element("colors").replaceChildren(
+    new Option(texts.colorsOwn, ""),
+    ...(model()?.colors ?? []).map((name) => new Option(name, name)),
+  );
 }
 
 fillExamples();
 listen();
 try {
-  service = await showModels();
-  fillColors();
+  service = await describe();
 } catch (error) {
   complain(error);
+}
+if (service.models.length) {
+  showModels(service);
+  fillColors();
 }

@@ -80,7 +80,10 @@ export class Viewer {
 
   #set(zoom) {
     const pan = element("pan");
-    const middle = [(pan.scrollLeft + pan.clientWidth / 2) / pan.scrollWidth, (pan.scrollTop + pan.clientHeight / 2) / pan.scrollHeight];
+    const middle = [
+      (pan.scrollLeft + pan.clientWidth / 2) / pan.scrollWidth,
+      (pan.scrollTop + pan.clientHeight / 2) / pan.scrollHeight,
+    ];
     this.#zoom = zoom;
     this.#apply();
     pan.scrollLeft = middle[0] * pan.scrollWidth - pan.clientWidth / 2;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
@@ -15,6 +15,7 @@ from sat2map.serve.drawings import colors_for
 from sat2map.serve.http_errors import BusyError, NotFoundError, UnauthorizedError
 from sat2map.serve.problems import documented, kinds
 from sat2map.serve.routes.access import check_key
+from sat2map.serve.routes.page import message_page
 from sat2map.serve.served_models import ServedModel
 from sat2map.serve.service import Service
 
@@ -46,24 +47,26 @@ class ModelCard(BaseModel):
     classes: list[MapClass]
     scores: dict[str, float | None] = Field(description="On the validation images.")
     colors: list[str] = Field(examples=[["dark"]], description="Other colours of its maps.")
-    notes: str
+    notes: str = Field(examples=["Trained on photos and maps of New York."])
 
 
 class BaseMap(BaseModel):
     """Tiles below the live maps."""
 
     url: str = Field(examples=["https://tile.example.org/{z}/{x}/{y}.png"])
-    attribution: str
+    attribution: str = Field(examples=["© OpenStreetMap contributors"])
 
 
 class ModelList(BaseModel):
     """The models of a service, the default one first, and its limits."""
 
     models: list[ModelCard]
-    image_pixels: int = Field(description="Largest image that is drawn quickly; larger ones are better jobs.")
-    body_bytes: int = Field(description="Largest upload to translate at once.")
-    pixels: int = Field(description="Largest image to translate at once.")
-    job_body_bytes: int = Field(description="Largest upload of a job.")
+    image_pixels: int = Field(
+        examples=[2_000_000], description="Largest image that is drawn quickly; larger ones are better jobs."
+    )
+    body_bytes: int = Field(examples=[67_108_864], description="Largest upload to translate at once.")
+    pixels: int = Field(examples=[16_000_000], description="Largest image to translate at once.")
+    job_body_bytes: int = Field(examples=[1_073_741_824], description="Largest upload of a job.")
     live_maps: bool = Field(description="Whether the service shows rasters.")
     base_map: BaseMap | None = Field(None, description="What the live map shows below the rasters.")
 
@@ -71,9 +74,12 @@ class ModelList(BaseModel):
 class ProblemKind(BaseModel):
     """A kind of problem."""
 
-    type: str
-    title: str
-    status: int
+    type: str = Field(examples=["/problems/busy"])
+    title: str = Field(examples=["The service is busy"])
+    status: int = Field(examples=[503])
+    advice: str = Field(
+        examples=["Wait as many seconds as Retry-After names."], description="What to do about it."
+    )
 
 
 def about_routes(service: Service) -> APIRouter:
@@ -99,13 +105,22 @@ def about_routes(service: Service) -> APIRouter:
             base_map=base_map,
         )
 
-    @router.get("/problems/{slug}", tags=["service"], responses=documented(NotFoundError))
-    async def read_problem(slug: Annotated[str, InPath(max_length=64, examples=["busy"])]) -> ProblemKind:
-        """Describe a kind of problem."""
+    @router.get(
+        "/problems/{slug}",
+        tags=["service"],
+        response_model=ProblemKind,
+        responses={200: {"content": {"text/html": {}}}, **documented(NotFoundError)},
+    )
+    async def read_problem(
+        request: Request, slug: Annotated[str, InPath(max_length=64, examples=["busy"])]
+    ) -> ProblemKind | Response:
+        """Describe a kind of problem: in JSON, or to a browser as a page."""
         kind = kinds().get(slug)
         if kind is None:
             raise NotFoundError(f"no kind of problem is called {slug!r}")
-        return ProblemKind(type=f"/problems/{slug}", title=kind.title, status=kind.status)
+        if "text/html" in request.headers.get("accept", ""):
+            return message_page(request, kind.title, kind.advice)
+        return ProblemKind(type=f"/problems/{slug}", title=kind.title, status=kind.status, advice=kind.advice)
 
     @router.get("/healthz", tags=["service"])
     async def health() -> dict[str, str]:

@@ -23,7 +23,7 @@ from sat2map.serve.http_errors import (
 )
 from sat2map.serve.input_files import Inspected, Kind
 from sat2map.serve.job_runner import Jobs
-from sat2map.serve.job_store import ENDED, Record, State
+from sat2map.serve.job_store import ENDED, JobRecord, State
 from sat2map.serve.pictures import Part
 from sat2map.serve.problems import Problem, documented
 from sat2map.serve.routes.access import (
@@ -64,11 +64,17 @@ class JobStatus(BaseModel):
     height: int = Field(examples=[9000], description="Rows (px).")
     tiles_done: int = Field(examples=[120])
     tiles: int = Field(examples=[768], description="Number of tiles; 0 while it is unknown.")
-    created: datetime
-    finished: datetime | None = None
-    expires: datetime | None = Field(None, description="When an ended job is deleted.")
+    created: datetime = Field(examples=["2026-01-31T12:00:00Z"])
+    finished: datetime | None = Field(None, examples=["2026-01-31T12:00:00Z"])
+    expires: datetime | None = Field(
+        None, examples=["2026-01-31T12:00:00Z"], description="When an ended job is deleted."
+    )
     error: Problem | None = None
-    notes: list[str] = Field([], description="What was assumed or left out; known once it is done.")
+    notes: list[str] = Field(
+        [],
+        examples=[["the image has 16 bits per band"]],
+        description="What was assumed or left out; known once it is done.",
+    )
 
 
 _SHARED = {"id", "state", "model", "kind", "width", "height", "error", "notes", "tiles_done", "tiles"}
@@ -80,7 +86,7 @@ def job_routes(service: Service) -> APIRouter:
     limits, jobs = service.settings.limits, service.jobs
     streams: set[object] = set()
 
-    def status(record: Record) -> JobStatus:
+    def status(record: JobRecord) -> JobStatus:
         return JobStatus(
             **record.model_dump(include=_SHARED),
             created=_when(record.created),

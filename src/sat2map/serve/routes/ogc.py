@@ -13,7 +13,7 @@ from sat2map.images.png import encode_png
 from sat2map.serve.conditional import ConditionalRoute
 from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
 from sat2map.serve.map_image import CRS84, LONGEST, MERCATOR_URI, draw_view, parse_view
-from sat2map.serve.map_layers import Layer
+from sat2map.serve.map_layers import MapLayer
 from sat2map.serve.problems import documented
 from sat2map.serve.routes.access import check_key
 from sat2map.serve.routes.tiles import FAILURES, LayerName, Number, TileSource, Zoom, address, answers
@@ -129,7 +129,7 @@ def ogc_routes(source: TileSource) -> APIRouter:
 def _add_tilesets(router: APIRouter, source: TileSource, path: str, kind: str) -> None:
     """Add the routes of map tiles or of vector tiles."""
 
-    async def find(name: str) -> Layer:
+    async def find(name: str) -> MapLayer:
         layer = await source.find(name)
         if kind == "vector" and layer.kind != "classes":
             raise NotFoundError(f"vector tiles are made of classes: ask for {layer.raster.name}:classes")
@@ -180,7 +180,7 @@ def _link(request: Request, rel: str, route: str, media: str = "application/json
     return {"rel": rel, "type": media, "href": address(request, route, None, **path)}
 
 
-def _collection(request: Request, layer: Layer) -> Json:
+def _collection(request: Request, layer: MapLayer) -> Json:
     links = [
         _link(request, "self", "read_collection", layer=layer.name),
         _link(request, f"{_REL}map", "read_map", "image/png", layer=layer.name),
@@ -198,7 +198,7 @@ def _collection(request: Request, layer: Layer) -> Json:
     }
 
 
-def _tileset(request: Request, layer: Layer, kind: str) -> Json:
+def _tileset(request: Request, layer: MapLayer, kind: str) -> Json:
     high = layer.max_zoom if kind == "map" else layer.zoom
     west, south, east, north = layer.raster.bounds
     media = "image/png" if kind == "map" else MEDIA_TYPE

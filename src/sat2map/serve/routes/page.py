@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import html
-from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -19,12 +18,9 @@ from starlette.staticfiles import StaticFiles
 
 from sat2map.images.png import encode_png
 from sat2map.serve.service import Service
-from sat2map.synthetic.towns import draw_town
+from sat2map.synthetic.examples import SEEDS, draw_example
 
 PAGE = Path(str(resources.files("sat2map") / "page"))
-EXAMPLES = (7, 19, 14, 1)  # seeds of drawn towns with water, parks, houses and large roads
-EXAMPLE_SIDE = 512  # px
-EXAMPLE_GSD = 2.1  # metres per pixel of the drawn towns
 
 
 def add_page(app: FastAPI, service: Service) -> None:
@@ -44,37 +40,49 @@ def add_page(app: FastAPI, service: Service) -> None:
     async def live_map(request: Request) -> Response:
         return await read(request, "map.html")
 
+    @app.get("/docs", include_in_schema=False)
+    async def api_page(request: Request) -> Response:
+        return await read(request, "docs.html")
+
     @app.get("/favicon.ico", include_in_schema=False)
     async def icon(request: Request) -> Response:
         return await read(request, "icon.svg")
 
+    async def town_of(number: int) -> NDArray[np.uint8]:
+        return await anyio.to_thread.run_sync(_town, number, service.models.find(None).header.gsd)
+
     @app.get("/examples/{number}.png", include_in_schema=False)
-    async def example(number: Annotated[int, InPath(ge=1, le=len(EXAMPLES))]) -> Response:
-        content = encode_png(await anyio.to_thread.run_sync(_town, EXAMPLES[number - 1]))
+    async def example(number: Annotated[int, InPath(ge=1, le=len(SEEDS))]) -> Response:
+        content = encode_png(await town_of(number))
         return Response(content, media_type="image/png", headers={"Cache-Control": "public, max-age=86400"})
 
     maps: dict[int, bytes] = {}
 
     @app.get("/examples/maps/{number}.png", include_in_schema=False)
-    async def example_map(number: Annotated[int, InPath(ge=1, le=len(EXAMPLES))]) -> Response:
+    async def example_map(number: Annotated[int, InPath(ge=1, le=len(SEEDS))]) -> Response:
         if number not in maps:
             model = service.models.find(None)
-            town = await anyio.to_thread.run_sync(_town, EXAMPLES[number - 1])
-            drawn = await anyio.to_thread.run_sync(
-                partial(model.background_translator, town, gsd=EXAMPLE_GSD)
-            )
+            drawn = await anyio.to_thread.run_sync(model.background_translator, await town_of(number))
             maps[number] = encode_png(drawn)
         return Response(maps[number], media_type="image/png", headers={"Cache-Control": "no-cache"})
 
     app.mount("/page", files, name="page")
 
 
+def message_page(request: Request, title: str, text: str, status: int = 200) -> Response:
+    """Return a page that says one thing."""
+    page = (PAGE / "message.html").read_text("utf-8")
+    for name, value in {"root": request.scope.get("root_path", ""), "title": title, "text": text}.items():
+        page = page.replace(f"{{{name}}}", html.escape(value))
+    return HTMLResponse(page, status)
+
+
 def not_found_page(request: Request) -> Response:
     """Return the page for an address that does not exist."""
-    root = html.escape(request.scope.get("root_path", ""))
-    return HTMLResponse((PAGE / "not-found.html").read_text("utf-8").replace("{root}", root), 404)
+    text = "There is nothing at this address. Check it for typing errors."
+    return message_page(request, "Page not found", text, 404)
 
 
-@functools.lru_cache(maxsize=len(EXAMPLES))
-def _town(seed: int) -> NDArray[np.uint8]:
-    return draw_town(seed, size=EXAMPLE_SIDE).source
+@functools.lru_cache(maxsize=len(SEEDS))
+def _town(number: int, gsd: float | None) -> NDArray[np.uint8]:
+    return draw_example(number, gsd)

@@ -13,7 +13,7 @@ from sat2map.geo.qgis_styles import TILE_LAYER, StyledLayer, maplibre_style
 from sat2map.serve.conditional import ConditionalRoute
 from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
 from sat2map.serve.legend import draw_legend
-from sat2map.serve.map_layers import Kind, Layer, layers_of
+from sat2map.serve.map_layers import Kind, MapLayer, layers_of
 from sat2map.serve.problems import documented
 from sat2map.serve.raster_folder import RasterFile
 from sat2map.serve.routes.access import ModelName, check_key
@@ -56,7 +56,7 @@ def raster_routes(source: TileSource) -> APIRouter:
         route_class=ConditionalRoute,
     )
 
-    async def classes_of(name: str, model: str | None) -> Layer:
+    async def classes_of(name: str, model: str | None) -> MapLayer:
         layer = await source.find(name, model)
         if layer.kind != "classes":
             raise NotFoundError(f"vector tiles are made of classes: ask for {layer.raster.name}:classes")
@@ -134,7 +134,7 @@ def raster_routes(source: TileSource) -> APIRouter:
     return router
 
 
-def _tilejson(layer: Layer, tiles: str, high: int) -> TileJson:
+def _tilejson(layer: MapLayer, tiles: str, high: int) -> TileJson:
     raster: RasterFile = layer.raster
     return TileJson(
         name=layer.title,

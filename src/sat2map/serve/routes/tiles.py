@@ -16,7 +16,7 @@ from sat2map.errors import ImageError
 from sat2map.serve.conditional import if_changed
 from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
 from sat2map.serve.livemap import LiveMaps
-from sat2map.serve.map_layers import Layer, all_layers, check_tile, find_layer
+from sat2map.serve.map_layers import MapLayer, all_layers, check_tile, find_layer
 from sat2map.serve.problems import documented
 from sat2map.serve.raster_folder import MAX_ZOOM, RasterFolder
 from sat2map.serve.service import Service, run_until_disconnected
@@ -56,22 +56,22 @@ class TileSource:
     rasters: RasterFolder
     maps: LiveMaps
 
-    async def layers(self) -> list[Layer]:
+    async def layers(self) -> list[MapLayer]:
         """Return all layers, drawn by the default model."""
         return all_layers(await anyio.to_thread.run_sync(self.rasters.all), self.service.models.find(None))
 
-    async def find(self, name: str, model: str | None = None) -> Layer:
+    async def find(self, name: str, model: str | None = None) -> MapLayer:
         """Return a layer by name; raises what `map_layers.find_layer` does."""
         found = await anyio.to_thread.run_sync(self.rasters.all)
         return find_layer(found, name, self.service.models.find(model))
 
-    async def tile(self, request: Request, layer: Layer, zoom: int, x: int, y: int) -> Response:
+    async def tile(self, request: Request, layer: MapLayer, zoom: int, x: int, y: int) -> Response:
         """Answer with a tile as PNG."""
         check_tile(zoom, x, y)
         work = self.maps.tile(layer, zoom, x, y)
         return await self.answer(request, layer.etag(zoom, x, y), "image/png", work)
 
-    async def vector_tile(self, request: Request, layer: Layer, zoom: int, x: int, y: int) -> Response:
+    async def vector_tile(self, request: Request, layer: MapLayer, zoom: int, x: int, y: int) -> Response:
         """Answer with a vector tile."""
         check_tile(zoom, x, y)
         work = self.maps.vector_tile(layer, zoom, x, y)

@@ -10,7 +10,7 @@ STEM_CHANNELS = 32
 DECODER_CHANNELS = (64, 48, 32, 24)
 
 
-class Stage(NamedTuple):
+class EncoderStage(NamedTuple):
     """A row of table 1 of the EfficientNet paper: blocks that share kernel, expansion and channels."""
 
     repeats: int
@@ -23,13 +23,13 @@ class Stage(NamedTuple):
 # EfficientNet-Lite0: EfficientNet-B0 (Tan & Le 2019, https://arxiv.org/abs/1905.11946, table 1) with ReLU6
 # and without squeeze-and-excitation.
 LITE0 = (
-    Stage(1, 3, 1, 1, 16),
-    Stage(2, 3, 2, 6, 24),
-    Stage(2, 5, 2, 6, 40),
-    Stage(3, 3, 2, 6, 80),
-    Stage(3, 5, 1, 6, 112),
-    Stage(4, 5, 2, 6, 192),
-    Stage(1, 3, 1, 6, 320),
+    EncoderStage(1, 3, 1, 1, 16),
+    EncoderStage(2, 3, 2, 6, 24),
+    EncoderStage(2, 5, 2, 6, 40),
+    EncoderStage(3, 3, 2, 6, 80),
+    EncoderStage(3, 5, 1, 6, 112),
+    EncoderStage(4, 5, 2, 6, 192),
+    EncoderStage(1, 3, 1, 6, 320),
 )
 
 

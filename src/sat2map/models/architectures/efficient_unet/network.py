@@ -15,7 +15,7 @@ from sat2map.models.architectures.efficient_unet.layout import (
     DECODER_CHANNELS,
     LITE0,
     STEM_CHANNELS,
-    Stage,
+    EncoderStage,
     same_padding,
 )
 from sat2map.models.architectures.spec import GeneratorSpec
@@ -114,7 +114,7 @@ class Encoder(nn.Module):
         tap_channels: Channels of the feature maps that `forward` returns.
     """
 
-    def __init__(self, bands: int, stages: tuple[Stage, ...] = LITE0) -> None:
+    def __init__(self, bands: int, stages: tuple[EncoderStage, ...] = LITE0) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             SamePadConv(bands, STEM_CHANNELS, 3, stride=2),
