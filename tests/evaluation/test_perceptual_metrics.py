@@ -15,7 +15,7 @@ from rich.console import Console
 from sat2map.errors import SettingsError
 from sat2map.evaluation import Evaluation, MetricWeights, evaluate, perceptual_metrics, print_evaluation
 from sat2map.evaluation.formatting import caveats
-from sat2map.evaluation.metrics import frechet_distance, kernel_distance
+from sat2map.evaluation.metrics.features import frechet_distance, kernel_distance
 from sat2map.evaluation.perceptual.inception import FidInception
 from sat2map.evaluation.perceptual.lpips import Lpips
 from sat2map.evaluation.perceptual_metrics import PerceptualMetrics, load_perceptual_metrics

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
+import scipy.ndimage
 import torch
 
+from sat2map.cli.main import main
 from sat2map.errors import ModelFileError, OutputError
 from sat2map.export.deepness import export_deepness
 from sat2map.images.palette import Palette
@@ -84,14 +85,44 @@ def test_without_a_class_head_the_nearest_colour_wins(tmp_path, picture):
     assert (out.argmax(axis=0) == np.argmin(distance, axis=0)).mean() > 0.98
 
 
+# What the plugin's ModelBase reads, and as what (qgis-plugin-deepness 0.6, processing/models/model_base.py).
+READ = {
+    "model_type": str, "resolution": float, "tile_size": int, "tiles_overlap": int, "seg_thresh": float,
+    "seg_small_segment": int,
+}  # fmt: skip
+
+
 def test_the_metadata_is_what_the_plugin_reads(tmp_path):
     model(tmp_path / "m.safetensors", 6)
     export_deepness(tmp_path / "m.safetensors", tmp_path / "m.onnx")
-    props = {p.key: json.loads(p.value) for p in onnx.load(tmp_path / "m.onnx").metadata_props}
-    assert props["model_type"] == "Segmentor"
-    assert props["class_names"]["4"] == "water"
-    assert props["resolution"] == 210
-    assert props["tiles_size"] == 512
+    metadata = onnxruntime.InferenceSession(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
+    read = {name: kind(json.loads(metadata[name])) for name, kind in READ.items()}
+    assert read["model_type"].capitalize() == "Segmentor"
+    assert (read["resolution"], read["tile_size"], read["seg_thresh"]) == (210, 512, 0)
+    names = sorted(json.loads(metadata["class_names"]).items(), key=lambda item: int(item[0]))
+    assert [int(number) for number, _ in names] == list(range(6))
+    assert [name for _, name in names] == list(Palette.load("maps").names)
+
+
+def test_the_plugins_removal_of_small_segments_keeps_a_road_of_two_pixels(tmp_path):
+    model(tmp_path / "m.safetensors", 6)
+    export_deepness(tmp_path / "m.safetensors", tmp_path / "m.onnx")
+    metadata = onnxruntime.InferenceSession(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
+    classes = np.ones((32, 32), np.uint8)
+    classes[:, 15:17] = 3  # a road
+
+    def filtered(small_segment: int) -> np.ndarray:  # as the plugin's map_processor_segmentation.py does
+        return scipy.ndimage.median_filter(classes, small_segment // 2 * 2 + 1, mode="nearest")
+
+    np.testing.assert_array_equal(filtered(json.loads(metadata["seg_small_segment"])), classes)
+    assert (filtered(5) == 1).all()
+
+
+def test_the_command_writes_it_beside_the_model_and_says_what_it_checked(tmp_path, capsys):
+    model(tmp_path / "m.safetensors", 6)
+    main(["export", str(tmp_path / "m.safetensors"), "--to", "deepness"])
+    assert "have the class that the model draws" in capsys.readouterr().out
+    assert (tmp_path / "m-deepness.onnx").exists()
 
 
 def test_what_cannot_be_exported(tmp_path):

@@ -21,7 +21,7 @@ from sat2map.data.pairs import find_pairs
 from sat2map.data.read_pair import read_pair
 from sat2map.errors import DataError, OutOfMemoryError, RunError, SettingsError, TrainingError
 from sat2map.evaluation import ScoreSheet
-from sat2map.evaluation.metrics import l1
+from sat2map.evaluation.metrics.similarity import l1
 from sat2map.images.pixels import tensor_from_unit
 from sat2map.inference import Translator
 from sat2map.models.model_file import read_header, read_weights

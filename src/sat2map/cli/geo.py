@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from sat2map.cli.flags import Colors, Overwrite, between, parse_numbers
-from sat2map.cli.terminal import counted, print_notes, say, unit_bar
+from sat2map.cli.terminal import counted, print_notes, say, unit_bar, working
 from sat2map.extras import require_geo
 
 
@@ -50,17 +50,18 @@ def vectorize(
     from sat2map.geo.vectorize import vectorize_raster
 
     lines = [name for name in centre_lines.replace(" ", "").split(",") if name]
-    result = vectorize_raster(
-        raster,
-        output,
-        palette=palette,
-        centre_lines=lines,
-        tolerance=tolerance,
-        min_area=min_area,
-        min_length=min_length,
-        confidence=confidence,
-        overwrite=overwrite,
-    )
+    with working(f"vectorizing {raster.name}"):
+        result = vectorize_raster(
+            raster,
+            output,
+            palette=palette,
+            centre_lines=lines,
+            tolerance=tolerance,
+            min_area=min_area,
+            min_length=min_length,
+            confidence=confidence,
+            overwrite=overwrite,
+        )
     print_notes(result.notes)
     for layer, count in result.features.items():
         say(f"{layer + ':':<24} {count}")

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from sat2map.cli.about_model import print_info
 from sat2map.cli.flags import Gsd, Mode, ModelFlag, Overwrite, between
-from sat2map.cli.terminal import print_notes, say
+from sat2map.cli.terminal import print_notes, say, working
 from sat2map.extras import require
 from sat2map.settings import Direction, ExportFormat
 
@@ -116,7 +116,8 @@ def export(
     """Write a model in another format, and check the result against the model.
 
     Args:
-        to: Format; pth is a plain PyTorch state dict, web a folder with a page that works without a server.
+        to: Format; pth is a plain PyTorch state dict, web a folder with a page that works without a server,
+            deepness an ONNX file for that plugin of QGIS.
         output: File or folder to write; without it, beside the model.
         images: Images to check with and to calibrate int8 on: files, folders, globs; default: drawn towns.
         data: Pairs on which the cost of the export in mean class IoU is measured.
@@ -125,6 +126,7 @@ def export(
     Examples:
         sat2map export runs/mine/best.safetensors --to onnx
         sat2map export runs/mine/best.safetensors --to openvino-int8 --images photos
+        sat2map export --to deepness
         sat2map export --to web my-page
     """
     from sat2map.export import export_model
@@ -133,8 +135,8 @@ def export(
     is_file = model is None or model.startswith("hf://") or Path(model).suffix
     if to == "web" and output is None and not is_file:
         model, output = None, Path(str(model))  # `--to web FOLDER`
-    print(
-        export_model(
+    with working(f"exporting to {to}, and comparing the result with the model"):
+        exported = export_model(
             Model.find(model),
             to,
             output,
@@ -144,4 +146,4 @@ def export(
             limit=limit,
             overwrite=overwrite,
         )
-    )
+    print(exported)

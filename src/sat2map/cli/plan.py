@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from sat2map.cli.flags import MAX_GSD, MIN_GSD, ModelFlag, between
-from sat2map.cli.terminal import counted
+from sat2map.cli.terminal import counted, working
 
 if TYPE_CHECKING:
     from sat2map.inference.speeds import Speeds
@@ -43,8 +43,9 @@ def plan(
     from sat2map.inference.speeds import measure, pick_machine
     from sat2map.plan import describe_plan, plan_job
 
-    translator = Translator.open(model)
-    here = measure(translator)
+    with working("measuring the speed of this machine"):
+        translator = Translator.open(model)
+        here = measure(translator)
     speeds = pick_machine(machine, here)
     job = plan_job(
         area_km2,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from sat2map.cli.flags import MAX_GSD, MIN_GSD, Bands, Scale, parse_numbers
-from sat2map.cli.terminal import print_error, print_notes, say, unit_bar
+from sat2map.cli.terminal import counted, print_error, print_notes, say, unit_bar, working
 from sat2map.errors import DataError, SettingsError
 from sat2map.extras import require_geo
 from sat2map.files import refuse_existing, sha256_of
@@ -211,14 +211,14 @@ def _translate_raster(
         raise
     speed = result.tiles / result.seconds if result.seconds else 0
     share = result.network_seconds / result.seconds if result.seconds else 0
-    say(
-        f"written to {job.output} ({result.tiles} tiles, {speed:.1f} a second, {share:.0%} of it the network)"
-    )
+    tiles = counted(result.tiles, "tile")
+    say(f"written to {job.output} ({tiles}, {speed:.1f} a second, {share:.0%} of it the network)")
 
 
 def _vectorize(raster: Path, output: Path, *, overwrite: bool) -> None:
     from sat2map.geo.vectorize import vectorize_raster
 
-    result = vectorize_raster(raster, output, overwrite=overwrite)
+    with working(f"vectorizing {raster.name}"):
+        result = vectorize_raster(raster, output, overwrite=overwrite)
     print_notes(result.notes)
     say(f"written to {output} ({', '.join(f'{count} {layer}' for layer, count in result.features.items())})")

@@ -103,6 +103,18 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show what is being done, and for how long already, on standard error, if that is a terminal."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = open_console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        bar.add_task(what)
+        yield
+
+
+@contextlib.contextmanager
 def unit_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar that counts a unit, such as tiles, on standard error, if that is a terminal."""
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn

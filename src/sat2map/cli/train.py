@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from cyclopts import Group, Parameter
 
 from sat2map.cli.data import download_if_named
-from sat2map.cli.terminal import counted, print_notes, say
+from sat2map.cli.terminal import counted, print_notes, say, working
 from sat2map.errors import SettingsError
 from sat2map.extras import require
 from sat2map.settings import SETTINGS, TrainSettings, flatten, load_settings, preset_names
@@ -51,10 +51,11 @@ def train(
         sat2map train --resume runs/mine
     """
     require("torch", "train", "train")
-    from sat2map import run_folder
-    from sat2map.models.model import Model
-    from sat2map.training import estimate, loop
-    from sat2map.training.distributed import is_main_process_here
+    with working("loading PyTorch"):
+        from sat2map import run_folder
+        from sat2map.models.model import Model
+        from sat2map.training import estimate, loop
+        from sat2map.training.distributed import is_main_process_here
 
     if resume:
         given = [*settings, *(["dry_run"] if dry_run else []), *(["init_from"] if init_from else [])]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sat2map.evaluation.metrics import PARTS, find_score, kernel_subset_size
+from sat2map.evaluation.metrics import PARTS, find_score
+from sat2map.evaluation.metrics.features import kernel_subset_size
 from sat2map.evaluation.result import CLASS_HEAD, CONSTANT, NEAREST, Evaluation, Row
 
 # The scores that a map is read for, and the pixel scores that a verdict names.

@@ -15,7 +15,9 @@ from sat2map.files import sha256_of
 from sat2map.settings import Device
 
 if TYPE_CHECKING:
-    from sat2map.evaluation.perceptual import FidInception, Lpips, Published
+    from sat2map.evaluation.perceptual.inception import FidInception
+    from sat2map.evaluation.perceptual.lpips import Lpips
+    from sat2map.evaluation.perceptual.published_weights import Published
 
 
 _BATCH = 8  # images that the Inception sees at once
@@ -56,11 +58,11 @@ def load_perceptual_metrics(
             setting=name,
         )
     require("torch", "FID, KID and LPIPS", "train")
-    from sat2map.evaluation.perceptual import (
+    from sat2map.evaluation.perceptual.lpips import LEAST_SIDE
+    from sat2map.evaluation.perceptual.published_weights import (
         BACKBONE,
         HEADS,
         INCEPTION,
-        LEAST_SIDE,
         open_inception,
         open_lpips,
     )

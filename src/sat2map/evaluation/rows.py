@@ -11,12 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.data.cache import PairCache
-from sat2map.evaluation.metrics import (
-    frechet_distance,
-    kernel_distance,
-    kernel_subset_size,
-    sliced_wasserstein,
-)
+from sat2map.evaluation.metrics.features import frechet_distance, kernel_distance, kernel_subset_size
+from sat2map.evaluation.metrics.realism import sliced_wasserstein
 from sat2map.evaluation.perceptual_metrics import FeatureExtractor, PerceptualMetrics
 from sat2map.evaluation.result import ImageScores, Row
 from sat2map.evaluation.scores import ScoreSheet

@@ -10,9 +10,10 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.evaluation import metrics
-from sat2map.evaluation.metrics import MapPair, find_score, mean_metric, metrics_for
+from sat2map.evaluation.metrics import find_score, metrics_for
 from sat2map.evaluation.metrics.classes import MEAN_IOU
+from sat2map.evaluation.metrics.intervals import bootstrap_interval
+from sat2map.evaluation.metrics.record import MapPair, mean_metric
 from sat2map.images.palette import Palette
 
 Distance = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]  # fake and target -> score
@@ -22,7 +23,7 @@ class ScoreSheet:
     """Adds up scores of generated maps against real ones, image by image.
 
     Every score is a function of sums, so sums of groups of images can be drawn again for an interval
-    (`metrics.bootstrap_interval`).
+    (`bootstrap_interval`).
 
     Args:
         palette: Colours and classes; None leaves the scores of classes out.
@@ -89,7 +90,7 @@ class ScoreSheet:
         def score_of(name: str) -> Callable[[NDArray[np.float64]], float]:
             return lambda total: scores(total.tobytes()).get(name, float("nan"))
 
-        return {name: metrics.bootstrap_interval(sums, score_of(name), level=level) for name in self.scores()}
+        return {name: bootstrap_interval(sums, score_of(name), level=level) for name in self.scores()}
 
     def confusion(self) -> NDArray[np.int64]:
         """Return the confusion matrix of all images, int64 (classes, classes), rows the target's class."""

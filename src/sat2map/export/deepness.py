@@ -7,21 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from sat2map.errors import ModelFileError
+from sat2map.export.check import open_reference
 from sat2map.files import atomic_write_bytes, refuse_existing
 from sat2map.images.palette import Palette
+from sat2map.images.pixels import to_unit
 from sat2map.inference.backends.graphs import make_graph
+from sat2map.inference.drawing import Drawer, Products
 from sat2map.models.model_file import ModelHeader, read_header
 from sat2map.models.onnx.metadata import FAKE, SOURCE, write_metadata
+from sat2map.synthetic.towns import draw_town
 
 TILE = 512  # px
 OVERLAP = 25  # percent of a tile
 _SHARPNESS = 200.0  # of the softmax over squared distances of colours in [-1, 1]
 
 
-def export_deepness(model: Path, output: Path, *, overwrite: bool = False) -> None:
+def export_deepness(model: Path, output: Path, *, overwrite: bool = False) -> str:
     """Write a model as an ONNX segmentation with the metadata that Deepness reads.
 
     The plugin gives float32 (1, source_bands, 512, 512) in [0, 1] and takes (1, classes, 512, 512) that add
@@ -34,8 +39,11 @@ def export_deepness(model: Path, output: Path, *, overwrite: bool = False) -> No
         output: Where to, *.onnx.
         overwrite: Whether an existing file may be replaced.
 
+    Returns:
+        What the check of the written graph found.
+
     Raises:
-        ModelFileError: The model file cannot be used, or knows no map classes.
+        ModelFileError: The model file cannot be used, or knows no map classes; or the export draws others.
         OutputError: The output exists or cannot be written.
     """
     refuse_existing(output, overwrite=overwrite)
@@ -44,7 +52,10 @@ def export_deepness(model: Path, output: Path, *, overwrite: bool = False) -> No
     _change_ends(proto.graph, header)
     write_metadata(proto, deepness_metadata(header))
     onnx.checker.check_model(proto)
-    atomic_write_bytes(output, proto.SerializeToString())
+    content = proto.SerializeToString()
+    share = _agreement(content, model, header)
+    atomic_write_bytes(output, content)
+    return f"{share:.2%} of the pixels of a drawn town have the class that the model draws"
 
 
 def deepness_metadata(header: ModelHeader) -> dict[str, str]:
@@ -58,13 +69,37 @@ def deepness_metadata(header: ModelHeader) -> dict[str, str]:
         "model_type": "Segmentor",
         "class_names": dict(enumerate(palette.names)),
         "tiles_size": TILE,
+        "tile_size": TILE,  # the plugin's manual has the other name, its code this one
         "tiles_overlap": OVERLAP,
         "seg_thresh": 0.0,
-        "seg_small_segment": 5,
+        # The side of a median filter over class numbers, which removes narrow roads: 0 leaves them.
+        "seg_small_segment": 0,
     }
     if header.gsd is not None:
         values["resolution"] = round(100 * header.gsd, 2)  # cm
     return {key: json.dumps(value) for key, value in values.items()}
+
+
+def _agreement(content: bytes, model: Path, header: ModelHeader) -> float:
+    """Return the share of pixels to which the export gives the model's class.
+
+    Raises:
+        ModelFileError: It is too low.
+    """
+    picture = draw_town(4, size=TILE).source
+    picture = np.resize(picture, (TILE, TILE, header.generator.source_bands))
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    tile = np.moveaxis(picture, -1, 0)[None].astype(np.float32) / 255
+    (probabilities,) = session.run(None, {"pixels": tile})
+    outputs = open_reference(model)(to_unit(picture[None]))[0]
+    drawn = Drawer(header).draw(outputs, Products(classes=True)).classes
+    share = float((probabilities[0].argmax(axis=0) == drawn).mean())
+    exact = header.generator.colours or header.generator.classes
+    if share < (0.995 if exact else 0.95):  # the nearest colour in RGB is not always that in CIELAB
+        raise ModelFileError(
+            f"the export has the model's class in {share:.1%} of the pixels: it was not written"
+        )
+    return share
 
 
 def _palette(header: ModelHeader) -> Palette:

@@ -29,6 +29,7 @@ SUFFIXES: Final[dict[str, str]] = {
     "pt2": ".pt2",
     "pth": ".pth",
     "pytorch-cyclegan": ".pth",
+    "deepness": ".onnx",
     "web": "",  # a folder
 }
 EXPORT_KEY: Final = "sat2map_export"
@@ -57,15 +58,19 @@ class Export:
         checks: What the parity checks found; none for `pth`, which holds the weights as they are.
         mean_iou: Mean class IoU of the model and of the export, where pairs were given.
         options: Of the project that it goes to, for building the network there.
+        note: What else was checked.
     """
 
     output: Path
     checks: tuple[Check, ...] = ()
     mean_iou: tuple[float, float] | None = None
     options: str = ""
+    note: str = ""
 
     def __str__(self) -> str:
         lines = [f"written to {self.output}", *(str(check) for check in self.checks)]
+        if self.note:
+            lines.append(self.note)
         if self.options:
             lines.append(f"that project builds the network with {self.options}")
         if self.mean_iou:
@@ -76,7 +81,7 @@ class Export:
 
 def default_output(model: Model, to: Format) -> Path:
     """Return the default path of an export: beside the model, or here for one without a path."""
-    ending = "-int8" if to.endswith("int8") else "-web" if to == "web" else ""
+    ending = "-int8" if to.endswith("int8") else f"-{to}" if to in ("web", "deepness") else ""
     name = f"{model.path.stem}{ending}{SUFFIXES[to]}"
     # Neither into the hub's cache nor into the installed package.
     is_named_by_path = model.name == str(model.path)
@@ -145,6 +150,10 @@ def export_model(
 
             return Export(output, options=export_cyclegan(model, output, overwrite=overwrite))
 
+        if to == "deepness":
+            from sat2map.export.deepness import export_deepness
+
+            return Export(output, note=export_deepness(model, output, overwrite=overwrite))
         pictures = find_pictures(images, pairs, header, calibrate=to.endswith("int8"))
         reference = open_reference(model)
         converted = _convert(model, header, to, pictures)

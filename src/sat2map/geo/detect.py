@@ -42,6 +42,8 @@ def is_raster(text: str, *, listed: bool = False) -> bool:
         # Of a folder, such as a File Geodatabase or SAFE, nothing is a raster by itself.
         return not path.exists() and _GDAL_NAME.match(text) is not None and _gdal_opens(text)
     suffix = path.suffix.lower()
+    if suffix in (".json", ".geojson") and not listed and _is_stac_item(path):
+        return True
     if suffix in (".tif", ".tiff"):
         return not _is_plain_tiff(path)
     if suffix in IMAGE_SUFFIXES:
@@ -49,6 +51,11 @@ def is_raster(text: str, *, listed: bool = False) -> bool:
     if suffix in RASTER_SUFFIXES:
         return _gdal_opens(text)
     return not listed and _gdal_opens(text)
+
+
+def _is_stac_item(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b'"stac_version"' in file.read(100_000)
 
 
 def _is_plain_tiff(path: Path) -> bool:

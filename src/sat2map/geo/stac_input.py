@@ -12,7 +12,7 @@ from sat2map.geo.gdal import is_remote, shown
 from sat2map.geo.tile_probe import get
 
 SUFFIXES: Final = (".json", ".geojson")
-_SEARCHED: Final = 100_000  # bytes of a local file in which "stac_version" must stand
+SEARCHED: Final = 100_000  # bytes of a local file in which "stac_version" must stand
 _RASTERS: Final = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2")
 _NO_IMAGERY: Final = {"thumbnail", "overview", "metadata", "data-mask", "cloud", "snow-ice", "saturation"}
 
@@ -25,7 +25,7 @@ def is_stac_item(text: str) -> bool:
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         return False
     with path.open("rb") as file:
-        return b'"stac_version"' in file.read(_SEARCHED)
+        return b'"stac_version"' in file.read(SEARCHED)
 
 
 def asset_of(text: str, asset: str | None) -> tuple[str, str]:

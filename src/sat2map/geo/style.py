@@ -117,7 +117,7 @@ class Style(BaseModel):
 STYLES: Final = ("web", "overture")
 
 
-def load_style(path: Path | None) -> Style:
+def load_style(path: str | Path | None) -> Style:
     """Read a style from a TOML file, or one that comes with the package by its name; None for `web`.
 
     Raises:
@@ -127,7 +127,7 @@ def load_style(path: Path | None) -> Style:
         text = (resources.files("sat2map") / "geo" / "styles" / f"{path or 'web'}.toml").read_text("utf-8")
         return Style.model_validate(tomllib.loads(text))
     try:
-        return Style.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return Style.model_validate(tomllib.loads(Path(path).read_text("utf-8")))
     except OSError as error:
         raise SettingsError(f"style {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

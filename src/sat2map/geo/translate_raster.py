@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import ImageError, Sat2MapError
-from sat2map.files import lock_output, locks
+from sat2map.files import lock_output, locks, refuse_existing
 from sat2map.geo.area_of_interest import AreaOfInterest, Clip
 from sat2map.geo.gdal import gdal_env
 from sat2map.geo.layers import Layer
@@ -31,6 +31,7 @@ from sat2map.geo.raster_job import (
 )
 from sat2map.geo.read import Raster, open_raster
 from sat2map.geo.resume import ResumeStore
+from sat2map.geo.stac_output import check_place, stac_path, write_item
 from sat2map.geo.strips import BackgroundWriter, StripReader
 from sat2map.geo.write import check_outputs, write_cog, write_sidecars
 from sat2map.inference import Translator
@@ -102,8 +103,11 @@ def translate_raster(
     products = Products(**dict.fromkeys(sides, True))
     translator.drawer.check(products)
     check_outputs(str(source), [output, *sides.values()], overwrite=options.overwrite)
+    beside = [*sides.values(), *([stac_path(output)] if options.stac else [])]
+    if options.stac:
+        refuse_existing(stac_path(output), overwrite=options.overwrite or options.resume)
     with contextlib.ExitStack() as locked, gdal_env():
-        for path in sides.values():
+        for path in beside:
             locked.enter_context(lock_output(path))
         found, options = resolve_source(source, options)
         raster = locked.enter_context(
@@ -121,6 +125,8 @@ def translate_raster(
                 f"{raster.name} is {raster.grid.width}×{raster.grid.height} px: the smallest that can be "
                 f"translated is {MIN_SIDE}×{MIN_SIDE}"
             )
+        if options.stac:
+            check_place(raster.grid, raster.name)
         area = resolve_area(raster, options)
         scales = resampling_factors(raster, header, options)
         layers = plan_layers(translator, raster, output, options, scales, model)
@@ -149,6 +155,8 @@ def translate_raster(
                     file.replace(path)
                 for layer in layers:
                     write_sidecars(layer)
+                if options.stac:
+                    write_item(output, layers, grid, str(source))
             except BaseException as error:
                 raise _with_hint(error, parts, remote=raster.remote) from error.__cause__
             parts.remove()

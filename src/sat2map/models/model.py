@@ -35,8 +35,8 @@ class Model:
         """Find a model; one on the Hugging Face Hub is downloaded into the hub's cache.
 
         Args:
-            model: A path, `hf://user/repo[@revision][/file]`, None for the model that comes with the package,
-                or a model that was found before.
+            model: A path, `hf://user/repo[@revision][/file]`, None or `bundled` for the model that comes with
+                the package, or a model that was found before.
 
         Raises:
             ModelFileError: There is no such model, or its file is damaged, of another program, or of a newer
@@ -45,7 +45,7 @@ class Model:
         """
         if isinstance(model, Model):
             return model
-        if model is None:
+        if model is None or (model == "bundled" and not Path(model).exists()):
             path, name = bundled_model(), "bundled"
         elif is_hub_name(model):
             path, name = fetch(model)

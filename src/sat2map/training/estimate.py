@@ -56,13 +56,15 @@ def dry_run(
     refuse_used_folder(settings.output.run)
     setup = set_up(settings, read_init(init_from) if init_from else None, report=report)
     settings, step = setup.settings, setup.make_step()
-    report("making two steps")
+    report("making two steps, of which the first is slower")
     with explain_out_of_memory(smaller_step_hint(settings)), adapted_threads(setup.device):
         for i in range(2):
             began = time.monotonic()
             losses = step(setup.batches(i), i)
             float(losses["g"])  # wait for the device
             seconds = time.monotonic() - began
+            if i == 0 and seconds > 1:
+                report(f"the first one took {seconds:.0f} s; the second tells the speed")
     generator, discriminator = (
         count_parameters(network) for network in (setup.networks.generator, setup.networks.discriminator)
     )

@@ -110,8 +110,11 @@ def set_up(
             hint="set palette to none",
             setting="palette",
         )
+    if settings.data.load_size is not None:  # else the crop is yet to be fitted to the images
+        spec_of(settings)  # whose errors should not wait for the decoding
     with context.first_on_machine():
         data = _open_data(settings, palette, report)
+    report(f"{len(data.train)} pairs to train on, {len(data.val)} to validate on; building the networks")
     settings = _fit_crop(settings, data.val, notes)
     has_colours = find_architecture(settings.network.generator).gives_colours
     if has_colours and palette is None:
@@ -249,8 +252,9 @@ def _open_data(settings: TrainSettings, palette: Palette | None, report: Report)
 
 
 def _decoding(split: str, report: Report) -> Callable[[int, int], None]:
-    """Return a function that reports how decoding goes, at most every five seconds."""
-    began = last = time.monotonic()
+    """Return a function that reports how decoding goes, after a second and then every five."""
+    began = time.monotonic()
+    last = began - 4
 
     def progress(done: int, total: int) -> None:
         nonlocal last

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt
 
-from sat2map.evaluation.metrics import Counts, class_edges, class_iou, confusion_matrix, mask_counts, mean_iou
+from sat2map.evaluation.metrics.classes import (
+    Counts,
+    class_edges,
+    class_iou,
+    confusion_matrix,
+    mask_counts,
+    mean_iou,
+)
 from sat2map.images.palette import Palette
 
 # Worked by hand: rows are the target's classes. IoU: 3/5, 1/3, 0/2, and class 3 does not occur.

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.linalg import hadamard, sqrtm
 
-from sat2map.evaluation.metrics import features, frechet_distance, kernel_distance, kernel_subset_size
+from sat2map.evaluation.metrics import features
+from sat2map.evaluation.metrics.features import frechet_distance, kernel_distance, kernel_subset_size
 
 
 def drawn(count: int, dimensions: int, seed: int = 0, shift: float = 0) -> np.ndarray:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sat2map.evaluation.metrics import bootstrap_interval, mean_iou
+from sat2map.evaluation.metrics.classes import mean_iou
+from sat2map.evaluation.metrics.intervals import bootstrap_interval
 
 
 def mean(total: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from sat2map.evaluation.metrics import object_recall
+from sat2map.evaluation.metrics.objects import object_recall
 
 
 def mask(*boxes):

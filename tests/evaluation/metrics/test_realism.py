@@ -7,7 +7,8 @@ from scipy.stats import wasserstein_distance
 from skimage.transform import pyramid_reduce
 
 from sat2map.errors import DataError
-from sat2map.evaluation.metrics import realism, sliced_wasserstein
+from sat2map.evaluation.metrics import realism
+from sat2map.evaluation.metrics.realism import sliced_wasserstein
 
 
 def drawn_maps(count: int = 6, size: int = 64, seed: int = 0) -> np.ndarray:

@@ -5,7 +5,8 @@ import pytest
 
 from sat2map.evaluation import ScoreSheet, evaluate, metrics
 from sat2map.evaluation.formatting import heading, score_names
-from sat2map.evaluation.metrics import MODULES, PARTS, find_score, mean_metric, metrics_for
+from sat2map.evaluation.metrics import MODULES, PARTS, find_score, metrics_for
+from sat2map.evaluation.metrics.record import mean_metric
 from sat2map.images.palette import MapClass, Palette
 
 MAPS = Palette.load("maps")

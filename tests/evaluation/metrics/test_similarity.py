@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 from sat2map.errors import DataError
-from sat2map.evaluation import metrics
+from sat2map.evaluation.metrics import similarity as metrics
 
 
 def drawn_map(seed: int = 0, size: int = 48) -> np.ndarray:

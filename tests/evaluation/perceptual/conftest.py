@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sat2map.evaluation.perceptual import AlexNet, FidInception, LpipsHeads
+from sat2map.evaluation.perceptual.inception import FidInception
+from sat2map.evaluation.perceptual.lpips import AlexNet, LpipsHeads
 
 
 @pytest.fixture(scope="session")

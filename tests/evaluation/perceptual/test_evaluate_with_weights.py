@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from sat2map.cli.main import main
-from sat2map.evaluation.perceptual import open_lpips
+from sat2map.evaluation.perceptual.published_weights import open_lpips
 from sat2map.files import sha256_of
 from sat2map.images.pixels import read_image
 from sat2map.models.architectures.generators import build_generator

@@ -14,8 +14,7 @@ import torch
 from scipy.ndimage import map_coordinates, maximum_filter, uniform_filter
 from torch import nn
 
-from sat2map.evaluation.perceptual import FidInception
-from sat2map.evaluation.perceptual.inception import _average
+from sat2map.evaluation.perceptual.inception import FidInception, _average
 
 KERAS = 23_851_784  # parameters of keras.applications.InceptionV3, 1000 outputs: batch norms without scales
 TORCHVISION = 27_161_264  # of torchvision's inception_v3, 1000 outputs, with the auxiliary classifier

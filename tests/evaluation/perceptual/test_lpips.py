@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from sat2map.evaluation.perceptual import LEAST_SIDE, AlexNet, Lpips, LpipsHeads
+from sat2map.evaluation.perceptual.lpips import LEAST_SIDE, AlexNet, Lpips, LpipsHeads
 
 
 @pytest.fixture

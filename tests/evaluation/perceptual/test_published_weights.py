@@ -8,7 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from sat2map.errors import ModelFileError
-from sat2map.evaluation.perceptual import FidInception, LpipsHeads, open_inception, open_lpips
+from sat2map.evaluation.perceptual.inception import FidInception
+from sat2map.evaluation.perceptual.lpips import LpipsHeads
+from sat2map.evaluation.perceptual.published_weights import open_inception, open_lpips
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), np.uint8)
 

@@ -8,65 +8,11 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import get_args
 
-from sat2map.evaluation.metrics import classes
-from sat2map.evaluation.metrics.classes import (
-    Counts,
-    class_edges,
-    class_iou,
-    confusion_matrix,
-    mask_counts,
-    mean_iou,
-)
-from sat2map.evaluation.metrics.features import (
-    FID,
-    KID,
-    LPIPS,
-    KernelDistance,
-    frechet_distance,
-    kernel_distance,
-    kernel_subset_size,
-)
-from sat2map.evaluation.metrics.intervals import bootstrap_interval
-from sat2map.evaluation.metrics.objects import object_recall
-from sat2map.evaluation.metrics.realism import SWD, SlicedWasserstein, sliced_wasserstein
-from sat2map.evaluation.metrics.record import MapPair, Metric, Part, ScoreInfo, mean_metric
-from sat2map.evaluation.metrics.similarity import l1, pixel_accuracy, psnr, rmse, rmse_gcgan, ssim
+from sat2map.evaluation.metrics.classes import class_iou_metric
+from sat2map.evaluation.metrics.features import FID, KID, LPIPS
+from sat2map.evaluation.metrics.realism import SWD
+from sat2map.evaluation.metrics.record import Metric, Part, ScoreInfo
 from sat2map.images.palette import Palette
-
-__all__ = [
-    "FID",
-    "KID",
-    "LPIPS",
-    "MODULES",
-    "PARTS",
-    "SWD",
-    "Counts",
-    "KernelDistance",
-    "MapPair",
-    "Metric",
-    "ScoreInfo",
-    "SlicedWasserstein",
-    "bootstrap_interval",
-    "class_edges",
-    "class_iou",
-    "confusion_matrix",
-    "find_score",
-    "frechet_distance",
-    "kernel_distance",
-    "kernel_subset_size",
-    "l1",
-    "mask_counts",
-    "mean_iou",
-    "mean_metric",
-    "metrics_for",
-    "object_recall",
-    "pixel_accuracy",
-    "psnr",
-    "rmse",
-    "rmse_gcgan",
-    "sliced_wasserstein",
-    "ssim",
-]
 
 _FILES = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
 MODULES: list[ModuleType] = [module for module in _FILES if hasattr(module, "METRICS")]
@@ -76,12 +22,12 @@ PARTS: tuple[Part, ...] = get_args(Part)
 def metrics_for(palette: Palette | None) -> list[Metric]:
     """Return the metrics that apply to maps of a palette, the IoU of each of its classes among them."""
     found = [metric for module in MODULES for metric in module.METRICS if metric.applies_to(palette)]
-    return found + [classes.class_iou_metric(name) for name in (palette.names if palette else ())]
+    return found + [class_iou_metric(name) for name in (palette.names if palette else ())]
 
 
 def find_score(name: str) -> ScoreInfo:
     """Return how the score of that name is shown; an unknown one, as in a newer file, by its name alone."""
     if name.startswith("iou_"):
-        return classes.class_iou_metric(name.removeprefix("iou_"))
+        return class_iou_metric(name.removeprefix("iou_"))
     known = (SWD, FID, KID, LPIPS, *(metric for module in MODULES for metric in module.METRICS))
     return next((info for info in known if info.name == name), ScoreInfo(name, name, "", PARTS[-1]))

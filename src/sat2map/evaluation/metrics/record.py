@@ -1,6 +1,6 @@
 """What a metric is: a record with its name and meaning, how it measures a map, and how it scores a data set.
 
-A new metric is one file of this package with its record, named in `sat2map.evaluation.metrics.MODULES`.
+A new metric is a record in `METRICS` of one file of this package.
 """
 
 from __future__ import annotations
