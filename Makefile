@@ -9,7 +9,7 @@ PIP_ARGS ?=
 # Figures of the docs, drawn with the bundled model: an orthophoto of yours.
 RASTER ?= ortho.tif
 
-.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-docs bench-peers bench-gpu soak clean check-qgis figures-rasters
+.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-docs bench-peers bench-gpu soak sbom clean check-qgis figures-rasters
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -107,6 +107,13 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 node_modules: package-lock.json
 	npm ci --silent --no-audit --no-fund
 	touch $@
+
+# What is installed, as a CycloneDX document, and its known vulnerabilities, for which PyPI must be reached.
+sbom: $(VENV)/.installed-dev
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet 'cyclonedx-bom>=5' 'pip-audit>=2.7'
+	$(VENV)-audit/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-file sbom.json
+	$(VENV)-audit/bin/pip-audit --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 clean:
 	rm -rf $(VENV) build dist
