@@ -10,20 +10,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 
 from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, Manifest, TaskRecord
 from sat2map.bulk.pipeline import in_process, run_bulk
 from sat2map.bulk.tasks import BulkPlan, Task, plan_tasks
 from sat2map.bulk.worker import WorkOptions
 from sat2map.errors import OutputError, SettingsError
+from sat2map.files import sha256_of
 from sat2map.geo.raster_job import RasterOptions
 from sat2map.geo.translate_raster import translate_raster
+from sat2map.images.pixels import read_image, write_image
 from sat2map.inference import Translator
+from sat2map.inference.image_files import Job, translate_image
+from sat2map.models.model_file import read_header, read_weights, save_model
 
 Outputs = Callable[[Path], dict[str, bytes]]
 
@@ -147,16 +151,12 @@ def test_a_bad_file_stops_no_other_and_is_told_of(photos: Path, options: WorkOpt
 def test_an_unexpected_error_is_a_failure_of_its_file(
     photos: Path, options: WorkOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sat2map.bulk.worker as module
-
-    original: Any = vars(module)["translate_raster"]
-
     def sometimes(translator: Translator, source: str, *rest: object, **named: object) -> object:
         if "small1" in source:
             raise ZeroDivisionError("by nothing")
-        return original(translator, source, *rest, **named)
+        return translate_raster(translator, source, *rest, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "translate_raster", sometimes)
+    monkeypatch.setattr("sat2map.bulk.worker.translate_raster", sometimes)
     summary = run_bulk(plan_tasks([str(photos / f"small{i}.tif") for i in range(3)]), options)
     assert summary.done == 2
     assert summary.failed[0].error == "unexpected ZeroDivisionError: by nothing"
@@ -165,12 +165,10 @@ def test_an_unexpected_error_is_a_failure_of_its_file(
 def test_a_full_disk_ends_the_run(
     photos: Path, options: WorkOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sat2map.bulk.worker as module
-
     def full(*_: object, **__: object) -> None:
         raise OutputError("the disk is full: maps/small0.tif was not written")
 
-    monkeypatch.setattr(module, "translate_raster", full)
+    monkeypatch.setattr("sat2map.bulk.worker.translate_raster", full)
     with pytest.raises(OutputError, match=r"the disk is full.*then resume the job"):
         run_bulk(plan_tasks([str(photos / f"small{i}.tif") for i in range(3)]), options)
     assert len(Manifest(options.folder).read()) == 1
@@ -204,6 +202,37 @@ def test_a_file_that_killed_three_processes_is_given_up(photos: Path, options: W
     assert "ended 3 processes" in summary.failed[0].error
     assert summary.done == 1
     assert run_bulk(plan, options, resume=True).left == 0  # asked again, it has three lives again
+
+
+def test_images_are_done_side_by_side_and_those_that_a_process_died_over_alone(
+    options: WorkOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(1)
+    for i in range(9):
+        Image.fromarray(random.integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / f"{i}.png")
+    plan = plan_tasks([str(path) for path in sorted(tmp_path.glob("*.png"))])
+    plainly = {
+        task.output: np.asarray(Translator.open(options.model, options.engine_options)(task.source))
+        for task in plan.tasks
+    }
+    CrashCounter(options.folder, plan.tasks[4]).begin()
+    running, most, alone = set[str](), [0], []
+
+    def noted(translator: Translator, job: Job, **more: object) -> None:
+        running.add(job.source.name)
+        most[0] = max(most[0], len(running))
+        if job.source.name == "4.png":
+            alone.append(set(running))
+        original(translator, job, **more)  # type: ignore[arg-type]
+        running.discard(job.source.name)
+
+    original = translate_image
+    monkeypatch.setattr("sat2map.bulk.worker.translate_image", noted)
+    summary = run_bulk(plan, options, shard=(0, 1))
+    assert (summary.done, summary.left) == (9, 0)
+    assert (most[0] > 1, alone) == (True, [{"4.png"}])
+    for output, expected in plainly.items():
+        np.testing.assert_array_equal(np.asarray(Image.open(options.folder / output)), expected)
 
 
 def test_a_folder_of_another_job_is_refused(plan: BulkPlan, options: WorkOptions) -> None:
@@ -281,3 +310,19 @@ def test_a_killed_run_is_gone_on_with_and_nothing_differs(
     assert left.left == 0
     assert outputs(options.folder) == plainly
     assert not list(options.folder.rglob(".*"))  # no parts, no temporary files
+
+
+def test_photos_of_a_gsd_become_the_maps_that_the_translator_makes_of_them_at_that_gsd(
+    options: WorkOptions, tmp_path: Path
+) -> None:
+    header = read_header(options.model).model_copy(update={"gsd": 1.0})
+    at_1_m = tmp_path / "at-1-m.safetensors"
+    save_model(at_1_m, read_weights(options.model), header)
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    write_image(tmp_path / "photo.png", pixels)
+    options = replace(options, model=at_1_m, model_sha256=sha256_of(at_1_m), gsd=2.0)
+    run_bulk(plan_tasks([str(tmp_path / "photo.png")]), options)
+    (made,) = options.folder.rglob("photo*.png")
+    translator = Translator.open(at_1_m, options.engine_options)
+    np.testing.assert_array_equal(read_image(made).pixels, translator(pixels, gsd=2.0))
+    assert (read_image(made).pixels != translator(pixels)).any()

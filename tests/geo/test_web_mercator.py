@@ -15,7 +15,8 @@ from rasterio.crs import CRS
 
 from sat2map.errors import ImageError, SettingsError
 from sat2map.geo.grid import GeoGrid
-from sat2map.geo.tiles import _reduced, write_tiles
+from sat2map.geo.tile_pixels import reduced
+from sat2map.geo.tiles import write_tiles
 from sat2map.geo.web_mercator import SIDE, find_coverage
 
 TMS = morecantile.tms.get("WebMercatorQuad")
@@ -97,7 +98,7 @@ def test_more_tiles_than_a_disk_holds_are_refused(tmp_path):
 
 
 def reduce_tiles(tiles: Any, *, blend: bool) -> Any:
-    return _reduced(tiles, blend=blend)
+    return reduced(tiles, blend=blend)
 
 
 def test_four_tiles_are_reduced_to_one():

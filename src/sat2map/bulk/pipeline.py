@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from sat2map.bulk.manifest import Manifest, TaskRecord
+from sat2map.bulk.manifest import CrashCounter, Manifest, TaskRecord
 from sat2map.bulk.tasks import BulkPlan, Mosaic, Task
 from sat2map.bulk.worker import Worker, WorkOptions
 from sat2map.errors import OutputError, SettingsError
@@ -45,14 +48,36 @@ class BulkSummary:
 
 
 def in_process(options: WorkOptions, tasks: Sequence[Task]) -> Iterator[TaskRecord]:
-    """Do the tasks here, one after the other (a `Backend`).
+    """Do the tasks here (a `Backend`): rasters one after the other, then images, some at the same time.
+
+    A task that a process died over before is done alone: it must not take others with it.
 
     Raises:
         Sat2MapError: The model cannot be used.
     """
-    worker = Worker(options)
-    for task in tasks:
+    images = [task for task in tasks if not task.is_raster]
+    rasters = [task for task in tasks if task.is_raster]
+    if rasters:
+        worker = Worker(options)
+        for task in rasters:
+            yield worker(task)
+    if not images:
+        return
+    worker = Worker(options, images=len(images))
+    suspects = [task for task in images if CrashCounter(options.folder, task).count()]
+    for task in suspects:
         yield worker(task)
+    upcoming = iter([task for task in images if task not in suspects])
+    at_once = worker.streams + 2  # as many in the network, and two that are read or written
+    with ThreadPoolExecutor(at_once, thread_name_prefix="bulk") as pool:
+        begun = deque(pool.submit(worker, task) for task in islice(upcoming, at_once))
+        try:
+            while begun:
+                record = begun.popleft().result()
+                begun.extend(pool.submit(worker, task) for task in islice(upcoming, 1))
+                yield record
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def run_bulk(

@@ -46,6 +46,11 @@ class Task:
     scale: tuple[float, ...] | None = None
     around: Neighbourhood | None = None
 
+    @property
+    def is_raster(self) -> bool:
+        """Whether its source is for GDAL; else it is an image."""
+        return self.output.endswith(".tif")
+
     def to_json(self) -> str:
         """Return it as one line."""
         return json.dumps(asdict(self))

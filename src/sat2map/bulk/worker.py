@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,6 @@ from sat2map.bulk.sheets import open_neighbourhood
 from sat2map.bulk.tasks import Reading, Task, Window
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.files import sha256_of
-from sat2map.geo.detect import is_raster
 from sat2map.geo.gdal import FAILURES, gdal_env
 from sat2map.geo.grid import window_area
 from sat2map.geo.raster_job import RasterOptions, network_gsd
@@ -26,7 +26,8 @@ from sat2map.geo.translate_raster import translate_raster
 from sat2map.images.masks import MaskKind
 from sat2map.inference import Translator
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
-from sat2map.inference.image_files import Job, translate_image
+from sat2map.inference.image_files import Job, for_pictures, translate_image
+from sat2map.inference.scale import ScaledTranslator
 from sat2map.models.model_file import read_header
 
 STRIP = 512  # rows of a mask that are looked at together
@@ -46,6 +47,7 @@ class WorkOptions:
         scale: Limits of the bands.
         resolution: As in `sat2map.geo.raster_job.RasterOptions`.
         cut: Side of the windows that large rasters are cut into (px).
+        gsd: Metres per pixel of images and of rasters without a CRS; None: that of the model.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class WorkOptions:
     scale: tuple[float, ...] | None = None
     resolution: float | Literal["auto", "source"] = "auto"
     cut: int = 0
+    gsd: float | None = None
 
     def config_key(self) -> dict[str, Any]:
         """Return what decides the outputs: with anything else, a job in the same folder is another job."""
@@ -70,6 +73,7 @@ class WorkOptions:
             "scale": self.scale and list(self.scale),
             "resolution": self.resolution,
             "cut": self.cut,
+            "gsd": self.gsd,
         }
 
     def reading(self) -> Reading:
@@ -85,16 +89,32 @@ class WorkOptions:
 
 
 class Worker:
-    """A model, ready for tasks."""
+    """A model, ready for tasks. Images may be done in several threads at the same time.
 
-    def __init__(self, options: WorkOptions) -> None:
+    Attributes:
+        streams: How many of them are in the network at once.
+    """
+
+    def __init__(self, options: WorkOptions, *, images: int = 0) -> None:
         """Open the model.
+
+        Args:
+            options: How tasks are done.
+            images: How many images there are, where there is nothing else.
 
         Raises:
             Sat2MapError: It cannot be used here.
         """
         self._options = options
-        self._translator = Translator.open(options.model, options.engine_options, tta=options.tta)
+        how = options.engine_options
+        if images:
+            how = for_pictures(how, images, tta=options.tta)
+        self._translator = Translator.open(options.model, how, tta=options.tta)
+        self.streams = self._translator.engine.streams
+        self._turn = threading.Semaphore(self.streams)
+        self._of_images: Translator | ScaledTranslator = self._translator
+        if options.gsd is not None:
+            self._of_images = ScaledTranslator(self._translator, options.gsd)
         self._process = socket.gethostname(), os.getpid()
 
     def __call__(self, task: Task) -> TaskRecord:
@@ -128,12 +148,12 @@ class Worker:
 
     def _translate(self, task: Task, record: TaskRecord) -> TaskRecord:
         path = self._options.folder / task.output
-        if is_raster(task.source):
+        if task.is_raster:
             record = self._translate_raster(task, path, record)
             if record.state == "empty":
                 return record
         else:
-            translate_image(self._translator, Job(Path(task.source), path, replace=True))
+            translate_image(self._of_images, Job(Path(task.source), path, replace=True), turn=self._turn)
         return replace(record, state="done", size=path.stat().st_size, sha256=sha256_of(path))
 
     def _translate_raster(self, task: Task, path: Path, record: TaskRecord) -> TaskRecord:
@@ -172,6 +192,7 @@ class Worker:
             scale=task.scale or given.scale,
             window=window,
             resolution=given.resolution,
+            gsd=given.gsd,
             keep_grid=True,  # windows of one raster must join
             mask_kind=mask_kind,
             overwrite=True,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import shapes
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, find_objects, label
 
 from sat2map.errors import ImageError
 from sat2map.geo.layers import NODATA
@@ -46,10 +47,7 @@ def class_polygons(
         if not known.any():
             raise ImageError("the map is all nodata: there is nothing to vectorize")
         return ground[known], numbers[known]
-    nearest = distance_transform_edt(
-        is_building | (classes == NODATA), return_distances=False, return_indices=True
-    )
-    ground, numbers = _outlines(np.where(is_building, classes[tuple(nearest)], classes))
+    ground, numbers = _outlines(_without(is_building, classes))
     ground = np.asarray(shapely.coverage_simplify(ground, tolerance))
     houses, _ = _outlines(is_building.astype(np.uint8), wanted=1)
     houses = _apart(regularise(_without_small_holes(houses, min_area), tolerance))
@@ -64,19 +62,39 @@ def class_polygons(
     return _merge_small(polygons, numbers, np.arange(len(left)), min_area)
 
 
+def _without(is_building: NDArray[np.bool_], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return class numbers in which the ground below buildings has the nearest other class."""
+    filled, unknown = classes.copy(), is_building | (classes == NODATA)
+    patches, _ = label(unknown, np.ones((3, 3)))
+    # What is nearest to a patch touches it, so each is looked at by itself.
+    for number, (rows, columns) in enumerate(find_objects(patches), 1):
+        around = np.s_[max(0, rows.start - 1) : rows.stop + 1, max(0, columns.start - 1) : columns.stop + 1]
+        below = is_building[around] & (patches[around] == number)
+        if below.any():
+            nearest = distance_transform_edt(unknown[around], return_distances=False, return_indices=True)
+            filled[around][below] = classes[around][tuple(nearest)][below]
+    return filled
+
+
 def _outlines(values: NDArray[np.uint8], wanted: int | None = None) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    found, numbers = [], []
+    rings: list[list[tuple[float, float]]] = []
+    polygon: list[int] = []  # of each ring
+    numbers: list[int] = []
     for shape, number in shapes(values, mask=None if wanted is None else values == wanted, connectivity=4):
-        rings = shape["coordinates"]
-        found.append(shapely.Polygon(rings[0], rings[1:]))
+        rings += shape["coordinates"]
+        polygon += [len(numbers)] * len(shape["coordinates"])
         numbers.append(int(number))
-    return np.array(found, object), np.array(numbers, np.uint8)
+    ring = np.repeat(np.arange(len(rings)), [len(points) for points in rings])
+    closed = shapely.linearrings(np.array([*chain.from_iterable(rings)], np.float64), indices=ring)
+    return np.asarray(shapely.polygons(closed, indices=polygon)), np.array(numbers, np.uint8)
 
 
 def _without_small_holes(polygons: NDArray[Any], min_area: float) -> NDArray[Any]:
     return np.array(
         [
             shapely.Polygon(p.exterior, [r for r in p.interiors if shapely.Polygon(r).area >= min_area])
+            if p.interiors
+            else p
             for p in polygons
         ],
         object,

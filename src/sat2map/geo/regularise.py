@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely.affinity import rotate
 
 MOST_MOVED = 0.6  # tolerances; an outline that moves more on average keeps its simplified shape
 _SIMPLER = 0.8  # of the tolerance, before edges are turned: less keeps the steps of pixels, more cuts corners
@@ -46,22 +46,21 @@ def main_direction(polygon: shapely.Polygon) -> float:
 
 def _squared(polygon: shapely.Polygon, simple: shapely.Polygon, tolerance: float) -> shapely.Polygon | None:
     best, least = None, MOST_MOVED * tolerance * simple.length
-    centre = polygon.centroid
-    edges = np.diff(shapely.get_coordinates(simple.exterior), axis=0)
+    centre = shapely.get_coordinates(polygon.centroid)[0]
+    outlines = [shapely.get_coordinates(ring) for ring in (simple.exterior, *simple.interiors)]
+    edges = np.diff(outlines[0], axis=0)
     # The mean direction of the edges, modulo 90 degrees; long ones count most.
     fourfold = ((edges[:, 0] + 1j * edges[:, 1]) ** 4 / np.maximum(np.hypot(*edges.T), 1e-9) ** 2).sum()
     for angle in {round(main_direction(polygon), 1), round(float(np.rad2deg(np.angle(fourfold)) / 4), 1)}:
-        flat = rotate(simple, -angle, origin=centre)
-        rings = [
-            _right_angled(shapely.get_coordinates(ring), tolerance)
-            for ring in (flat.exterior, *flat.interiors)
-        ]
+        cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        turn = np.array([[cosine, -sine], [sine, cosine]])  # of rows, by -angle
+        rings = [_right_angled((outline - centre) @ turn, tolerance) for outline in outlines]
         if rings[0] is None:
             continue
-        square = shapely.Polygon(rings[0], [ring for ring in rings[1:] if ring is not None])
+        exterior, *holes = [ring @ turn.T + centre for ring in rings if ring is not None]
+        square = shapely.Polygon(exterior, holes)
         if not square.is_valid:
             continue
-        square = rotate(square, angle, origin=centre)
         changed = square.symmetric_difference(polygon).area
         if changed < least:
             best, least = square, changed
@@ -79,18 +78,22 @@ def _right_angled(ring: NDArray[np.float64], shortest: float) -> NDArray[np.floa
     middles = (ring[1:] + ring[:-1]) / 2
     # Each edge: is it horizontal, where does it lie (y, or x), and how much does it count?
     edges = [
-        (abs(dx) >= abs(dy), middle[1] if abs(dx) >= abs(dy) else middle[0], float(np.hypot(dx, dy)))
-        for (dx, dy), middle in zip(steps, middles, strict=True)
+        (abs(dx) >= abs(dy), y if abs(dx) >= abs(dy) else x, math.hypot(dx, dy))
+        for (dx, dy), (x, y) in zip(steps.tolist(), middles.tolist(), strict=True)
     ]
     edges = _merged(edges)
     while len(edges) >= 4:
         # An edge is as long as its two neighbours are apart.
-        lengths = [abs(edges[i - 1][1] - edges[(i + 1) % len(edges)][1]) for i in range(len(edges))]
-        shortest_edge = int(np.argmin(lengths))
-        if lengths[shortest_edge] >= shortest:
+        places = [place for _, place, _ in edges]
+        neighbours = zip(places[-1:] + places[:-1], places[1:] + places[:1], strict=True)
+        lengths = [abs(before - after) for before, after in neighbours]
+        least = min(lengths)
+        if least >= shortest:
             break
-        del edges[shortest_edge]
-        edges = _merged(edges)
+        # The two beside it have one direction, and become one edge.
+        gone = lengths.index(least)
+        edges = edges[gone:] + edges[:gone]
+        edges = [_mean(edges[-1], edges[1]), *edges[2:-1]]
     if len(edges) < 4:
         return None
     corners = []

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_dilation, distance_transform_cdt
+from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
 # Half of the eight neighbours: each step between two pixels is taken once.
@@ -38,22 +39,22 @@ def road_graph(mask: NDArray[np.bool_], *, shortest: float, tolerance: float) ->
         tolerance: How far a simplified line may lie from the traced one (px).
     """
     # Beyond the image the road goes on: its border is none of the road's, and lines end there.
-    margin = 2 + int(np.ceil(distance_transform_edt(mask).max()))
+    margin = 2 + int(np.ceil(2**0.5 * distance_transform_cdt(mask, "chessboard").max()))
     inside = (slice(margin, -margin), slice(margin, -margin))
     wide = np.pad(mask, margin, mode="edge")
     skeleton: NDArray[np.bool_] = skeletonize(wide)[inside]  # type: ignore[no-untyped-call]
-    half = distance_transform_edt(wide)[inside]
+    half = _HalfWidth(wide, margin)
     lines = _joined(_contracted(_joined(_steps(skeleton)), half))
     while len(lines):
         degree = _degrees(lines)
         dead_ends = (degree == 1).sum(axis=1)
-        width = 2 * _at(half, _ends(lines)).max(axis=1)
+        width = 2 * half.at(_ends(lines)).max(axis=1)
         length = shapely.length(lines)
         spur = ((dead_ends == 1) & (length < width)) | ((dead_ends == 2) & (length < shortest))
         if not spur.any():
             break
         lines = _joined(lines[~spur])
-    widths = np.array([2 * np.median(_at(half, shapely.get_coordinates(line))) for line in lines], np.float64)
+    widths = np.array([2 * np.median(half.at(shapely.get_coordinates(line))) for line in lines], np.float64)
     lines = np.asarray(shapely.simplify(lines, tolerance))
     if not len(lines):
         return RoadGraph(np.array([], object), widths, np.zeros((0, 2), np.int64))
@@ -85,12 +86,12 @@ def _joined(lines: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(shapely.get_parts(shapely.line_merge(shapely.multilinestrings(lines))))
 
 
-def _contracted(lines: NDArray[Any], half: NDArray[np.float64]) -> NDArray[Any]:
+def _contracted(lines: NDArray[Any], half: _HalfWidth) -> NDArray[Any]:
     """Make one node of junctions that lie within half a road's width of each other."""
     if not len(lines):
         return lines
     inner = (_degrees(lines) > 2).all(axis=1)
-    short = inner & (shapely.length(lines) < _at(half, _ends(lines)).min(axis=1))
+    short = inner & (shapely.length(lines) < half.at(_ends(lines)).min(axis=1))
     if not short.any():
         return lines
     groups = shapely.get_parts(shapely.union_all(shapely.buffer(lines[short], 0.1)))
@@ -120,8 +121,21 @@ def _degrees(lines: NDArray[Any]) -> NDArray[np.int64]:
     return np.asarray(count[which.ravel()].reshape(-1, 2))
 
 
-def _at(image: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return an image's values at points (x, y)."""
-    rows = np.clip(np.floor(points[..., 1]).astype(int), 0, image.shape[0] - 1)
-    columns = np.clip(np.floor(points[..., 0]).astype(int), 0, image.shape[1] - 1)
-    return np.asarray(image[rows, columns])
+class _HalfWidth:
+    """Distances to the edge of the roads, as of a distance transform, at the points where they are needed."""
+
+    def __init__(self, wide: NDArray[np.bool_], margin: int) -> None:
+        """Take the roads' mask, bool (h, w), with a margin that is not counted (px)."""
+        self._mask, self._margin = wide, margin
+        outside = binary_dilation(wide, np.ones((3, 3), np.bool_)) & ~wide
+        self._edge = cKDTree(np.argwhere(outside)) if outside.any() else None
+
+    def at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the distance at points (x, y), of the pixels that they lie in (px); 0 outside of roads."""
+        height, width = (side - 2 * self._margin for side in self._mask.shape)
+        rows = np.clip(np.floor(points[..., 1]).astype(int), 0, height - 1) + self._margin
+        columns = np.clip(np.floor(points[..., 0]).astype(int), 0, width - 1) + self._margin
+        if self._edge is None:
+            return np.full(rows.shape, float(max(self._mask.shape)))
+        distance, _ = self._edge.query(np.stack([rows, columns], axis=-1))
+        return np.where(self._mask[rows, columns], distance, 0.0)

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import morecantile
-import numpy as np
 import rasterio
-from affine import Affine
-from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, Resampling
-from rasterio.windows import Window
+from rasterio.enums import ColorInterp
 
 from sat2map.errors import ImageError, OutputError, SettingsError
 from sat2map.files import locks, refuse_existing
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
 from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.grid import GeoGrid
-from sat2map.geo.samples import find_bands, find_mask, plain_samples, warped, without_alpha
+from sat2map.geo.samples import find_bands, find_mask, plain_samples, without_alpha
 from sat2map.geo.tile_archives import MARKER, Put, open_archive
-from sat2map.geo.web_mercator import HIGHEST_ZOOM, SIDE, Coverage, CoveragePart, find_coverage
+from sat2map.geo.tile_pixels import Paint, Tile, TileReader, overlaid, reduced, tile_png
+from sat2map.geo.web_mercator import HIGHEST_ZOOM, Coverage, find_coverage
 from sat2map.geo.write import tags_of
-from sat2map.images.masks import PixelMask
 from sat2map.images.palette.palette import Palette
-from sat2map.images.png import encode_png
-from sat2map.inference.drawing import average_pixels, recolour, repaint
+from sat2map.inference.drawing import recolour, repaint
+from sat2map.runtime.cpu import processor
 
 MAX_TILES = 50_000_000  # of a zoom level; more are a mistake
-_TMS = morecantile.tms.get("WebMercatorQuad")
-
-Tile = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -106,26 +100,6 @@ def _open(raster: Path) -> Iterator[rasterio.DatasetReader]:
         raise ImageError(f"{raster} cannot be read ({reason(error)})") from None
 
 
-@dataclass(frozen=True)
-class Paint:
-    """How a raster's pixels become colours.
-
-    Attributes:
-        is_numbers: Whether they are numbers of colours, of which no mean is taken.
-        is_plain: Whether they have the colours of a palette, between which nothing lies.
-        repaint: From colours to other colours, uint8 (h, w, 3); None: they stay.
-    """
-
-    is_numbers: bool
-    is_plain: bool
-    repaint: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
-
-    @property
-    def finer(self) -> int:
-        """How many times finer tiles are drawn before they are averaged: plain colours get smooth edges."""
-        return 2 if self.is_plain and not self.is_numbers else 1
-
-
 def _find_paint(dataset: rasterio.DatasetReader, raster: Path, colors: str | Path | None) -> Paint:
     """Return how to paint a raster.
 
@@ -178,13 +152,17 @@ def _cut(
     """
     total = sum(coverage.count(zoom) for zoom in range(zooms[0], zooms[1] + 1))
     done = count = 0
+    threads = processor().threads
+    waiting: deque[tuple[int, int, int, Future[bytes]]] = deque()  # tiles that are being encoded
+    limit = 4 * threads
     with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(threads, thread_name_prefix="png"))
         plain = stack.enter_context(plain_samples(dataset))
         bands = find_bands(plain, None, 3, name, [])
         mask = find_mask(plain, bands, name, [])
         plain = stack.enter_context(without_alpha(plain, mask))
         readers = [
-            _TileReader(stack, plain, bands, mask, grid, part, zooms[1], paint) for part in coverage.parts
+            TileReader(stack, plain, bands, mask, grid, part, zooms[1], paint) for part in coverage.parts
         ]
 
         def make(zoom: int, x: int, y: int) -> Tile | None:
@@ -193,9 +171,9 @@ def _cut(
                 return None
             tile: Tile | None
             if zoom == zooms[1]:
-                tile = _overlaid([reader.read(x, y) for reader in readers if x in reader.columns])
+                tile = overlaid([reader.read(x, y) for reader in readers if x in reader.columns])
             else:
-                tile = _reduced(
+                tile = reduced(
                     [[make(zoom + 1, 2 * x + i, 2 * y + j) for i in (0, 1)] for j in (0, 1)],
                     blend=not paint.is_numbers,
                 )
@@ -203,101 +181,23 @@ def _cut(
             done += 1
             if tile is None or not tile[1].any():
                 return None
-            put(zoom, x, y, _png(*tile))
+            waiting.append((zoom, x, y, pool.submit(tile_png, tile)))
+            if len(waiting) > limit:
+                put_first()
             count += 1
             return tile
+
+        def put_first() -> None:
+            level, column, row, content = waiting.popleft()
+            put(level, column, row, content.result())
 
         for y in coverage.parts[0].rows(zooms[0]):
             for x in sorted({x for part in coverage.parts for x in part.columns(zooms[0])}):
                 make(zooms[0], x, y)
+        while waiting:
+            put_first()
     progress(total, total)
     return count
-
-
-def _reduced(children: list[list[Tile | None]], *, blend: bool) -> Tile | None:
-    """Return one tile of four: of each two by two pixels, the mean or the first of those that are valid.
-
-    The mask becomes their mean, but at least 1 where one of them is valid: the smallest raster stays there.
-    """
-    known = [tile for row in children for tile in row if tile is not None]
-    if not known:
-        return None
-    values = np.zeros((len(known[0][0]), 2 * SIDE, 2 * SIDE), np.uint8)
-    mask = np.zeros((2 * SIDE, 2 * SIDE), np.uint8)
-    for j, row in enumerate(children):
-        for i, tile in enumerate(row):
-            if tile is not None:
-                rows, columns = slice(j * SIDE, (j + 1) * SIDE), slice(i * SIDE, (i + 1) * SIDE)
-                values[:, rows, columns], mask[rows, columns] = tile
-    fours = values.reshape(-1, SIDE, 2, SIDE, 2).transpose(0, 1, 3, 2, 4).reshape(-1, SIDE, SIDE, 4)
-    masks = mask.reshape(SIDE, 2, SIDE, 2).transpose(0, 2, 1, 3).reshape(SIDE, SIDE, 4)
-    weights = masks.sum(axis=-1, dtype=np.uint32)
-    if blend:
-        sums = (fours.astype(np.uint32) * masks).sum(axis=-1, dtype=np.uint32)
-        reduced = ((sums + weights // 2) // np.maximum(weights, 1)).astype(np.uint8)
-    else:
-        first = (masks > 0).argmax(axis=-1)[None, ..., None]
-        reduced = np.take_along_axis(fours, first, axis=-1)[..., 0]
-    return reduced, np.where(weights > 0, np.maximum((weights + 2) // 4, 1), 0).astype(np.uint8)
-
-
-class _TileReader:
-    """Reads the tiles of one zoom level from one part of a raster."""
-
-    def __init__(
-        self,
-        stack: contextlib.ExitStack,
-        dataset: rasterio.DatasetReader,
-        bands: tuple[int, ...],
-        mask: PixelMask,
-        grid: GeoGrid,
-        part: CoveragePart,
-        zoom: int,
-        paint: Paint,
-    ) -> None:
-        self._paint, self._side = paint, SIDE * paint.finer
-        self.columns, self._rows, self._bands = part.columns(zoom), part.rows(zoom), bands
-        corner = _TMS.xy_bounds(morecantile.Tile(self.columns.start, self._rows.start, zoom))
-        pixel = (corner.right - corner.left) / self._side
-        vrt, self._mask = warped(
-            dataset,
-            mask,
-            src_crs=grid.crs,
-            src_transform=Affine.translation(part.shift, 0) @ grid.transform,
-            crs="EPSG:3857",
-            transform=Affine(pixel, 0, corner.left, 0, -pixel, corner.top),
-            width=len(self.columns) * self._side,
-            height=len(self._rows) * self._side,
-            resampling=Resampling.nearest if paint.is_plain else Resampling.bilinear,
-        )
-        self._vrt = stack.enter_context(vrt)
-
-    def read(self, x: int, y: int) -> Tile:
-        """Return a tile's pixels, uint8 (bands, 256, 256), and mask, uint8 (256, 256)."""
-        side, paint = self._side, self._paint
-        window = Window((x - self.columns.start) * side, (y - self._rows.start) * side, side, side)
-        values = self._vrt.read(self._bands, window=window)
-        mask = self._mask.read(self._vrt, values, window=window)
-        if paint.repaint is not None:
-            values = np.moveaxis(paint.repaint(np.ascontiguousarray(np.moveaxis(values, 0, -1))), -1, 0)
-        if paint.finer > 1:
-            averaged = average_pixels(np.dstack([np.moveaxis(values, 0, -1), mask]), paint.finer)
-            values, mask = np.moveaxis(averaged[..., :-1], -1, 0), averaged[..., -1]
-        return values, mask
-
-
-def _overlaid(tiles: list[Tile]) -> Tile:
-    """Return one tile of those of the two sides of 180 degrees."""
-    values, mask = tiles[0]
-    for others, valid in tiles[1:]:
-        values, mask = np.where(mask > 0, values, others), np.maximum(mask, valid)
-    return values, mask
-
-
-def _png(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> bytes:
-    whole = bool((mask == 255).all())
-    image = np.moveaxis(pixels if whole else np.concatenate([pixels, mask[None]]), 0, -1)
-    return encode_png(np.ascontiguousarray(image))
 
 
 def _about(raster: Path, coverage: Coverage, zooms: tuple[int, int]) -> dict[str, Any]:

@@ -155,7 +155,8 @@ def _lines(
     found: ClassMap, wanted: Sequence[str], limit: dict[str, float], sure: NDArray[np.float32] | None
 ) -> list[VectorLayer]:
     numbers = [number for number, name in enumerate(found.palette.names) if name in wanted]
-    mask = np.isin(found.classes, numbers)
+    is_road = np.isin(np.arange(256), numbers)
+    mask = is_road[found.classes]
     if not mask.any():
         return []
     graph = road_graph(mask, shortest=limit["min_length"], tolerance=limit["tolerance"])
@@ -253,6 +254,7 @@ def _sizes(geometries: NDArray[Any], grid: GeoGrid, *, lines: bool) -> NDArray[n
     degrees = shapely.transform(geometries, to_degrees.transform, interleaved=False)
     if lines:
         return np.array([_EARTH.geometry_length(line) for line in degrees])
-    return np.array(
-        [abs(_EARTH.geometry_area_perimeter(polygon)[0]) for polygon in shapely.normalize(degrees)]
-    )
+    rings, polygon = shapely.get_rings(shapely.normalize(degrees), return_index=True)
+    # Of normalised polygons holes turn the other way round, so that their areas have the other sign.
+    areas = [_EARTH.polygon_area_perimeter(*shapely.get_coordinates(ring).T)[0] for ring in rings]
+    return np.abs(np.bincount(polygon, weights=areas, minlength=len(degrees)))

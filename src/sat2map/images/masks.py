@@ -123,7 +123,10 @@ class PixelMask:
         return np.where(valid, np.uint8(255), np.uint8(0))
 
     def _read_alpha(self, dataset: Any, window: dict[str, Any]) -> NDArray[np.uint8]:
-        values = np.nan_to_num(dataset.read(self.alpha, **window).astype(np.float32), nan=0.0)
+        stored: NDArray[Any] = dataset.read(self.alpha, **window)
+        if stored.dtype == np.uint8 and self.opaque == 255:
+            return stored
+        values = np.nan_to_num(stored.astype(np.float32), nan=0.0)
         levels = np.clip(np.rint(values * np.float32(255 / self.opaque)), 0, 255)
         levels[(levels == 0) & (values > 0)] = 1  # nearly transparent is there
         mask: NDArray[np.uint8] = levels.astype(np.uint8)
