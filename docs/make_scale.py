@@ -37,8 +37,8 @@ def check(measured: dict[str, Any], speeds: JobSpeeds) -> str:
     for row in measured["rows"]:
         low, high = row["range"]
         lines.append(
-            f"| {row['side']:,}² px of {speeds.gsd:g} m | {row['predicted']:.0f} s | {low:.0f} to {high:.0f} s "
-            f"| {row['measured']:.0f} s | {row['measured'] / row['predicted']:.2f} |"
+            f"| {row['side']:,}² px of {speeds.gsd:g} m | {row['predicted']:.0f} s "
+            f"| {low:.0f} to {high:.0f} s | {row['measured']:.0f} s | {row['measured'] / row['predicted']:.2f} |"
         )
     about = (
         f"({measured['machine']['processor']}, {speeds.engine}, {measured['date']}{measured.get('load', '')})"

@@ -17,7 +17,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Markers of whole folders and files (the first parts of a path), so that `-m "not slow"` chooses among them.
 MARKED = {
     "geo": ("geo", "bulk", "serve", "export/test_deepness.py"),
-    "browser": ("serve/test_page.py", "serve/test_map_page.py", "export/test_web.py"),
+    "browser": (
+        "serve/test_page.py",
+        "serve/test_map_page.py",
+        "serve/test_maplibre.py",
+        "export/test_web.py",
+    ),
     "slow": (
         "bulk/test_on_ray.py",
         "docs",

@@ -21,10 +21,13 @@ from sat2map.bulk.pipeline import in_process, run_bulk
 from sat2map.bulk.tasks import BulkPlan, Task, plan_tasks
 from sat2map.bulk.worker import WorkOptions
 from sat2map.errors import OutputError, SettingsError
+from sat2map.files import sha256_of
 from sat2map.geo.raster_job import RasterOptions
 from sat2map.geo.translate_raster import translate_raster
+from sat2map.images.pixels import read_image, write_image
 from sat2map.inference import Translator
 from sat2map.inference.image_files import Job, translate_image
+from sat2map.models.model_file import read_header, read_weights, save_model
 
 Outputs = Callable[[Path], dict[str, bytes]]
 
@@ -307,3 +310,19 @@ def test_a_killed_run_is_gone_on_with_and_nothing_differs(
     assert left.left == 0
     assert outputs(options.folder) == plainly
     assert not list(options.folder.rglob(".*"))  # no parts, no temporary files
+
+
+def test_photos_of_a_gsd_become_the_maps_that_the_translator_makes_of_them_at_that_gsd(
+    options: WorkOptions, tmp_path: Path
+) -> None:
+    header = read_header(options.model).model_copy(update={"gsd": 1.0})
+    at_1_m = tmp_path / "at-1-m.safetensors"
+    save_model(at_1_m, read_weights(options.model), header)
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    write_image(tmp_path / "photo.png", pixels)
+    options = replace(options, model=at_1_m, model_sha256=sha256_of(at_1_m), gsd=2.0)
+    run_bulk(plan_tasks([str(tmp_path / "photo.png")]), options)
+    (made,) = options.folder.rglob("photo*.png")
+    translator = Translator.open(at_1_m, options.engine_options)
+    np.testing.assert_array_equal(read_image(made).pixels, translator(pixels, gsd=2.0))
+    assert (read_image(made).pixels != translator(pixels)).any()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import subprocess
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from PIL import Image
 
 schemathesis = pytest.importorskip("schemathesis")
 import schemathesis.specs.openapi.checks as checks  # noqa: E402
@@ -62,3 +67,25 @@ def test_every_operation_says_how_it_may_fail(server: Any) -> None:
                 kind = "application/xml" if own else "application/problem+json"
                 assert list(operation["responses"][code]["content"]) == [kind], (method, path, code)
     assert "HTTPValidationError" not in str(document["paths"])
+
+
+def test_every_operation_has_an_example_that_curl_can_send(server: Any, tmp_path: Path, town: Any) -> None:
+    Image.fromarray(town).save(tmp_path / "photo.jpg")
+    with server.client() as client:
+        document = client.get("/openapi.json").json()
+    missing = []  # ids and names of the examples are of things that are not there
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            command = re.search(r"```sh\n(.*)\n```", operation["description"])
+            assert command, (method, path)
+            words = [*shlex.split(command[1].replace("http://127.0.0.1:8000", server.url)), "--silent"]
+            if path.endswith("/metrics") or "--output" in words or "{" in path or path.startswith("/v1"):
+                words += ["--output", "/dev/null"]
+            status = subprocess.run(
+                [*words, "--write-out", "%{stderr}%{http_code}"], cwd=tmp_path, capture_output=True, text=True
+            ).stderr
+            if status == "404" and "{" in path:
+                missing.append(path)
+            else:
+                assert status[0] == "2", (command[1], status)
+    assert all("{" in path for path in missing)

@@ -39,10 +39,15 @@ def _until(page: Any, expression: str) -> None:
     raise AssertionError(expression)
 
 
+AT_ALL_WIDTHS = pytest.mark.parametrize("page", [1280, 390], indirect=True)  # px: at a desk, on a phone
+
+
 @pytest.fixture
-def page(browser: Any, server: Any) -> Iterator[Any]:
+def page(browser: Any, server: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A page of the shared server, on which no script may fail and nothing may be asked of others."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, base_url=server.url)
+    context = browser.new_context(
+        viewport={"width": getattr(request, "param", 1280), "height": 800}, base_url=server.url
+    )
     page = context.new_page()
     page.set_default_timeout(20_000)
     faults: list[str] = []
@@ -61,6 +66,7 @@ def page(browser: Any, server: Any) -> Iterator[Any]:
     assert faults == []
 
 
+@AT_ALL_WIDTHS
 def test_upload_compare_zoom_and_download(page: Any, town: NDArray[np.uint8], model_file: Path) -> None:
     page.goto("/")
     page.set_input_files("#file", files=[_file("my town.png", _png(town))])
@@ -105,6 +111,7 @@ def test_the_scale_is_checked_sent_and_remembered(
     assert field.input_value() == "1.05"
 
 
+@AT_ALL_WIDTHS
 def test_another_scale_draws_again_without_a_second_upload(page: Any, town: NDArray[np.uint8]) -> None:
     uploads: list[str] = []
     drawn: list[str] = []
@@ -218,6 +225,7 @@ def test_a_file_over_the_limit_is_not_sent(page: Any) -> None:
     assert sent == []
 
 
+@AT_ALL_WIDTHS
 def test_an_orthophoto_is_a_job_with_progress_that_can_be_cancelled(page: Any, tmp_path: Path) -> None:
     town = np.moveaxis(np.tile(draw_town(19, size=256).source, (6, 6, 1)), -1, 0)
     form = {"driver": "GTiff", "height": 1536, "width": 1536, "count": 3, "dtype": "uint8"}
@@ -260,6 +268,7 @@ def test_a_problem_links_to_a_page_that_says_what_to_do(page: Any) -> None:
     assert "PNG, JPEG, WebP or TIFF" in page.inner_text("main")
 
 
+@AT_ALL_WIDTHS
 def test_of_a_training_pair_the_photo_is_drawn(page: Any, model_file: Path) -> None:
     town = draw_town(19, size=256)
     page.goto("/")
@@ -309,7 +318,7 @@ def test_no_view_has_a_barrier(
     page.click("#wrong")
     _until(page, "document.querySelectorAll('#scale-list img[src]').length > 1")
     look()
-    for address in ("/no/such/page", "/problems/busy", "/map"):
+    for address in ("/no/such/page", "/problems/busy", "/map", "/docs"):
         page.goto(address)
         page.wait_for_load_state("networkidle")
         look()

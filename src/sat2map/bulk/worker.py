@@ -27,6 +27,7 @@ from sat2map.images.masks import MaskKind
 from sat2map.inference import Translator
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.inference.image_files import Job, for_pictures, translate_image
+from sat2map.inference.scale import ScaledTranslator
 from sat2map.models.model_file import read_header
 
 STRIP = 512  # rows of a mask that are looked at together
@@ -46,6 +47,7 @@ class WorkOptions:
         scale: Limits of the bands.
         resolution: As in `sat2map.geo.raster_job.RasterOptions`.
         cut: Side of the windows that large rasters are cut into (px).
+        gsd: Metres per pixel of images and of rasters without a CRS; None: that of the model.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class WorkOptions:
     scale: tuple[float, ...] | None = None
     resolution: float | Literal["auto", "source"] = "auto"
     cut: int = 0
+    gsd: float | None = None
 
     def config_key(self) -> dict[str, Any]:
         """Return what decides the outputs: with anything else, a job in the same folder is another job."""
@@ -70,6 +73,7 @@ class WorkOptions:
             "scale": self.scale and list(self.scale),
             "resolution": self.resolution,
             "cut": self.cut,
+            "gsd": self.gsd,
         }
 
     def reading(self) -> Reading:
@@ -108,6 +112,9 @@ class Worker:
         self._translator = Translator.open(options.model, how, tta=options.tta)
         self.streams = self._translator.engine.streams
         self._turn = threading.Semaphore(self.streams)
+        self._of_images: Translator | ScaledTranslator = self._translator
+        if options.gsd is not None:
+            self._of_images = ScaledTranslator(self._translator, options.gsd)
         self._process = socket.gethostname(), os.getpid()
 
     def __call__(self, task: Task) -> TaskRecord:
@@ -146,7 +153,7 @@ class Worker:
             if record.state == "empty":
                 return record
         else:
-            translate_image(self._translator, Job(Path(task.source), path, replace=True), turn=self._turn)
+            translate_image(self._of_images, Job(Path(task.source), path, replace=True), turn=self._turn)
         return replace(record, state="done", size=path.stat().st_size, sha256=sha256_of(path))
 
     def _translate_raster(self, task: Task, path: Path, record: TaskRecord) -> TaskRecord:
@@ -185,6 +192,7 @@ class Worker:
             scale=task.scale or given.scale,
             window=window,
             resolution=given.resolution,
+            gsd=given.gsd,
             keep_grid=True,  # windows of one raster must join
             mask_kind=mask_kind,
             overwrite=True,

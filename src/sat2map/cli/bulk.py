@@ -13,6 +13,7 @@ from sat2map.cli.flags import (
     Bands,
     DeviceFlag,
     Engine,
+    Gsd,
     Mode,
     ModelFlag,
     PrecisionFlag,
@@ -39,6 +40,7 @@ class BulkArgs:
     """Options of `bulk` that decide how each input is translated.
 
     Attributes:
+        gsd: Metres per pixel of images and of rasters without a CRS; without it, the model's.
         resolution: Metres per pixel at which the model runs; auto: the model's own; source: the raster's.
     """
 
@@ -49,6 +51,7 @@ class BulkArgs:
     precision: PrecisionFlag = "auto"
     threads: Threads = 0
     tta: Tta = False
+    gsd: Gsd = None
     bands: Bands = None
     scale: Scale = None
     resolution: Annotated[str, Parameter(allow_leading_hyphen=True)] = "auto"
@@ -77,6 +80,7 @@ class BulkArgs:
             scale=options.scale,
             resolution=options.resolution,
             cut=cut,
+            gsd=self.gsd,
         )
 
 

@@ -12,10 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -39,6 +37,7 @@ from sat2map.serve.middleware import (
     MetricsMiddleware,
     SecurityHeadersMiddleware,
 )
+from sat2map.serve.openapi import describe_api
 from sat2map.serve.pictures import Part
 from sat2map.serve.prometheus import Metrics
 from sat2map.serve.proxy import ProxyMiddleware
@@ -209,7 +208,7 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
     app.add_middleware(MetricsMiddleware, metrics=service.metrics)
     app.add_middleware(SecurityHeadersMiddleware, images=settings.base_map_origin)
     app.add_middleware(ProxyMiddleware, root_path=settings.root_path, trusted=settings.trusted_proxies)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     return app
 
 
@@ -225,13 +224,3 @@ async def _expire(service: Service) -> None:
                 await asyncio.get_running_loop().run_in_executor(None, store.expire)
             except (OSError, OutputError) as error:
                 _log.warning("%s", error)
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if not app.openapi_schema:
-        schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
-        )
-        schema["components"].setdefault("schemas", {})["Problem"] = problems.Problem.model_json_schema()
-        app.openapi_schema = schema
-    return app.openapi_schema

@@ -47,24 +47,26 @@ class ModelCard(BaseModel):
     classes: list[MapClass]
     scores: dict[str, float | None] = Field(description="On the validation images.")
     colors: list[str] = Field(examples=[["dark"]], description="Other colours of its maps.")
-    notes: str
+    notes: str = Field(examples=["Trained on photos and maps of New York."])
 
 
 class BaseMap(BaseModel):
     """Tiles below the live maps."""
 
     url: str = Field(examples=["https://tile.example.org/{z}/{x}/{y}.png"])
-    attribution: str
+    attribution: str = Field(examples=["© OpenStreetMap contributors"])
 
 
 class ModelList(BaseModel):
     """The models of a service, the default one first, and its limits."""
 
     models: list[ModelCard]
-    image_pixels: int = Field(description="Largest image that is drawn quickly; larger ones are better jobs.")
-    body_bytes: int = Field(description="Largest upload to translate at once.")
-    pixels: int = Field(description="Largest image to translate at once.")
-    job_body_bytes: int = Field(description="Largest upload of a job.")
+    image_pixels: int = Field(
+        examples=[2_000_000], description="Largest image that is drawn quickly; larger ones are better jobs."
+    )
+    body_bytes: int = Field(examples=[67_108_864], description="Largest upload to translate at once.")
+    pixels: int = Field(examples=[16_000_000], description="Largest image to translate at once.")
+    job_body_bytes: int = Field(examples=[1_073_741_824], description="Largest upload of a job.")
     live_maps: bool = Field(description="Whether the service shows rasters.")
     base_map: BaseMap | None = Field(None, description="What the live map shows below the rasters.")
 
@@ -75,7 +77,9 @@ class ProblemKind(BaseModel):
     type: str = Field(examples=["/problems/busy"])
     title: str = Field(examples=["The service is busy"])
     status: int = Field(examples=[503])
-    advice: str = Field(description="What to do about it.")
+    advice: str = Field(
+        examples=["Wait as many seconds as Retry-After names."], description="What to do about it."
+    )
 
 
 def about_routes(service: Service) -> APIRouter:

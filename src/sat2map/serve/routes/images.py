@@ -48,7 +48,7 @@ class ImageStatus(BaseModel):
     kind: Kind = Field(description="A raster is georeferenced, a picture is not.")
     width: int = Field(examples=[1200], description="Columns (px).")
     height: int = Field(examples=[900], description="Rows (px).")
-    expires: datetime = Field(description="When it is deleted.")
+    expires: datetime = Field(examples=["2026-01-31T12:00:00Z"], description="When it is deleted.")
 
 
 def image_routes(service: Service) -> APIRouter:

@@ -64,11 +64,17 @@ class JobStatus(BaseModel):
     height: int = Field(examples=[9000], description="Rows (px).")
     tiles_done: int = Field(examples=[120])
     tiles: int = Field(examples=[768], description="Number of tiles; 0 while it is unknown.")
-    created: datetime
-    finished: datetime | None = None
-    expires: datetime | None = Field(None, description="When an ended job is deleted.")
+    created: datetime = Field(examples=["2026-01-31T12:00:00Z"])
+    finished: datetime | None = Field(None, examples=["2026-01-31T12:00:00Z"])
+    expires: datetime | None = Field(
+        None, examples=["2026-01-31T12:00:00Z"], description="When an ended job is deleted."
+    )
     error: Problem | None = None
-    notes: list[str] = Field([], description="What was assumed or left out; known once it is done.")
+    notes: list[str] = Field(
+        [],
+        examples=[["the image has 16 bits per band"]],
+        description="What was assumed or left out; known once it is done.",
+    )
 
 
 _SHARED = {"id", "state", "model", "kind", "width", "height", "error", "notes", "tiles_done", "tiles"}

@@ -53,7 +53,9 @@ class Summary(BaseModel):
     height: int = Field(examples=[900], description="Rows (px).")
     products: list[Product] = Field(description="What the model can draw of the image.")
     classes: list[ClassShare] = Field(description="Classes of the map, the largest first.")
-    notes: list[str] = Field([], description="What was assumed or left out.")
+    notes: list[str] = Field(
+        [], examples=[["The image looks like a training pair."]], description="What was assumed or left out."
+    )
 
 
 def map_routes(service: Service) -> APIRouter:

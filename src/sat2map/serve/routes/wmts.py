@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from sat2map.errors import ImageError
 from sat2map.serve.conditional import ConditionalRoute
 from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
+from sat2map.serve.openapi import EXAMPLE_QUERY
 from sat2map.serve.problems import documented
 from sat2map.serve.routes.access import check_key
 from sat2map.serve.routes.tiles import TileSource, address
@@ -46,6 +47,7 @@ def wmts_routes(source: TileSource) -> APIRouter:
     @router.get(
         "/wmts",
         response_class=Response,
+        openapi_extra={EXAMPLE_QUERY: "service=WMTS&request=GetCapabilities"},
         responses={
             **answers,
             200: {"content": {kind: {"schema": {"type": "string"}} for kind in (_XML, "image/png")}},
