@@ -9,7 +9,7 @@ PIP_ARGS ?=
 # Figures of the docs, drawn with the bundled model: an orthophoto of yours.
 RASTER ?= ortho.tif
 
-.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-gpu soak clean check-qgis figures-rasters
+.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-docs bench-peers bench-gpu soak sbom clean check-qgis figures-rasters
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -73,6 +73,14 @@ figures-rasters: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks --json runs/bench.json --markdown
 
+# The same, into docs/bench.json and the tables of docs/performance.md.
+bench-docs: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks --docs --markdown
+
+# Against what people use instead, each in an environment of its own under .peers.
+bench-peers: $(VENV)/.installed-dev
+	PIP_ARGS="$(PIP_ARGS)" $(BIN)/python -m benchmarks.peers --environments .peers --json runs/bench-peers.json
+
 # 200 epochs of the paper's training on the pairs in DATA, on a GPU, and what comes of it.
 bench-gpu: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.gpu --data $(DATA)
@@ -99,6 +107,13 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 node_modules: package-lock.json
 	npm ci --silent --no-audit --no-fund
 	touch $@
+
+# What is installed, as a CycloneDX document, and its known vulnerabilities, for which PyPI must be reached.
+sbom: $(VENV)/.installed-dev
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet 'cyclonedx-bom>=5' 'pip-audit>=2.7'
+	$(VENV)-audit/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-file sbom.json
+	$(VENV)-audit/bin/pip-audit --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 clean:
 	rm -rf $(VENV) build dist
