@@ -36,9 +36,10 @@ def check(measured: dict[str, Any], speeds: JobSpeeds) -> str:
     lines = ["| raster | predicted | range | measured | measured / predicted |", "|---|--:|--:|--:|--:|"]
     for row in measured["rows"]:
         low, high = row["range"]
+        ratio = row["measured"] / row["predicted"]
         lines.append(
             f"| {row['side']:,}² px of {speeds.gsd:g} m | {row['predicted']:.0f} s "
-            f"| {low:.0f} to {high:.0f} s | {row['measured']:.0f} s | {row['measured'] / row['predicted']:.2f} |"
+            f"| {low:.0f} to {high:.0f} s | {row['measured']:.0f} s | {ratio:.2f} |"
         )
     about = (
         f"({measured['machine']['processor']}, {speeds.engine}, {measured['date']}{measured.get('load', '')})"
