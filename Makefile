@@ -9,7 +9,7 @@ PIP_ARGS ?=
 # Figures of the docs, drawn with the bundled model: an orthophoto of yours.
 RASTER ?= ortho.tif
 
-.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-gpu soak clean check-qgis figures-rasters
+.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-docs bench-peers bench-gpu check-plan kills soak sbom clean check-qgis figures-rasters
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -31,6 +31,7 @@ check: $(VENV)/.installed-dev
 	$(MAKE) --no-print-directory check-pages
 	$(BIN)/python docs/make_settings.py --check
 	$(BIN)/python docs/make_results.py --check
+	$(BIN)/python docs/make_scale.py --check
 
 # Outputs open in QGIS with their colours and names. It needs Debian's qgis and python3-qgis, and CI does not run it.
 check-qgis: $(VENV)/.installed-dev
@@ -49,6 +50,7 @@ format: $(VENV)/.installed-dev node_modules
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_settings.py
 	$(BIN)/python docs/make_results.py
+	$(BIN)/python docs/make_scale.py
 
 # ONNX Runtime for browsers, of a pinned version, for `sat2map export --to web` (npm).
 web: $(VENV)/.installed
@@ -73,6 +75,14 @@ figures-rasters: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks --json runs/bench.json --markdown
 
+# The same, into docs/bench.json and the tables of docs/performance.md.
+bench-docs: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks --docs --markdown
+
+# Against what people use instead, each in an environment of its own under .peers.
+bench-peers: $(VENV)/.installed-dev
+	PIP_ARGS="$(PIP_ARGS)" $(BIN)/python -m benchmarks.peers --environments .peers --json runs/bench-peers.json
+
 # 200 epochs of the paper's training on the pairs in DATA, on a GPU, and what comes of it.
 bench-gpu: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.gpu --data $(DATA)
@@ -82,6 +92,14 @@ MINUTES ?= 30
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.load --model $(MODEL) --clients 8 --seconds 5 --rounds 3
 	$(BIN)/python -m benchmarks.soak --model $(MODEL) --minutes $(MINUTES) --json runs/soak.json
+
+# Whether the plan of a job is true: its times against real runs, in a quiet hour.
+check-plan: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.plan --json runs/plan.json
+
+# Kills jobs, trainings, bulk jobs and raster translations at random moments, and compares what comes of them.
+kills: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.kills --kills 50
 
 # pip 25.1 is the first with --group.
 $(VENV)/.installed: pyproject.toml
@@ -99,6 +117,13 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 node_modules: package-lock.json
 	npm ci --silent --no-audit --no-fund
 	touch $@
+
+# What is installed, as a CycloneDX document, and its known vulnerabilities, for which PyPI must be reached.
+sbom: $(VENV)/.installed-dev
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet 'cyclonedx-bom>=5' 'pip-audit>=2.7'
+	$(VENV)-audit/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-file sbom.json
+	$(VENV)-audit/bin/pip-audit --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 clean:
 	rm -rf $(VENV) build dist

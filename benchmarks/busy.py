@@ -1,7 +1,7 @@
 """Training and translation beside a busy program, against their own time on one idle core.
 
-    python benchmarks/busy.py                                       # this version
-    python benchmarks/busy.py --before ../old/src --json busy.json  # and another version in the same rounds
+    python -m benchmarks.busy                                       # this version
+    python -m benchmarks.busy --before ../old/src --json busy.json  # and another version in the same rounds
 
 All cores but one are kept busy by programs that compute without end. A work that then takes longer than on
 one core by itself suffers from its own threads: the ratio is to be at most 1.3. Each figure is the median
@@ -100,7 +100,8 @@ def train(preset: str, pairs: Path, sources: Path, run: Path) -> float:
     settings = json.loads((run / "settings.json").read_text())
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     speeds = [line["images_per_second"] for line in lines if "images_per_second" in line]
-    return float(settings["batch_size"] * statistics.mean(1 / speed for speed in speeds[1:]))
+    batch = next(group["batch_size"] for group in settings.values() if "batch_size" in group)
+    return float(batch * statistics.mean(1 / speed for speed in speeds[1:]))
 
 
 def translate(source: Path, sources: Path, output: Path) -> float:

@@ -23,15 +23,18 @@ from sat2map.inference.backends import EngineName, EngineOptions, Uint8Backend, 
 from sat2map.inference.backends.torch import TorchEngine
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.model_file import ModelHeader
+from sat2map.runtime.cpu import processor
 from sat2map.settings import Precision
 from sat2map.synthetic.towns import draw_town
 
 BASELINE = "PyTorch eager, fp32"
 WAYS: tuple[tuple[EngineName, Precision | Literal["int8"], Format | None], ...] = (
     ("onnx", "fp32", None),
-    ("onnx", "int8", "onnx-int8"),
     ("openvino", "fp32", None),
     ("openvino", "bf16", None),
+)
+INT8_WAYS: tuple[tuple[EngineName, Precision | Literal["int8"], Format | None], ...] = (
+    ("onnx", "int8", "onnx-int8"),
     ("openvino", "int8", "openvino-int8"),
 )
 SCORED = 60  # pairs, evenly over the split
@@ -55,13 +58,20 @@ class Candidate:
 
 
 def open_candidates(
-    model: Path, label: str, folder: Path, threads: int, pairs: Path | None, skip: Callable[[str], None]
+    model: Path,
+    label: str,
+    folder: Path,
+    threads: int,
+    pairs: Path | None,
+    skip: Callable[[str], None],
+    *,
+    int8: bool = False,
 ) -> list[Candidate]:
-    """Open a model in every engine that is installed, PyTorch first; exports go to the folder."""
+    """Open a model in every engine that is installed, PyTorch first; int8 exports go to the folder."""
     exact = EngineOptions(device="cpu", mode="eval", precision="fp32", threads=threads)
     plain = TorchEngine.open(model, exact)
     found = [Candidate(f"{label}: {BASELINE}", plain, "fp32", classes=True)]
-    for engine, precision, to in WAYS:
+    for engine, precision, to in (*WAYS, *(INT8_WAYS if int8 else ())):
         name = f"{label}: {'ONNX Runtime' if engine == 'onnx' else 'OpenVINO'}, {precision}"
         needed = (
             ("openvino", "nncf") if to == "openvino-int8" else ("openvino",) if engine == "openvino" else ()
@@ -70,8 +80,8 @@ def open_candidates(
         if missing:
             skip(f"{name}: {missing[0]} is not installed")
             continue
-        if precision == "bf16" and not _openvino_has_bf16():
-            skip(f"{name}: this processor has no bf16")
+        if precision == "bf16" and not processor().multiplies_bf16:
+            skip(f"{name}: this processor does not multiply bf16")
             continue
         path = model
         if to:  # the bench shows the error, whatever it is
@@ -102,7 +112,7 @@ def inference_rows(
         for c in candidates:
             amount = gmac(c.engine.header, side, classes=c.classes)
             each = [1000 * second for second in seconds[c.name]]
-            peak = next(row.high for row in peaks if row.name == c.arithmetic)
+            peak = next((row.high for row in peaks if row.name == c.arithmetic), None)
             rows.append(
                 Row.of(
                     f"Inference, one picture of {side} x {side} px",
@@ -111,7 +121,7 @@ def inference_rows(
                     "ms",
                     ratio=None if c is baseline else _ratio(seconds[baseline.name], seconds[c.name]),
                     gmac=amount,
-                    share=2 * amount / float(np.median(seconds[c.name])) / peak,
+                    share=2 * amount / float(np.median(seconds[c.name])) / peak if peak else None,
                     note=notes.get(c.name, ""),
                 )
             )
@@ -176,10 +186,3 @@ def _pictures(
     return [resize(source, side, side) for source, _ in both], [
         resize(target, side, side) for _, target in both
     ]
-
-
-def _openvino_has_bf16() -> bool:
-    import openvino
-
-    core = openvino.Core()
-    return "BF16" in list(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))

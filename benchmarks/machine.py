@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 
 from sat2map.runtime.cpu import processor
@@ -15,6 +16,7 @@ def describe_machine(threads: int) -> dict[str, str]:
     return {
         "processor": processor().described,
         "threads": f"{threads} of {os.cpu_count()}",
+        "date": date.today().isoformat(),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": ", ".join(f"{name} {_version(name)}" for name in packages),
     }

@@ -13,19 +13,33 @@ from onnx import ValueInfoProto, helper
 
 from benchmarks.table import Row
 from benchmarks.timing import interleave
+from sat2map.runtime.cpu import processor
 
 SIDES = (1024, 2048)
 Product = Callable[[], object]
 
 
-def peak_rows(threads: int, *, rounds: int, sides: Sequence[int] = SIDES) -> list[Row]:
+def peak_rows(
+    threads: int,
+    *,
+    rounds: int,
+    sides: Sequence[int] = SIDES,
+    skip: Callable[[str], None] = lambda text: None,
+) -> list[Row]:
     """Multiply square matrices with each library at each size; return a row an arithmetic.
 
     A row has the library and size that came fastest in any round, in 1e9 operations a second (a
     multiplication and an addition are two). No one library is best at everything: MKL is slow on processors
-    that its maker did not make, and ONNX Runtime multiplies no bf16.
+    that its maker did not make, and ONNX Runtime multiplies no bf16. Products that the processor emulates
+    take minutes, and are left out: `skip` is told of them.
     """
     torch.set_num_threads(threads)
+    for kind, is_in_hardware in (
+        ("bf16", processor().multiplies_bf16),
+        ("int8", processor().multiplies_int8),
+    ):
+        if not is_in_hardware:
+            skip(f"products in {kind}: this processor has none in hardware")
     products = {
         (kind, f"{library}, {side} x {side}"): (product, side)
         for side in sides
@@ -47,19 +61,22 @@ def _products(side: int, threads: int) -> list[tuple[str, str, Product]]:
     unsigned = random.integers(0, 256, (side, side), dtype=np.uint8)
     full_torch, signed_torch = torch.from_numpy(full), torch.from_numpy(signed)
     half_torch = full_torch.bfloat16()
+    by_openvino = bool(find_spec("openvino"))
     found: list[tuple[str, str, Product]] = [
         ("fp32", "PyTorch", lambda: full_torch @ full_torch),
         ("fp32", "ONNX Runtime", _by_onnx("MatMul", full, full, threads)),
-        ("bf16", "PyTorch", lambda: half_torch @ half_torch),
-        ("int8", "PyTorch", lambda: torch._int_mm(signed_torch, signed_torch)),
-        ("int8", "ONNX Runtime", _by_onnx("MatMulInteger", unsigned, signed, threads)),
     ]
-    if find_spec("openvino"):
+    if by_openvino:
+        found += [("fp32", "OpenVINO", _by_openvino(full, threads, "f32"))]
+    if processor().multiplies_bf16:
+        found += [("bf16", "PyTorch", lambda: half_torch @ half_torch)]
+        found += [("bf16", "OpenVINO", _by_openvino(full, threads, "bf16"))] if by_openvino else []
+    if processor().multiplies_int8:
         found += [
-            ("fp32", "OpenVINO", _by_openvino(full, threads, "f32")),
-            ("bf16", "OpenVINO", _by_openvino(full, threads, "bf16")),
-            ("int8", "OpenVINO", _by_openvino(unsigned, threads, "f32")),
+            ("int8", "PyTorch", lambda: torch._int_mm(signed_torch, signed_torch)),
+            ("int8", "ONNX Runtime", _by_onnx("MatMulInteger", unsigned, signed, threads)),
         ]
+        found += [("int8", "OpenVINO", _by_openvino(unsigned, threads, "f32"))] if by_openvino else []
     return found
 
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 PIECE = 1024  # px; side of the drawn town that the raster is tiled with
 
@@ -27,13 +28,14 @@ def main() -> None:
     )
     words.add_argument("--folder", type=Path, help="where rasters go; by default a temporary folder")
     words.add_argument("--json", type=Path, help="write the figures here too")
+    words.add_argument("--gsd", type=float, default=0.9, help="metres per pixel of the rasters")
     words.add_argument("--one", nargs=2, metavar=("RASTER", "OUTPUT"), help=argparse.SUPPRESS)
     given = words.parse_args()
     if given.one:
         print(json.dumps(measure(given.model, Path(given.one[0]), Path(given.one[1]))))
         return
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        rows = [run(given.model, side, Path(folder)) for side in given.sides]
+        rows = [run(given.model, side, Path(folder), gsd=given.gsd) for side in given.sides]
     print(f"{'side (px)':>10} {'seconds':>9} {'tiles/s':>9} {'Mpx/s':>9} {'network':>9} {'peak (MB)':>10}")
     for row in rows:
         speed = f"{row['tiles_per_second']:>9.2f} {row['mpx_per_second']:>9.2f}"
@@ -45,10 +47,10 @@ def main() -> None:
         given.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def run(model: Path, side: int, folder: Path) -> dict[str, float]:
+def run(model: Path, side: int, folder: Path, *, gsd: float = 0.9) -> dict[str, float]:
     """Measure one size in a process of its own."""
     raster = folder / f"{side}.tif"
-    draw(raster, side)
+    draw(raster, side, gsd=gsd)
     command = [sys.executable, __file__, "--model", model, "--one", raster, folder / f"{side}-map.tif"]
     done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
     row: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -56,7 +58,7 @@ def run(model: Path, side: int, folder: Path) -> dict[str, float]:
     return {"side": side, **row, "mpx_per_second": side * side / 1e6 / row["seconds"]}
 
 
-def draw(path: Path, side: int) -> None:
+def draw(path: Path, side: int, *, gsd: float = 0.9) -> None:
     """Write a raster of `side` px, tiled with a drawn town."""
     import numpy as np
     import rasterio
@@ -65,10 +67,10 @@ def draw(path: Path, side: int) -> None:
     from sat2map.synthetic.towns import draw_town
 
     town = np.moveaxis(draw_town(7, size=PIECE).source, -1, 0)
-    transform = rasterio.Affine(2.1, 0, 400_000, 0, -2.1, 5_800_000)
+    transform = rasterio.Affine(gsd, 0, 400_000, 0, -gsd, 5_800_000)
     with rasterio.open(
         path, "w", driver="GTiff", count=3, height=side, width=side, dtype="uint8", tiled=True,
-        compress="deflate", crs="EPSG:32633", transform=transform,
+        compress="deflate", zlevel=1, crs="EPSG:32633", transform=transform,
     ) as file:  # fmt: skip
         for top in range(0, side, PIECE):
             for left in range(0, side, PIECE):
@@ -78,15 +80,28 @@ def draw(path: Path, side: int) -> None:
 
 def measure(model: Path, raster: Path, output: Path) -> dict[str, float]:
     """Translate, and return what it cost."""
+    import time
+
+    from sat2map.geo import translate_raster as module
     from sat2map.geo.raster_job import RasterOptions
-    from sat2map.geo.translate_raster import translate_raster
     from sat2map.inference import Translator
 
-    result = translate_raster(Translator.open(model), raster, output, RasterOptions(resolution="source"))
+    drawing, draw_block = 0.0, vars(module)["draw_block"]
+
+    def timed(*arguments: Any) -> Any:
+        nonlocal drawing
+        began = time.thread_time()
+        drawn = draw_block(*arguments)
+        drawing += time.thread_time() - began
+        return drawn
+
+    vars(module)["draw_block"] = timed
+    result = module.translate_raster(Translator.open(model), raster, output, RasterOptions(overwrite=True))
     return {
         "seconds": result.seconds,
         "tiles_per_second": result.tiles / result.seconds,
         "network_share": result.network_seconds / result.seconds,
+        "drawing_share": drawing / result.seconds,  # in a thread beside the network
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 

@@ -116,13 +116,16 @@ def beside_hostile_clients(url: str, seconds: float, say: Callable[[str], None])
 def mixed_load(
     url: str, service: psutil.Process, seconds: float, clients: int, say: Callable[[str], None]
 ) -> list[Figure]:
-    """Send a mix of requests for that long, and watch memory, files, threads and times."""
+    """Send a mix of requests for that long, and watch memory, files, threads and times.
+
+    The first third warms up threads, processes and caches, and counts in no figure.
+    """
     bodies = {side: png_of_town(side) for side in set(SIDES)}
     statuses, times, wrong = Counter[int](), list[float](), list[str]()
     numbers = iter(range(10**9))
     memory: list[tuple[float, float]] = []
-    before, start = _handles(service), time.perf_counter()
-    until = start + seconds
+    start = time.perf_counter()
+    until = start + seconds / 3
     ended = threading.Event()
 
     def watch() -> None:
@@ -160,16 +163,19 @@ def mixed_load(
             if status not in expected:
                 wrong.append(f"status {status} where {sorted(expected)} were possible")
 
+    run_clients(url, clients, client)
+    before = _handles_at_rest(url, service)
+    times.clear()
+    start = time.perf_counter()
+    until = start + seconds * 2 / 3
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     run_clients(url, clients, client)
     ended.set()
     watcher.join()
-    _wait_for_rest(url)
-    time.sleep(8)  # connections that are kept close after 5 s
-    after = _handles(service)
+    after = _handles_at_rest(url, service)
     say(f"answers by status: {dict(sorted(statuses.items()))} {wrong[:3] or ''}")
-    at, mib = np.array([point for point in memory if point[0] > seconds / 3]).T
+    at, mib = np.array(memory).T
     # By the least in each minute or tenth: a line through all points would follow the mix of sizes.
     width = max(5.0, min(60.0, seconds / 10))
     starts = np.arange(at[0], at[-1] - width / 2, width)
@@ -238,8 +244,10 @@ def _memory(service: psutil.Process) -> float:
     return total / MIB
 
 
-def _handles(service: psutil.Process) -> tuple[int, int]:
-    """Return the open files and sockets, and the threads, of the main process."""
+def _handles_at_rest(url: str, service: psutil.Process) -> tuple[int, int]:
+    """Return the open files and sockets, and the threads, of the main process once nothing runs."""
+    _wait_for_rest(url)
+    time.sleep(8)  # connections that are kept close after 5 s
     return service.num_fds() if hasattr(service, "num_fds") else 0, service.num_threads()
 
 
@@ -270,7 +278,7 @@ def measure(model: Path, minutes: float, clients: int) -> dict[str, Any]:
         watcher.start()
         each = min(30.0, max(2.0, minutes * 60 * 0.45 / (len(ATTACKS) + 1) - 3))
         figures = beside_hostile_clients(url, each, say)
-        figures += mixed_load(url, service, max(30.0, left() - 15), clients, say)
+        figures += mixed_load(url, service, max(30.0, left() - 25), clients, say)
         ended.set()
         watcher.join()
         figures.append(Figure("peak of memory, in all of it", peak[0], "MiB", stated))

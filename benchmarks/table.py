@@ -21,6 +21,8 @@ class Row(BaseModel):
         gmac: Multiplications and additions of one call (1e9), where it runs a network.
         share: Of the matrix-multiply peak that this machine reached in the same arithmetic, 0..1.
         note: Anything else, such as errors.
+        limit: What the median is to reach, or None.
+        at_least: Whether it is to be as high as the limit, and not as low.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +37,15 @@ class Row(BaseModel):
     gmac: float | None = None
     share: float | None = None
     note: str = ""
+    limit: float | None = None
+    at_least: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """Whether the limit is met or the median falls short of it; "" without one."""
+        if self.limit is None:
+            return ""
+        return "met" if (self.value >= self.limit if self.at_least else self.value <= self.limit) else "short"
 
     @classmethod
     def of(cls, group: str, name: str, values: list[float], unit: str, **more: object) -> Row:
@@ -66,13 +77,31 @@ class Bench(BaseModel):
         """Return all of it as JSON."""
         return self.model_dump_json(indent=2) + "\n"
 
+    @property
+    def short_machine(self) -> str:
+        """The processor's name and the threads, for the head of a table."""
+        facts = self.machine
+        return f"{facts['processor'].split(' (')[0]}, {facts['threads']} threads, {facts.get('date', '')}"
+
+    def targets(self) -> str:
+        """Return a Markdown table of the rows that have a limit, each met or short."""
+        lines = [f"| {self.short_machine} | measured | target | |", "|---|--:|--:|---|"]
+        lines += [
+            f"| {row.group}: {row.name} | {_short(row.value)} {row.unit} | {goal(row)} | **{row.verdict}** |"
+            for row in self.rows
+            if row.limit is not None
+        ]
+        return "\n".join(lines) + "\n"
+
     def to_markdown(self) -> str:
-        """Return a Markdown table a group."""
+        """Return a Markdown table of the targets, and one a group."""
         lines = [f"- {name}: {value}" for name, value in self.machine.items()]
+        lines += ["", "### Targets", "", self.targets().rstrip()]
         for group in dict.fromkeys(row.group for row in self.rows):
-            lines += ["", f"### {group}", "", f"| {' | '.join(_HEAD)} |", "|---|--:|--:|--:|--:|--:|---|"]
+            head = (self.short_machine, *_HEAD[1:])
+            lines += ["", f"### {group}", "", f"| {' | '.join(head)} |", "|---|--:|--:|--:|--:|--:|---|"]
             lines += [f"| {' | '.join(cells(row))} |" for row in self.rows if row.group == group]
-        lines += ["", *(f"Left out: {reason}." for reason in self.skipped)]
+        lines += ["", *(f"Left out: {reason}.  " for reason in self.skipped)]
         return "\n".join(lines).rstrip() + "\n"
 
 
@@ -88,8 +117,13 @@ def cells(row: Row) -> list[str]:
         "" if row.ratio is None else f"{row.ratio:.2f}x",
         "" if row.gmac is None else f"{row.gmac:.2f}",
         "" if row.share is None else f"{row.share:.0%}",
-        row.note,
+        "; ".join(filter(None, (row.note, f"{row.verdict} (target {goal(row)})" if row.verdict else ""))),
     ]
+
+
+def goal(row: Row) -> str:
+    """Return a row's limit in words."""
+    return f"{'at least' if row.at_least else 'at most'} {row.limit:g} {row.unit}".rstrip()
 
 
 def _short(value: float) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.table import Row
 from sat2map.images.pixels import write_image
+from sat2map.runtime.cpu import processor
 from sat2map.settings import TrainSettings, load_settings
 from sat2map.synthetic.towns import draw_town
 from sat2map.training.setup import Setup, set_up
@@ -24,7 +25,14 @@ PLAIN = "plain loop, batch 1, fp32"
 
 
 def training_rows(
-    baseline: Path | None, folder: Path, *, images: int, rounds: int, width: int, size: int = 256
+    baseline: Path | None,
+    folder: Path,
+    *,
+    images: int,
+    rounds: int,
+    width: int,
+    size: int = 256,
+    python: Path | None = None,
 ) -> list[Row]:
     """Time steps and whole epochs of the paper's networks on a CPU.
 
@@ -35,6 +43,7 @@ def training_rows(
         rounds: Epochs of each way, in turn.
         width: Of generator and discriminator.
         size: Crop of our steps; the plain script's is 256.
+        python: The plain script's Python; None: this one.
     """
     _draw_pairs(folder, images)
     setups = {batch: set_up(_settings(folder, batch, width, size)) for batch in OURS}
@@ -44,7 +53,7 @@ def training_rows(
         _epoch(setup, 2)
     for _ in range(rounds):
         if baseline is not None:
-            told = _plain(baseline, folder / "train", images, width)
+            told = _plain(baseline, folder / "train", images, width, python)
             epochs[PLAIN].append(told["images"] / told["seconds"])
             step_seconds[PLAIN] += told["step_seconds"]
         for batch, setup in setups.items():
@@ -64,7 +73,24 @@ def training_rows(
             if values:
                 ratio = None if plain is None or name == PLAIN else float(np.median(values)) / plain
                 rows.append(Row.of(group, name, values, "images/s", ratio=ratio))
+        if plain is not None and table is epochs:
+            best = float(np.median(table[OURS[4]])) / plain
+            limit = 3.75 if processor().multiplies_bf16 else 1.8
+            rows.append(Row.of(group, "batch 4 over the plain loop", [best], "x", limit=limit, at_least=True))
     return rows
+
+
+def waiting_rows(folder: Path, *, steps: int) -> list[Row]:
+    """Take the share of the time in which the default recipe waits for data, on the pairs in the folder."""
+    setup = set_up(load_settings("default", data=folder, run=folder / "run", device="cpu", pretrained="none"))
+    _epoch(setup, 1)
+    total, seconds = _epoch(setup, steps)
+    share = 100 * (total - sum(seconds)) / total
+    group = "Training of the preset default"
+    return [
+        Row.of(group, "step", seconds, "s", note=f"batch {setup.batches.size}"),
+        Row.of(group, "waiting for data", [share], "% of the time", limit=3.0),
+    ]
 
 
 def _settings(folder: Path, batch: int, width: int, size: int) -> TrainSettings:
@@ -103,8 +129,16 @@ def _epoch(setup: Setup, steps: int) -> tuple[float, list[float]]:
     return time.perf_counter() - began, seconds
 
 
-def _plain(script: Path, folder: Path, steps: int, width: int) -> dict[str, Any]:
-    command = [sys.executable, str(script), str(folder), "--steps", str(steps), "--width", str(width)]
+def _plain(script: Path, folder: Path, steps: int, width: int, python: Path | None) -> dict[str, Any]:
+    command = [
+        str(python or sys.executable),
+        str(script),
+        str(folder),
+        "--steps",
+        str(steps),
+        "--width",
+        str(width),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from benchmarks.clock import Clock
 from benchmarks.inference import gmac
 from benchmarks.timing import interleave
 
@@ -57,7 +58,17 @@ def test_the_papers_network_takes_6_05_gmac() -> None:
 def test_a_quick_bench_fills_all_tables() -> None:
     bench = run_bench(quick=True, threads=1)
     groups = [row.group for row in bench.rows]
-    for start in ("Matrix", "Inference", "Training step", "Training, whole", "A folder", "Start", "Peak"):
+    starts = (
+        "Matrix",
+        "Inference",
+        "Training step",
+        "Training, whole",
+        "Training of",
+        "A folder",
+        "Start",
+        "Peak",
+    )
+    for start in (*starts, "A raster", "Vectors of", "Peak memory of a raster"):
         assert any(group.startswith(start) for group in groups), start
     raced = [row for row in bench.rows if row.group.startswith("Inference")]
     assert raced[0].ratio is None
@@ -72,6 +83,36 @@ def test_a_quick_bench_fills_all_tables() -> None:
 def test_a_row_holds_median_and_spread() -> None:
     row = Row.of("group", "name", [3.0, 1.0, 10.0], "ms")
     assert (row.value, row.low, row.high) == (3.0, 1.0, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "at_least", "verdict"),
+    [
+        (0.9, 1.0, False, "met"),
+        (1.1, 1.0, False, "short"),
+        (4.0, 3.75, True, "met"),
+        (3.0, 3.75, True, "short"),
+    ],
+)
+def test_a_row_with_a_limit_is_met_or_short(value: float, limit: float, at_least: bool, verdict: str) -> None:
+    row = Row.of("group", "name", [value], "x", limit=limit, at_least=at_least)
+    assert row.verdict == verdict
+    assert Row.of("group", "name", [value], "x").verdict == ""
+    machine = {"processor": "Chip (avx2)", "threads": "2 of 2", "date": "2026-11-26"}
+    words = "at least" if at_least else "at most"
+    line = f"| group: name | {value:.3g} x | {words} {limit:g} x | **{verdict}** |"
+    assert Bench(machine=machine, rows=(row,)).targets() == (
+        f"| Chip, 2 of 2 threads, 2026-11-26 | measured | target | |\n|---|--:|--:|---|\n{line}\n"
+    )
+
+
+def test_a_stage_that_no_longer_fits_is_left_out_and_said() -> None:
+    told: list[str] = []
+    clock = Clock(1.0, told.append)
+    assert clock.begin("short", needs=1)
+    assert not clock.begin("long", needs=600)
+    assert told == ["[   0 s] short", "[   0 s] long: left out, no time is left"]
+    assert clock.skipped[0].startswith("long: ")
 
 
 def test_an_unknown_group_is_refused() -> None:

@@ -204,6 +204,12 @@ def test_the_help_of_train_shows_every_setting_with_the_default_of_the_recipe(
 # words that fit nothing
 
 
+def test_the_help_shows_pairs_of_numbers_as_one_types_them(sat2map: Callable[..., Result]) -> None:
+    text = " ".join(sat2map("train", "--help").out.split())
+    assert "--scale-jitter X X " in text
+    assert "(default: 0.667 1.556)" in text
+
+
 @pytest.mark.parametrize(
     ("words", "near"), [("trian", "train"), ("transalte", "translate"), ("data chek", "data check")]
 )

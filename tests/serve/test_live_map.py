@@ -144,6 +144,15 @@ def test_outside_of_the_raster_it_is_transparent_and_too_far_out_it_is_not_found
     assert client.get(f"/rasters/{TOWN}/tiles/3/8/0.png").status_code == 404
 
 
+def test_the_old_addresses_of_imagery_still_work(client: httpx.Client, raster: RasterFile) -> None:
+    described = client.get(f"/rasters/{TOWN}/imagery/tilejson.json").json()
+    assert described == client.get(f"/rasters/{TOWN}:imagery/tilejson.json").json()
+    x, y, zoom = 0, 0, 0
+    old = client.get(f"/rasters/{TOWN}/imagery/tiles/{zoom}/{x}/{y}.png")
+    new = client.get(f"/rasters/{TOWN}:imagery/tiles/{zoom}/{x}/{y}.png")
+    assert (old.status_code, old.content) == (new.status_code, new.content)
+
+
 def test_the_imagery_is_where_the_raster_lies(client: httpx.Client, raster: RasterFile) -> None:
     described = client.get(f"/rasters/{TOWN}:imagery/tilejson.json").json()
     west, south, east, north = described["bounds"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from rich.padding import Padding
 from rich.table import Table
@@ -48,6 +48,8 @@ def metavar(kind: object) -> str:
     Args:
         kind: A type hint; None in a union is left out, and a tuple has a word for each of its values.
     """
+    if get_origin(kind) is Annotated:
+        return metavar(get_args(kind)[0])
     parts = [part for part in get_args(kind) if part not in (type(None), Ellipsis)]
     if get_origin(kind) is Literal:
         return "CHOICE"
@@ -87,8 +89,13 @@ def _description(entry: HelpEntry) -> Text:
     if entry.required and any(name.startswith("-") for name in entry.positive_names):
         notes.append("required")
     elif entry.default not in (None, "", "None", "False", "()"):
-        notes.append(f"default: {entry.default}")
+        notes.append(f"default: {_as_typed(str(entry.default))}")
     return text.append(f" ({'; '.join(notes)})", style="dim") if notes else text
+
+
+def _as_typed(default: str) -> str:
+    """Return a default as one would type it: several numbers with spaces between them."""
+    return default[1:-1].replace(",", "").strip() if default.startswith("(") else default
 
 
 def _plain(description: Any) -> str:

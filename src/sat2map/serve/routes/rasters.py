@@ -119,6 +119,15 @@ def raster_routes(source: TileSource) -> APIRouter:
         """Return the polygons of a tile's classes as a Mapbox vector tile; empty where there is no data."""
         return await source.vector_tile(request, await source.find_classes(layer, model), z, x, y)
 
+    # Addresses of imagery before layers had names of their own: saved projects of GIS clients have them.
+    @router.get("/{raster}/imagery/tilejson.json", include_in_schema=False, response_model_exclude_none=True)
+    async def describe_imagery(request: Request, raster: LayerName) -> TileJson:
+        return await describe_tiles(request, f"{raster}:imagery")
+
+    @router.get("/{raster}/imagery/tiles/{z}/{x}/{y}.png", include_in_schema=False, response_class=Response)
+    async def read_imagery(request: Request, raster: LayerName, z: Zoom, x: Number, y: Number) -> Response:
+        return await read_tile(request, f"{raster}:imagery", z, x, y)
+
     return router
 
 
