@@ -22,6 +22,7 @@ from sat2map.geo.gdal import FAILURES, reason, shown
 from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.samples import (
+    check_units,
     find_bands,
     find_limits,
     find_mask,
@@ -266,6 +267,8 @@ def open_raster(
                 )
             plain = handles.enter_context(plain_samples(stored))
             chosen = find_bands(plain, bands, count, name, notes)
+            if max(chosen) <= stored.count:
+                check_units(stored, chosen, scale, name, notes)
             if source.alpha is None:
                 mask = find_mask(plain, chosen, name, notes)
             else:  # of services, whose pixels are not read before the work
