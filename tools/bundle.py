@@ -76,10 +76,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", type=Path, nargs="+", help="Several are averaged; the last has the header.")
     parser.add_argument("--data", type=Path, required=True, help="Folder or CSV of pairs.")
+    parser.add_argument("--gsd", type=float, default=0.9, help="Of the pairs (metres per pixel).")
+    parser.add_argument(
+        "--gsd-range", type=float, nargs=2, default=(0.6, 2.4), help="Finest and coarsest that training varied."
+    )
     parser.add_argument("--output", type=Path, default=BUNDLED, help="Another place, to try it.")
     args = parser.parse_args()
 
-    header = read_header(args.models[-1]).model_copy(update={"notes": NOTES, "scores": {}})
+    facts = {"notes": NOTES, "scores": {}, "gsd": args.gsd, "gsd_range": tuple(args.gsd_range)}
+    header = read_header(args.models[-1]).model_copy(update=facts)
     assert all(read_header(model).generator == header.generator for model in args.models), "unlike networks"
     weights = average(args.models)
     if header.generator.colours:
