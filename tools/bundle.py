@@ -78,7 +78,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="Folder or CSV of pairs.")
     parser.add_argument("--gsd", type=float, default=0.9, help="Of the pairs (metres per pixel).")
     parser.add_argument(
-        "--gsd-range", type=float, nargs=2, default=(0.6, 2.4), help="Finest and coarsest that training varied."
+        "--gsd-range",
+        type=float,
+        nargs=2,
+        default=(0.6, 2.4),
+        help="Finest and coarsest that training varied.",
     )
     parser.add_argument("--output", type=Path, default=BUNDLED, help="Another place, to try it.")
     args = parser.parse_args()
