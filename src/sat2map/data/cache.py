@@ -25,6 +25,7 @@ from sat2map.settings import Direction
 
 MIN_SIDE = 4  # px; enlarged to load size, less would be one flat colour
 FORMAT = 1  # raise when what a cache file holds of an image changes
+READERS = 2  # raise when images are refused that were read: their old caches are then no longer found
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,8 @@ class PairFormat:
 
     def file_name(self, fingerprint: str) -> str:
         """Return the name of the cache file of pairs with this fingerprint."""
-        if self.palette is None:
-            return f"{fingerprint}{'-ignored' * self.ignored}.npy"
-        about = json.dumps([fingerprint, self.palette.colours.tolist(), self.targets])
+        colours = None if self.palette is None else self.palette.colours.tolist()
+        about = json.dumps([READERS, fingerprint, colours, self.targets, self.ignored])
         return f"{hashlib.blake2b(about.encode(), digest_size=16).hexdigest()}.npy"
 
     @property

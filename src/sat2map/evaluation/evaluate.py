@@ -93,6 +93,8 @@ def evaluate(
     for name, other in others_by_name.items():
         check_comparable(name, other.header, header)
     pairs = open_evaluation_set(header, Path(data), split, group_column=group_column, size=size)
+    for note in pairs.notes():
+        report(f"{note}; likewise of the other pairs")
     if pairs.left_out:
         report(count_left_out(pairs.left_out, Path(data)))
     perceptual = load_perceptual_metrics(

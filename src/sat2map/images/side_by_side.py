@@ -64,7 +64,7 @@ def looks_like_a_training_pair(pixels: NDArray[np.uint8], palette: Palette) -> b
 
 def photo_of_pair(picture: Picture, palette: Palette, name: object) -> Picture:
     """Return the left half of an image that looks like a training pair, with a note; any other as it is."""
-    pixels, alpha, notes = picture
+    pixels, alpha = picture.pixels, picture.alpha
     if not looks_like_a_training_pair(pixels, palette):
         return picture
     half = pixels.shape[1] // 2
@@ -73,7 +73,8 @@ def photo_of_pair(picture: Picture, palette: Palette, name: object) -> Picture:
         "is used; the setting 'whole' takes all of it"
     )
     left = None if alpha is None else np.ascontiguousarray(alpha[:, :half])
-    return Picture(np.ascontiguousarray(pixels[:, :half]), left, (*notes, note))
+    photo = np.ascontiguousarray(pixels[:, :half])
+    return picture._replace(pixels=photo, alpha=left, notes=(*picture.notes, note))
 
 
 def flatness(pixels: NDArray[np.uint8]) -> float:

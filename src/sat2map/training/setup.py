@@ -14,7 +14,7 @@ from sat2map.data.beside import gsd_beside, palette_beside
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
 from sat2map.data.left_out import count_left_out
 from sat2map.data.pairs import Splits, find_pairs, first_unpaired
-from sat2map.data.read_pair import read_pair_size
+from sat2map.data.read_pair import pair_notes, read_pair_size
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
@@ -242,6 +242,8 @@ def _open_data(settings: TrainSettings, palette: Palette | None, report: Report)
             f"{first_unpaired(splits.unpaired_files)} has no partner",
             hint=f"add it or move the file away; a check of {data.path} lists all",
         )
+    for note in pair_notes(splits["train"][0], data.file_bands):
+        report(f"{note}; likewise of the other pairs")
     if splits.left_out:
         report(count_left_out(splits.left_out, data.path))
     caches = {
