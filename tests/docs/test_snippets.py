@@ -48,6 +48,7 @@ NOT_RUN = {
     r"(gdal\w*|ogr\w*|rio|ray|sbatch|srun) ": "another program",
     r"sat2map export .*int8": "calibrates for a minute; tests/export runs it",
     r"sat2map (bulk|tiles|data rasters|data osm|data from-rasters)\b": "needs rasters; its own tests run it",
+    r"sat2map evaluate --map\b": "needs a map and its ground; tests/test_assess.py runs it",
     r"python -m (build|zipfile)|\.ci/": "builds; test_wheel does",
     r"python -m benchmarks": "measures for minutes",
     r"\w+='?\$": "the shell's own",
