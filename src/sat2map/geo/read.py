@@ -215,7 +215,9 @@ class Raster:
     def _read_error(self, area: Area, error: BaseException) -> ImageError:
         where = f"{self.name} cannot be read in rows {area.top} to {area.bottom} ({reason(error)})"
         if self.source.trouble is not None:
-            return ImageError(f"{self.name} cannot be read: {self.source.trouble()}", hint="try it later")
+            return ImageError(
+                f"{self.name} cannot be read: {self.source.describe(error)}", hint="try it later"
+            )
         if self.remote:
             return ImageError(
                 f"{where}: the connection broke off, and asking again did not help; try it later"
@@ -299,5 +301,4 @@ def _open_error(source: Source, error: BaseException) -> ImageError:
     name = source.name
     if "://" not in source.path and not source.path.startswith("/vsi") and not Path(source.path).exists():
         return ImageError(f"{name} does not exist")
-    problem = source.trouble() if source.trouble else reason(error)
-    return ImageError(f"{name} cannot be opened as a raster ({problem})")
+    return ImageError(f"{name} cannot be opened as a raster ({source.describe(error)})")
