@@ -1,11 +1,11 @@
 """Kills commands with SIGKILL at random moments, resumes them, and compares with an undisturbed run.
 
-    python -m benchmarks.kills --kills 50                   # of each: rasters, bulk jobs, trainings, service jobs
+    python -m benchmarks.kills --kills 50            # of each: rasters, bulk jobs, trainings, service jobs
     python -m benchmarks.kills --kills 3 --only raster bulk --seed 7
 
-A kill is *right* where the resumed command ends with code 0, its outputs are those of the undisturbed run byte
-for byte (of model files the tensors, since their headers name the run), and nothing lies beside them. It exits
-with 1 if one is not, and names the moment, so that a seed repeats it.
+A kill is *right* where the resumed command ends with code 0, its outputs are those of the undisturbed run,
+and nothing lies beside them. Files are compared byte for byte, model files by their tensors, since their
+headers name the run. It exits with 1 if a kill is wrong, and names the moment. A seed repeats it.
 """
 
 from __future__ import annotations
