@@ -46,6 +46,8 @@ NOT_RUN = {
     r"sat2map serve\b": "runs until it is stopped; tests/serve runs it",
     r"(curl|docker|qgis|tensorboard|torchrun|kubectl|uvicorn|locust) ": "another program",
     r"(gdal\w*|ogr\w*|rio|ray|sbatch|srun) ": "another program",
+    r"sat2map export .*--to web": "needs ONNX Runtime for browsers; tests/export/test_web.py runs it",
+    r"python -m (http\.server|sat2map\.export\.web_runtime)": "runs until it is stopped; downloads",
     r"sat2map export .*int8": "calibrates for a minute; tests/export runs it",
     r"sat2map (bulk|tiles|data rasters|data osm|data from-rasters)\b": "needs rasters; its own tests run it",
     r"sat2map evaluate --map\b": "needs a map and its ground; tests/test_assess.py runs it",
