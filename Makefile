@@ -9,7 +9,7 @@ PIP_ARGS ?=
 # Figures of the docs, drawn with the bundled model: an orthophoto of yours.
 RASTER ?= ortho.tif
 
-.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-docs bench-peers bench-gpu soak sbom clean check-qgis figures-rasters
+.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-docs bench-peers bench-gpu check-plan kills soak sbom clean check-qgis figures-rasters
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -31,10 +31,11 @@ check: $(VENV)/.installed-dev
 	$(MAKE) --no-print-directory check-pages
 	$(BIN)/python docs/make_settings.py --check
 	$(BIN)/python docs/make_results.py --check
+	$(BIN)/python docs/make_scale.py --check
 
 # Outputs open in QGIS with their colours and names. It needs Debian's qgis and python3-qgis, and CI does not run it.
 check-qgis: $(VENV)/.installed-dev
-	$(BIN)/python -m tools.qgis.check --picture qgis.png
+	$(BIN)/python -m tools.qgis.check --picture build/qgis.png
 
 # The pages' scripts and styles, linted and formatted by Biome.
 check-pages:
@@ -49,6 +50,7 @@ format: $(VENV)/.installed-dev node_modules
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_settings.py
 	$(BIN)/python docs/make_results.py
+	$(BIN)/python docs/make_scale.py
 
 # ONNX Runtime for browsers, of a pinned version, for `sat2map export --to web` (npm).
 web: $(VENV)/.installed
@@ -90,6 +92,14 @@ MINUTES ?= 30
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.load --model $(MODEL) --clients 8 --seconds 5 --rounds 3
 	$(BIN)/python -m benchmarks.soak --model $(MODEL) --minutes $(MINUTES) --json runs/soak.json
+
+# Whether the plan of a job is true: its times against real runs, in a quiet hour.
+check-plan: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.plan --json runs/plan.json
+
+# Kills jobs, trainings, bulk jobs and raster translations at random moments, and compares what comes of them.
+kills: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.kills --kills 50
 
 # pip 25.1 is the first with --group.
 $(VENV)/.installed: pyproject.toml

@@ -1,18 +1,21 @@
-"""The plan of a large job: tiles, hours, memory and storage, from measured speeds."""
+"""The plan of a large job: tiles, hours, memory, storage and failures, from measured speeds."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sat2map.errors import SettingsError
-from sat2map.inference.speeds import Speeds
-from sat2map.inference.tiling import Grid
+
+if TYPE_CHECKING:  # both need extras or time, and what is said here does not
+    from sat2map.geo.job_speeds import JobSpeeds
+    from sat2map.inference.tiling import Grid
 
 STRIPS_IN_MEMORY = 3  # rows of tiles: one read ahead, one at work, one being written
-COARSEST = 4.0  # a source this many times coarser than the model is translated at its own resolution
 CUT = 8192  # px; side of the windows that large rasters are cut into
 LINK_MBIT = 100.0  # Mbit/s, where the user does not say
+VARIES = (0.85, 1.2)  # beyond what the measurement saw: other ground, a warmer machine
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,11 @@ class Stage:
     """One thing that a job spends time on.
 
     Attributes:
-        name: `fetch`, `decode`, `inference` or `write`.
-        rate: Pixels a second, of all machines.
+        name: `fetch`, `network`, or `reading, drawing and writing`.
         hours: For the whole job, if it were the only one.
     """
 
     name: str
-    rate: float
     hours: float
 
 
@@ -39,8 +40,8 @@ class JobPlan:
         tiles: Runs of the network.
         windows: Parts of `CUT` px a side that can be done apart.
         stages: From the slowest, which is the bottleneck.
-        hours: How long it takes. Fetching runs beside the rest; of that, what runs on the same cores adds
-            up, and a GPU's part does not.
+        hours: How long it takes. Fetching goes on beside the rest.
+        range_hours: Between which times it will lie.
         machine_hours: Hours of one machine, times machines.
         memory_bytes: Of a worker, without the network's own.
         source_bytes: To be read.
@@ -53,6 +54,7 @@ class JobPlan:
     windows: int
     stages: tuple[Stage, ...]
     hours: float
+    range_hours: tuple[float, float]
     machine_hours: float
     memory_bytes: float
     source_bytes: float
@@ -62,11 +64,9 @@ class JobPlan:
 
 def plan_job(
     area_km2: float,
-    ground_sample_distance: float,
-    speeds: Speeds,
+    speeds: JobSpeeds,
     grid: Grid,
     *,
-    model_gsd: float | None = None,
     machines: int = 1,
     link_mbit: float = LINK_MBIT,
     price_hour: float | None = None,
@@ -74,14 +74,12 @@ def plan_job(
     """Estimate what a job takes.
 
     Every pixel of the source is read and every pixel of the map is written, but the network runs at the
-    resolution of the model: a source of 0.3 m has 49 times the pixels that a model of 2.1 m sees.
+    resolution of the model: a source of 0.3 m has nine times the pixels that a model of 0.9 m sees.
 
     Args:
-        area_km2: Area (km²).
-        ground_sample_distance: Metres per pixel of the source.
-        speeds: Of each machine.
+        area_km2: Area (km²); its shape is taken to be square.
+        speeds: Of each machine, for sources of the job's gsd.
         grid: How the network's tiles lie.
-        model_gsd: Metres per pixel at which the model runs; None: the source's.
         machines: How many machines.
         link_mbit: Speed at which each machine gets its source (Mbit/s).
         price_hour: Price of a machine for an hour, in any currency.
@@ -89,35 +87,31 @@ def plan_job(
     Raises:
         SettingsError: A number is not positive.
     """
-    numbers = {"area_km2": area_km2, "gsd": ground_sample_distance, "machines": machines, "mbit": link_mbit}
-    for name, value in numbers.items():
+    for name, value in {"area_km2": area_km2, "machines": machines, "mbit": link_mbit}.items():
         if not 0 < value < math.inf:
             raise SettingsError(f"{name} is {value:g}, but it must be more than 0", setting=name)
-    pixels = area_km2 * 1e6 / ground_sample_distance**2
+    pixels = area_km2 * 1e6 / speeds.gsd**2
     windows = math.ceil(pixels / CUT**2)
-    # Far coarser sources are translated as they are.
-    runs_at = ground_sample_distance
-    if model_gsd is not None and ground_sample_distance <= COARSEST * model_gsd:
-        runs_at = model_gsd
-    seen = (ground_sample_distance / runs_at) ** 2  # pixels that the network sees per pixel of the source
-    # A window's outer tiles are run for their neighbours too.
-    again = (1 + grid.tile / (CUT * math.sqrt(seen))) ** 2 if windows > 1 else 1.0
-    rates = {
-        "fetch": link_mbit * 1e6 / 8 / speeds.source_bytes,
-        "decode": speeds.decode,
-        "inference": speeds.inference / (again * seen),
-        "write": speeds.write,
-    }
-    stages = [Stage(name, rate * machines, pixels / rate / machines / 3600) for name, rate in rates.items()]
-    fetch, decode, inference, write = (stage.hours for stage in stages)
-    hours = max(fetch, inference, decode + write) if speeds.on_gpu else max(fetch, decode + inference + write)
+    seen = speeds.gsd / speeds.runs_at  # px of the network per px of the source
+    if windows == 1:
+        tiles = len(grid.spans(max(1, math.ceil(math.sqrt(pixels) * seen)))) ** 2
+    else:  # a window's outer tiles are run for their neighbours too
+        tiles = math.ceil(pixels / CUT**2 * (CUT * seen / grid.stride + 1) ** 2)
+    stages = [
+        Stage("fetch", pixels * speeds.source_bytes / (link_mbit * 1e6 / 8) / machines / 3600),
+        Stage("network", tiles * speeds.tile_seconds / machines / 3600),
+        Stage("reading, drawing and writing", pixels * speeds.pixel_seconds / machines / 3600),
+    ]
+    fetch, network, rest = (stage.hours for stage in stages)
+    hours = max(fetch, network, rest) if speeds.on_gpu else max(fetch, network + rest)
     side = min(CUT, math.ceil(math.sqrt(pixels)))
     return JobPlan(
         pixels=pixels,
-        tiles=math.ceil(pixels * seen * again / grid.stride**2),
+        tiles=tiles,
         windows=windows,
         stages=tuple(sorted(stages, key=lambda stage: -stage.hours)),
         hours=hours,
+        range_hours=(hours * speeds.spread[0] * VARIES[0], hours * speeds.spread[1] * VARIES[1]),
         machine_hours=hours * machines,
         # A strip is as wide as a window: its source and mask in bytes, and what is blended in floats.
         memory_bytes=STRIPS_IN_MEMORY * side * grid.tile * (3 + 1 + 4 * 3),
@@ -127,20 +121,52 @@ def plan_job(
     )
 
 
+@dataclass(frozen=True)
+class Failures:
+    """What breaks during a job, and what that costs.
+
+    Attributes:
+        machines_lost: How often a machine is expected to go.
+        lost_hours: Machine hours of work that is done again.
+    """
+
+    machines_lost: float
+    lost_hours: float
+
+
+def expect_failures(job: JobPlan, hours_between: float, restart_hours: float = 0.05) -> Failures:
+    """Return what to expect of machines that are lost at random.
+
+    A machine takes the unfinished window with it: on average half of one, and the time of a restart. Finished
+    windows are kept.
+
+    Args:
+        job: The plan.
+        hours_between: Mean hours of one machine between two losses.
+        restart_hours: Hours until another machine is at work.
+    """
+    lost = job.machine_hours / hours_between
+    return Failures(lost, lost * (job.machine_hours / job.windows / 2 + restart_hours))
+
+
 def describe_plan(job: JobPlan, machines: int = 1) -> str:
     """Say in words what a job takes, a line a fact."""
     first, second = job.stages[:2]
+    low, high = job.range_hours
+    stored = (
+        f"{describe_bytes(job.source_bytes)} of source (as JPEG), {describe_bytes(job.map_bytes)} of maps"
+    )
     facts = {
         "area": f"{job.pixels / 1e6:,.0f} million px: {job.tiles:,} tiles, "
         f"{job.windows:,} windows of {CUT} px",
-        "time": f"{describe_hours(job.hours)} on {machines:,} machine{'s' if machines > 1 else ''}: "
-        f"{job.machine_hours:,.1f} machine hours",
+        "time": f"{describe_hours(low)} to {describe_hours(high)} on {machines:,} machine"
+        f"{'s' if machines > 1 else ''}; about {job.machine_hours:,.1f} machine hours",
         "bottleneck": f"{first.name}; next {second.name}, {first.hours / second.hours:.1f} times faster",
-        "stages": ", ".join(f"{stage.name} {describe_hours(stage.hours)}" for stage in job.stages),
+        "stages": "; ".join(f"{stage.name} {describe_hours(stage.hours)}" for stage in job.stages),
         "memory": f"{job.memory_bytes / 2**20:,.0f} MiB a worker, beside the network's own",
-        "storage": f"{_bytes(job.source_bytes)} of source (as JPEG), {_bytes(job.map_bytes)} of maps",
+        "storage": stored,
         "price": f"{job.price:,.2f}" if job.price is not None else "",
-        "drivers": "area / gsd²; the model's width and depth; machines, while inference is the bottleneck",
+        "drivers": "area / gsd²; the model's width and depth; machines, while they are the bottleneck",
     }
     return "\n".join(f"{name + ':':<12} {fact}" for name, fact in facts.items() if fact)
 
@@ -152,7 +178,8 @@ def describe_hours(hours: float) -> str:
     return f"{hours:,.1f} h" if hours < 72 else f"{hours / 24:,.0f} days"
 
 
-def _bytes(count: float) -> str:
+def describe_bytes(count: float) -> str:
+    """Write a number of bytes with its unit."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sat2map.data.pairs import Pair
-from sat2map.data.read_pair import read_pair
+from sat2map.data.read_pair import pair_notes, read_pair
 from sat2map.errors import ImageError
 
 rasterio = pytest.importorskip("rasterio")
@@ -81,3 +81,22 @@ def test_both_halves_of_a_side_by_side_file_have_the_bands_that_are_asked_for(tm
     source, target = read_pair(Pair("x", path, None), bands=(4, 3))
     np.testing.assert_array_equal(source, np.moveaxis(values[:, :, :8], 0, -1))
     np.testing.assert_array_equal(target, np.moveaxis(values[:3, :, 8:], 0, -1))
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_class_numbers_of_more_than_8_bits_are_refused_as_targets(tmp_path, rng, dtype):
+    source = tmp_path / "source.png"
+    Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(source)
+    numbers = tmp_path / "numbers.tif"
+    Image.fromarray(rng.integers(0, 9, (8, 8)).astype(dtype)).save(numbers)
+    with pytest.raises(ImageError, match=r"numbers\.tif holds numbers of more than 8 bits"):
+        read_pair(Pair("x", source, numbers))
+
+
+def test_what_is_assumed_of_the_sources_is_told(tmp_path, rng, target):
+    deep = tmp_path / "deep.tif"
+    Image.fromarray(rng.integers(0, 9000, (8, 8)).astype("uint16")).save(deep)
+    (note,) = pair_notes(Pair("x", deep, target))
+    assert note.startswith(f"{deep} holds uint16: its percentiles 2 and 98")
+    assert "setting" not in note
+    assert pair_notes(Pair("x", target, target)) == []

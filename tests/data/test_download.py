@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sat2map.cli.data import download_if_named
 from sat2map.data import download as module
 from sat2map.data.download import Downloaded, download
 from sat2map.data.pairs import find_pairs
@@ -317,3 +318,32 @@ def test_a_wrong_checksum_inside_the_gzip_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.tar.gz").write_bytes(bytes(content))
     with pytest.raises(DataError, match="damaged"):
         unpack(tmp_path / "a.tar.gz", tmp_path / "set", inside="facades")
+
+
+# by name, where --data has one
+
+
+def test_data_named_like_a_data_set_are_downloaded_once_and_their_terms_are_said(
+    server: Server,
+    archive: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with caplog.at_level("INFO", logger="sat2map"):
+        download_if_named(Path("facades"))
+    assert content_of(tmp_path / "facades") == FACADES
+    assert "CMP Facade Database" in caplog.text
+    asked = len(server.asked)
+    download_if_named(Path("facades"))
+    assert len(server.asked) == asked
+
+
+@pytest.mark.parametrize("data", ["pairs", "some/facades", "facades.csv"])
+def test_other_names_of_data_ask_no_server(
+    server: Server, archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    download_if_named(Path(data))
+    assert server.asked == []

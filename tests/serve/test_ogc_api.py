@@ -11,10 +11,10 @@ import pyogrio
 import pytest
 import rasterio
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 from rasterio.features import rasterize
-from rasterio.transform import from_origin
 
 from sat2map.images.palette import Palette
 from sat2map.serve.vector_tiles import encode_vector_tile
@@ -142,7 +142,7 @@ def test_polygons_of_a_vector_tile_are_the_classes_of_its_pixels(tmp_path) -> No
     drawn = rasterize(
         [(shape, palette.names.index(name)) for shape, name in zip(shapes, names, strict=True)],
         out_shape=(256, 256),
-        transform=from_origin(0, 4096, 16, 16),
+        transform=Affine(16, 0, 0, 0, -16, 4096),
         fill=255,
     )
     np.testing.assert_array_equal((drawn == 255)[:39], True)
@@ -167,7 +167,7 @@ def test_vector_tiles_are_made_of_the_tiles_of_the_class_layer(client: httpx.Cli
             for shape, name in zip(shapely.from_wkb(geometries), names, strict=True)
         ],
         out_shape=(256, 256),
-        transform=from_origin(0, 4096, 16, 16),
+        transform=Affine(16, 0, 0, 0, -16, 4096),
         fill=0,
     )
     table = np.array([(0, 0, 0), *(tuple(bytes.fromhex(colour[1:])) for colour in colours.values())])

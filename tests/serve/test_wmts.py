@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import httpx
@@ -10,7 +11,13 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
+from rasterio.warp import transform_bounds
+from rasterio.windows import from_bounds
 
+from sat2map.errors import ImageError, SettingsError
+from sat2map.geo.find_source import find_source
+from sat2map.geo.gdal import gdal_env
+from sat2map.geo.sources import Place
 from sat2map.serve.wmts import OWS, WMTS, WmtsLayer, capabilities
 
 wmts_client = pytest.importorskip("owslib.wmts")
@@ -26,6 +33,34 @@ def test_gdal_reads_a_layer_as_the_tiles_are(client: httpx.Client) -> None:
         pixels = layer.read(out_shape=(layer.count, 128, 128))
     assert pixels[3].mean() > 200  # the raster fills its bounds
     assert 40 < pixels[:3].mean() < 200
+
+
+def test_our_own_reader_of_services_gives_the_pixels_of_the_tiles(
+    client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAT2MAP_CACHE", str(tmp_path))
+    base = str(client.base_url).rstrip("/")
+    layer, zoom = f"{NAME}:imagery", 15
+    name = f"WMTS:{base}{PATH},layer={layer}"
+    with rasterio.open(name) as whole:
+        west, south, east, north = transform_bounds(whole.crs, "OGC:CRS84", *whole.bounds)
+    margin = (east - west) / 4, (north - south) / 4
+    box = (west + margin[0], south + margin[1], east - margin[0], north - margin[1])
+    with (
+        gdal_env(),
+        rasterio.open(find_source(name, Place(box, zoom=zoom)).path) as part,
+        rasterio.open(
+            find_source(f"{base}/rasters/{layer}/tiles/{{z}}/{{x}}/{{y}}.png", Place(box, zoom=zoom)).path
+        ) as tiles,
+    ):
+        window = from_bounds(*part.bounds, transform=tiles.transform).round_offsets().round_lengths()
+        pixels = part.read()
+        np.testing.assert_array_equal(pixels, tiles.read(window=window))
+    assert pixels[3].any()
+    with pytest.raises(SettingsError, match="lies outside"):
+        find_source(name, Place((10, 50, 10.1, 50.1)))
+    with gdal_env(), pytest.raises(ImageError, match="Cannot find TileMatrix of zoom level 40"):
+        find_source(name, Place(box, zoom=40))
 
 
 def test_limits_are_the_tiles_around_the_raster(client: httpx.Client) -> None:

@@ -24,6 +24,7 @@ from sat2map.evaluation import ScoreSheet
 from sat2map.evaluation.metrics.similarity import l1
 from sat2map.images.pixels import tensor_from_unit
 from sat2map.inference import Translator
+from sat2map.inference.scale import size_at_model_scale
 from sat2map.models.model_file import read_header, read_weights
 from sat2map.run_folder import read_metrics, read_run_settings
 from sat2map.settings import TrainSettings, load_settings
@@ -103,6 +104,13 @@ def test_a_run_folder_holds_all_that_the_architecture_page_names(finished: Path)
         "confusion.csv",
         "confusion.png",
     }
+
+
+def test_photos_like_those_trained_on_come_back_at_the_scale_of_the_training(finished: Path) -> None:
+    header = read_header(finished / "best.safetensors")
+    assert size_at_model_scale(header, (36, 36)) == (32, 32)  # pairs of 36 px, resized to 32 px
+    photo = np.zeros((72, 54, 3), np.uint8)
+    assert Translator.open(finished / "best.safetensors", device="cpu")(photo).shape == photo.shape
 
 
 def test_the_confusion_counts_every_pixel_of_the_validation_maps(finished: Path) -> None:

@@ -8,9 +8,10 @@ from cyclopts import Parameter
 
 from sat2map.cli.flags import MAX_GSD, MIN_GSD, ModelFlag, between
 from sat2map.cli.terminal import counted, working
+from sat2map.extras import require_geo
 
 if TYPE_CHECKING:
-    from sat2map.inference.speeds import Speeds
+    from sat2map.geo.job_speeds import JobSpeeds
 
 
 def plan(
@@ -25,7 +26,8 @@ def plan(
 ) -> None:
     """Estimate what translating an area takes: tiles, hours, memory, storage, and the bottleneck.
 
-    The speed of this machine is measured for some seconds; the rest is arithmetic, and is marked as such.
+    This machine translates a drawn raster of that resolution three times, which takes some seconds; the rest
+    is arithmetic.
 
     Args:
         area_km2: Area (km²).
@@ -39,29 +41,26 @@ def plan(
         sat2map plan --area-km2 1000 --gsd 0.5
         sat2map plan --area-km2 250000 --gsd 0.3 --machine 16-cores --machines 20 --price-hour 0.8
     """
+    require_geo("plan")
+    from sat2map.geo.job_speeds import measure_job, pick_machine
     from sat2map.inference import Translator
-    from sat2map.inference.speeds import measure, pick_machine
     from sat2map.plan import describe_plan, plan_job
 
     with working("measuring the speed of this machine"):
         translator = Translator.open(model)
-        here = measure(translator)
+        here = measure_job(translator, gsd)
     speeds = pick_machine(machine, here)
     job = plan_job(
-        area_km2,
-        gsd,
-        speeds,
-        translator.grid,
-        model_gsd=translator.header.gsd,
-        machines=machines,
-        link_mbit=mbit,
-        price_hour=price_hour,
+        area_km2, speeds, translator.grid, machines=machines, link_mbit=mbit, price_hour=price_hour
     )
-    print(f"measured:    {here.engine}, {counted(here.cores, 'core')}: {_stages_of(here)} million px/s")
+    print(f"measured:    {here.engine}, {counted(here.cores, 'core')}: {_rates(here)}")
     if machine != "this":
-        print(f"arithmetic:  {machine}: {_stages_of(speeds)} million px/s, in proportion to its cores")
+        print(f"arithmetic:  {machine}: {_rates(speeds)}, in proportion to its cores")
     print(describe_plan(job, machines))
 
 
-def _stages_of(speeds: Speeds) -> str:
-    return ", ".join(f"{name} {getattr(speeds, name) / 1e6:.2f}" for name in ("decode", "inference", "write"))
+def _rates(speeds: JobSpeeds) -> str:
+    return (
+        f"{1 / speeds.tile_seconds:.2f} tiles/s at {speeds.runs_at:g} m; reading, drawing and writing "
+        f"{1e-6 / speeds.pixel_seconds:.2f} million px/s at {speeds.gsd:g} m"
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.data.pairs import Pair
 from sat2map.errors import ImageError
-from sat2map.images.pixels import read_image, read_size, with_bands
+from sat2map.images.pixels import Picture, read_image, read_size, with_bands
 from sat2map.settings import Direction
 
 
@@ -33,7 +35,9 @@ def read_masked_pair(
         (h, w), which are those that are transparent in either, or None where neither has alpha.
 
     Raises:
-        ImageError: A file cannot be decoded, cannot be split in two, or the sides' sizes differ.
+        ImageError: A file cannot be decoded, cannot be split in two, the sides' sizes differ, or the target
+            holds numbers beyond 8 bits, such as class numbers: stretched to grey levels they would mean
+            something else in each file.
     """
     image = read_image(pair.source, bands=bands[0] if pair.target else max(bands))
     if pair.target is None:
@@ -47,6 +51,7 @@ def read_masked_pair(
         if max(bands) > 3:  # the side with fewer has the first ones
             source, target = source[..., : bands[0]], target[..., : bands[1]]
         alphas = [] if image.alpha is None else [image.alpha[:, :half], image.alpha[:, half:]]
+        reject_numbers(pair.source, image)
     else:
         other = read_image(pair.target, bands=bands[1])
         source, target = image.pixels, other.pixels
@@ -56,6 +61,7 @@ def read_masked_pair(
                 "resize one to the other"
             )
         alphas = [alpha for alpha in (image.alpha, other.alpha) if alpha is not None]
+        reject_numbers(pair.target, other)
     ignored = np.logical_or.reduce([alpha == 0 for alpha in alphas]) if alphas else None
     source = with_bands(source, bands[0], pair.source)
     target = with_bands(target, bands[1], pair.target or pair.source)
@@ -70,6 +76,29 @@ def read_pair_size(pair: Pair) -> tuple[int, int]:
     """
     height, width = read_size(pair.source)
     return height, width if pair.target else width // 2
+
+
+def pair_notes(pair: Pair, bands: tuple[int, int] = (3, 3)) -> list[str]:
+    """Return what is assumed of a pair's source, such as bands or limits; likely it is so of the others too.
+
+    Raises:
+        ImageError: It cannot be decoded.
+    """
+    notes = read_image(pair.source, bands=bands[0] if pair.target else max(bands)).notes
+    return [note.partition("; the setting")[0] for note in notes]  # those are of translations
+
+
+def reject_numbers(path: Path, target: Picture) -> None:
+    """Refuse a target of class numbers, heights or the like.
+
+    Raises:
+        ImageError: Its samples have more than 8 bits.
+    """
+    if target.stretched:
+        raise ImageError(
+            f"the target {path} holds numbers of more than 8 bits, and a target is a map in colours",
+            hint="save it as 8-bit RGB with a colour for each class",
+        )
 
 
 def _size(pixels: NDArray[np.uint8]) -> str:

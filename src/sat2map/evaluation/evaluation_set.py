@@ -10,6 +10,7 @@ from typing import Any
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
 from sat2map.data.left_out import LeftOut
 from sat2map.data.pairs import CSV_NAME, Splits, find_pairs
+from sat2map.data.read_pair import pair_notes
 from sat2map.errors import SettingsError
 from sat2map.models.model_file import ModelHeader
 from sat2map.settings import upgrade_settings
@@ -50,6 +51,10 @@ class EvaluationSet:
     def left_out(self) -> list[LeftOut]:
         """Images of the data set that no pair uses, and why."""
         return self._splits.left_out
+
+    def notes(self) -> list[str]:
+        """Return what is assumed of the first pair's files."""
+        return pair_notes(self._splits[self.split][0], _file_bands(self._header))
 
     def train(self) -> PairCache | None:
         """Open the training pairs of the data set at the size of the targets; None where it has none."""
@@ -114,9 +119,13 @@ def _split_options(header: ModelHeader, data: Path) -> dict[str, Any]:
 
 
 def _open(splits: Splits, split: str, size: int | None, header: ModelHeader) -> PairCache:
+    how = PairFormat(size, header.direction, _file_bands(header), ignored=True)
+    return open_pairs(splits[split], how)
+
+
+def _file_bands(header: ModelHeader) -> tuple[int, int]:
     bands = (header.generator.source_bands, header.generator.target_bands)
-    on_disk = bands if header.direction == "source-to-target" else bands[::-1]
-    return open_pairs(splits[split], PairFormat(size, header.direction, on_disk, ignored=True))
+    return bands if header.direction == "source-to-target" else bands[::-1]
 
 
 def _columns(data: Path) -> list[str]:

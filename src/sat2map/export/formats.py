@@ -31,6 +31,7 @@ SUFFIXES: Final[dict[str, str]] = {
     "pytorch-cyclegan": ".pth",
     "deepness": ".onnx",
     "web": "",  # a folder
+    "mlm": ".json",
 }
 EXPORT_KEY: Final = "sat2map_export"
 
@@ -150,6 +151,11 @@ def export_model(
 
             return Export(output, options=export_cyclegan(model, output, overwrite=overwrite))
 
+        if to == "mlm":
+            from sat2map.export.mlm import export_mlm
+
+            export_mlm(model, output, overwrite=overwrite)
+            return Export(output)
         if to == "deepness":
             from sat2map.export.deepness import export_deepness
 

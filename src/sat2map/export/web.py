@@ -60,12 +60,12 @@ def export_web(
         ModelFileError: The model is no palette network of RGB images.
         OutputError: ONNX Runtime for browsers is missing, or the folder holds something else.
     """
+    _check_folder(folder, overwrite=overwrite)
     if not header.generator.colours or header.palette is None or header.generator.source_bands != 3:
         raise ModelFileError(
             f"{model} is not a palette network of RGB images, which the page needs",
             hint="train one with the default preset",
         )
-    _check_folder(folder, overwrite=overwrite)
     runtime = find_runtime()
     graph = half_weights(make_graph(model, header))
     engine = OnnxEngine(graph, header)

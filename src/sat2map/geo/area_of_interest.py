@@ -57,8 +57,7 @@ class AreaOfInterest:
     @property
     def bbox(self) -> Box:
         """The box around it, in its CRS."""
-        left, bottom, right, top = shapely.bounds(self.polygons)
-        return float(left), float(bottom), float(right), float(top)
+        return _box_of(self.polygons)
 
     def on(self, grid: GeoGrid) -> Clip:
         """Return which pixels of a grid it covers.
@@ -93,6 +92,11 @@ class Clip:
         """What tells it from another one."""
         return str(shapely.to_wkb(shapely.normalize(self.polygons), hex=True))
 
+    @property
+    def bounds(self) -> Box:
+        """The box around it."""
+        return _box_of(self.polygons)
+
     def touches(self, grid: GeoGrid) -> bool:
         """Whether any of it lies in a grid."""
         corners = [
@@ -108,3 +112,8 @@ class Clip:
             return np.zeros(shape, np.uint8)
         outside = geometry_mask([self.polygons], shape, grid.transform)
         return np.where(outside, np.uint8(0), np.uint8(255))
+
+
+def _box_of(shape: shapely.Geometry) -> Box:
+    left, bottom, right, top = shapely.bounds(shape)
+    return float(left), float(bottom), float(right), float(top)

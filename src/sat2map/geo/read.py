@@ -22,6 +22,7 @@ from sat2map.geo.gdal import FAILURES, reason, shown
 from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.samples import (
+    check_units,
     find_bands,
     find_limits,
     find_mask,
@@ -222,7 +223,9 @@ class Raster:
     def _read_error(self, area: Area, error: BaseException) -> ImageError:
         where = f"{self.name} cannot be read in rows {area.top} to {area.bottom} ({reason(error)})"
         if self.source.trouble is not None:
-            return ImageError(f"{self.name} cannot be read: {self.source.trouble()}", hint="try it later")
+            return ImageError(
+                f"{self.name} cannot be read: {self.source.describe(error)}", hint="try it later"
+            )
         if self.remote:
             return ImageError(
                 f"{where}: the connection broke off, and asking again did not help; try it later"
@@ -274,6 +277,8 @@ def open_raster(
                 )
             plain = handles.enter_context(plain_samples(stored))
             chosen = find_bands(plain, bands, count, name, notes)
+            if max(chosen) <= stored.count:
+                check_units(stored, chosen, scale, name, notes)
             if source.alpha is None:
                 mask = find_mask(plain, chosen, name, notes)
             else:  # of services, whose pixels are not read before the work
@@ -304,5 +309,4 @@ def _open_error(source: Source, error: BaseException) -> ImageError:
     name = source.name
     if "://" not in source.path and not source.path.startswith("/vsi") and not Path(source.path).exists():
         return ImageError(f"{name} does not exist")
-    problem = source.trouble() if source.trouble else reason(error)
-    return ImageError(f"{name} cannot be opened as a raster ({problem})")
+    return ImageError(f"{name} cannot be opened as a raster ({source.describe(error)})")

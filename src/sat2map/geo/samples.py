@@ -146,6 +146,37 @@ def find_limits(
     return limits
 
 
+def check_units(
+    dataset: rasterio.DatasetReader,
+    bands: tuple[int, ...],
+    scale: tuple[float, ...] | None,
+    name: str,
+    notes: list[str],
+) -> None:
+    """Check that stored numbers may be read for the values that they stand for (scale x number + offset).
+
+    Limits of each band undo any scale above 0; 8 bits as they are, and one pair of limits for all bands, need
+    the same in all.
+
+    Raises:
+        ImageError: They may not.
+    """
+    units = [(dataset.scales[band - 1], dataset.offsets[band - 1]) for band in bands]
+    if set(units) == {(1.0, 0.0)}:
+        return
+    said = ", ".join(f"{factor:g}·n{offset:+g}" for factor, offset in dict.fromkeys(units))
+    has_own_limits = (scale is None or len(scale) > 2) and any(
+        dataset.dtypes[band - 1] != "uint8" for band in bands
+    )
+    if min(factor for factor, _ in units) <= 0 or (len(set(units)) > 1 and not has_own_limits):
+        raise ImageError(
+            f"the numbers of {name} stand for other values ({said}), which change its colours",
+            hint="apply them first, with gdal_translate -unscale -ot Float32",
+        )
+    if scale is not None:
+        notes.append(f"the numbers of {name} stand for {said}: the limits count in the stored numbers")
+
+
 def _given_limits(scale: tuple[float, ...], bands: int) -> Limits:
     if len(scale) not in (2, 2 * bands):
         raise SettingsError(

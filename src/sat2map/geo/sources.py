@@ -37,6 +37,10 @@ class Source:
     notes: tuple[str, ...] = ()
     trouble: Callable[[], str] | None = None
 
+    def describe(self, error: BaseException) -> str:
+        """Say why a read has failed."""
+        return (self.trouble() if self.trouble else "") or reason(error)
+
     @classmethod
     def of(cls, source: str | Path | Source) -> Source:
         """Return a source for what GDAL opens as it is."""
@@ -86,5 +90,4 @@ def cut_source(
             check(-(-area.height // height) * -(-area.width // width))
             return replace(source, path=window_vrt(dataset, area, grid))
     except FAILURES as error:
-        problem = source.trouble() if source.trouble else reason(error)
-        raise ImageError(f"{source.name} cannot be opened ({problem})") from None
+        raise ImageError(f"{source.name} cannot be opened ({source.describe(error)})") from None

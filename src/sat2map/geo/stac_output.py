@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +16,7 @@ from sat2map.files import atomic_write_text
 from sat2map.geo.gdal import is_remote, shown
 from sat2map.geo.grid import LONLAT, GeoGrid
 from sat2map.geo.layers import Layer
-from sat2map.images.palette import Palette
+from sat2map.images.palette.classification import describe_classes
 
 EXTENSIONS: Final = tuple(
     f"https://stac-extensions.github.io/{name}/schema.json"
@@ -140,22 +139,3 @@ def _asset(layer: Layer, folder: Path, gsd: float | None) -> dict[str, Any]:
         "raster:bands": bands,
         **({"classification:classes": describe_classes(layer.palette)} if layer.palette else {}),
     }
-
-
-def describe_classes(palette: Palette) -> list[dict[str, Any]]:
-    """Return the classes of a palette as the classification extension has them."""
-    return [
-        {
-            "value": number,
-            "name": _plain_name(map_class.name),
-            "title": map_class.name,
-            "description": map_class.name,
-            "color_hint": "{:02X}{:02X}{:02X}".format(*map_class.colours[0]),
-        }
-        for number, map_class in enumerate(palette.classes)
-    ]
-
-
-def _plain_name(name: str) -> str:
-    """Return a name of ASCII letters, digits, - and _, which is all that the extension allows."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name)

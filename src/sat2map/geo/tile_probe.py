@@ -49,11 +49,13 @@ def get(address: str) -> tuple[int, str, bytes]:
 
 
 def describe_answer(address: str) -> str:
-    """Say what a server answers now, for the message of a read that has failed."""
+    """Say what is wrong with a server's answer now, after a read has failed; "" where nothing is."""
     try:
         status, kind, _ = get(address)
     except ImageError as error:
         return error.problem
+    if status == 200 and (kind.startswith("image/") or kind.endswith("xml")):
+        return ""
     return f"{shown(address)} answers with status {status} and {kind or 'nothing'}"
 
 

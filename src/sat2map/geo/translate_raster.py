@@ -127,10 +127,13 @@ def translate_raster(
             )
         if options.stac:
             check_place(raster.grid, raster.name)
+        clip = None
+        if options.aoi is not None:
+            clip = AreaOfInterest.read(options.aoi).on(raster.grid)
+            options = replace(options, bbox=clip.bounds, bbox_crs=None)
         area = resolve_area(raster, options)
         scales = resampling_factors(raster, header, options)
         layers = plan_layers(translator, raster, output, options, scales, model)
-        clip = None if options.aoi is None else AreaOfInterest.read(options.aoi).on(raster.grid)
         for text in raster.notes:
             note(text)
         with _at(raster, scales.network) as seen, _at(raster, scales.output) as target:

@@ -58,11 +58,13 @@ class Picture(NamedTuple):
         pixels: uint8 array (height, width, bands), bands 1 or 3, or as many as were asked for.
         alpha: uint8 array (height, width), or None where all of the file is valid.
         notes: What was assumed or left out, for the user.
+        stretched: Whether the levels were made of larger numbers, by their percentiles.
     """
 
     pixels: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None
     notes: tuple[str, ...] = ()
+    stretched: bool = False
 
 
 def read_image(path: Path, *, page: int | None = None, bands: int = 3) -> Picture:
@@ -157,7 +159,7 @@ def _to_picture(path: Path, image: Image.Image) -> Picture:
     if image.mode in _NUMBERS:
         values = np.asarray(image)[None]
         limits, note = measure_limits(values, None, path)
-        return Picture(to_8_bits(values, limits)[0, :, :, None], None, (note,))
+        return Picture(to_8_bits(values, limits)[0, :, :, None], None, (note,), stretched=True)
     if (
         image.mode in ("P", "PA") or "transparency" in image.info
     ):  # one colour of it, or some, are transparent

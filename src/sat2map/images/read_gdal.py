@@ -90,14 +90,15 @@ def _decode(dataset: Any, path: Path, count: int) -> Picture:
     values = dataset.read(bands)
     alpha = mask.read(dataset, values)
     notes = [*mask.notes, *([note] if note else [])]
-    if all(dataset.dtypes[band - 1] == "uint8" for band in bands):
+    stretched = any(dataset.dtypes[band - 1] != "uint8" for band in bands)
+    if not stretched:
         levels = values
     else:
         limits, measured = measure_limits(values, alpha > 0, path)
         levels = to_8_bits(values, limits)
         notes.append(measured)
     pixels = np.ascontiguousarray(np.moveaxis(levels, 0, -1))
-    return Picture(pixels, None if (alpha == 255).all() else alpha, tuple(notes))
+    return Picture(pixels, None if (alpha == 255).all() else alpha, tuple(notes), stretched)
 
 
 def _error(path: Path, error: BaseException) -> ImageError:

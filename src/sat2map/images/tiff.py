@@ -21,6 +21,7 @@ _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 # ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, RPCCoefficient.
 _GEO_TAGS: Final = (33550, 33922, 34264, 34735, 50844)
 _GDAL_NODATA: Final = 42113
+_ASSOCIATED_ALPHA: Final = 1  # of ExtraSamples
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
 
 
@@ -46,6 +47,7 @@ class TiffHeader:
         nodata: Whether it has GDAL's nodata tag.
         planar: Whether the bands are stored apart.
         pillow_opens: Whether Pillow knows its byte order; not that of a big-endian BigTIFF.
+        premultiplied: Whether colours are stored multiplied by an alpha band, the first of the extra ones.
     """
 
     width: int
@@ -61,6 +63,7 @@ class TiffHeader:
     nodata: bool
     planar: bool
     pillow_opens: bool
+    premultiplied: bool = False
 
     @property
     def pillow_reads_all(self) -> bool:
@@ -124,7 +127,7 @@ def _directories(file: IO[bytes]) -> list[dict[int, Any]]:
         file.seek(offset)
         directory = _directory(head)
         directory.load(file)
-        wanted = (254, 256, 257, 258, 262, 274, 277, 284, 339, _GDAL_NODATA, *_GEO_TAGS)
+        wanted = (254, 256, 257, 258, 262, 274, 277, 284, 338, 339, _GDAL_NODATA, *_GEO_TAGS)
         found.append({tag: directory[tag] for tag in wanted if tag in directory})
         offset = directory.next
     if not found:
@@ -162,6 +165,7 @@ def _describe(directories: list[dict[int, Any]], *, readable: bool) -> TiffHeade
         nodata=_GDAL_NODATA in first,
         planar=_number(first.get(284, 1)) == 2,
         pillow_opens=readable,
+        premultiplied=_ASSOCIATED_ALPHA in _sequence(first.get(338, 0))[:1],
     )
 
 

@@ -7,8 +7,11 @@ overviews, tile servers) sees one meaning. See https://gdal.org/drivers/raster/v
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
+
+from sat2map.images.tiff import TiffError, read_tiff_header
 
 _FULL = {"uint8": 255, "uint16": 65535}
 GDAL_TYPES = {
@@ -34,7 +37,12 @@ def plain_vrt(dataset: Any) -> str | None:
     Args:
         dataset: A rasterio dataset, open for reading.
     """
-    bands = _ink_bands(dataset) or _palette_bands(dataset) or _ranged_bands(dataset)
+    bands = (
+        _ink_bands(dataset)
+        or _palette_bands(dataset)
+        or _ranged_bands(dataset)
+        or _unmultiplied_bands(dataset)
+    )
     if bands is None:
         return None
     return _dataset(dataset, bands)
@@ -112,6 +120,37 @@ def _ink_bands(dataset: Any) -> list[str] | None:
         dtype = "Byte" if full == 255 else "UInt16"
         bands.append(_band(number, dtype, colour, sources, function, ' subClass="VRTDerivedRasterBand"'))
     return bands
+
+
+def _unmultiplied_bands(dataset: Any) -> list[str] | None:
+    """Colours that are stored multiplied by alpha are divided by it; GDAL does not say that they are."""
+    full = _FULL.get(dataset.dtypes[0])
+    names = [interp.name for interp in dataset.colorinterp]
+    if full is None or "alpha" not in names or not _is_premultiplied(dataset):
+        return None
+    alpha = names.index("alpha") + 1
+    dtype = GDAL_TYPES[dataset.dtypes[0]]
+    function = "<PixelFunctionType>div</PixelFunctionType><SourceTransferType>Float64</SourceTransferType>"
+    whole = f"<ScaleOffset>0</ScaleOffset><ScaleRatio>{float(full)!r}</ScaleRatio>"
+    bands = []
+    for number, name in enumerate(names, 1):
+        interp = name.capitalize()
+        if number == alpha:
+            bands.append(_band(number, dtype, interp, _source(dataset, number)))
+            continue
+        sources = _source(dataset, number, whole) + _source(dataset, alpha)
+        bands.append(_band(number, dtype, interp, sources, function, ' subClass="VRTDerivedRasterBand"'))
+    return bands
+
+
+def _is_premultiplied(dataset: Any) -> bool:
+    if dataset.driver not in ("GTiff", "COG") or not Path(dataset.name).is_file():
+        return False
+    try:
+        with Path(dataset.name).open("rb") as file:
+            return read_tiff_header(file).premultiplied
+    except (OSError, TiffError):
+        return False
 
 
 def _palette_bands(dataset: Any) -> list[str] | None:

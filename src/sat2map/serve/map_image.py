@@ -11,11 +11,11 @@ from typing import Final, NamedTuple
 import anyio.to_thread
 import numpy as np
 import pyproj
+from affine import Affine
 from numpy.typing import NDArray
 from pyproj.enums import TransformDirection
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.transform import from_bounds, from_origin
 from rasterio.warp import reproject
 
 from sat2map.serve.http_errors import BadRequestError
@@ -50,6 +50,11 @@ class View(NamedTuple):
     box: Box
     width: int
     height: int
+
+    @property
+    def price(self) -> int:
+        """Memory that drawing it takes at most (bytes): the tiles, the image, and the image warped."""
+        return 4 * (MOST_TILES * TILE**2 + 3 * self.width * self.height)
 
     @property
     def content_bbox(self) -> str:
@@ -102,19 +107,20 @@ async def draw_view(maps: LiveMaps, layer: MapLayer, view: View) -> NDArray[np.u
         BusyError: The network has too much to do.
         ImageError: The raster cannot be read.
     """
-    left, bottom, right, top = _moved(view.crs, _MERCATOR, view.box)
-    world = layer.raster.world
-    left, bottom = max(left, world[0]), max(bottom, world[1])
-    right, top = min(right, world[2]), min(top, world[3])
+    asked, world = _moved(view.crs, _MERCATOR, view.box), layer.raster.world
+    left, bottom = max(asked[0], world[0]), max(asked[1], world[1])
+    right, top = min(asked[2], world[2]), min(asked[3], world[3])
     image = np.zeros((4, view.height, view.width), np.uint8)
     if left >= right or bottom >= top:
         return np.moveaxis(image, 0, -1)
-    asked = _moved(view.crs, _MERCATOR, view.box)
     resolution = min((asked[2] - asked[0]) / view.width, (asked[3] - asked[1]) / view.height)
     zoom = min(max(math.ceil(zoom_of(resolution) - 0.01), layer.min_zoom), min(layer.max_zoom + 1, MAX_ZOOM))
     columns, rows = _tiles(left, right, zoom), _tiles(-top, -bottom, zoom)
-    if len(columns) * len(rows) > MOST_TILES:
-        raise BadRequestError("the area is too large for this layer: ask for a smaller one")
+    while len(columns) * len(rows) > MOST_TILES:
+        if zoom == layer.min_zoom:
+            raise BadRequestError("the area is too large for this layer: ask for a smaller one")
+        zoom -= 1
+        columns, rows = _tiles(left, right, zoom), _tiles(-top, -bottom, zoom)
     mosaic = np.zeros((4, len(rows) * TILE, len(columns) * TILE), np.uint8)
 
     async def fetch(row: int, column: int) -> None:
@@ -123,7 +129,9 @@ async def draw_view(maps: LiveMaps, layer: MapLayer, view: View) -> NDArray[np.u
         mosaic[here] = np.moveaxis(pixels, -1, 0)
 
     await asyncio.gather(*(fetch(r, c) for r in range(len(rows)) for c in range(len(columns))))
-    corner = tile_corner(zoom, columns[0], rows[0])
+    corner, size = tile_corner(zoom, columns[0], rows[0]), pixel_size(zoom)
+    across = (view.box[2] - view.box[0]) / view.width
+    down = (view.box[3] - view.box[1]) / view.height
     # Colours of classes are kept as they are; others are interpolated.
     plain = layer.kind in ("map", "classes")
 
@@ -131,9 +139,9 @@ async def draw_view(maps: LiveMaps, layer: MapLayer, view: View) -> NDArray[np.u
         reproject(
             mosaic,
             image,
-            src_transform=from_origin(*corner, pixel_size(zoom), pixel_size(zoom)),
+            src_transform=Affine(size, 0, corner[0], 0, -size, corner[1]),
             src_crs=CRS.from_epsg(3857),
-            dst_transform=from_bounds(*view.box, view.width, view.height),
+            dst_transform=Affine(across, 0, view.box[0], 0, -down, view.box[3]),
             dst_crs=CRS.from_wkt(view.crs.to_wkt()),
             resampling=Resampling.nearest if plain else Resampling.bilinear,
         )

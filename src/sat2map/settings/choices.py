@@ -12,5 +12,14 @@ Upsample = Literal["transpose", "resize", "shuffle"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 EngineName = Literal["auto", "torch", "onnx", "openvino"]
 ExportFormat = Literal[
-    "onnx", "openvino", "onnx-int8", "openvino-int8", "pt2", "pth", "pytorch-cyclegan", "web", "deepness"
+    "onnx",
+    "openvino",
+    "onnx-int8",
+    "openvino-int8",
+    "pt2",
+    "pth",
+    "pytorch-cyclegan",
+    "web",
+    "mlm",
+    "deepness",
 ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sat2map.data.check.overlap import thumbnail
 from sat2map.data.pairs import Pair
+from sat2map.data.read_pair import reject_numbers
 from sat2map.errors import ImageError
 from sat2map.images.pixels import Picture, read_image
 
@@ -74,6 +75,10 @@ def inspect_pair(pair: Pair, root: Path, with_thumbnails: bool) -> Inspection | 
         except ImageError as error:
             return Finding("unreadable", "error", relative(path, root), str(error).removeprefix(f"{path} "))
     where = relative(pair.source, root)
+    try:
+        reject_numbers(pair.files[-1], pictures[-1])
+    except ImageError as error:
+        return Finding("unreadable", "error", where, str(error))
     if pair.target is None:
         height, width = pictures[0].pixels.shape[:2]
         if width % 2:

@@ -251,7 +251,7 @@ function fillExamples() {
       button.addEventListener("click", async () => {
         try {
           const answer = await fetch(`examples/${number}.png`);
-          await start(await answer.blob(), `${texts.exampleName(number)}.png`, undefined);
+          await start(await answer.blob(), `${texts.exampleName(number)}.png`, model()?.gsd);
         } catch (error) {
           complain(error);
         }

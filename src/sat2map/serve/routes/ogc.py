@@ -6,16 +6,14 @@ from typing import Annotated, Any
 
 import anyio.to_thread
 import morecantile
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from sat2map.images.png import encode_png
-from sat2map.serve.conditional import ConditionalRoute
 from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
 from sat2map.serve.map_image import CRS84, LONGEST, MERCATOR_URI, draw_view, parse_view
 from sat2map.serve.map_layers import MapLayer
 from sat2map.serve.problems import documented
-from sat2map.serve.routes.access import check_key
 from sat2map.serve.routes.tiles import FAILURES, LayerName, Number, TileSource, Zoom, address, answers
 from sat2map.serve.vector_tiles import MEDIA_TYPE
 from sat2map.serve.wmts import MATRIX_SET
@@ -47,12 +45,7 @@ Side = Annotated[int | None, Query(ge=1, le=LONGEST, examples=[512])]
 
 def ogc_routes(source: TileSource) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(
-        dependencies=[Depends(check_key(source.service.keys, tiles=True))],
-        prefix="/ogc",
-        tags=["OGC API"],
-        route_class=ConditionalRoute,
-    )
+    router = source.router("/ogc", "OGC API")
     described = documented(UnauthorizedError)
 
     @router.get("", responses=described)
@@ -113,8 +106,10 @@ def ogc_routes(source: TileSource) -> APIRouter:
         view = parse_view(found, bbox, bbox_crs, crs, width, height)
 
         async def draw() -> bytes:
-            pixels = await draw_view(source.maps, found, view)
-            return await anyio.to_thread.run_sync(encode_png, pixels)
+            with source.service.memory.account() as reserve:
+                reserve(view.price)
+                pixels = await draw_view(source.maps, found, view)
+                return await anyio.to_thread.run_sync(encode_png, pixels)
 
         etag = found.etag("view", view.uri, view.box, view.width, view.height)
         response = await source.answer(request, etag, "image/png", draw())
@@ -128,12 +123,7 @@ def ogc_routes(source: TileSource) -> APIRouter:
 
 def _add_tilesets(router: APIRouter, source: TileSource, path: str, kind: str) -> None:
     """Add the routes of map tiles or of vector tiles."""
-
-    async def find(name: str) -> MapLayer:
-        layer = await source.find(name)
-        if kind == "vector" and layer.kind != "classes":
-            raise NotFoundError(f"vector tiles are made of classes: ask for {layer.raster.name}:classes")
-        return layer
+    find = source.find if kind == "map" else source.find_classes
 
     @router.get(f"/collections/{{layer}}/{path}", name=f"list_{kind}_tilesets", responses=FAILURES)
     async def list_tilesets(request: Request, layer: LayerName) -> Json:

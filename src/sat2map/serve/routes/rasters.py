@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from sat2map.geo.qgis_styles import TILE_LAYER, StyledLayer, maplibre_style
-from sat2map.serve.conditional import ConditionalRoute
-from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
+from sat2map.serve.http_errors import UnauthorizedError
 from sat2map.serve.legend import draw_legend
 from sat2map.serve.map_layers import Kind, MapLayer, layers_of
 from sat2map.serve.problems import documented
 from sat2map.serve.raster_folder import RasterFile
-from sat2map.serve.routes.access import ModelName, check_key
+from sat2map.serve.routes.access import ModelName
 from sat2map.serve.routes.tiles import FAILURES, LayerName, Number, TileSource, Zoom, address, answers
 from sat2map.serve.vector_tiles import MEDIA_TYPE
 
@@ -49,18 +48,7 @@ class TileJson(BaseModel):
 
 def raster_routes(source: TileSource) -> APIRouter:
     """Return the routes of a service that has rasters."""
-    router = APIRouter(
-        dependencies=[Depends(check_key(source.service.keys, tiles=True))],
-        prefix="/rasters",
-        tags=["live map"],
-        route_class=ConditionalRoute,
-    )
-
-    async def classes_of(name: str, model: str | None) -> MapLayer:
-        layer = await source.find(name, model)
-        if layer.kind != "classes":
-            raise NotFoundError(f"vector tiles are made of classes: ask for {layer.raster.name}:classes")
-        return layer
+    router = source.router("/rasters")
 
     @router.get("", responses=documented(UnauthorizedError))
     async def list_rasters(
@@ -93,7 +81,7 @@ def raster_routes(source: TileSource) -> APIRouter:
     @router.get("/{layer}/vector.json", responses=FAILURES, response_model_exclude_none=True)
     async def describe_vector_tiles(request: Request, layer: LayerName, model: ModelName = None) -> TileJson:
         """Describe the vector tiles of a raster's classes."""
-        found = await classes_of(layer, model)
+        found = await source.find_classes(layer, model)
         tiles = address(request, "read_vector_tile", {"model": model}, layer=layer, z="{z}", x="{x}", y="{y}")
         fields = {"class": "Name of the class", "number": "Number of the class"}
         described = _tilejson(found, tiles, found.zoom)
@@ -103,7 +91,7 @@ def raster_routes(source: TileSource) -> APIRouter:
     @router.get("/{layer}/style.json", responses=FAILURES)
     async def read_style(request: Request, layer: LayerName, model: ModelName = None) -> dict[str, Any]:
         """Return a MapLibre style that draws the vector tiles in the colours of the map; QGIS reads it."""
-        found = await classes_of(layer, model)
+        found = await source.find_classes(layer, model)
         assert found.palette is not None
         tiles = address(request, "read_vector_tile", {"model": model}, layer=layer, z="{z}", x="{x}", y="{y}")
         about = _tilejson(found, tiles, found.zoom)
@@ -129,7 +117,7 @@ def raster_routes(source: TileSource) -> APIRouter:
         request: Request, layer: LayerName, z: Zoom, x: Number, y: Number, model: ModelName = None
     ) -> Response:
         """Return the polygons of a tile's classes as a Mapbox vector tile; empty where there is no data."""
-        return await source.vector_tile(request, await classes_of(layer, model), z, x, y)
+        return await source.vector_tile(request, await source.find_classes(layer, model), z, x, y)
 
     # Addresses of imagery before layers had names of their own: saved projects of GIS clients have them.
     @router.get("/{raster}/imagery/tilejson.json", include_in_schema=False, response_model_exclude_none=True)

@@ -8,17 +8,18 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import anyio.to_thread
+from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
-from fastapi import Request
 from fastapi.responses import Response
 
 from sat2map.errors import ImageError
-from sat2map.serve.conditional import if_changed
+from sat2map.serve.conditional import ConditionalRoute, if_changed
 from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
 from sat2map.serve.livemap import LiveMaps
 from sat2map.serve.map_layers import MapLayer, all_layers, check_tile, find_layer
 from sat2map.serve.problems import documented
 from sat2map.serve.raster_folder import MAX_ZOOM, RasterFolder
+from sat2map.serve.routes.access import check_key
 from sat2map.serve.service import Service, run_until_disconnected
 from sat2map.serve.vector_tiles import MEDIA_TYPE
 
@@ -56,6 +57,11 @@ class TileSource:
     rasters: RasterFolder
     maps: LiveMaps
 
+    def router(self, prefix: str = "", tag: str = "live map") -> APIRouter:
+        """Return a router whose routes accept read-only keys and answer conditional requests."""
+        keys = [Depends(check_key(self.service.keys, tiles=True))]
+        return APIRouter(dependencies=keys, prefix=prefix, tags=[tag], route_class=ConditionalRoute)
+
     async def layers(self) -> list[MapLayer]:
         """Return all layers, drawn by the default model."""
         return all_layers(await anyio.to_thread.run_sync(self.rasters.all), self.service.models.find(None))
@@ -64,6 +70,13 @@ class TileSource:
         """Return a layer by name; raises what `map_layers.find_layer` does."""
         found = await anyio.to_thread.run_sync(self.rasters.all)
         return find_layer(found, name, self.service.models.find(model))
+
+    async def find_classes(self, name: str, model: str | None = None) -> MapLayer:
+        """Return a layer that has vector tiles; raises what `find` does."""
+        layer = await self.find(name, model)
+        if layer.kind != "classes":
+            raise NotFoundError(f"vector tiles are made of classes: ask for {layer.raster.name}:classes")
+        return layer
 
     async def tile(self, request: Request, layer: MapLayer, zoom: int, x: int, y: int) -> Response:
         """Answer with a tile as PNG."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from sat2map.errors import ImageError
-from sat2map.serve.conditional import ConditionalRoute
 from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
 from sat2map.serve.openapi import EXAMPLE_QUERY
 from sat2map.serve.problems import documented
-from sat2map.serve.routes.access import check_key
 from sat2map.serve.routes.tiles import TileSource, address
 from sat2map.serve.wmts import MATRIX_SET, WmtsLayer, capabilities, exception_report
 
@@ -20,11 +18,7 @@ _REQUIRED = ("layer", "tilematrixset", "tilematrix", "tilerow", "tilecol")
 
 def wmts_routes(source: TileSource) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(
-        dependencies=[Depends(check_key(source.service.keys, tiles=True))],
-        tags=["live map"],
-        route_class=ConditionalRoute,
-    )
+    router = source.router()
     answers = {200: {"content": {_XML: {"schema": {"type": "string"}}}}, **documented(UnauthorizedError)}
 
     async def describe(request: Request) -> Response:
