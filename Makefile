@@ -35,7 +35,7 @@ check: $(VENV)/.installed-dev
 
 # Outputs open in QGIS with their colours and names. It needs Debian's qgis and python3-qgis, and CI does not run it.
 check-qgis: $(VENV)/.installed-dev
-	$(BIN)/python -m tools.qgis.check --picture qgis.png
+	$(BIN)/python -m tools.qgis.check --picture build/qgis.png
 
 # The pages' scripts and styles, linted and formatted by Biome.
 check-pages:

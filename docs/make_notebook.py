@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -20,7 +21,10 @@ def main() -> None:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # when it ran
         for output in cell.get("outputs", []):
-            output.get("data", {}).pop("text/html", None)  # rich's markup of what is there as text
+            data = output.get("data", {})
+            data.pop("text/html", None)  # rich's markup of what is there as text
+            if "text/plain" in data:
+                data["text/plain"] = re.sub(r"\x1b\[[0-9;]*m", "", data["text/plain"])
     nbformat.write(notebook, NOTEBOOK)
 
 

@@ -47,7 +47,11 @@ def imported_by(path: Path) -> set[str]:
 COMMAND_NAMES = "|".join(sorted({name.split(" ")[0] for name in COMMANDS}))
 FLAG = re.compile(rf"(?<![\w-])(?<!var\()--[a-z][a-z-]*|\bsat2map ({COMMAND_NAMES}) ")
 # These name flags of other programs: of that project's commands, and of pip.
-OF_OTHER_PROGRAMS = {"export/pytorch_cyclegan.py", "models/architectures/efficient_unet/pretrained.py"}
+OF_OTHER_PROGRAMS = {
+    "export/pytorch_cyclegan.py",
+    "models/architectures/efficient_unet/pretrained.py",
+    "serve/openapi.py",  # curl's
+}
 
 
 def strings_of(path: Path) -> list[str]:

@@ -126,3 +126,15 @@ def test_the_share_of_ignored_pixels_is_reported(scenes, drawer, tmp_path):
     evaluate(drawer, tmp_path, baselines=False, report=lines.append)
     share = 1 - np.mean([valid.mean() for *_, valid in scenes])
     assert lines == [f"{share:.1%} of the pixels are transparent in source or target: they count in no score"]
+
+
+def test_maps_of_other_colours_than_the_models_are_told(tmp_path, model):
+    rng = np.random.default_rng(0)
+    for name in ("source", "target"):
+        (tmp_path / "val" / name).mkdir(parents=True)
+        pixels = np.kron(rng.integers(0, 2, (12, 12, 1)) * [255, 0, 255], np.ones((4, 4, 1))).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "val" / name / "0.png")
+    lines: list[str] = []
+    evaluate(model(lambda source: source, image_size=SIZE), tmp_path, baselines=False, report=lines.append)
+    assert len(lines) == 1
+    assert "of the target pixels have a colour of the model's palette 'maps'" in lines[0]

@@ -132,3 +132,8 @@ def test_the_other_commands_run(tmp_path, capsys):
     assert "road" in said
     assert "zoom 12 to 14" in said
     assert all(Path(tmp_path / name).exists() for name in ("m.gpkg", "m.mbtiles"))
+
+
+def test_the_map_of_a_service_of_tiles_has_the_name_of_its_host():
+    (job,) = plan_jobs(["https://a.org/{z}/{x}/{y}.jpg"], Path("maps"), is_raster=is_raster)
+    assert (job.output, job.raster) == (Path("maps/a.org.tif"), "https://a.org/{z}/{x}/{y}.jpg")

@@ -38,6 +38,13 @@ def test_an_empty_half_is_no_map(level: int) -> None:
     assert not looks_like_a_training_pair(np.hstack([photo, np.full_like(photo, level)]), PALETTE)
 
 
+@pytest.mark.parametrize(("light", "contrast"), [(235, 0.12), (228, 0.06), (232, 0.0)])
+def test_a_half_of_snow_haze_or_one_colour_is_no_map(light: int, contrast: float) -> None:
+    photo = photo_and_map(0)[0]
+    snow = np.clip(light + (photo.astype(float) - 128) * contrast, 0, 255).astype(np.uint8)
+    assert not looks_like_a_training_pair(np.hstack([photo, snow]), PALETTE)
+
+
 @pytest.mark.skipif(not (DATA / "maps").is_dir(), reason="the real pairs are not on this machine")
 def test_real_pairs_are_found() -> None:
     files = sorted((DATA / "maps" / "val").glob("*.jpg"))[::4]

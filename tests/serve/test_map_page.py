@@ -92,8 +92,8 @@ def test_layers_are_chosen_and_opacity_applies_to_them(page: Any) -> None:
     opacity = "document.querySelector('.leaflet-generated-pane .leaflet-layer').style.opacity"
     assert page.evaluate(opacity) == "0.4"
     page.check("input[name=kind][value=imagery]", force=True)
-    _until(page, "document.querySelectorAll('.leaflet-generated-pane img').length === 0")
-    assert page.is_disabled("#opacity")
+    _until(page, "document.getElementById('opacity').disabled")
+    assert page.locator(".leaflet-generated-pane img").count() == 0
 
 
 def test_a_link_leads_to_the_same_view(page: Any) -> None:

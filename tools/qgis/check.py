@@ -29,7 +29,9 @@ def main() -> int:
     """Make the outputs, run QGIS over them, and return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", default="/usr/bin/python3", help="the Python that has PyQGIS")
-    parser.add_argument("--picture", type=Path, default=Path("qgis.png"), help="where to write the picture")
+    parser.add_argument(
+        "--picture", type=Path, default=Path("build/qgis.png"), help="where to write the picture"
+    )
     given = parser.parse_args()
     if subprocess.run([given.python, "-c", "import qgis.core"], check=False).returncode:
         print("QGIS is not installed: apt-get install qgis python3-qgis", file=sys.stderr)
@@ -73,6 +75,7 @@ def serve(folder: Path) -> contextlib.AbstractContextManager[tuple[str, int]]:
 def run_qgis(python: str, folder: Path, address: str, picture: Path) -> int:
     """Run the checks in PyQGIS; no window is opened."""
     shutil.copy(SCRIPT, folder)
+    picture.parent.mkdir(parents=True, exist_ok=True)
     words = [python, str(HERE / "open_outputs.py"), str(folder), address, str(picture.absolute())]
     return subprocess.run(
         words, env=fresh_profile(folder, QT_QPA_PLATFORM="offscreen"), check=False

@@ -18,6 +18,7 @@ from sat2map.data.read_pair import read_masked_pair, read_pair_size
 from sat2map.errors import DataError, ImageError
 from sat2map.files import atomic_path, cache_folder
 from sat2map.images.palette import Palette
+from sat2map.images.palette.lab import srgb_to_lab
 from sat2map.images.palette.labels import IGNORED, Labeller
 from sat2map.images.pixels import resize
 from sat2map.runtime.cpu import processor
@@ -25,6 +26,9 @@ from sat2map.settings import Direction
 
 MIN_SIDE = 4  # px; enlarged to load size, less would be one flat colour
 FORMAT = 1  # raise when what a cache file holds of an image changes
+PALETTE_SAMPLE = 16  # targets that are compared with a palette
+NEAR = 15.0  # CIELAB distance within which a colour is that of a palette, after JPEG and antialiasing
+LEAST_NEAR = 0.5  # share of the pixels of a map that must be; maps have more than 0.9, photos less than 0.2
 READERS = 2  # raise when images are refused that were read: their old caches are then no longer found
 
 
@@ -79,6 +83,16 @@ class PairCache:
         return (
             sum(float((one == IGNORED).mean()) for one in self.labels) / len(self) if self.has_labels else 0.0
         )
+
+    def share_near(self, palette: Palette) -> float:
+        """Return the share of target pixels that have a colour of a palette, 0 to 1, over some pairs."""
+        anchors = srgb_to_lab(palette.colours)
+        shares = []
+        for i in np.linspace(0, len(self) - 1, min(PALETTE_SAMPLE, len(self))).astype(int):
+            lab = srgb_to_lab(self.targets[i, ::4, ::4].reshape(-1, 3))
+            distance = np.linalg.norm(lab[:, None] - anchors, axis=2).min(axis=1)
+            shares.append(float((distance < NEAR).mean()))
+        return float(np.mean(shares))
 
 
 @dataclass(frozen=True)

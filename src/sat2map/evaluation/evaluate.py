@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sat2map.data.cache import PairCache
+from sat2map.data.cache import LEAST_NEAR, PairCache
 from sat2map.data.left_out import count_left_out
 from sat2map.evaluation.baselines import baselines_of, median_colour
 from sat2map.evaluation.calibration import measure_reliability
@@ -103,6 +103,11 @@ def evaluate(
     scored, palette = pairs.scored, header.palette
     if ignored := scored.ignored_share():
         report(f"{ignored:.1%} of the pixels are transparent in source or target: they count in no score")
+    if palette is not None and (near := scored.share_near(palette)) < LEAST_NEAR:
+        report(
+            f"only {near:.0%} of the target pixels have a colour of the model's palette '{palette.name}': "
+            "scores of classes mean little on maps of another style"
+        )
     train = pairs.train() if baselines else None
     colour = median_colour(scored if train is None else train) if baselines else None
 

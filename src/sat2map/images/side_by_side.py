@@ -23,6 +23,11 @@ MIN_MAP_SHARE: Final = 0.6
 MIN_COLOURED_SHARE: Final = 0.3
 WHITE: Final = 250  # levels; a colour with all bands above is white
 MIN_FLATNESS: Final = 0.25  # of the map's half; its least is 0.51
+# Snow, haze and empty paper are flat and near the greys of a map; but they have neither colours nor edges.
+COLOURFUL: Final = 20  # levels between the bands of a colour that is no grey
+MIN_COLOURFUL_SHARE: Final = 0.05
+EDGE: Final = 20  # levels across two pixels, as between land and road
+MIN_EDGE_SHARE: Final = 0.006  # of pixels; half of the maps have 0.06, snow has 0.0057 at most
 
 
 def looks_like_a_training_pair(pixels: NDArray[np.uint8], palette: Palette) -> bool:
@@ -43,12 +48,17 @@ def looks_like_a_training_pair(pixels: NDArray[np.uint8], palette: Palette) -> b
     photo, drawn = pixels[::step, :height:step], pixels[::step, height::step]
     colours = [colour for kind in palette.classes for colour in kind.colours]
     coloured = np.array([min(colour) < WHITE for colour in colours])
+    colourful = np.array([max(colour) - min(colour) >= COLOURFUL for colour in colours])
     in_map = _palette_shares(drawn, colours)
     return (
         float(in_map.sum()) >= MIN_MAP_SHARE
         and float(in_map[coloured].sum()) >= MIN_COLOURED_SHARE
         and float(_palette_shares(photo, colours).sum()) <= MAX_PHOTO_SHARE
         and flatness(pixels[:, height:]) >= MIN_FLATNESS
+        and (
+            in_map[colourful].sum() >= MIN_COLOURFUL_SHARE
+            or _edges(pixels[::step, height:]) >= MIN_EDGE_SHARE
+        )
     )
 
 
@@ -91,6 +101,12 @@ def palette_share(pixels: NDArray[np.uint8], palette: Palette) -> float:
     return float(
         _palette_shares(pixels, [colour for kind in palette.classes for colour in kind.colours]).sum()
     )
+
+
+def _edges(pixels: NDArray[np.uint8]) -> float:
+    """Return the share of pixels (h, w, bands) on an edge between left and right, 0..1."""
+    across = np.abs(pixels[:, 2:].astype(np.int16) - pixels[:, :-2])
+    return float((across.max(axis=2) >= EDGE).mean())
 
 
 def _palette_shares(

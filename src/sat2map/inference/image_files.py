@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.files import lock_output, output_error, refuse_existing, remove_leftovers
@@ -133,7 +134,12 @@ def _check_outputs(jobs: Sequence[Job], *, overwrite: bool, resume: bool) -> Non
 
 
 def _stem(name: str) -> str:
-    """Return the name of an input's map: `d` of dir/d.tif?key=1, `d-Band1` of netcdf:"dir/d.nc":Band1."""
+    """Return the name of an input's map: `d` of dir/d.tif?key=1, `d-Band1` of netcdf:"dir/d.nc":Band1.
+
+    Of a service of tiles it is the host.
+    """
+    if "{z}" in name:
+        return urlsplit(name).hostname or "map"
     last = name.split("?")[0].rstrip("/").rpartition("/")[2].replace('"', "")
     return re.sub(r"\.[^.:]+(?=:|$)", "", last).replace(":", "-") or "map"
 

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-import numpy as np
 import torch
 
 from sat2map.data.beside import gsd_beside, palette_beside
-from sat2map.data.cache import PairCache, PairFormat, open_pairs
+from sat2map.data.cache import LEAST_NEAR, PairCache, PairFormat, open_pairs
 from sat2map.data.left_out import count_left_out
 from sat2map.data.pairs import Splits, find_pairs, first_unpaired
 from sat2map.data.read_pair import pair_notes, read_pair_size
@@ -19,7 +18,6 @@ from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
 from sat2map.images.palette import Palette
-from sat2map.images.palette.lab import srgb_to_lab
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
 from sat2map.models.model_file import ModelHeader
@@ -34,9 +32,6 @@ from sat2map.training.pretrained import encoder_of, load_pretrained, resolve_pre
 from sat2map.training.step import TrainStep
 
 MAX_UNTILED_SIZE = 1024  # px; a fully convolutional generator translates up to this in one piece
-PALETTE_SAMPLE = 16  # validation targets that are compared with the palette
-NEAR = 15.0  # CIELAB distance within which a colour is that of a palette, after JPEG and antialiasing
-LEAST_NEAR = 0.5  # share of the pixels of a map that must be; maps have more than 0.9, photos less than 0.2
 
 Report = Callable[[str], None]
 
@@ -299,15 +294,10 @@ def _check_palette(val: PairCache, palette: Palette) -> None:
     Raises:
         SettingsError: They are not: a network that tells these colours apart would learn noise.
     """
-    anchors = srgb_to_lab(palette.colours)
-    near = []
-    for i in np.linspace(0, len(val) - 1, min(PALETTE_SAMPLE, len(val))).astype(int):
-        lab = srgb_to_lab(val.targets[i, ::4, ::4].reshape(-1, 3))
-        distance = np.linalg.norm(lab[:, None] - anchors, axis=2).min(axis=1)
-        near.append(float((distance < NEAR).mean()))
-    if np.mean(near) < LEAST_NEAR:
+    near = val.share_near(palette)
+    if near < LEAST_NEAR:
         raise SettingsError(
-            f"only {np.mean(near):.0%} of the target pixels have a colour of palette '{palette.name}'",
+            f"only {near:.0%} of the target pixels have a colour of palette '{palette.name}'",
             hint="learn a palette from your maps, or set it to none where the targets are photos",
             setting="palette",
         )

@@ -45,6 +45,7 @@ def _draw_curves(curves: list[Curves]) -> Figure:
     places = drawing.subplots(rows, 2, squeeze=False).flat
     for (chart, lines, mark), axes in zip(curves, places, strict=False):
         draw_lines(axes, lines, mark=mark, span=chart.span)
+        axes.grid(axis="y", color="0.9")
         axes.set_title(chart.title, loc="left")
         axes.set_xlabel("epoch")
         axes.spines[["top", "right", "left"]].set_visible(False)

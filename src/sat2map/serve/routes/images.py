@@ -85,7 +85,12 @@ def image_routes(service: Service) -> APIRouter:
         """Return what is known of an uploaded image."""
         return _status(images.get(image, owner_of(request)))
 
-    @router.delete("/{image}", status_code=204, responses=documented(UnauthorizedError, NotFoundError))
+    @router.delete(
+        "/{image}",
+        status_code=204,
+        response_model=None,
+        responses=documented(UnauthorizedError, NotFoundError),
+    )
     async def delete_image(request: Request, image: ImageId) -> None:
         """Delete an uploaded image."""
         images.remove(image, owner_of(request))

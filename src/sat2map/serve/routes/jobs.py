@@ -192,7 +192,9 @@ def job_routes(service: Service) -> APIRouter:
             path, media_type=media_type, filename=path.name, headers={"Cache-Control": "no-store"}
         )
 
-    @router.delete("/{job}", status_code=204, responses=documented(UnauthorizedError, NotFoundError))
+    @router.delete(
+        "/{job}", status_code=204, response_model=None, responses=documented(UnauthorizedError, NotFoundError)
+    )
     async def delete_job(request: Request, job: JobId) -> None:
         """Cancel a job, or delete one that has ended, with its result."""
         jobs.remove(job, owner_of(request))
