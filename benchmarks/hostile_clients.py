@@ -28,6 +28,7 @@ SLOW = 64  # connections that send one byte a second
 STREAMS = 135
 CHUNK = 24 * 2**20  # bytes of a PNG's text
 SENDERS = 3  # clients that send large files again and again
+_started: list[Event] = []  # set once the clients of this process have started
 _POST = "POST {path} HTTP/1.1\r\nHost: service\r\nContent-Length: {length}\r\n\r\n"
 
 
@@ -38,10 +39,12 @@ def attack(url: str, kind: str) -> Iterator[None]:
     assert address.hostname
     assert address.port
     context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    process = context.Process(target=_run, args=(kind, (address.hostname, address.port), stop), daemon=True)
+    ready, stop = context.Event(), context.Event()
+    place = address.hostname, address.port
+    process = context.Process(target=_run, args=(kind, place, ready, stop), daemon=True)
     process.start()
     try:
+        assert ready.wait(120), f"the clients of {kind!r} did not start"
         yield
     finally:
         stop.set()
@@ -51,7 +54,8 @@ def attack(url: str, kind: str) -> Iterator[None]:
             process.join()
 
 
-def _run(kind: str, address: Address, stop: Event) -> None:
+def _run(kind: str, address: Address, ready: Event, stop: Event) -> None:
+    _started.append(ready)
     ATTACKS[kind](address, stop)
 
 
@@ -144,6 +148,8 @@ def _run_many(client: Callable[[], None], count: int) -> None:
     for thread in threads:
         thread.start()
         time.sleep(random.random() / 100)
+    for ready in _started:
+        ready.set()
     for thread in threads:
         thread.join(15)
 

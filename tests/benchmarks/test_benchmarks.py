@@ -56,7 +56,7 @@ def test_the_papers_network_takes_6_05_gmac() -> None:
 
 
 def test_a_quick_bench_fills_all_tables() -> None:
-    bench = run_bench(quick=True, threads=1)
+    bench = run_bench(quick=True, threads=1, minutes=60)
     groups = [row.group for row in bench.rows]
     starts = (
         "Matrix",

@@ -11,8 +11,9 @@ import rasterio
 import torch
 from affine import Affine
 from PIL import Image
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.transform import from_origin
+from rasterio.vrt import WarpedVRT
 from rio_cogeo.cogeo import cog_validate
 
 from sat2map.geo.raster_job import RasterOptions
@@ -473,3 +474,28 @@ def test_a_raster_finer_than_the_model_has_the_map_of_its_photo(write, tmp_path)
     with rasterio.open(tmp_path / "classes.tif") as file:
         found = file.read(1)
     assert (found == owner[large.argmax(dim=0).numpy()]).mean() > 0.995
+
+
+@pytest.mark.parametrize("factor", [3.0, 2.3, 0.7])
+def test_a_raster_in_other_pixels_is_that_of_gdals_cubic_filter(write, factor):
+    photo = np.moveaxis(draw_town(5, size=240).source, -1, 0)
+    source = write(photo)
+    with open_raster(source, bands=None, count=3) as raster, raster.resampled(factor, factor) as seen:
+        whole = seen.grid.whole
+        found = seen.read(whole)
+        pieces = [
+            seen.read(Area(top, 5, min(top + 30, whole.bottom), 60)) for top in range(0, whole.bottom, 30)
+        ]
+    with (
+        rasterio.open(source) as file,
+        WarpedVRT(
+            file, src_crs=file.crs, crs=file.crs, transform=seen.grid.transform, height=whole.height,
+            width=whole.width, resampling=Resampling.cubic,
+        ) as vrt,
+    ):  # fmt: skip
+        expected = vrt.read()
+    inner = (slice(None), slice(2, -2), slice(2, -2))
+    difference = np.abs(found.astype(int) - expected)[inner]
+    assert difference.mean() < 0.3
+    assert np.percentile(difference, 99) <= 2
+    np.testing.assert_array_equal(np.concatenate(pieces, axis=1), found[:, :, 5:60])

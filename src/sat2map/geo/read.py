@@ -31,6 +31,7 @@ from sat2map.geo.samples import (
     warped,
     without_alpha,
 )
+from sat2map.geo.scaled import read_scaled
 from sat2map.geo.sources import Source
 from sat2map.images.levels import Limits, to_8_bits
 from sat2map.images.masks import MaskKind, PixelMask
@@ -42,6 +43,7 @@ Opener: TypeAlias = Callable[[contextlib.ExitStack], tuple[Dataset, WarpedVRT | 
 
 RETRY_AFTER = (1.0, 3.0)  # s; for a server that GDAL's own retries did not wake
 MAX_READ = 8 * 2**30  # bytes that are read at once; a header may claim any width
+MAX_SCALED = 4.0  # larger pixels than so many are left to GDAL, which reads overviews where there are some
 LOCAL_CRS = "EPSG:3857"  # stands in for a missing CRS where GDAL wants one, on both sides
 
 
@@ -75,6 +77,7 @@ class Raster:
     handles: contextlib.ExitStack
     notes: list[str] = field(default_factory=list)
     inside: tuple[int, int] | None = None  # height and width that GDAL fills; None: all of it
+    finer: tuple[Raster, float, float] | None = None  # what to read with `read_scaled`, and its factors
 
     @property
     def remote(self) -> bool:
@@ -97,6 +100,8 @@ class Raster:
         Raises:
             ImageError: The file is damaged, or the connection broke off.
         """
+        if self.finer is not None:
+            return read_scaled(*self.finer, area)
         area, beyond = self._read_inside(area)
         values = self._retrying(area, lambda window: self.dataset.read(self.bands, window=window))
         values = np.pad(values, ((0, 0), *beyond), mode="edge") if any(map(any, beyond)) else values
@@ -124,6 +129,9 @@ class Raster:
         A pixel is valid where any part of it is: its value is then that of this part.
         """
         grid = self.grid.scaled(across, down)
+        if self.mask.kind == "none" and not self.remote and max(across, down) <= MAX_SCALED:
+            yield replace(self, grid=grid, finer=(self, across, down))
+            return
         # GDAL leaves a pixel black whose centre lies beyond the raster; masked rasters have a filler.
         sides = ((self.grid.height, down), (self.grid.width, across))
         height, width = (max(1, math.ceil(side / factor - 0.5 - 1e-6)) for side, factor in sides)

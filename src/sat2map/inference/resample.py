@@ -71,6 +71,8 @@ class AxisResampling:
         if self.is_identity:
             same: NDArray[np.float32] = values.take(np.arange(first, last) - start, axis=axis)
             return same
+        if axis == 1 and self.scale < 1:
+            return self._enlarge_rows(values, start, first, last)
         taps, weights = self._taps(first, last)
         weights = weights.reshape(len(weights), *((-1, 1) if axis == 1 else (1, -1)))
         out: NDArray[np.float32] = values.take(taps[0] - start, axis=axis)
@@ -79,6 +81,26 @@ class AxisResampling:
             part = values.take(tap - start, axis=axis)
             part *= weight
             out += part
+        return out
+
+    def _enlarge_rows(
+        self, values: NDArray[np.float32], start: int, first: int, last: int
+    ) -> NDArray[np.float32]:
+        """Do what `resample` does where rows of the result share their two rows, in a third of its time."""
+        centres = self._centres(np.arange(first, last))
+        above = np.minimum(np.floor(centres).astype(np.int64), self.inputs - 1)
+        weights = (centres - above).astype(np.float32)
+        out = np.empty((len(values), last - first, values.shape[2]), np.float32)
+        ends = [*(np.flatnonzero(np.diff(above)) + 1).tolist(), last - first]
+        for begin, end in zip([0, *ends[:-1]], ends, strict=True):
+            row = int(above[begin])
+            upper = values[:, row - start, None]
+            if row + 1 == self.inputs or not weights[begin:end].any():
+                out[:, begin:end] = upper
+                continue
+            step = values[:, row + 1 - start, None] - upper
+            np.multiply(step, weights[begin:end, None], out=out[:, begin:end])
+            out[:, begin:end] += upper
         return out
 
     def _taps(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
