@@ -154,7 +154,7 @@ def test_class_numbers_of_any_type_are_kept(write, town, tmp_path, dtype):
 def test_numbers_that_are_no_classes_are_refused(write, town, tmp_path, dtype, value):
     numbers = np.ones((1, *town[0].shape[1:]), dtype)
     numbers[0, 5, 5] = value
-    with pytest.raises(DataError, match=rf"holds {value} \({dtype}\), which is no class number"):
+    with pytest.raises(DataError, match=rf"holds {value} \(({dtype}|float64)\), which is no class number"):
         write_pairs(write(town[0]), tmp_path / "p", OPTIONS, target=write(numbers, "map.tif"))
     assert not (tmp_path / "p").exists()
 
