@@ -252,7 +252,7 @@ def test_a_model_trained_on_the_pairs_has_the_names_of_the_style_everywhere(orth
         return done.stdout + done.stderr
 
     said = run(
-        "train", "tiny", "--data", "p", "--run", "run", "--epochs", "1", "--image-size", "16",
+        "train", "rgb", "--data", "p", "--run", "run", "--epochs", "1", "--image-size", "16",
         "--load-size", "16", "--crop-size", "16", "--width", "4", "--depth", "2", "--batch-size", "2",
         "--discriminator-layers", "1",
         "--workers", "1", "--device", "cpu",

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -57,9 +58,9 @@ def _is_problem(answer: httpx.Response, status: int, slug: str, disk: Path) -> N
     assert str(disk) not in answer.text
 
 
-def _state_of(client: httpx.Client, job: str) -> dict[str, object]:
+def _state_of(client: httpx.Client, job: str) -> dict[str, Any]:
     for _ in range(300):
-        status: dict[str, object] = client.get(job).json()
+        status: dict[str, Any] = client.get(job).json()
         if status["state"] not in ("queued", "running"):
             return status
         time.sleep(0.1)
