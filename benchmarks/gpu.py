@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.machine import describe_machine
 from benchmarks.table import Bench, Row
 from sat2map.data.pairs import find_pairs
 from sat2map.evaluation import evaluate
@@ -144,8 +145,10 @@ def _inference_rates(model: Path, device: torch.device, batch: int, size: int) -
 
 
 def _machine(device: torch.device) -> dict[str, str]:
-    name = torch.cuda.get_device_name() if device.type == "cuda" else device.type
-    return {"device": name, "versions": f"torch {torch.__version__}, CUDA {torch.version.cuda}"}
+    machine = describe_machine(torch.get_num_threads())
+    if device.type == "cuda":
+        machine["processor"] = torch.cuda.get_device_name()
+    return {**machine, "versions": f"torch {torch.__version__}, CUDA {torch.version.cuda}"}
 
 
 if __name__ == "__main__":

@@ -137,7 +137,13 @@ def _inference(
     former = _untrained(folder / "former.safetensors", spec_of(load_settings("rgb"), classes=6), 256)
     models = {"U-Net-256": paper, "former U-Net": former, "bundled": ours}
     rows += _race(
-        {"U-Net-256": paper} if quick else models, peaks, pairs, folder, threads, clock, quick=quick
+        {"U-Net-256": paper, "bundled": ours} if quick else models,
+        peaks,
+        pairs,
+        folder,
+        threads,
+        clock,
+        quick=quick,
     )
     if not quick:
         rows += _against_former(rows)

@@ -229,7 +229,7 @@ def test_a_range_that_breaks_off_is_read_again_after_reopening(
         with raster.resampled(2, 2) as coarser:
             return coarser.read(coarser.grid.whole)
 
-    with gdal_env(), open_raster(tile_service.folder / "ortho.tif", bands=None, count=3) as raster:
+    with gdal_env(), open_raster(address, bands=None, count=3) as raster:
         expected = read(raster)
     with gdal_env(), open_raster(address, bands=None, count=3) as raster:
         tile_service.fault(fault, seconds=3)
