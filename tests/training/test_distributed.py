@@ -259,7 +259,8 @@ def test_torchrun_starts_the_command_and_stops_it(pairs: Path, tiny: dict[str, A
         "rgb",
     ]
     for name, value in values.items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
+        values_of = value if isinstance(value, tuple) else (value,)
+        words += [f"--{name.replace('_', '-')}", *map(str, values_of)]
     process = subprocess.Popen(
         [sys.executable, "-m", *words],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
