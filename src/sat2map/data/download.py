@@ -44,7 +44,7 @@ class Downloaded:
     """What a download left.
 
     Attributes:
-        folder: The data set, for `--data`.
+        folder: The data set: the folder to train on or to score with.
         url: Where it came from.
         size: Of the archive (bytes).
         sha256: Of the archive; note it down to check the next download against.
