@@ -25,7 +25,7 @@ PAGE: Final = Path(str(resources.files("sat2map") / "page"))
 FOLDER: Final = PAGE / "vendor" / "onnxruntime-web"
 _PACKAGE: Final = f"onnxruntime-web@{VERSION}"
 _SHA512: Final = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
-_SHA256: Final = {
+CHECKSUMS: Final = {
     "ort.wasm.min.mjs": "219e6a1fc8a9938268d18efca3c91d310bd2f4a59bbd13744df5b2b7fc6cee3b",
     "ort-wasm-simd-threaded.mjs": "e13f7f94fc51b4ca72b12faeb1ee95f4ace6dfbc8939bc718aabdc0a27c4299b",
     "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
@@ -38,14 +38,14 @@ def find_runtime() -> list[Path]:
     Raises:
         OutputError: They are not here, or not those of the pinned version.
     """
-    paths = [FOLDER / name for name in _SHA256]
+    paths = [FOLDER / name for name in CHECKSUMS]
     if not all(path.is_file() for path in paths):
         raise OutputError(
             f"a page that draws maps by itself needs {_PACKAGE}, which is not here",
             hint="fetch it with `make web`, or with `python -m sat2map.export.web_runtime`, which runs npm",
         )
     for path in paths:
-        if sha256_of(path) != _SHA256[path.name]:
+        if sha256_of(path) != CHECKSUMS[path.name]:
             raise OutputError(f"{path} is not that of {_PACKAGE}", hint="fetch it again with `make web`")
     return paths
 
@@ -59,7 +59,7 @@ def install_runtime(archive: bytes) -> None:
     if base64.b64encode(hashlib.sha512(archive).digest()).decode() != _SHA512:
         raise OutputError(f"this is not {_PACKAGE}: its checksum is another", hint="fetch it again")
     with tarfile.open(fileobj=io.BytesIO(archive)) as package:
-        for name in _SHA256:
+        for name in CHECKSUMS:
             file = package.extractfile(f"package/dist/{name}")
             assert file is not None  # the checksum was right
             atomic_write_bytes(FOLDER / name, file.read())
