@@ -60,11 +60,6 @@ class Neighbourhood:
         """The sheet itself."""
         return self.sheets[-1]
 
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Neighbourhood:
-        """Read what `dataclasses.asdict` returns, by way of JSON."""
-        return cls(**{**values, "sheets": tuple(Sheet(*sheet) for sheet in values["sheets"])})
-
 
 @dataclass(frozen=True)
 class SheetInfo:

@@ -73,7 +73,7 @@ def create_service(
     keys = ApiKeys.read(settings.api_keys) if settings.api_keys else None
     metrics, limits = Metrics(), settings.limits
     rasters = maps = None
-    if settings.rasters is not None:  # rio-tiler takes a while to import
+    if settings.rasters is not None:  # GDAL takes a while to import
         from sat2map.serve.livemap import LiveMaps
         from sat2map.serve.raster_folder import RasterFolder
 

@@ -8,7 +8,6 @@ import logging
 import math
 import threading
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,6 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rio_tiler.errors import NoOverviewWarning
 
 from sat2map.errors import ImageError, Sat2MapError
 from sat2map.geo.gdal import FAILURES, reason
@@ -40,8 +38,6 @@ _EARTH = 2 * math.pi * 6378137  # m; the width of the world in web mercator
 _MERCATOR = CRS.from_epsg(3857)
 _RESCAN = 5  # s
 
-# Small rasters need no overviews, and who runs the service reads no warnings. Set once, as threads may read.
-warnings.simplefilter("ignore", NoOverviewWarning)
 _log = logging.getLogger("sat2map.serve")
 
 
