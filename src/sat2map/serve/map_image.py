@@ -21,7 +21,7 @@ from rasterio.warp import reproject
 from sat2map.geo.web_mercator import EDGE, SIDE, pixel_size, tile_corner, tile_range, zoom_of
 from sat2map.serve.http_errors import BadRequestError
 from sat2map.serve.livemap import LiveMaps
-from sat2map.serve.map_layers import MapLayer
+from sat2map.serve.map_layers import MapLayer, offered_zoom
 
 LONGEST: Final = 4096  # px a side of an image
 DEFAULT_SIDE: Final = 1024  # px of the longer side where no size is given
@@ -114,7 +114,7 @@ async def draw_view(maps: LiveMaps, layer: MapLayer, view: View) -> NDArray[np.u
     if left >= right or bottom >= top:
         return np.moveaxis(image, 0, -1)
     resolution = min((asked[2] - asked[0]) / view.width, (asked[3] - asked[1]) / view.height)
-    zoom = min(max(math.ceil(zoom_of(resolution) - 0.01), layer.min_zoom), layer.offered_zoom)
+    zoom = min(max(math.ceil(zoom_of(resolution) - 0.01), layer.min_zoom), offered_zoom(layer))
     columns, rows = _tiles(left, right, zoom), _tiles(-top, -bottom, zoom)
     while len(columns) * len(rows) > MOST_TILES:
         if zoom == layer.min_zoom:

@@ -65,11 +65,6 @@ class MapLayer:
         return self.raster.max_zoom
 
     @property
-    def offered_zoom(self) -> int:
-        """The highest zoom that clients are offered: one above the raster's own resolution."""
-        return min(self.max_zoom + 1, HIGHEST_ZOOM)
-
-    @property
     def identity(self) -> tuple[str, ...]:
         """What a tile depends on, beside its place and kind: the raster, the model, the colours."""
         if self.kind == "imagery":
@@ -80,6 +75,11 @@ class MapLayer:
         """Return a validator for what is shown of it, which is known before that is."""
         parts = (_VERSION, self.kind, *self.identity, *which)
         return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"'
+
+
+def offered_zoom(layer: MapLayer) -> int:
+    """Return the highest zoom that clients are offered: one above the raster's own resolution."""
+    return min(layer.max_zoom + 1, HIGHEST_ZOOM)
 
 
 def layers_of(raster: RasterFile, model: ServedModel) -> list[MapLayer]:

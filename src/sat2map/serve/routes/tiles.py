@@ -20,7 +20,7 @@ from sat2map.serve.livemap import LiveMaps
 from sat2map.serve.map_layers import MapLayer, all_layers, check_tile, find_layer
 from sat2map.serve.problems import documented
 from sat2map.serve.raster_folder import RasterFolder
-from sat2map.serve.routes.access import check_key
+from sat2map.serve.routes.access import BINARY, check_key
 from sat2map.serve.service import Service, run_until_disconnected
 from sat2map.serve.vector_tiles import MEDIA_TYPE
 
@@ -40,7 +40,7 @@ FAILURES = documented(UnauthorizedError, NotFoundError, ImageError)
 
 def answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI's `responses` of a route that gives binary content, or 304."""
-    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in media_types}
+    content = {kind: {"schema": BINARY} for kind in media_types}
     return {200: {"content": content}, 304: {"description": "The client has this already."}, **FAILURES}
 
 
