@@ -34,14 +34,8 @@ ModelFlag = Annotated[
     str | None,
     Parameter(help="Model file, or hf://owner/name; without it, the model that comes with the package."),
 ]
-Gsd = Annotated[
-    float | None,
-    Parameter(validator=between(MIN_GSD, MAX_GSD)),
-]
-Engine = Annotated[
-    EngineName,
-    Parameter(help="What runs the model; auto: the fastest that is installed."),
-]
+Gsd = Annotated[float | None, Parameter(validator=between(MIN_GSD, MAX_GSD))]
+Engine = Annotated[EngineName, Parameter(help="What runs the model; auto: the fastest that is installed.")]
 DeviceFlag = Annotated[Device, Parameter(help="Where to run; auto: a GPU if PyTorch sees one, else the CPU.")]
 PrecisionFlag = Annotated[
     Precision, Parameter(help="Arithmetic; auto: bf16 where the hardware multiplies it, else fp32.")
@@ -53,8 +47,7 @@ Mode = Annotated[
     ),
 ]
 Threads = Annotated[
-    int,
-    Parameter(help="CPU threads; 0: one for each core that is free.", validator=between(0, MAX_THREADS)),
+    int, Parameter(help="CPU threads; 0: one for each core that is free.", validator=between(0, MAX_THREADS))
 ]
 Tta = Annotated[
     bool, Parameter(help="Average over the eight symmetries: slightly better, and eight times slower.")
