@@ -41,6 +41,7 @@ class TaskRecord:
         engine: What ran the model.
         process: The process that did it, and its machine.
         at: When it was done (Unix time).
+        scale: Limits of the task; with others, measured with more sources, it is done again.
     """
 
     output: str
@@ -57,6 +58,7 @@ class TaskRecord:
     engine: str = ""
     process: tuple[str, int] = ("", 0)
     at: float = 0.0
+    scale: tuple[float, ...] | None = None
 
     def to_json(self) -> str:
         """Return it as one line."""
@@ -66,8 +68,8 @@ class TaskRecord:
     def from_json(cls, line: str) -> TaskRecord:
         """Read what `to_json` returns."""
         values = json.loads(line)
-        for name in ("stamp", "notes", "process"):
-            values[name] = None if values[name] is None else tuple(values[name])
+        for name in ("stamp", "notes", "process", "scale"):
+            values[name] = None if values.get(name) is None else tuple(values[name])
         return cls(**values)
 
 
@@ -113,7 +115,7 @@ class Manifest:
         record = records.get(task.output)
         if record is None or record.state == "failed" or record.source != task.source:
             return False
-        if record.stamp != stamp_of(task):
+        if record.stamp != stamp_of(task) or record.scale != task.scale:
             return False
         if record.state == "empty":
             return True

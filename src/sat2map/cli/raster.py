@@ -70,7 +70,15 @@ class RasterArgs:
 
     def any_given(self) -> bool:
         """Whether one of them was given that has no meaning for an image."""
-        return replace(self, resume=False) != RasterArgs()
+        return replace(self, resume=False, scale=None) != RasterArgs()
+
+    def limits(self) -> tuple[float, ...] | None:
+        """Parse the limits that become black and white.
+
+        Raises:
+            SettingsError: They cannot be read.
+        """
+        return parse_numbers(self.scale, float, "scale", "0,3000")
 
     def options(self, *, overwrite: bool, gsd: float | None = None) -> RasterOptions:
         """Parse those that hold several numbers.
@@ -91,7 +99,7 @@ class RasterArgs:
         bbox = parse_numbers(self.bbox, float, "bbox", example, 4)
         return RasterOptions(
             bands=parse_numbers(self.bands, int, "bands", "1,2,3"),
-            scale=parse_numbers(self.scale, float, "scale", "0,3000"),
+            scale=self.limits(),
             window=(window[0], window[1], window[2], window[3]) if window else None,
             bbox=(bbox[0], bbox[1], bbox[2], bbox[3]) if bbox else None,
             bbox_crs=self.bbox_crs,
@@ -173,10 +181,18 @@ def translate_rasters(
         check_suffix(vectors)
         refuse_existing(vectors, overwrite=options.overwrite)
     about = (model.name, sha256_of(model))
+    scales: dict[str, tuple[float, ...]] = {}
+    if len(jobs) > 1:
+        from sat2map.geo.shared_scale import shared_scales
+
+        count = translator.header.generator.source_bands
+        scales, notes = shared_scales([job.raster for job in jobs], options, count)
+        print_notes(notes)
     failed = 0
     for job in jobs:
         try:
-            _translate_raster(translator, about, job, options)
+            scale = scales.get(job.raster, options.scale)
+            _translate_raster(translator, about, job, replace(options, scale=scale))
             if vectors is not None:
                 _vectorize(job.output, vectors, overwrite=options.overwrite)
         except (DataError, SettingsError) as error:
