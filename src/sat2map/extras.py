@@ -28,7 +28,7 @@ EXTRAS: Final[dict[str, Extra]] = {
     ),
     "serve": Extra(
         "page, live maps and API",
-        ("rasterio", "fastapi", "uvicorn", "multipart", "prometheus_client", "rio_tiler", "cachetools"),
+        ("rasterio", "fastapi", "uvicorn", "multipart", "prometheus_client", "cachetools"),
     ),
     "ray": Extra("bulk jobs on a cluster", ("rasterio", "ray", "pyarrow")),
     "hub": Extra("models of the Hugging Face Hub", ("huggingface_hub",)),

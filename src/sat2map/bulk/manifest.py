@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import socket
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from sat2map.bulk.tasks import Task
 from sat2map.files import atomic_write_text, output_error
@@ -62,15 +63,15 @@ class TaskRecord:
 
     def to_json(self) -> str:
         """Return it as one line."""
-        return json.dumps(asdict(self))
+        return _RECORD.dump_json(self).decode()
 
     @classmethod
     def from_json(cls, line: str) -> TaskRecord:
         """Read what `to_json` returns."""
-        values = json.loads(line)
-        for name in ("stamp", "notes", "process", "scale"):
-            values[name] = None if values.get(name) is None else tuple(values[name])
-        return cls(**values)
+        return _RECORD.validate_json(line)
+
+
+_RECORD: Final = TypeAdapter(TaskRecord)
 
 
 class Manifest:
@@ -104,7 +105,7 @@ class Manifest:
             for line in path.read_text("utf-8").splitlines():
                 try:
                     record = TaskRecord.from_json(line)
-                except (ValueError, TypeError, KeyError):
+                except ValidationError:
                     continue
                 if record.output not in records or records[record.output].at <= record.at:
                     records[record.output] = record

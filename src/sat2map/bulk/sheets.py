@@ -23,6 +23,7 @@ from rasterio.io import MemoryFile
 
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.vrt import Vrt
+from sat2map.images.masks import has_mask_band
 from sat2map.images.vrt import GDAL_TYPES, plain_vrt
 
 MAX_SHARED = 0.25  # of the smaller of two sheets; with more in common they are two images of one place
@@ -59,11 +60,6 @@ class Neighbourhood:
     def own(self) -> Sheet:
         """The sheet itself."""
         return self.sheets[-1]
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Neighbourhood:
-        """Read what `dataclasses.asdict` returns, by way of JSON."""
-        return cls(**{**values, "sheets": tuple(Sheet(*sheet) for sheet in values["sheets"])})
 
 
 @dataclass(frozen=True)
@@ -199,15 +195,14 @@ def open_neighbourhood(around: Neighbourhood) -> Iterator[str]:
     """
     own = around.own
     with rasterio.open(own.source) as dataset:
-        flags = dataset.mask_flag_enums[0]
-        stored = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         vrt = Vrt(
             read_grid(dataset, own.source, []).extended(own.column, own.row, around.width, around.height),
             [meaning.name.capitalize() for meaning in dataset.colorinterp],
             dtype=GDAL_TYPES[dataset.dtypes[0]],
             nodata=dataset.nodata,
             # Where no sheet is, nothing is to be seen: without any mask it would be black ground.
-            mask=stored or (not around.whole and MaskFlags.all_valid in flags),
+            mask=has_mask_band(dataset)
+            or (not around.whole and MaskFlags.all_valid in dataset.mask_flag_enums[0]),
         )
     for sheet in around.sheets:
         vrt.add_file(

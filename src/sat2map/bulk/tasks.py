@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Final
 from urllib.parse import urlsplit
 
 import rasterio
+from pydantic import TypeAdapter
 
 from sat2map.bulk.sheets import Neighbourhood, SheetInfo, find_neighbourhoods, look_at
 from sat2map.errors import Sat2MapError, SettingsError
@@ -54,20 +55,15 @@ class Task:
 
     def to_json(self) -> str:
         """Return it as one line."""
-        return json.dumps(asdict(self))
+        return _TASK.dump_json(self).decode()
 
     @classmethod
     def from_json(cls, line: str) -> Task:
         """Read what `to_json` returns."""
-        values = json.loads(line)
-        window, scale, around = values["window"], values["scale"], values["around"]
-        return cls(
-            values["source"],
-            values["output"],
-            None if window is None else (window[0], window[1], window[2], window[3]),
-            None if scale is None else tuple(scale),
-            None if around is None else Neighbourhood.from_json(around),
-        )
+        return _TASK.validate_json(line)
+
+
+_TASK: Final = TypeAdapter(Task)
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,7 @@ class VectorMap:
         margin = _MARGIN + max(layer.width / 2 + layer.casing for layer in style.layer)
         vectors = read_vectors(path, style.fields, grid, margin)
         self.notes = vectors.notes
-        corners = [self._plane @ (grid.transform @ (x, y)) for x in (0, grid.width) for y in (0, grid.height)]
-        xs, ys = zip(*corners, strict=True)
+        xs, ys = zip(*(self._plane @ corner for corner in grid.corners), strict=True)
         box = shapely.box(min(xs) - 1, min(ys) - 1, max(xs) + 1, max(ys) + 1)
         mirrored = self._plane.determinant < 0
         self.background = parse_colour(style.background)
@@ -106,10 +105,7 @@ class VectorMap:
         """
         shape = (grid.height * finer, grid.width * finer)
         transform = self._plane @ grid.transform @ Affine.scale(1 / finer)
-        corners = [
-            transform @ (x, y) for x, y in ((0, 0), (shape[1], 0), (shape[1], shape[0]), (0, shape[0]))
-        ]
-        piece = shapely.Polygon(corners)
+        piece = shapely.Polygon([self._plane @ corner for corner in grid.corners])
         numbers = np.zeros(shape, np.uint16)
         for number, drawable in enumerate(self.drawables, 1):
             found = drawable.areas.query(piece, predicate="intersects")

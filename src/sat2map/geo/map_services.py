@@ -21,9 +21,8 @@ from sat2map.geo.gdal import TIMEOUT, shown
 from sat2map.geo.grid import LONLAT, parse_crs
 from sat2map.geo.sources import Place, Source, cut_source
 from sat2map.geo.tile_probe import Address, check_tiles, describe_answer
-from sat2map.geo.web_mercator import HIGHEST_ZOOM, MAX_LATITUDE, SIDE, CoveragePart
+from sat2map.geo.web_mercator import HIGHEST_ZOOM, MAX_LATITUDE, SIDE, CoveragePart, pixel_size, tile_corner
 
-EDGE: Final = math.pi * 6378137  # m; web mercator reaches from -EDGE to EDGE
 MAX_TILES: Final = 50_000  # requests of one job; a town of 20 × 20 km at zoom 18 takes 42,000
 ALPHA: Final = 4  # band of what GDAL's drivers make of tiles; 0 where one is missing
 CACHE_SIZE: Final = 2_000_000_000  # bytes
@@ -67,13 +66,13 @@ def _tiled(text: str, place: Place, service: str, address: Address) -> Source:
     middle = (zoom, columns[len(columns) // 2], rows[len(rows) // 2])
     corners = [(zoom, x, y) for x in (columns[0], columns[-1]) for y in (rows[0], rows[-1])]
     block = check_tiles(address, [middle, *corners], name)
-    side = 2 * EDGE / 2**zoom
-    west, north = columns[0] * side - EDGE, EDGE - rows[0] * side
+    west, north = tile_corner(zoom, columns[0], rows[0])
+    east, south = tile_corner(zoom, columns[-1] + 1, rows[-1] + 1)
     # From the south, GDAL counts the rows of the window alone.
     origin, first = ("bottom", rows[-1] + 1 - 2**zoom) if "{-y}" in text else ("top", rows[0])
     window = {
         "UpperLeftX": repr(west), "UpperLeftY": repr(north),
-        "LowerRightX": repr(west + len(columns) * side), "LowerRightY": repr(north - len(rows) * side),
+        "LowerRightX": repr(east), "LowerRightY": repr(south),
         "SizeX": len(columns) * block, "SizeY": len(rows) * block,
         "TileX": columns[0], "TileY": first, "TileLevel": zoom, "YOrigin": origin,
     }  # fmt: skip
@@ -135,8 +134,7 @@ def _wms_service(text: str) -> tuple[str, Address]:
     }  # fmt: skip
 
     def address(zoom: int, x: int, y: int) -> str:
-        side = 2 * EDGE / 2**zoom
-        left, top = x * side - EDGE, EDGE - y * side
+        (left, top), side = tile_corner(zoom, x, y), SIDE * pixel_size(zoom)
         box = f"{left!r},{top - side!r},{left + side!r},{top!r}"
         fixed = {"service": "WMS", "request": "GetMap", "width": SIDE, "height": SIDE, "transparent": "TRUE"}
         return base + urlencode({**fixed, **ours, crs: "EPSG:3857", "bbox": box})
@@ -209,7 +207,7 @@ def _no_box(name: str) -> SettingsError:
 
 def _metres(zoom: int, latitude: float) -> float:
     """Return the metres on the ground of a pixel of 256 px tiles."""
-    return 2 * EDGE / float(2**zoom) / SIDE * math.cos(math.radians(latitude))
+    return pixel_size(zoom) * math.cos(math.radians(latitude))
 
 
 def _check_zoom(zoom: int | None, latitude: float, name: str) -> int:

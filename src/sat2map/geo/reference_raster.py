@@ -22,6 +22,7 @@ from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import NODATA
 from sat2map.geo.reference_vectors import another_place
 from sat2map.geo.write import tags_of
+from sat2map.images.masks import reduced_shape
 from sat2map.images.palette import Palette
 from sat2map.images.side_by_side import palette_share
 
@@ -43,8 +44,7 @@ def check_is_map(path: Path, palette: Palette, setting: str) -> None:
         DataError: Most of its pixels have other colours.
     """
     with rasterio.open(path) as dataset:
-        shrink = max(1.0, max(dataset.shape) / SAMPLE)
-        shape = tuple(max(1, round(side / shrink)) for side in dataset.shape)
+        shape = reduced_shape(dataset, SAMPLE)
         rgb = np.moveaxis(dataset.read((1, 2, 3), out_shape=(3, *shape)), 0, -1)
         there = dataset.dataset_mask(out_shape=shape) > 0
     share = palette_share(rgb[there][None], palette) if there.any() else 1.0
@@ -102,26 +102,20 @@ def _window(grid: GeoGrid, on: GeoGrid, path: Path, notes: list[str]) -> Window:
         notes.append(f"{path} and the map do not both have a CRS: they are compared pixel by pixel")
         return Window(0, 0, grid.width, grid.height)
     try:
-        left, bottom, right, top = transform_bounds(on.crs, grid.crs, *on.bounds(), densify_pts=21)
+        box = transform_bounds(on.crs, grid.crs, *on.bounds(), densify_pts=21)
     except (CRSError, *FAILURES):
         raise another_place(path) from None
-    corners = [~grid.transform @ (x, y) for x in (left, right) for y in (bottom, top)]
-    columns, rows = zip(*corners, strict=True)
-    if not np.isfinite([*columns, *rows]).all():
+    corners = [(x, y) for x in box[::2] for y in box[1::2]]
+    area = grid.covering(corners) and grid.covering(corners, _MARGIN)
+    if area is None:
         raise another_place(path)
-    first_column, first_row = (max(0, int(np.floor(min(v))) - _MARGIN) for v in (columns, rows))
-    end_column = min(grid.width, int(np.ceil(max(columns))) + _MARGIN)
-    end_row = min(grid.height, int(np.ceil(max(rows))) + _MARGIN)
-    if min(columns) >= grid.width or min(rows) >= grid.height or max(columns) <= 0 or max(rows) <= 0:
-        raise another_place(path)
-    window = Window(first_column, first_row, end_column - first_column, end_row - first_row)
-    if window.width * window.height > MAX_PIXELS:
+    if area.width * area.height > MAX_PIXELS:
         raise DataError(
-            f"{path} has {window.width * window.height / 1e6:,.0f} million px below the map, too many to "
+            f"{path} has {area.width * area.height / 1e6:,.0f} million px below the map, too many to "
             "hold in memory",
             hint="reduce it to the map's resolution first, with gdalwarp -r mode",
         )
-    return window
+    return Window(area.left, area.top, area.width, area.height)
 
 
 def _read_classes(

@@ -6,13 +6,11 @@ The rules are those of `sat2map.images`; here they meet an open raster.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 
@@ -27,10 +25,8 @@ from sat2map.images.levels import (
     measure_limits,
     reject_complex,
 )
-from sat2map.images.masks import SAMPLE, PixelMask
+from sat2map.images.masks import SAMPLE, PixelMask, reduced_shape
 from sat2map.images.vrt import plain_vrt, unmarked_vrt
-
-T = TypeVar("T")
 
 _ADDED_ALPHA = {"uint16": 65535, "int16": 32767}  # what GDAL's warper writes where a pixel is valid; else 255
 
@@ -144,12 +140,11 @@ def find_limits(
         return given_limits(scale, len(bands))
     if all(dataset.dtypes[band - 1] == "uint8" for band in bands):
         return None
-
-    def read(shape: tuple[int, int]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    shape = reduced_shape(dataset, SAMPLE)
+    with readable(name):
         values = dataset.read(bands, out_shape=(len(bands), *shape))
-        return values, mask.read(dataset, values, out_shape=shape) > 0
-
-    limits, note = stretch(*_sample(dataset, name, read), name)
+        valid = mask.read(dataset, values, out_shape=shape) > 0
+    limits, note = stretch(values, valid, name)
     notes += [note] if note else []
     return limits
 
@@ -183,14 +178,6 @@ def check_units(
         )
     if scale is not None:
         notes.append(f"the numbers of {name} stand for {said}: the limits count in the stored numbers")
-
-
-def _sample(
-    dataset: rasterio.DatasetReader | WarpedVRT, name: str, read: Callable[[tuple[int, int]], T]
-) -> T:
-    shrink = max(1.0, max(dataset.shape) / SAMPLE)
-    with readable(name):
-        return read((max(1, round(dataset.height / shrink)), max(1, round(dataset.width / shrink))))
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ class Inspected(NamedTuple):
     width: int
 
 
-def inspect_file(path: Path, decoder: Decoder, *, picture_pixels: int, raster_pixels: int) -> Inspected:
+def inspect_file(path: Path, decoder: Decoder, picture_pixels: int, raster_pixels: int) -> Inspected:
     """Find out what an upload is, and give it the suffix of its format.
 
     Raises:
@@ -59,7 +59,11 @@ def inspect_file(path: Path, decoder: Decoder, *, picture_pixels: int, raster_pi
     with path.open("rb") as file:
         form = sniff_format(file.read(16))
     with reading_untrusted():
-        return _inspect(path, form, decoder, picture_pixels, raster_pixels)
+        named = path.rename(path.with_name(f"source.{'tif' if form == 'tiff' else form}"))
+        kind: Kind = "raster" if form == "tiff" and is_raster(str(named)) else "picture"
+        height, width = _raster_size(named) if kind == "raster" else decoder.size(named)
+        check_size(height, width, raster_pixels if kind == "raster" else picture_pixels)
+        return Inspected(named, kind, height, width)
 
 
 @contextlib.contextmanager
@@ -78,17 +82,6 @@ def reading_untrusted() -> Iterator[None]:
     ):
         _log.exception("an uploaded file could not be read")
         raise ImageError("the image cannot be decoded: it is damaged, or of an unusual kind") from None
-
-
-def _inspect(path: Path, form: str, decoder: Decoder, picture_pixels: int, raster_pixels: int) -> Inspected:
-    named = path.rename(path.with_name(f"source.{'tif' if form == 'tiff' else form}"))
-    if form == "tiff" and is_raster(str(named)):
-        height, width = _raster_size(named)
-        check_size(height, width, raster_pixels)
-        return Inspected(named, "raster", height, width)
-    height, width = decoder.size(named)
-    check_size(height, width, picture_pixels)
-    return Inspected(named, "picture", height, width)
 
 
 def read_file(upload: Inspected, decoder: Decoder, header: ModelHeader, part: Part = ALL) -> Picture:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sat2map.evaluation.scores import ScoreSheet
 from sat2map.inference import Translator
-from sat2map.inference.backends.torch import TorchEngine
+from sat2map.inference.backends.torch.engine import TorchEngine
 from sat2map.training.samples import draw_grid
 from sat2map.training.setup import Setup
 
