@@ -79,10 +79,7 @@ def read_class_map(raster: Path, palette: str | None, notes: list[str]) -> Class
                 notes.append(
                     f"{beside}, the class raster, is not there: classes are those of the nearest colour"
                 )
-        if palette is None and "PALETTE" in tags:
-            known = Palette.from_json(tags["PALETTE"])
-        else:
-            known = Palette.load(palette or "maps")
+        known = palette_of(tags, palette) or Palette.load("maps")
         with rasterio.open(raster) as dataset:
             grid = read_grid(dataset, str(raster), [])
             if tags.get("LAYER") == "classes":
@@ -92,6 +89,17 @@ def read_class_map(raster: Path, palette: str | None, notes: list[str]) -> Class
             return ClassMap(classify(dataset, known), known, grid, tags)
     except FAILURES as error:
         raise ImageError(f"{raster} cannot be read ({reason(error)})") from None
+
+
+def palette_of(tags: dict[str, str], name: str | None) -> Palette | None:
+    """Return the palette of that name, or without a name that of a raster's tags; None without either.
+
+    Raises:
+        SettingsError: There is no such palette.
+    """
+    if name is not None:
+        return Palette.load(name)
+    return Palette.from_json(tags["PALETTE"]) if "PALETTE" in tags else None
 
 
 def classify(
