@@ -107,10 +107,7 @@ def classify(
 ) -> NDArray[np.uint8]:
     """Return the class of each pixel's nearest colour, uint8 (h, w), `NODATA` where nothing is.
 
-    Args:
-        dataset: Three bands of 8 bits.
-        palette: The classes.
-        within: A part of it; None: all.
+    The dataset has three bands of 8 bits; a part of it is read, or all.
     """
     left, top, width, height = (
         (within.col_off, within.row_off, within.width, within.height)

@@ -35,10 +35,7 @@ _MARGIN = 2  # px of the reference around the map
 def check_is_map(path: Path, palette: Palette, setting: str) -> None:
     """Refuse an image whose colours are not those of a palette: a photo, or a map in another style.
 
-    Args:
-        path: Three bands of 8 bits.
-        palette: The palette.
-        setting: The setting that names it.
+    It has three bands of 8 bits; `setting` names its palette.
 
     Raises:
         DataError: Most of its pixels have other colours.

@@ -87,16 +87,9 @@ class Vrt:
         mask_band: str = "mask,1",
         relative: bool = True,
     ) -> None:
-        """Put a file's pixels into the raster.
+        """Put a file's pixels into the raster, the first one at `column` and `row`.
 
-        Args:
-            name: The file.
-            width: Its columns.
-            height: Its rows.
-            column: The raster's column of its first pixel.
-            row: The raster's row of its first pixel.
-            mask_band: Where the file keeps its mask.
-            relative: Whether the name is relative to the VRT.
+        The file keeps its mask in `mask_band`; its name is relative to the VRT, or not.
         """
         here = Area(row, column, row + height, column + width)
         for band in self._root.iter("VRTRasterBand"):
