@@ -72,16 +72,6 @@ def require(module: str, what: str, extra: str) -> None:
         raise MissingExtraError(what, extra)
 
 
-def require_extra(extra: str, what: str) -> None:
-    """Check that all modules of an extra are installed.
-
-    Raises:
-        MissingExtraError: One is not.
-    """
-    if missing_modules(extra):
-        raise MissingExtraError(what, extra)
-
-
 def require_geo(what: str) -> None:
     """Check that the `geo` extra is installed.
 

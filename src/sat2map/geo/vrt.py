@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 from xml.etree import ElementTree as Xml
 
 import rasterio
@@ -17,9 +17,10 @@ from sat2map.images.masks import has_mask_band
 from sat2map.images.vrt import GDAL_TYPES
 from sat2map.inference.tiling import Area
 from sat2map.runtime.cpu import processor
+from sat2map.settings import Compression
 
 BLOCK = 512  # px
-COMPRESSIONS: Final = ("deflate", "zstd", "lzw", "lerc", "webp", "none")  # all of them lossless
+COMPRESSIONS: Final = get_args(Compression)
 
 
 class Vrt:

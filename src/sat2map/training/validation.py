@@ -31,11 +31,6 @@ class Validation:
     samples: NDArray[np.uint8]
     confusion: NDArray[np.int64]
 
-    @property
-    def selection_metric(self) -> float:
-        """By which the best model is kept; higher is better."""
-        return self.scores.get("mean_iou", -self.scores["l1"])
-
 
 def validate(setup: Setup, step: int) -> Validation:
     """Score the best generator on all validation pairs."""
