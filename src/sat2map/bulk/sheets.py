@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import numpy as np
 import rasterio
 import shapely
 from affine import Affine
 from rasterio.enums import MaskFlags
 from rasterio.io import MemoryFile
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.vrt import Vrt
@@ -142,23 +145,16 @@ def _placed(alike: Sequence[SheetInfo]) -> list[Sheet]:
 
 def _touching(sheets: Sequence[Sheet]) -> list[list[Sheet]]:
     """Return groups of two sheets or more that hang together."""
-    boxes = [_box(sheet) for sheet in sheets]
-    groups = list(range(len(sheets)))
-
-    def find(i: int) -> int:
-        while groups[i] != i:
-            groups[i] = groups[groups[i]]
-            i = groups[i]
-        return i
-
+    boxes = np.array([_box(sheet) for sheet in sheets], object)
     first, second = shapely.STRtree(boxes).query(boxes, predicate="intersects")
-    for one, other in zip(first.tolist(), second.tolist(), strict=True):
-        common = boxes[one].intersection(boxes[other]).area
-        if one < other and common <= MAX_SHARED * min(boxes[one].area, boxes[other].area):
-            groups[find(max(one, other))] = find(min(one, other))
+    common = shapely.area(shapely.intersection(boxes[first], boxes[second]))
+    smaller = np.minimum(shapely.area(boxes[first]), shapely.area(boxes[second]))
+    linked = common <= MAX_SHARED * smaller
+    links = coo_array((linked[linked], (first[linked], second[linked])), shape=(len(boxes),) * 2)
+    _, group_of = connected_components(links, directed=False)
     members: dict[int, list[Sheet]] = {}
     for number, sheet in enumerate(sheets):
-        members.setdefault(find(number), []).append(sheet)
+        members.setdefault(group_of[number], []).append(sheet)
     return [group for group in members.values() if len(group) > 1]
 
 

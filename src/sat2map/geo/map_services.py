@@ -28,8 +28,13 @@ ALPHA: Final = 4  # band of what GDAL's drivers make of tiles; 0 where one is mi
 CACHE_SIZE: Final = 2_000_000_000  # bytes
 
 
+def _address(text: str) -> str:
+    """Return an address without the name of a driver of GDAL's before it."""
+    return re.sub(r"^wmt?s:", "", text, flags=re.IGNORECASE)
+
+
 def _licence(text: str) -> str:
-    host = urlsplit(re.sub(r"^wmt?s:", "", text, flags=re.IGNORECASE)).hostname
+    host = urlsplit(_address(text)).hostname
     return (
         f"imagery has a licence: read that of {host} before you make, train on or share maps of it, and do "
         "not fetch what it does not allow"
@@ -53,7 +58,7 @@ def map_source(text: str, place: Place) -> Source:
         SettingsError: As in `tile_source`, or the address names no layer.
         ImageError: As in `tile_source`.
     """
-    return _tiled(re.sub(r"^wms:", "", text, flags=re.IGNORECASE), place, *_wms_service(text))
+    return _tiled(_address(text), place, *_wms_service(text))
 
 
 def _tiled(text: str, place: Place, service: str, address: Address) -> Source:
@@ -112,7 +117,7 @@ def _tms_service(text: str) -> tuple[str, Address]:
 
 def _wms_service(text: str) -> tuple[str, Address]:
     """Return GDAL's description of a WMS, and a function that gives the address of a tile's map."""
-    url = urlsplit(re.sub(r"^wms:", "", text, flags=re.IGNORECASE))
+    url = urlsplit(_address(text))
     given = {key.lower(): value for key, value in parse_qsl(url.query, keep_blank_values=True)}
     if not given.get("layers"):
         raise SettingsError(
@@ -153,7 +158,7 @@ def wmts_source(text: str, place: Place) -> Source:
         SettingsError: There is no box, it lies outside, or takes too many tiles.
         ImageError: The service does not answer, or has several layers.
     """
-    address = re.sub(r"^wmts:", "", text, flags=re.IGNORECASE)
+    address = _address(text)
     capabilities = address.partition(",")[0]
     name = shown(capabilities)
     if place.bbox is None:

@@ -22,7 +22,6 @@ from sat2map.images.palette import Palette
 from sat2map.images.pixels import (
     IMAGE_SUFFIXES,
     WRITABLE_SUFFIXES,
-    Picture,
     read_image,
     with_bands,
     write_image,
@@ -197,35 +196,22 @@ def translate_image(
         ImageError: The input cannot be read without damage, or the output's format cannot hold its alpha.
         OutputError: The output cannot be written, or another process writes it, or has written it.
     """
+    header = translator.header
+    bands = header.generator.source_bands
     with lock_output(job.output, tidy=False):
         refuse_existing(job.output, overwrite=job.replace)
-        bands = translator.header.generator.source_bands
         picture = read_image(job.source, page=page, bands=bands, scale=scale, stretch=stretch)
-        _translate_locked(translator, job, picture, progress, turn or nullcontext(), whole, note)
-
-
-def _translate_locked(
-    translator: Translator | ScaledTranslator,
-    job: Job,
-    picture: Picture,
-    progress: Callable[[int, int], None] | None,
-    turn: AbstractContextManager[object],
-    whole: bool,
-    note: Callable[[str], None],
-) -> None:
-    header = translator.header
-    palette, bands = header.palette or Palette.load("maps"), header.generator.source_bands
-    if not whole:
-        picture = photo_of_pair(picture, palette, job.source)
-    for text in picture.notes:
-        note(text)
-    source = with_bands(picture.pixels, bands, job.source)
-    try:
-        with turn:
-            fake = translator(source, progress) if progress else translator(source)
-    except ImageError as error:
-        raise ImageError(f"{job.source}: {error}") from None
-    write_image(job.output, fake, picture.alpha)
+        if not whole:
+            picture = photo_of_pair(picture, header.palette or Palette.load("maps"), job.source)
+        for text in picture.notes:
+            note(text)
+        source = with_bands(picture.pixels, bands, job.source)
+        try:
+            with turn or nullcontext():
+                fake = translator(source, progress) if progress else translator(source)
+        except ImageError as error:
+            raise ImageError(f"{job.source}: {error}") from None
+        write_image(job.output, fake, picture.alpha)
 
 
 def translate_images(
