@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import numpy as np
 import rasterio
 import shapely
 from affine import Affine
 from rasterio.enums import MaskFlags
 from rasterio.io import MemoryFile
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.vrt import Vrt
@@ -69,7 +72,6 @@ class SheetInfo:
     Attributes:
         source: Its path or address.
         kind: CRS, pixel size, bands and mask: alike in all sheets of an image.
-        dtype: Type of its bands.
         transform: Where it lies.
         width: Columns.
         height: Rows.
@@ -78,7 +80,6 @@ class SheetInfo:
 
     source: str
     kind: str
-    dtype: str
     transform: Affine
     width: int
     height: int
@@ -105,9 +106,7 @@ def look_at(dataset: rasterio.DatasetReader, source: str) -> SheetInfo | None:
         [meaning.name for meaning in dataset.colorinterp],
         [flag.name for flag in dataset.mask_flag_enums[0]],
     )
-    return SheetInfo(
-        source, json.dumps(kind), dataset.dtypes[0], t, dataset.width, dataset.height, grid.metres()
-    )
+    return SheetInfo(source, json.dumps(kind), t, dataset.width, dataset.height, grid.metres())
 
 
 def find_neighbourhoods(
@@ -146,23 +145,16 @@ def _placed(alike: Sequence[SheetInfo]) -> list[Sheet]:
 
 def _touching(sheets: Sequence[Sheet]) -> list[list[Sheet]]:
     """Return groups of two sheets or more that hang together."""
-    boxes = [_box(sheet) for sheet in sheets]
-    groups = list(range(len(sheets)))
-
-    def find(i: int) -> int:
-        while groups[i] != i:
-            groups[i] = groups[groups[i]]
-            i = groups[i]
-        return i
-
+    boxes = np.array([_box(sheet) for sheet in sheets], object)
     first, second = shapely.STRtree(boxes).query(boxes, predicate="intersects")
-    for one, other in zip(first.tolist(), second.tolist(), strict=True):
-        common = boxes[one].intersection(boxes[other]).area
-        if one < other and common <= MAX_SHARED * min(boxes[one].area, boxes[other].area):
-            groups[find(max(one, other))] = find(min(one, other))
+    common = shapely.area(shapely.intersection(boxes[first], boxes[second]))
+    smaller = np.minimum(shapely.area(boxes[first]), shapely.area(boxes[second]))
+    linked = common <= MAX_SHARED * smaller
+    links = coo_array((linked[linked], (first[linked], second[linked])), shape=(len(boxes),) * 2)
+    _, group_of = connected_components(links, directed=False)
     members: dict[int, list[Sheet]] = {}
     for number, sheet in enumerate(sheets):
-        members.setdefault(find(number), []).append(sheet)
+        members.setdefault(group_of[number], []).append(sheet)
     return [group for group in members.values() if len(group) > 1]
 
 

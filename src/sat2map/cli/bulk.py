@@ -23,7 +23,7 @@ from sat2map.cli.flags import (
     between,
 )
 from sat2map.cli.raster import RasterArgs
-from sat2map.cli.terminal import print_error, progress_bar, say
+from sat2map.cli.terminal import print_error, print_notes, progress_bar, say
 from sat2map.errors import SettingsError
 from sat2map.extras import require_geo
 
@@ -149,6 +149,7 @@ def bulk(
     options = how.options(output, cut)
     sources = find_sources(list(inputs), column=column, asset=asset)
     plan = plan_tasks(sources, cut=cut, reading=options.reading())
+    print_notes(plan.notes)
     with progress_bar("translating", transient=False) as update:
 
         def progress(record: TaskRecord | None, done: int, total: int) -> None:

@@ -21,13 +21,7 @@ _POINTS = 200  # along the longest side of the area, before its edges are transf
 
 @dataclass(frozen=True)
 class AreaOfInterest:
-    """Polygons in a CRS.
-
-    Attributes:
-        name: The file, for messages.
-        polygons: One shapely geometry.
-        crs: Its CRS.
-    """
+    """Polygons in a CRS, one shapely geometry, and the name of their file for messages."""
 
     name: str
     polygons: shapely.Geometry

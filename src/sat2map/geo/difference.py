@@ -112,11 +112,6 @@ def check_difference(output: Path, grid: GeoGrid, *, overwrite: bool) -> None:
 def write_difference(output: Path, difference: Difference, grid: GeoGrid) -> None:
     """Write a difference: .tif with a colour table, class names and a QGIS style beside it; else polygons.
 
-    Args:
-        output: The file.
-        difference: What it shows.
-        grid: Where it lies.
-
     Raises:
         OutputError: It cannot be written.
     """

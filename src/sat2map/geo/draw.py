@@ -25,12 +25,7 @@ _TYPES = {"polygon": (3, 6, 7), "line": (1, 5, 2, 7), "sea": (1, 5, 3, 6)}  # ty
 
 @dataclass(frozen=True)
 class Drawable:
-    """One layer's features in metres, borders and lines already as areas, ready to be filled.
-
-    Attributes:
-        areas: Geometries, with an index by place.
-        colour: Red, green, blue.
-    """
+    """One layer's features in metres, borders and lines already as areas, ready to be filled."""
 
     areas: shapely.STRtree
     colour: tuple[int, int, int]

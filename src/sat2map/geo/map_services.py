@@ -28,8 +28,13 @@ ALPHA: Final = 4  # band of what GDAL's drivers make of tiles; 0 where one is mi
 CACHE_SIZE: Final = 2_000_000_000  # bytes
 
 
+def _address(text: str) -> str:
+    """Return an address without the name of a driver of GDAL's before it."""
+    return re.sub(r"^wmt?s:", "", text, flags=re.IGNORECASE)
+
+
 def _licence(text: str) -> str:
-    host = urlsplit(re.sub(r"^wmt?s:", "", text, flags=re.IGNORECASE)).hostname
+    host = urlsplit(_address(text)).hostname
     return (
         f"imagery has a licence: read that of {host} before you make, train on or share maps of it, and do "
         "not fetch what it does not allow"
@@ -53,7 +58,7 @@ def map_source(text: str, place: Place) -> Source:
         SettingsError: As in `tile_source`, or the address names no layer.
         ImageError: As in `tile_source`.
     """
-    return _tiled(re.sub(r"^wms:", "", text, flags=re.IGNORECASE), place, *_wms_service(text))
+    return _tiled(_address(text), place, *_wms_service(text))
 
 
 def _tiled(text: str, place: Place, service: str, address: Address) -> Source:
@@ -112,7 +117,7 @@ def _tms_service(text: str) -> tuple[str, Address]:
 
 def _wms_service(text: str) -> tuple[str, Address]:
     """Return GDAL's description of a WMS, and a function that gives the address of a tile's map."""
-    url = urlsplit(re.sub(r"^wms:", "", text, flags=re.IGNORECASE))
+    url = urlsplit(_address(text))
     given = {key.lower(): value for key, value in parse_qsl(url.query, keep_blank_values=True)}
     if not given.get("layers"):
         raise SettingsError(
@@ -153,7 +158,7 @@ def wmts_source(text: str, place: Place) -> Source:
         SettingsError: There is no box, it lies outside, or takes too many tiles.
         ImageError: The service does not answer, or has several layers.
     """
-    address = re.sub(r"^wmts:", "", text, flags=re.IGNORECASE)
+    address = _address(text)
     capabilities = address.partition(",")[0]
     name = shown(capabilities)
     if place.bbox is None:
@@ -176,12 +181,17 @@ def _lonlat_box(place: Place, name: str) -> CoveragePart:
         raise _no_box(name)
     left, bottom, right, top = place.bbox
     asked = ",".join(f"{edge:.10g}" for edge in place.bbox)
-    if not all(map(math.isfinite, place.bbox)) or bottom >= top or left >= right:
-        across = "; cut it in two at 180 degrees" if left > right and bottom < top else ""
-        raise SettingsError(
-            f"the box {asked} is empty", hint=f"give left, bottom, right, top{across}", setting="bbox"
-        )
     crs = parse_crs(place.bbox_crs or LONLAT, "bbox_crs")
+    if crs.is_geographic and 180 >= left > right >= -180 and bottom < top:
+        halves = [",".join(f"{edge:.10g}" for edge in half)
+                  for half in ((left, bottom, 180, top), (-180, bottom, right, top))]  # fmt: skip
+        raise SettingsError(
+            f"the box {asked} runs across 180 degrees, where the tiles of {name} end",
+            hint=f"translate {halves[0]} and {halves[1]}: two maps that meet there",
+            setting="bbox",
+        )
+    if not all(map(math.isfinite, place.bbox)) or bottom >= top or left >= right:
+        raise SettingsError(f"the box {asked} is empty", hint="give left, bottom, right, top", setting="bbox")
     try:
         to_degrees = pyproj.Transformer.from_crs(crs, LONLAT, always_xy=True)
         west, south, east, north = to_degrees.transform_bounds(left, bottom, right, top, densify_pts=21)

@@ -15,7 +15,7 @@ from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window
 
 from sat2map.errors import DataError
-from sat2map.geo.class_map import ClassMap, classify
+from sat2map.geo.class_map import ClassMap, classify, palette_of
 from sat2map.geo.gdal import FAILURES
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.grid import GeoGrid
@@ -35,10 +35,7 @@ _MARGIN = 2  # px of the reference around the map
 def check_is_map(path: Path, palette: Palette, setting: str) -> None:
     """Refuse an image whose colours are not those of a palette: a photo, or a map in another style.
 
-    Args:
-        path: Three bands of 8 bits.
-        palette: The palette.
-        setting: The setting that names it.
+    It has three bands of 8 bits; `setting` names its palette.
 
     Raises:
         DataError: Most of its pixels have other colours.
@@ -129,10 +126,7 @@ def _read_classes(
 ) -> NDArray[np.uint8]:
     """Return class numbers of the map's palette in a window of the reference; of one class 1 and 0."""
     tags = tags_of(path)
-    if palette_name is None and "PALETTE" in tags:
-        palette = Palette.from_json(tags["PALETTE"])
-    else:
-        palette = Palette.load(palette_name) if palette_name else found.palette
+    palette = palette_of(tags, palette_name) or found.palette
     if dataset.count >= 3 and dataset.dtypes[0] == "uint8":
         check_is_map(path, palette, "reference_palette")
         values = classify(dataset, palette, window)

@@ -50,31 +50,21 @@ class PixelMask:
         nodata = tuple(dataset.nodatavals[band - 1] for band in bands)
         names = [interp.name for interp in dataset.colorinterp]
         alpha = names.index("alpha") + 1 if "alpha" in names else None
+        alpha = None if alpha in bands else alpha
+        opaque = None if alpha is None else _opaque_value(dataset, alpha)
         notes: list[str] = []
-        opaque = 255.0
-        if alpha is not None and alpha in bands:
+        if alpha is not None and opaque is None:
+            notes.append(
+                f"band {alpha} of {name} is marked as alpha, but holds measurements (perhaps near infrared): "
+                "it is not taken for a mask"
+            )
             alpha = None
-        if alpha is not None:
-            measured = _opaque_value(dataset, alpha)
-            if measured is None:
-                notes.append(
-                    f"band {alpha} of {name} is marked as alpha, but holds measurements (perhaps near "
-                    "infrared): it is not taken for a mask"
-                )
-                alpha = None
-            else:
-                opaque = measured
         stored = has_mask_band(dataset, bands[0])
-        has_nodata = any(value is not None for value in nodata)
-        floats = any(np.dtype(dataset.dtypes[band - 1]).kind == "f" for band in bands)
-        kind: MaskKind = "none"
-        if alpha is not None:
-            kind = "alpha"
-        elif stored:
-            kind = "mask"
-        elif has_nodata or floats:  # floats may be NaN
+        kind: MaskKind = "alpha" if alpha is not None else "mask" if stored else "none"
+        floats = any(np.dtype(dataset.dtypes[band - 1]).kind == "f" for band in bands)  # they may be NaN
+        if kind == "none" and (floats or any(value is not None for value in nodata)):
             kind = "nodata"
-        return cls(kind, tuple(bands), nodata, alpha, opaque, stored, tuple(notes))
+        return cls(kind, tuple(bands), nodata, alpha, opaque or 255, stored, tuple(notes))
 
     def read(
         self, dataset: Any, values: NDArray[np.generic] | None = None, **window: Any

@@ -87,12 +87,6 @@ def reading_untrusted() -> Iterator[None]:
 def read_file(upload: Inspected, decoder: Decoder, header: ModelHeader, part: Part = ALL) -> Picture:
     """Return the 8-bit pixels of an inspected file, as the model sees them.
 
-    Args:
-        upload: The file.
-        decoder: Decodes pictures.
-        header: The model's.
-        part: Which part of a picture.
-
     Raises:
         ImageError: The file is damaged, or no picture.
     """

@@ -67,11 +67,7 @@ class LiveMaps:
     async def vector_tile(self, layer: MapLayer, zoom: int, x: int, y: int) -> bytes:
         """Return the polygons of a tile's classes as a vector tile; empty where the raster has nothing.
 
-        Args:
-            layer: The layer `classes` of a raster.
-            zoom: At most the zoom of the model; clients enlarge what they get there.
-            x: Column of the tile.
-            y: Its row.
+        The zoom is at most that of the model: clients enlarge what they get there.
 
         Raises:
             NotFoundError: There are no tiles at this zoom.

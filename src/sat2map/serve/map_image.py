@@ -35,15 +35,7 @@ Box = tuple[float, float, float, float]
 
 
 class View(NamedTuple):
-    """What an image shows.
-
-    Attributes:
-        crs: Its CRS.
-        uri: The CRS as a URI.
-        box: Least x and y, greatest x and y.
-        width: Columns.
-        height: Rows.
-    """
+    """What an image shows: a box of a CRS (least x and y, greatest x and y), and its size (px)."""
 
     crs: pyproj.CRS
     uri: str

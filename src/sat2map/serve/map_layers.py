@@ -22,13 +22,7 @@ _VERSION: Final = 3  # of what a tile looks like; raise it when that changes, as
 
 @dataclass(frozen=True)
 class MapLayer:
-    """A layer that is shown as tiles.
-
-    Attributes:
-        raster: The raster.
-        model: The model that draws it.
-        kind: What is shown.
-    """
+    """What a model draws of a raster, as a layer of tiles."""
 
     raster: RasterFile
     model: ServedModel

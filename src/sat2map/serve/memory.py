@@ -16,11 +16,7 @@ Size = tuple[int, int]
 
 
 class MemoryBudget:
-    """The memory that all requests and jobs may take together; may be used from any thread.
-
-    Attributes:
-        total: The budget (bytes).
-    """
+    """The memory that all requests and jobs may take together, `total` bytes; may be used from any thread."""
 
     def __init__(self, total: int) -> None:
         self.total = total

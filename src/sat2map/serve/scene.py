@@ -84,14 +84,9 @@ class Scene:
     def warp(
         self, outputs: NDArray[np.float32], area: Area, zoom: int, x: int, y: int
     ) -> NDArray[np.float32]:
-        """Interpolate a network's outputs at the pixels of a web-mercator tile, float32 (outputs, 256, 256).
+        """Interpolate outputs of the network in an area of its grid at the pixels of a web-mercator tile.
 
-        Args:
-            outputs: float32 (outputs, h, w).
-            area: Where they lie on the grid.
-            zoom: The tile's zoom.
-            x: Its column.
-            y: Its row.
+        From float32 (outputs, h, w) to float32 (outputs, 256, 256).
         """
         left, top = tile_corner(zoom, x, y)
         size = pixel_size(zoom)

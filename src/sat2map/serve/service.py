@@ -38,21 +38,8 @@ T = TypeVar("T")
 class Service:
     """The parts of a service.
 
-    Attributes:
-        settings: Its settings.
-        models: The models.
-        jobs: Work in the background.
-        images: Uploaded images that may be translated again.
-        drawings: Draws them.
-        metrics: Counters and timers.
-        memory: The memory that requests and jobs share.
-        decoder: Reads uploaded images.
-        keys: API keys; None: no key is needed.
-        rasters: The rasters of the live maps, or None.
-        maps: The live maps, or None.
-        threads: For decoding and encoding small images.
-        large_threads: The same for large images.
-        ready: Whether it accepts requests: not before it has started, and not once it stops.
+    Without keys none is needed; rasters and maps are those of the live map, if there is one. It is `ready`
+    for requests once it has started, and no more once it stops.
     """
 
     settings: ServeSettings

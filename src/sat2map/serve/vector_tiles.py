@@ -26,12 +26,7 @@ TOLERANCE: Final = 0.75  # px by which borders may differ from those of the pixe
 def encode_vector_tile(classes: NDArray[np.uint8], palette: Palette, zoom: int, x: int, y: int) -> bytes:
     """Return a tile with one polygon layer, `map`, whose fields `class` and `number` are the palette's.
 
-    Args:
-        classes: Class numbers, uint8 (256, 256); `NODATA` where there is nothing.
-        palette: Names of the classes.
-        zoom: The tile's zoom.
-        x: Its column.
-        y: Its row.
+    It is made of class numbers, uint8 (256, 256), `NODATA` where there is nothing.
     """
     if (classes == NODATA).all():
         return b""

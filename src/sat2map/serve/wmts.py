@@ -20,13 +20,7 @@ for _prefix, _uri in (("", WMTS), ("ows", OWS), ("xlink", XLINK)):
 
 
 class WmtsLayer(NamedTuple):
-    """A layer, and where its tiles and its legend are.
-
-    Attributes:
-        layer: The layer.
-        template: Address of tiles, with {z}, {x} and {y}.
-        legend: Address of a picture of its colours, or None.
-    """
+    """A layer, the address of its tiles with {z}, {x} and {y}, and that of its legend, if it has one."""
 
     layer: MapLayer
     template: str

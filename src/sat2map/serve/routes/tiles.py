@@ -46,13 +46,7 @@ def answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class TileSource:
-    """The layers of a service and their tiles.
-
-    Attributes:
-        service: The service.
-        rasters: Its rasters.
-        maps: Its live maps.
-    """
+    """The layers of a service and their tiles."""
 
     service: Service
     rasters: RasterFolder
