@@ -20,6 +20,7 @@ from sat2map.extras import require_geo
 from sat2map.geo.detect import is_raster
 from sat2map.geo.gdal import FAILURES, gdal_env
 from sat2map.geo.read import open_raster
+from sat2map.images.levels import Limits
 
 BESIDE = 16  # px of the network beside its tiles that resampling looks at
 OPENERS = 16  # threads that look into rasters for their sizes: it is mostly waiting
@@ -133,6 +134,7 @@ class Reading:
         bands: Bands to read; None: red, green, blue, or the first ones.
         count: How many the model takes.
         scale: Limits of the bands; None: 8 bits as they are, or measured over the whole raster, once.
+        known: Limits that the model knows, which are used in place of measured ones.
         tile: Side of the network's tiles (px), 0: sheets are translated without their neighbours.
         gsd: Metres per pixel at which the network runs; None: the raster's.
     """
@@ -142,6 +144,7 @@ class Reading:
     scale: tuple[float, ...] | None = None
     tile: int = 0
     gsd: float | None = None
+    known: Limits | None = None
 
     def reach(self, sheet: SheetInfo) -> int:
         """Return how far around a sheet the network looks (px of the sheet)."""
@@ -230,7 +233,9 @@ def _find_sheets(
 
 
 def _measure_limits(source: str, reading: Reading) -> tuple[float, ...] | None:
-    with open_raster(source, bands=reading.bands, count=reading.count, scale=reading.scale) as raster:
+    with open_raster(
+        source, bands=reading.bands, count=reading.count, scale=reading.scale, known=reading.known
+    ) as raster:
         return None if raster.scale is None else tuple(v for pair in raster.scale for v in pair)
 
 

@@ -240,6 +240,7 @@ def open_raster(
     bands: tuple[int, ...] | None,
     count: int,
     scale: tuple[float, ...] | None = None,
+    known: Limits | None = None,
     crs: str | None = None,
     gsd: float | None = None,
 ) -> Iterator[Raster]:
@@ -250,7 +251,8 @@ def open_raster(
         bands: Which bands to read, from 1; None for red, green, blue, or the first ones.
         count: How many are needed; a single grey one is repeated.
         scale: Lowest and highest value, once or for each band, that become 0 and 255; None leaves 8 bits as
-            they are, and measures percentiles 2 and 98 of anything else.
+            they are, and takes the known limits for anything else.
+        known: Limits of each band that the model knows; None: percentiles 2 and 98 are measured.
         crs: Its CRS, where the file names none or a wrong one.
         gsd: Its metres per pixel, where it has no CRS.
 
@@ -284,7 +286,7 @@ def open_raster(
             else:  # of services, whose pixels are not read before the work
                 mask = PixelMask("alpha", chosen, (None,) * len(chosen), source.alpha)
             dataset = handles.enter_context(without_alpha(plain, mask))
-            limits = find_limits(dataset, chosen, mask, scale, name, notes)
+            limits = find_limits(dataset, chosen, mask, scale, name, notes, known)
 
         def open_again(handles: contextlib.ExitStack) -> tuple[Dataset, None]:
             plain = handles.enter_context(plain_samples(handles.enter_context(_open(source))))

@@ -19,7 +19,7 @@ from rasterio.vrt import WarpedVRT
 from sat2map.errors import ImageError, SettingsError
 from sat2map.geo.gdal import FAILURES, reason
 from sat2map.images.bands import band_meanings, check_bands, choose_bands, default_names
-from sat2map.images.levels import Limits, lab_error, measure_limits, reject_complex
+from sat2map.images.levels import Limits, lab_error, measure_limits, note_of_8_bits, reject_complex
 from sat2map.images.masks import SAMPLE, PixelMask
 from sat2map.images.vrt import plain_vrt, unmarked_vrt
 
@@ -123,10 +123,12 @@ def find_limits(
     scale: tuple[float, ...] | None,
     name: str,
     notes: list[str],
+    known: Limits | None = None,
 ) -> Limits | None:
     """Return the limits of each band that become 0 and 255, or None for 8 bits as they are.
 
-    Where none are given they are measured on a reduced copy, from overviews where there are any.
+    Where none are given they are those that the model knows, or else they are measured on a reduced copy,
+    from overviews where there are any.
 
     Raises:
         ImageError: The copy shows no valid pixel, or the raster is damaged.
@@ -135,7 +137,10 @@ def find_limits(
     if scale is not None:
         return _given_limits(scale, len(bands))
     if all(dataset.dtypes[band - 1] == "uint8" for band in bands):
+        notes += note_of_8_bits(known, name)
         return None
+    if known is not None:
+        return known
 
     def read(shape: tuple[int, int]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         values = dataset.read(bands, out_shape=(len(bands), *shape))

@@ -116,6 +116,7 @@ def translate_raster(
                 bands=options.bands,
                 count=header.generator.source_bands,
                 scale=options.scale,
+                known=header.limits,
                 crs=options.crs,
                 gsd=options.gsd,
             )

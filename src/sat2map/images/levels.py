@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -11,6 +13,9 @@ from sat2map.errors import ImageError
 
 Limits = tuple[tuple[float, float], ...]
 """Lowest and highest value of each band, which become 0 and 255."""
+
+FindLimits = Callable[[NDArray[np.generic], NDArray[np.bool_] | None, object], tuple[Limits, str]]
+"""What `measure_limits` is: from values, valid pixels and the file's name to limits, and a note or ""."""
 
 PERCENTILES: Final = (2.0, 98.0)
 
@@ -67,12 +72,42 @@ def measure_limits(
         if not high > low:
             high = low + max(1.0, abs(low) * 1e-6)
         limits.append((low, high))
-    text = ", ".join(f"{low:.6g} to {high:.6g}" for low, high in dict.fromkeys(limits))
     note = (
-        f"{name} holds {values.dtype}: its percentiles 2 and 98 ({text}) became black and white; "
-        "the setting 'scale' sets other limits"
+        f"{name} holds {values.dtype}: its percentiles 2 and 98 ({describe_limits(tuple(limits))}) became "
+        "black and white; the setting 'scale' sets other limits"
     )
     return tuple(limits), note
+
+
+def use_limits(limits: Limits | None) -> FindLimits:
+    """Return what gives these limits for every file; for None, what measures those of each file."""
+    return measure_limits if limits is None else functools.partial(_given, limits)
+
+
+def _given(
+    limits: Limits, values: NDArray[np.generic], valid: NDArray[np.bool_] | None, name: object
+) -> tuple[Limits, str]:
+    return limits, ""
+
+
+def describe_limits(limits: Limits) -> str:
+    """Return the limits in words, each pair once."""
+    return ", ".join(f"{low:.6g} to {high:.6g}" for low, high in dict.fromkeys(limits))
+
+
+def note_of_8_bits(limits: Limits | None, name: object) -> tuple[str, ...]:
+    """Return the note on a file of 8 bits, which are used as they are, where a model knows other numbers.
+
+    Args:
+        limits: Of the model; None: it knows 8 bits, and there is nothing to note.
+        name: What to call the file.
+    """
+    if limits is None:
+        return ()
+    return (
+        f"{name} holds 8 bits, and the model knows values of {describe_limits(limits)}: 0 to 255 were taken "
+        "for that range; give the file that it was made of if the map looks wrong",
+    )
 
 
 def to_8_bits(values: NDArray[np.generic], limits: Limits) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.files import lock_output, output_error, refuse_existing, remove_leftovers
 from sat2map.images.inputs import expand_input
+from sat2map.images.levels import note_of_8_bits, use_limits
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, read_image, with_bands, write_image
 from sat2map.images.side_by_side import photo_of_pair
@@ -200,10 +201,11 @@ def _translate_locked(
 ) -> None:
     header = translator.header
     palette, bands = header.palette or Palette.load("maps"), header.generator.source_bands
-    picture = read_image(job.source, page=page, bands=bands)
+    picture = read_image(job.source, page=page, bands=bands, find_limits=use_limits(header.limits))
     if not whole:
         picture = photo_of_pair(picture, palette, job.source)
-    for text in picture.notes:
+    assumed = () if picture.stretched else note_of_8_bits(header.limits, job.source)
+    for text in (*picture.notes, *assumed):
         note(text)
     source = with_bands(picture.pixels, bands, job.source)
     try:

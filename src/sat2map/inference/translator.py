@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import ImageError
+from sat2map.images.levels import to_8_bits, use_limits
 from sat2map.images.palette.palette import Palette
 from sat2map.images.pixels import from_unit, read_image, resize, to_unit, with_bands
 from sat2map.inference.backends import Engine, EngineOptions, Uint8Backend, open_engine
@@ -307,10 +308,14 @@ class Translator:
         """Return the pixels of whatever `__call__` takes, with as many bands as the model wants."""
         bands = self.header.generator.source_bands
         if isinstance(source, str | Path):
-            return with_bands(read_image(Path(source)).pixels, bands, Path(source))
+            picture = read_image(Path(source), bands=bands, find_limits=use_limits(self.header.limits))
+            return with_bands(picture.pixels, bands, Path(source))
         if not isinstance(source, np.ndarray):
             image = np.asarray(source.convert({1: "L", 3: "RGB"}.get(bands, source.mode)))
             source = image.reshape(*image.shape[:2], -1)
+        limits = self.header.limits
+        if limits is not None and source.dtype != np.uint8 and source.ndim == 3 and source.shape[2] == bands:
+            source = np.moveaxis(to_8_bits(np.moveaxis(source, -1, 0), limits), 0, -1)
         self._check(source)
         return source
 

@@ -109,7 +109,9 @@ def read_file(upload: Inspected, decoder: Decoder, header: ModelHeader, part: Pa
     try:
         if upload.kind == "picture":
             return read_picture(decoder, upload.path, (upload.height, upload.width), header, part)
-        with reading_untrusted(), gdal_env(), open_raster(upload.path, bands=None, count=3) as raster:
+        count, known = header.generator.source_bands, header.limits
+        opened = open_raster(upload.path, bands=None, count=count, known=known)
+        with reading_untrusted(), gdal_env(), opened as raster:
             mask = raster.read_mask(raster.grid.whole)
             pixels = np.ascontiguousarray(np.moveaxis(raster.read(raster.grid.whole), 0, -1))
             return Picture(pixels, None if mask.all() else mask, for_clients(raster.notes, upload.path))

@@ -52,7 +52,8 @@ class Scene:
         Raises:
             ImageError: The raster cannot be read.
         """
-        with gdal_env(), open_raster(raster.path, bands=None, count=header.generator.source_bands) as opened:
+        count = header.generator.source_bands
+        with gdal_env(), open_raster(raster.path, bands=None, count=count, known=header.limits) as opened:
             factors = resampling_factors(opened, header, RasterOptions()).network
             grid = opened.grid if factors == SAME_PIXELS else opened.grid.scaled(*factors)
             scale = None if opened.scale is None else tuple(v for limits in opened.scale for v in limits)
