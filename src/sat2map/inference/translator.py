@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PALETTE_TILE: Final = 640  # px
 IMAGE_TILE: Final = 512  # px
 
-Source: TypeAlias = "NDArray[np.uint8] | str | Path | Image.Image"
+Source: TypeAlias = "NDArray[Any] | str | Path | Image.Image"
 Progress = Callable[[int, int], None]
 
 
@@ -123,7 +123,8 @@ class Translator:
         padded by reflection and run in one piece; larger ones are run in overlapping tiles that are blended.
 
         Args:
-            source: A path, a PIL image, or an array, uint8 (h, w, source_bands).
+            source: A path, a PIL image, or an array (h, w, source_bands), uint8; of a model that has limits
+                of its bands (`header.limits`), of any type.
             progress: Called with tiles done and tiles in all.
             gsd: Metres per pixel of the image; None: that of the model's training images.
 
