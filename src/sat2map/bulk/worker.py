@@ -91,7 +91,7 @@ class WorkOptions:
             self.scale,
             header.max_untiled_size,
             gsd,
-            header.limits,
+            measure=header.limits is None,
         )
 
 
@@ -131,6 +131,7 @@ class Worker:
             task.source,
             "failed",
             stamp=stamp_of(task),
+            scale=task.scale,
             engine=self._translator.engine.name,
             process=self._process,
         )
@@ -160,7 +161,9 @@ class Worker:
             if record.state == "empty":
                 return record
         else:
-            translate_image(self._of_images, Job(Path(task.source), path, replace=True), turn=self._turn)
+            job = Job(Path(task.source), path, replace=True)
+            scale = task.scale or self._options.scale
+            translate_image(self._of_images, job, turn=self._turn, scale=scale)
         return replace(record, state="done", size=path.stat().st_size, sha256=sha256_of(path))
 
     def _translate_raster(self, task: Task, path: Path, record: TaskRecord) -> TaskRecord:

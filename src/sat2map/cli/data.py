@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -23,6 +23,7 @@ from sat2map.cli.flags import (
 )
 from sat2map.cli.terminal import counted, open_console, print_notes, progress_bar, say, unit_bar
 from sat2map.extras import require_geo
+from sat2map.settings import DataSetName, TownLayout
 
 FINDINGS = 3  # exit code of `data check` where something is wrong with the data
 
@@ -60,7 +61,7 @@ def synth(
     size: Annotated[int, Parameter(validator=between(32, 8192))] = 256,
     seed: Seed = 0,
     val_fraction: Fraction = 0.2,
-    layout: Literal["side-by-side", "folders"] = "side-by-side",
+    layout: TownLayout = "side-by-side",
     gsd: Annotated[float, Parameter(validator=between(0.3, 4.2))] = 0.9,
     polygons: bool = False,
     georeferenced: bool = False,
@@ -134,7 +135,7 @@ def palette(data: Path, /, *, output: Path = Path("palette.json"), split: str = 
 
 
 def download(
-    name: Literal["maps", "facades", "cityscapes"],
+    name: DataSetName,
     output: Path | None = None,
     *,
     mirror: str | None = None,

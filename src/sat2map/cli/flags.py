@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from cyclopts import Parameter
 
 from sat2map.errors import SettingsError
-from sat2map.settings import Device, EngineName, Precision
+from sat2map.settings import Device, EngineName, InferenceMode, Precision
 
 Number = TypeVar("Number", int, float)
 
@@ -47,7 +47,7 @@ PrecisionFlag = Annotated[
     Precision, Parameter(help="Arithmetic; auto: bf16 where the hardware multiplies it, else fp32.")
 ]
 Mode = Annotated[
-    Literal["eval", "paper"] | None,
+    InferenceMode | None,
     Parameter(
         help="eval (running statistics) or paper (batch statistics, dropout); without it, as the model says."
     ),
@@ -77,7 +77,8 @@ Bands = Annotated[
 Scale = Annotated[
     str | None,
     Parameter(
-        help="Lowest and highest value of bands that are not 8-bit, such as 0,3000; without it, measured.",
+        help="Lowest and highest value of bands that are not 8-bit, such as 0,3000; without it, measured "
+        "once over all inputs.",
         allow_leading_hyphen=True,
     ),
 ]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sat2map.data.pairs import Pair
 from sat2map.errors import ImageError
-from sat2map.images.levels import Limits, describe_limits, use_limits
+from sat2map.images.levels import Limits, text_of, use_limits
 from sat2map.images.pixels import Picture, read_image, read_size, with_bands
 from sat2map.settings import Direction
 
@@ -48,12 +48,10 @@ def read_masked_pair(
             holds numbers beyond 8 bits, such as class numbers: stretched to grey levels they would mean
             something else in each file.
     """
-    image = read_image(
-        pair.source, bands=bands[0] if pair.target else max(bands), find_limits=use_limits(limits)
-    )
+    image = read_image(pair.source, bands=bands[0] if pair.target else max(bands), stretch=use_limits(limits))
     if limits is not None and not image.stretched:
         raise ImageError(
-            f"{pair.source} holds 8 bits, where other numbers are known ({describe_limits(limits)})",
+            f"{pair.source} holds 8 bits, where other numbers are known ({text_of(limits)})",
             hint="use the file that it was made of",
         )
     if pair.target is None:
@@ -101,7 +99,7 @@ def pair_notes(pair: Pair, bands: tuple[int, int] = (3, 3), limits: Limits | Non
         ImageError: It cannot be decoded.
     """
     count = bands[0] if pair.target else max(bands)
-    notes = read_image(pair.source, bands=count, find_limits=use_limits(limits)).notes
+    notes = read_image(pair.source, bands=count, stretch=use_limits(limits)).notes
     return [note.partition("; the setting")[0] for note in notes]  # those are of translations
 
 

@@ -30,8 +30,7 @@ from sat2map.images.palette import Palette
 from sat2map.inference import Translator
 from sat2map.inference.backends import EngineName
 from sat2map.models.model import Model, ModelLike
-from sat2map.models.model_file import InferenceMode
-from sat2map.settings import Device
+from sat2map.settings import Device, InferenceMode
 
 Scorable = ModelLike | Translator
 

@@ -141,7 +141,7 @@ def _draw(seed: int, side: int, header: ModelHeader) -> Pixels:
 
 def _read(path: Path, header: ModelHeader) -> Pixels:
     bands = header.generator.source_bands
-    picture = read_image(path, bands=bands, find_limits=use_limits(header.limits))
+    picture = read_image(path, bands=bands, stretch=use_limits(header.limits))
     return with_bands(picture.pixels, bands, path)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from sat2map.errors import ImageError, MissingExtraError
 from sat2map.images.bands import COLOURS, band_meanings, choose_bands, default_names
-from sat2map.images.levels import FindLimits, measure_limits, reject_complex, to_8_bits
+from sat2map.images.levels import Stretch, reject_complex, to_8_bits
 from sat2map.images.limits import check_size
 from sat2map.images.masks import PixelMask
 from sat2map.images.read import Picture
@@ -18,13 +18,7 @@ from sat2map.images.vrt import plain_vrt
 
 
 def read_with_gdal(
-    path: Path,
-    file: IO[bytes],
-    page: int,
-    *,
-    tiff: bool,
-    bands: int = 3,
-    find_limits: FindLimits = measure_limits,
+    path: Path, file: IO[bytes], page: int, stretch: Stretch, *, tiff: bool, bands: int = 3
 ) -> Picture:
     """Decode an image as it is stored, not turned.
 
@@ -32,9 +26,9 @@ def read_with_gdal(
         path: What to call it.
         file: The file, open, on the disk or in memory.
         page: Which page of a TIFF, from 1; overviews and masks do not count.
+        stretch: What finds the limits of samples of more than 8 bits.
         tiff: Whether it is a TIFF, or else a PNG.
         bands: How many are wanted (see `sat2map.images.read.read_image`).
-        find_limits: What gives the limits of samples of more than 8 bits.
 
     Raises:
         ImageError: It is damaged, its samples are complex, or it has too few bands.
@@ -51,16 +45,16 @@ def read_with_gdal(
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             if isinstance(name, str):
-                return _read(rasterio, path, name, page, tiff, bands, find_limits)
+                return _read(rasterio, path, name, page, stretch, tiff=tiff, bands=bands)
             file.seek(0)
             with rasterio.MemoryFile(file.read()) as memory:
-                return _read(rasterio, path, memory.name, page, tiff, bands, find_limits)
+                return _read(rasterio, path, memory.name, page, stretch, tiff=tiff, bands=bands)
         except (CPLE_BaseError, RasterioError) as error:
             raise _error(path, error) from None
 
 
 def _read(
-    rasterio: Any, path: Path, name: str, page: int, tiff: bool, bands: int, find_limits: FindLimits
+    rasterio: Any, path: Path, name: str, page: int, stretch: Stretch, *, tiff: bool, bands: int
 ) -> Picture:
     # Of this format only: another one of GDAL's could read other files, or the network.
     driver = "GTiff" if tiff else "PNG"
@@ -69,9 +63,9 @@ def _read(
     with rasterio.open(name, driver=driver) as stored:
         plain = plain_vrt(stored)
         if plain is None:
-            return _decode(stored, path, bands, find_limits)
+            return _decode(stored, path, bands, stretch)
         with rasterio.open(plain) as dataset:
-            return _decode(dataset, path, bands, find_limits)
+            return _decode(dataset, path, bands, stretch)
 
 
 def _directory(name: str, page: int) -> int:
@@ -82,7 +76,7 @@ def _directory(name: str, page: int) -> int:
         return page_directories(file)[page - 1]
 
 
-def _decode(dataset: Any, path: Path, count: int, find_limits: FindLimits) -> Picture:
+def _decode(dataset: Any, path: Path, count: int, stretch: Stretch) -> Picture:
     for dtype in dataset.dtypes:
         reject_complex(dtype, path)
     meanings = band_meanings(dataset)
@@ -105,7 +99,7 @@ def _decode(dataset: Any, path: Path, count: int, find_limits: FindLimits) -> Pi
     if not stretched:
         levels = values
     else:
-        limits, measured = find_limits(values, alpha > 0, path)
+        limits, measured = stretch(values, alpha > 0, path)
         levels = to_8_bits(values, limits)
         notes += [measured] if measured else []
     pixels = np.ascontiguousarray(np.moveaxis(levels, 0, -1))

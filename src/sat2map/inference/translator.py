@@ -309,7 +309,7 @@ class Translator:
         """Return the pixels of whatever `__call__` takes, with as many bands as the model wants."""
         bands = self.header.generator.source_bands
         if isinstance(source, str | Path):
-            picture = read_image(Path(source), bands=bands, find_limits=use_limits(self.header.limits))
+            picture = read_image(Path(source), bands=bands, stretch=use_limits(self.header.limits))
             return with_bands(picture.pixels, bands, Path(source))
         if not isinstance(source, np.ndarray):
             image = np.asarray(source.convert({1: "L", 3: "RGB"}.get(bands, source.mode)))

@@ -15,11 +15,10 @@ from sat2map.images.levels import Limits
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import MAX_BANDS, GeneratorSpec
-from sat2map.settings import Direction
+from sat2map.settings import Direction, InferenceMode
 
 FORMAT_VERSION: Final = 2
 
-InferenceMode = Literal["eval", "paper"]
 # Metres per pixel: from microscopes of plants to weather satellites.
 Gsd = Annotated[float, Field(ge=1e-4, le=1e5)]
 Side = Annotated[int, Field(ge=1, le=1 << 15)]  # px; larger inputs in one piece fit into no memory

@@ -19,7 +19,6 @@ from sat2map.models.checksum import checksum_of, checksum_of_file
 from sat2map.models.header import (
     FORMAT_VERSION,
     BandSpec,
-    InferenceMode,
     ModelHeader,
     default_bands,
     parse_header,
@@ -34,7 +33,6 @@ __all__ = [
     "FORMAT_VERSION",
     "HEADER_KEY",
     "BandSpec",
-    "InferenceMode",
     "ModelHeader",
     "default_bands",
     "describe",

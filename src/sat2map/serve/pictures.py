@@ -60,7 +60,7 @@ def read_picture(
         TooManyPixelsError: The page is larger than the first.
     """
     limits = use_limits(header.limits)
-    picture = decoder.pixels(file, page=part.page, bands=header.generator.source_bands, find_limits=limits)
+    picture = decoder.pixels(file, page=part.page, bands=header.generator.source_bands, stretch=limits)
     height, width = picture.pixels.shape[:2]
     if height * width > size[0] * size[1]:
         raise TooManyPixelsError(

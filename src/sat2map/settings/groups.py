@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sat2map.settings.choices import Device, Direction, Norm, TrainPrecision, Upsample
+from sat2map.settings.choices import Adversarial, Augment, Device, Direction, Norm, TrainPrecision, Upsample
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Scale = Annotated[float, Field(ge=0.1, le=10)]
@@ -61,7 +61,7 @@ class DataSettings(Group):
     crop_size: int = Field(
         256, ge=16, le=4096, description="Side of the random crop of a training step (px)."
     )
-    augment: Literal["none", "flip", "symmetries"] = Field(
+    augment: Augment = Field(
         "symmetries", description="Random mirror, or one of the eight right-angle symmetries."
     )
     scale_jitter: tuple[Scale, Scale] = Field(
@@ -143,7 +143,7 @@ class LossSettings(Group):
     adversarial_weight: float = Field(
         0.0, ge=0, description="Weight of the adversarial loss; 0: no discriminator is trained."
     )
-    adversarial: Literal["bce", "lsgan", "hinge"] = Field("bce", description="Form of the adversarial loss.")
+    adversarial: Adversarial = Field("bce", description="Form of the adversarial loss.")
     extra: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict, description="Weights of losses that you add in code, by name."
     )

@@ -18,7 +18,7 @@ from sat2map.data.read_pair import pair_notes, read_pair_size
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
-from sat2map.images.levels import Limits, describe_limits
+from sat2map.images.levels import Limits, text_of
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
@@ -245,7 +245,7 @@ def _open_data(
     if data.direction == "source-to-target":
         limits, about_limits = measure_band_limits(splits["train"], data.source_bands)
         if limits is not None and known is not None and len(known) == len(limits):
-            limits, about_limits = known, f"the sources are read as the model's: {describe_limits(known)}"
+            limits, about_limits = known, f"the sources are read as the model's: {text_of(known)}"
         if about_limits:
             report(about_limits)
         train, val = replace(train, limits=limits), replace(val, limits=limits)

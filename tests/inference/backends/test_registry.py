@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from sat2map.errors import MissingExtraError, SettingsError
 from sat2map.inference import Translator
 from sat2map.inference.backends import EngineOptions, open_engine
-from sat2map.inference.backends.registry import BACKENDS, MODEL_FILE, BackendRecord, candidates
+from sat2map.inference.backends.record import MODEL_FILE, BackendRecord
+from sat2map.inference.backends.registry import BACKENDS, candidates
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.header import ModelHeader
