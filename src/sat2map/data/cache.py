@@ -211,11 +211,7 @@ def _fingerprint(pairs: Sequence[Pair], how: PairFormat) -> str:
 
 
 def _build(
-    path: Path,
-    pairs: Sequence[Pair],
-    how: PairFormat,
-    workers: int,
-    progress: Callable[[int, int], None],
+    path: Path, pairs: Sequence[Pair], how: PairFormat, workers: int, progress: Callable[[int, int], None]
 ) -> None:
     labeller = None if how.palette is None else Labeller(how.palette)
     height, width = (how.size, how.size) if how.size else read_pair_size(pairs[0])

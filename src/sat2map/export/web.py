@@ -21,7 +21,7 @@ from sat2map.files import output_error
 from sat2map.images.png import encode_png
 from sat2map.inference import Translator
 from sat2map.inference.backends.graphs import make_graph
-from sat2map.inference.backends.onnx_runtime.engine import OnnxEngine
+from sat2map.inference.backends.onnx.engine import OnnxEngine
 from sat2map.inference.scale import MIN_SIDE
 from sat2map.inference.tiling import ALIGNMENT, MIN_LAST
 from sat2map.models.bundled import bundled_model

@@ -144,10 +144,7 @@ def read_run_init(run: Path, *, with_weights: bool) -> PretrainedInit | None:
 
 
 def _fitted(
-    weights: Mapping[str, Tensor],
-    fresh: Mapping[str, Tensor],
-    old: GeneratorSpec,
-    new: GeneratorSpec,
+    weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor], old: GeneratorSpec, new: GeneratorSpec
 ) -> dict[str, Tensor]:
     """Return a state dict of the shapes of `fresh`."""
     architecture = find_architecture(new.architecture)
