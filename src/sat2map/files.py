@@ -233,14 +233,14 @@ def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
         )
 
 
-def require_new_folder(path: Path, *, setting: str = "output") -> None:
+def require_new_folder(path: Path) -> None:
     """Check that a folder for new files does not exist, or is empty.
 
     Raises:
         OutputError: It is a file, or a folder that holds something.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise OutputError(f"{path} exists and is not empty", hint="choose a new folder", setting=setting)
+        raise OutputError(f"{path} exists and is not empty", hint="choose a new folder", setting="output")
 
 
 def output_error(path: Path, error: OSError) -> OutputError:

@@ -6,16 +6,17 @@ In object storage, where nothing can be appended to, its files are put again as 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from sat2map.bulk.store import Store
 from sat2map.bulk.tasks import Task
@@ -51,6 +52,7 @@ class TaskRecord:
         engine: What ran the model.
         process: The process that did it, and its machine.
         at: When it was done (Unix time).
+        scale: Limits of the task; with others, measured with more sources, it is done again.
     """
 
     output: str
@@ -67,18 +69,19 @@ class TaskRecord:
     engine: str = ""
     process: tuple[str, int] = ("", 0)
     at: float = 0.0
+    scale: tuple[float, ...] | None = None
 
     def to_json(self) -> str:
         """Return it as one line."""
-        return json.dumps(asdict(self))
+        return _RECORD.dump_json(self).decode()
 
     @classmethod
     def from_json(cls, line: str) -> TaskRecord:
         """Read what `to_json` returns."""
-        values = json.loads(line)
-        for name in ("stamp", "notes", "process"):
-            values[name] = None if values[name] is None else tuple(values[name])
-        return cls(**values)
+        return _RECORD.validate_json(line)
+
+
+_RECORD: Final = TypeAdapter(TaskRecord)
 
 
 class Manifest:
@@ -149,7 +152,7 @@ class Manifest:
             for line in text.splitlines():
                 try:
                     record = TaskRecord.from_json(line)
-                except (ValueError, TypeError, KeyError):
+                except ValidationError:
                     continue
                 if record.output not in records or records[record.output].at <= record.at:
                     records[record.output] = record
@@ -172,7 +175,7 @@ class Manifest:
         record = records.get(task.output)
         if record is None or record.state == "failed" or record.source != source_key(task.source):
             return False
-        if record.stamp != stamp_of(task):
+        if record.stamp != stamp_of(task) or record.scale != task.scale:
             return False
         if record.state == "empty":
             return True

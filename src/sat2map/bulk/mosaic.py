@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import rasterio
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp
 
 from sat2map.bulk.tasks import Mosaic, Task
 from sat2map.errors import OutputError
@@ -14,6 +14,7 @@ from sat2map.files import atomic_path
 from sat2map.geo.gdal import FAILURES, gdal_env, write_error
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.vrt import Vrt, copy_to_cog
+from sat2map.images.masks import has_mask_band
 
 _MEANINGS = {
     ColorInterp.red: "Red",
@@ -71,12 +72,11 @@ def _describe(mosaic: Mosaic, example: Path, window: tuple[int, int, int, int] |
     """Return a VRT of the whole without any window in it; `example` says all that they have in common."""
     assert window is not None
     with rasterio.open(example) as file:
-        flags = file.mask_flag_enums[0]
         return Vrt(
             read_grid(file, str(example), []).extended(window[0], window[1], mosaic.width, mosaic.height),
             [_MEANINGS.get(meaning, "Undefined") for meaning in file.colorinterp],
             nodata=file.nodata,
-            mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
+            mask=has_mask_band(file),
             tags={
                 key: value
                 for key, value in file.tags().items()

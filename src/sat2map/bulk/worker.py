@@ -97,7 +97,14 @@ class WorkOptions:
         header, gsd = read_header(self.model), None
         if self.resolution != "source":
             gsd = header.gsd if self.resolution == "auto" else network_gsd(header, self.resolution)
-        return Reading(self.bands, header.generator.source_bands, self.scale, header.max_untiled_size, gsd)
+        return Reading(
+            self.bands,
+            header.generator.source_bands,
+            self.scale,
+            header.max_untiled_size,
+            gsd,
+            measure=header.limits is None,
+        )
 
 
 class Worker:
@@ -136,6 +143,7 @@ class Worker:
             source_key(task.source),
             "failed",
             stamp=stamp_of(task),
+            scale=task.scale,
             engine=self._translator.engine.name,
             process=self._process,
         )
@@ -165,7 +173,9 @@ class Worker:
             if record.state == "empty":
                 return record
         else:
-            translate_image(self._of_images, Job(Path(task.source), path, replace=True), turn=self._turn)
+            job = Job(Path(task.source), path, replace=True)
+            scale = task.scale or self._options.scale
+            translate_image(self._of_images, job, turn=self._turn, scale=scale)
         record = replace(record, state="done", size=path.stat().st_size, sha256=sha256_of(path))
         if self._store is not None:
             self._store.upload(task.output, path)

@@ -38,10 +38,10 @@ class Example:
     target: NDArray[np.uint8]
 
 
-def pick_examples(evaluation: Evaluation, each: int = EACH) -> dict[str, int]:
+def pick_examples(evaluation: Evaluation) -> dict[str, int]:
     """Choose images by score: kind (`best 1`, ...) to number of the image, best to worst, none twice."""
     order = sorted(range(len(evaluation.images)), key=lambda i: -evaluation.images[i].rank_key)
-    each = max(1, min(each, len(order) // 3))
+    each = max(1, min(EACH, len(order) // 3))
     middle = (len(order) - each) // 2
     chosen = {
         "best": order[:each],

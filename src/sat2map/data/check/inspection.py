@@ -19,6 +19,9 @@ from sat2map.images.pixels import Picture, read_image
 MAX_CLASSES: Final = 64  # a grey target of no larger numbers holds classes: as levels, it would be all dark
 
 
+Severity = Literal["error", "warning"]
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something about a data set that a person should know.
@@ -31,7 +34,7 @@ class Finding:
     """
 
     kind: str
-    severity: Literal["error", "warning"]
+    severity: Severity
     where: str
     message: str
 
