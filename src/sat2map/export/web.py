@@ -54,9 +54,10 @@ def export_web(
         OutputError: ONNX Runtime for browsers is missing, or the folder holds something else.
     """
     _check_folder(folder, overwrite=overwrite)
-    if not header.generator.colours or header.palette is None or header.generator.source_bands != 3:
+    eight_bits = header.generator.source_bands == 3 and header.limits is None
+    if not header.generator.colours or header.palette is None or not eight_bits:
         raise ModelFileError(
-            f"{model} is not a palette network of RGB images, which the page needs",
+            f"{model} is not a palette network of RGB images of 8 bits, which the page needs",
             hint="train one with the default preset",
         )
     runtime = find_runtime()
