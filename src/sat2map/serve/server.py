@@ -79,13 +79,7 @@ class _Protocol(H11Protocol):
 
 
 def run(service: Service, listener: socket.socket, *, runs_jobs: bool = True) -> None:
-    """Answer requests at `listener` until SIGTERM or Ctrl-C, then finish the running ones.
-
-    Args:
-        service: The service.
-        listener: A listening socket.
-        runs_jobs: Whether this process runs the jobs.
-    """
+    """Answer requests at `listener` until SIGTERM or Ctrl-C, then finish the running ones."""
     limits = service.settings.limits
     _log_to_stderr()
     # The C parser would be faster, but does not bound the size of headers.

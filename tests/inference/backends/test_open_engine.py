@@ -16,8 +16,8 @@ from sat2map.export import export_model
 from sat2map.images.pixels import from_unit, to_unit
 from sat2map.inference import Translator
 from sat2map.inference.backends import EngineOptions, Uint8Backend, auto, open_engine
-from sat2map.inference.backends.onnx_runtime import OnnxEngine
-from sat2map.inference.backends.torch import TorchEngine
+from sat2map.inference.backends.onnx.engine import OnnxEngine
+from sat2map.inference.backends.torch.engine import TorchEngine
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.bundled import bundled_model
@@ -99,7 +99,7 @@ def test_auto_passes_over_an_engine_that_draws_something_else(
     model: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     pytest.importorskip("openvino")
-    from sat2map.inference.backends.openvino import OpenVinoEngine
+    from sat2map.inference.backends.openvino.engine import OpenVinoEngine
 
     real = OpenVinoEngine.__call__
 

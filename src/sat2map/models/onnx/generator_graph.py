@@ -115,15 +115,9 @@ def _give(
 ) -> onnx.ValueInfoProto:
     """Make numbers, float32 (n, channels, h, w), an output.
 
-    The shape is that of the source. A network halves what it can, so a side that is not a multiple of
-    its divisor would give a smaller output: here that is an error, in every runtime.
-
-    Args:
-        graph: The graph.
-        x: Name of the numbers.
-        name: Name of the output.
-        channels: How many.
-        source_axis: Axis of the source's height.
+    The shape is that of the source. A network halves what it can, so a side that is not a multiple of its
+    divisor would give a smaller output: here that is an error, in every runtime. `source_axis` is the axis of
+    the source's height.
     """
     batch, sides = _part_of_shape(graph, 0, 1), _part_of_shape(graph, source_axis, source_axis + 2)
     shape = graph.node("Concat", batch, graph.integers(channels), sides, axis=0)
