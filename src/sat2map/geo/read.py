@@ -129,7 +129,7 @@ class Raster:
         A pixel is valid where any part of it is: its value is then that of this part.
         """
         grid = self.grid.scaled(across, down)
-        if self.mask.kind == "none" and not self.remote and max(across, down) <= MAX_SCALED:
+        if self.mask.kind == "none" and max(across, down) <= MAX_SCALED:
             yield replace(self, grid=grid, finer=(self, across, down))
             return
         # GDAL leaves a pixel black whose centre lies beyond the raster; masked rasters have a filler.
