@@ -34,6 +34,7 @@ MARKED = {
     ),
     "slow": (
         "bulk/test_on_ray.py",
+        "bulk/test_store.py",
         "docs",
         "export/test_export.py",
         "export/test_web.py",
