@@ -21,6 +21,7 @@ MARKED = {
         "bulk",
         "serve",
         "export/test_deepness.py",
+        "images/test_fuzz.py",
         "images/test_masks.py",
         "images/test_one_picture.py",
         "images/test_samples.py",
