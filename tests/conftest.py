@@ -25,6 +25,7 @@ MARKED = {
         "images/test_masks.py",
         "images/test_one_picture.py",
         "images/test_samples.py",
+        "images/test_shared_limits.py",
     ),
     "browser": (
         "serve/test_page.py",
