@@ -30,13 +30,7 @@ Backend = Callable[[WorkOptions, Sequence[Task]], Iterator[TaskRecord]]
 class BulkSummary:
     """What a run did, and where the whole job stands.
 
-    Attributes:
-        done: Outputs that this run wrote.
-        skipped: Those that were there already.
-        failed: Records of this run's tasks that failed.
-        left: Tasks of the whole job without an output, the failed ones among them.
-        assembled: Mosaics and COGs that were put together.
-        report: The table of what failed, if something did.
+    Outputs were written (done), there already (skipped) or failed; `left` is that of the whole job.
     """
 
     done: int

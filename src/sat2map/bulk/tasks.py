@@ -67,14 +67,7 @@ _TASK: Final = TypeAdapter(Task)
 
 @dataclass(frozen=True)
 class Mosaic:
-    """A source that was cut: its windows' outputs are put together again.
-
-    Attributes:
-        name: What the whole is called, without a suffix.
-        height: Rows of the source.
-        width: Columns.
-        tasks: Its windows.
-    """
+    """A source that was cut: its windows' outputs are put together again, under a name without a suffix."""
 
     name: str
     height: int
@@ -106,14 +99,7 @@ class BulkPlan:
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """What planning needs to know of a raster.
-
-    Attributes:
-        height: Rows.
-        width: Columns.
-        scale: Limits of its bands, where it is larger than the cut; else None.
-        sheet: What is known of it as a sheet, or None.
-    """
+    """What planning needs to know of a raster: its size, its bands' limits if it is cut, and its sheet."""
 
     height: int
     width: int

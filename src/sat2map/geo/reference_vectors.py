@@ -39,12 +39,6 @@ def draw_style(path: Path, found: ClassMap, style: str, notes: list[str]) -> NDA
 
     Borders of lines and areas (casings) are left out: they are none of the ground's.
 
-    Args:
-        path: The vectors.
-        found: The map.
-        style: `web`, or a TOML file.
-        notes: Gets a sentence for each thing that a user should know.
-
     Returns:
         Class numbers, uint8 (h, w), `NODATA` outside of the vectors' bounds.
 

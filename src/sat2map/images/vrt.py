@@ -33,9 +33,6 @@ def plain_vrt(dataset: Any) -> str | None:
     """Return the XML of a virtual raster with plain samples, or None where the dataset's are plain already.
 
     It opens with `rasterio.open(xml)`, has the size, place and mask of the dataset, and reads it by its name.
-
-    Args:
-        dataset: A rasterio dataset, open for reading.
     """
     bands = (
         _ink_bands(dataset)

@@ -145,11 +145,7 @@ class Palette(BaseModel):
     def classify(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Give each pixel the class of the nearest colour in CIELAB (Delta E 1976; a tie goes to the first).
 
-        Args:
-            rgb: uint8 (..., 3).
-
-        Returns:
-            Class numbers, uint8 (...).
+        From uint8 (..., 3) to class numbers, uint8 (...).
         """
         import numpy as np
 
@@ -180,14 +176,7 @@ class Palette(BaseModel):
         return self._nearest(np.stack([red, green, blue], axis=-1).astype(np.uint8).reshape(-1, 3))
 
     def colourise(self, classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Draw each class in its first colour.
-
-        Args:
-            classes: class numbers, uint8 (h, w).
-
-        Returns:
-            uint8 (h, w, 3).
-        """
+        """Draw class numbers, uint8 (h, w), each in the class's first colour, uint8 (h, w, 3)."""
         import numpy as np
 
         colours = np.array([map_class.colours[0] for map_class in self.classes], dtype=np.uint8)
