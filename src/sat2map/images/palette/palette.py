@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -187,3 +188,17 @@ class Palette(BaseModel):
         from sat2map.images.palette.lab import nearest_colours
 
         return self.class_of_colour[nearest_colours(rgb, self.colours)[0]]
+
+
+def describe_classes(palette: Palette) -> list[dict[str, Any]]:
+    """Return the classes of a palette as STAC's classification extension writes them."""
+    return [
+        {
+            "value": number,
+            "name": re.sub(r"[^A-Za-z0-9_-]", "_", one.name),  # all that the extension allows
+            "title": one.name,
+            "description": one.name,
+            "color_hint": "{:02X}{:02X}{:02X}".format(*one.colours[0]),
+        }
+        for number, one in enumerate(palette.classes)
+    ]
