@@ -55,11 +55,11 @@ def is_address(source: str) -> bool:
 def _expand(text: str) -> list[str]:
     if is_raster(text) and not Path(text).exists():  # an address, or GDAL's name of a raster
         return [text]
-    return expand_input(text, _is_image, "images or rasters with a known suffix: name them by a glob")
 
+    def is_image(name: str) -> bool:
+        return Path(name).suffix.lower() in IMAGE_SUFFIXES or is_raster(name, listed=True)
 
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES or is_raster(name, listed=True)
+    return expand_input(text, is_image, "images or rasters with a known suffix: name them by a glob")
 
 
 def _from_list(path: Path, column: str | None, asset: str | None) -> Iterator[str]:
@@ -73,11 +73,7 @@ def _from_list(path: Path, column: str | None, asset: str | None) -> Iterator[st
     for number, name in enumerate(named, 1):
         if not name:
             raise DataError(f"{path}: entry {number} names no file")
-        yield _beside(path, name)
-
-
-def _beside(path: Path, name: str) -> str:
-    return name if is_address(name) else str(path.parent / name)
+        yield name if is_address(name) else str(path.parent / name)
 
 
 def _pick_column(path: Path, columns: Sequence[str], column: str | None) -> str:
@@ -137,7 +133,8 @@ def _asset_of(path: Path, item: dict[str, Any], asset: str | None) -> str:
         pictures = [
             name
             for name, about in assets.items()
-            if about.get("type", "").startswith("image/") and not {"thumbnail", "overview"} & _roles(about)
+            if about.get("type", "").startswith("image/")
+            and not {"thumbnail", "overview"} & set(about.get("roles") or [])
         ]
         asset = next((name for name in _VISUAL_ASSETS if name in assets), None)
         if asset is None and len(pictures) == 1:
@@ -151,7 +148,3 @@ def _asset_of(path: Path, item: dict[str, Any], asset: str | None) -> str:
     href = str(assets[asset].get("href", ""))
     here = next((link.get("href", "") for link in item.get("links", []) if link.get("rel") == "self"), "")
     return urljoin(here, href) if "://" in here and "://" not in href else href
-
-
-def _roles(about: dict[str, Any]) -> set[str]:
-    return set(about.get("roles") or [])

@@ -106,47 +106,33 @@ def run_bulk(
     _record_job(options, resume=resume or shard is not None)
     name = "job" if shard is None else f"shard-{shard[0]}-of-{shard[1]}"
     with lock_output(options.folder / name):
-        return _run(plan, options, shard, backend, assemble, progress)
-
-
-def _run(
-    plan: BulkPlan,
-    options: WorkOptions,
-    shard: tuple[int, int] | None,
-    backend: Backend,
-    assemble: Assemble,
-    progress: Callable[[TaskRecord | None, int, int], None],
-) -> BulkSummary:
-    manifest = Manifest(options.folder)
-    records = manifest.read()
-    mine = plan.tasks if shard is None else plan.shard(*shard)
-    todo = [task for task in mine if not manifest.is_done(task, records)]
-    done, total = len(mine) - len(todo), len(mine)
-    progress(None, done, total)
-    failed: list[TaskRecord] = []
-    for record in backend(options, todo) if todo else ():
-        manifest.add(record)
-        done += 1
-        progress(record, done, total)
-        if record.state == "failed":
-            failed.append(record)
-        if record.fatal:
-            raise OutputError(str(record.error), hint="then resume the job", setting="resume")
-    records = manifest.read()
-    left = [task for task in plan.tasks if not manifest.is_done(task, records)]
-    assembled: list[Path] = []
-    if not left:
-        manifest.write_checksums(records[task.output] for task in plan.tasks)
-    if assemble != "none":
-        assembled = [_assemble(mosaic, options.folder, assemble) for mosaic in _whole(plan.mosaics, left)]
-    return BulkSummary(
-        done=len(todo) - len(failed),
-        skipped=len(mine) - len(todo),
-        failed=tuple(failed),
-        left=len(left),
-        assembled=tuple(assembled),
-        report=_write_report(options.folder, shard, failed),
-    )
+        manifest = Manifest(options.folder)
+        records = manifest.read()
+        mine = plan.tasks if shard is None else plan.shard(*shard)
+        todo = [task for task in mine if not manifest.is_done(task, records)]
+        done, total = len(mine) - len(todo), len(mine)
+        progress(None, done, total)
+        failed: list[TaskRecord] = []
+        for record in backend(options, todo) if todo else ():
+            manifest.add(record)
+            done += 1
+            progress(record, done, total)
+            if record.state == "failed":
+                failed.append(record)
+            if record.fatal:
+                raise OutputError(str(record.error), hint="then resume the job", setting="resume")
+        records = manifest.read()
+        left = [task for task in plan.tasks if not manifest.is_done(task, records)]
+        if not left:
+            manifest.write_checksums(records[task.output] for task in plan.tasks)
+        return BulkSummary(
+            done=len(todo) - len(failed),
+            skipped=len(mine) - len(todo),
+            failed=tuple(failed),
+            left=len(left),
+            assembled=_assemble(plan.mosaics, left, options.folder, assemble),
+            report=_write_report(options.folder, shard, failed),
+        )
 
 
 def _record_job(options: WorkOptions, *, resume: bool) -> None:
@@ -175,16 +161,18 @@ def _record_job(options: WorkOptions, *, resume: bool) -> None:
         )
 
 
-def _whole(mosaics: Iterable[Mosaic], left: Sequence[Task]) -> list[Mosaic]:
-    missing = {task.output for task in left}
-    return [mosaic for mosaic in mosaics if not missing & {task.output for task in mosaic.tasks}]
-
-
-def _assemble(mosaic: Mosaic, folder: Path, kind: Assemble) -> Path:
+def _assemble(
+    mosaics: Iterable[Mosaic], left: Sequence[Task], folder: Path, kind: Assemble
+) -> tuple[Path, ...]:
+    """Put those mosaics together of which no window is left to do."""
+    if kind == "none" or not mosaics:
+        return ()
     from sat2map.bulk.mosaic import write_cog, write_vrt
 
-    vrt = write_vrt(mosaic, folder)
-    return write_cog(vrt) if kind == "cog" else vrt
+    missing = {task.output for task in left}
+    whole = [mosaic for mosaic in mosaics if not missing & {task.output for task in mosaic.tasks}]
+    vrts = (write_vrt(mosaic, folder) for mosaic in whole)
+    return tuple(write_cog(vrt) if kind == "cog" else vrt for vrt in vrts)
 
 
 def _write_report(folder: Path, shard: tuple[int, int] | None, failed: Sequence[TaskRecord]) -> Path | None:

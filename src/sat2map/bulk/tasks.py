@@ -235,10 +235,8 @@ def _names(sources: Iterable[str]) -> list[str]:
     stems = [PurePosixPath(urlsplit(s).path if "://" in s else s).stem or "raster" for s in sources]
     counts = Counter(stem.casefold() for stem in stems)  # some file systems do not tell A from a
     return [
-        stem if counts[stem.casefold()] == 1 else f"{stem}-{_hash(source)}"
+        stem
+        if counts[stem.casefold()] == 1
+        else f"{stem}-{hashlib.blake2b(source.encode(), digest_size=4).hexdigest()}"
         for source, stem in zip(sources, stems, strict=True)
     ]
-
-
-def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
