@@ -42,6 +42,7 @@ class TaskRecord:
         engine: What ran the model.
         process: The process that did it, and its machine.
         at: When it was done (Unix time).
+        scale: Limits of the task; with others, measured with more sources, it is done again.
     """
 
     output: str
@@ -58,6 +59,7 @@ class TaskRecord:
     engine: str = ""
     process: tuple[str, int] = ("", 0)
     at: float = 0.0
+    scale: tuple[float, ...] | None = None
 
     def to_json(self) -> str:
         """Return it as one line."""
@@ -114,7 +116,7 @@ class Manifest:
         record = records.get(task.output)
         if record is None or record.state == "failed" or record.source != task.source:
             return False
-        if record.stamp != stamp_of(task):
+        if record.stamp != stamp_of(task) or record.scale != task.scale:
             return False
         if record.state == "empty":
             return True

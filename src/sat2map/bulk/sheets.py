@@ -72,7 +72,6 @@ class SheetInfo:
     Attributes:
         source: Its path or address.
         kind: CRS, pixel size, bands and mask: alike in all sheets of an image.
-        dtype: Type of its bands.
         transform: Where it lies.
         width: Columns.
         height: Rows.
@@ -81,7 +80,6 @@ class SheetInfo:
 
     source: str
     kind: str
-    dtype: str
     transform: Affine
     width: int
     height: int
@@ -108,9 +106,7 @@ def look_at(dataset: rasterio.DatasetReader, source: str) -> SheetInfo | None:
         [meaning.name for meaning in dataset.colorinterp],
         [flag.name for flag in dataset.mask_flag_enums[0]],
     )
-    return SheetInfo(
-        source, json.dumps(kind), dataset.dtypes[0], t, dataset.width, dataset.height, grid.metres()
-    )
+    return SheetInfo(source, json.dumps(kind), t, dataset.width, dataset.height, grid.metres())
 
 
 def find_neighbourhoods(

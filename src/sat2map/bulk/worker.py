@@ -120,6 +120,7 @@ class Worker:
             task.source,
             "failed",
             stamp=stamp_of(task),
+            scale=task.scale,
             engine=self._translator.engine.name,
             process=self._process,
         )
@@ -149,7 +150,9 @@ class Worker:
             if record.state == "empty":
                 return record
         else:
-            translate_image(self._of_images, Job(Path(task.source), path, replace=True), turn=self._turn)
+            job = Job(Path(task.source), path, replace=True)
+            scale = task.scale or self._options.scale
+            translate_image(self._of_images, job, turn=self._turn, scale=scale)
         return replace(record, state="done", size=path.stat().st_size, sha256=sha256_of(path))
 
     def _translate_raster(self, task: Task, path: Path, record: TaskRecord) -> TaskRecord:

@@ -23,7 +23,7 @@ from sat2map.cli.flags import (
     between,
 )
 from sat2map.cli.raster import RasterArgs
-from sat2map.cli.terminal import open_console, print_error, say
+from sat2map.cli.terminal import open_console, print_error, print_notes, say
 from sat2map.errors import SettingsError
 from sat2map.extras import require_geo
 
@@ -151,6 +151,7 @@ def bulk(
     options = how.options(output, cut)
     sources = find_sources(list(inputs), column=column, asset=asset)
     plan = plan_tasks(sources, cut=cut, reading=options.reading())
+    print_notes(plan.notes)
     console = open_console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         line = bar.add_task("translating", total=None)

@@ -77,7 +77,8 @@ Bands = Annotated[
 Scale = Annotated[
     str | None,
     Parameter(
-        help="Lowest and highest value of bands that are not 8-bit, such as 0,3000; without it, measured.",
+        help="Lowest and highest value of bands that are not 8-bit, such as 0,3000; without it, measured "
+        "once over all inputs.",
         allow_leading_hyphen=True,
     ),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,7 +14,7 @@ from sat2map.cli.flags import MAX_GSD, MIN_GSD, Bands, Scale, parse_numbers
 from sat2map.cli.terminal import counted, print_error, print_notes, say, unit_bar, working
 from sat2map.errors import DataError, SettingsError
 from sat2map.extras import require_geo
-from sat2map.files import refuse_existing, sha256_of
+from sat2map.files import lock_output, refuse_existing, sha256_of
 from sat2map.settings import Compression
 
 if TYPE_CHECKING:
@@ -71,7 +72,15 @@ class RasterArgs:
 
     def any_given(self) -> bool:
         """Whether one of them was given that has no meaning for an image."""
-        return replace(self, resume=False) != RasterArgs()
+        return replace(self, resume=False, scale=None) != RasterArgs()
+
+    def limits(self) -> tuple[float, ...] | None:
+        """Parse the limits that become black and white.
+
+        Raises:
+            SettingsError: They cannot be read.
+        """
+        return parse_numbers(self.scale, float, "scale", "0,3000")
 
     def options(self, *, overwrite: bool, gsd: float | None = None) -> RasterOptions:
         """Parse those that hold several numbers.
@@ -89,7 +98,7 @@ class RasterArgs:
 
         parsed: dict[str, Any] = {
             "bands": parse_numbers(self.bands, int, "bands", "1,2,3"),
-            "scale": parse_numbers(self.scale, float, "scale", "0,3000"),
+            "scale": self.limits(),
             "window": parse_numbers(
                 self.window, int, "window", "0,0,1024,1024 (column, row, width, height)", 4
             ),
@@ -164,10 +173,20 @@ def translate_rasters(
         check_suffix(vectors)
         refuse_existing(vectors, overwrite=options.overwrite)
     about = (model.name, sha256_of(model))
+    scales: dict[str, tuple[float, ...]] = {}
+    if len(jobs) > 1:
+        from sat2map.geo.shared_scale import shared_scales
+
+        count = translator.header.generator.source_bands
+        scales, notes = shared_scales([job.raster for job in jobs], options, count)
+        print_notes(notes)
     failed = 0
     for job in jobs:
         try:
-            _translate_raster(translator, about, job, options)
+            scale = scales.get(job.raster, options.scale)
+            # From the start, so that a second writer of the vectors is refused before its work.
+            with nullcontext() if vectors is None else lock_output(vectors):
+                _translate_raster(translator, about, job, replace(options, scale=scale))
             if vectors is not None:
                 _vectorize(job.output, vectors, overwrite=options.overwrite)
         except (DataError, SettingsError) as error:

@@ -88,6 +88,7 @@ def translate(
             hint="name the page, such as GTIFF_DIR:2:file.tif",
             setting="page",
         )
+    scale = raster.limits()
     raster_options = raster.options(overwrite=overwrite, gsd=gsd) if len(images) < len(jobs) else None
     path = Model.find(model).path
     options = EngineOptions(
@@ -108,7 +109,7 @@ def translate(
             failed += translate_rasters(translator, path, list(group), raster_options, raster.vectors)
         else:
             failed += _translate_images(
-                translator, list(group), gsd, page, whole, keep=raster.resume and not overwrite
+                translator, list(group), gsd, page, whole, scale, keep=raster.resume and not overwrite
             )
     if len(jobs) > 1:
         say(f"{len(jobs) - failed} of {counted(len(jobs), 'map')} written to {output}")
@@ -122,6 +123,7 @@ def _translate_images(
     gsd: float | None,
     page: int | None,
     whole: bool,
+    scale: tuple[float, ...] | None,
     *,
     keep: bool,
 ) -> int:
@@ -148,7 +150,7 @@ def _translate_images(
                 print_error(str(error))
 
         failed = translate_images(
-            scaled, jobs, done, page=page, whole=whole, note=lambda text: print_notes([text])
+            scaled, jobs, done, page=page, whole=whole, scale=scale, note=lambda text: print_notes([text])
         )
     if len(jobs) == 1 and not failed:
         say(f"written to {jobs[0].output}")

@@ -181,12 +181,17 @@ def _lonlat_box(place: Place, name: str) -> CoveragePart:
         raise _no_box(name)
     left, bottom, right, top = place.bbox
     asked = ",".join(f"{edge:.10g}" for edge in place.bbox)
-    if not all(map(math.isfinite, place.bbox)) or bottom >= top or left >= right:
-        across = "; cut it in two at 180 degrees" if left > right and bottom < top else ""
-        raise SettingsError(
-            f"the box {asked} is empty", hint=f"give left, bottom, right, top{across}", setting="bbox"
-        )
     crs = parse_crs(place.bbox_crs or LONLAT, "bbox_crs")
+    if crs.is_geographic and 180 >= left > right >= -180 and bottom < top:
+        halves = [",".join(f"{edge:.10g}" for edge in half)
+                  for half in ((left, bottom, 180, top), (-180, bottom, right, top))]  # fmt: skip
+        raise SettingsError(
+            f"the box {asked} runs across 180 degrees, where the tiles of {name} end",
+            hint=f"translate {halves[0]} and {halves[1]}: two maps that meet there",
+            setting="bbox",
+        )
+    if not all(map(math.isfinite, place.bbox)) or bottom >= top or left >= right:
+        raise SettingsError(f"the box {asked} is empty", hint="give left, bottom, right, top", setting="bbox")
     try:
         to_degrees = pyproj.Transformer.from_crs(crs, LONLAT, always_xy=True)
         west, south, east, north = to_degrees.transform_bounds(left, bottom, right, top, densify_pts=21)

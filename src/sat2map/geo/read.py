@@ -33,7 +33,7 @@ from sat2map.geo.samples import (
 )
 from sat2map.geo.scaled import read_scaled
 from sat2map.geo.sources import Source
-from sat2map.images.levels import Limits, to_8_bits
+from sat2map.images.levels import Limits, Stretch, measure_limits, to_8_bits
 from sat2map.images.masks import MaskKind, PixelMask
 from sat2map.inference.tiling import Area
 
@@ -242,6 +242,7 @@ def open_raster(
     scale: tuple[float, ...] | None = None,
     crs: str | None = None,
     gsd: float | None = None,
+    stretch: Stretch = measure_limits,
 ) -> Iterator[Raster]:
     """Open whatever GDAL reads.
 
@@ -250,9 +251,10 @@ def open_raster(
         bands: Which bands to read, from 1; None for red, green, blue, or the first ones.
         count: How many are needed; a single grey one is repeated.
         scale: Lowest and highest value, once or for each band, that become 0 and 255; None leaves 8 bits as
-            they are, and measures percentiles 2 and 98 of anything else.
+            they are, and `stretch` finds those of anything else.
         crs: Its CRS, where the file names none or a wrong one.
         gsd: Its metres per pixel, where it has no CRS.
+        stretch: What finds limits that are not given: percentiles 2 and 98.
 
     Raises:
         ImageError: It cannot be opened, holds no pixels that a model could take, or lies nowhere.
@@ -284,7 +286,7 @@ def open_raster(
             else:  # of services, whose pixels are not read before the work
                 mask = PixelMask("alpha", chosen, (None,) * len(chosen), source.alpha)
             dataset = handles.enter_context(without_alpha(plain, mask))
-            limits = find_limits(dataset, chosen, mask, scale, name, notes)
+            limits = find_limits(dataset, chosen, mask, scale, name, notes, stretch)
 
         def open_again(handles: contextlib.ExitStack) -> tuple[Dataset, None]:
             plain = handles.enter_context(plain_samples(handles.enter_context(_open(source))))

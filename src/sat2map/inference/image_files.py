@@ -17,8 +17,16 @@ from urllib.parse import urlsplit
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.files import lock_output, output_error, refuse_existing, remove_leftovers
 from sat2map.images.inputs import expand_input
+from sat2map.images.levels import Stretch, measure_limits
 from sat2map.images.palette import Palette
-from sat2map.images.pixels import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, read_image, with_bands, write_image
+from sat2map.images.pixels import (
+    IMAGE_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    read_image,
+    with_bands,
+    write_image,
+)
+from sat2map.images.shared_limits import measure_shared_limits
 from sat2map.images.side_by_side import photo_of_pair
 from sat2map.inference.backends import EngineOptions
 from sat2map.inference.scale import ScaledTranslator
@@ -165,6 +173,8 @@ def translate_image(
     turn: AbstractContextManager[object] | None = None,
     page: int | None = None,
     whole: bool = False,
+    scale: tuple[float, ...] | None = None,
+    stretch: Stretch = measure_limits,
     note: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Translate one file; an alpha channel is carried over.
@@ -178,6 +188,8 @@ def translate_image(
         turn: Held while the network runs, and not while files are read and written.
         page: Which page or frame of a file that holds several, from 1; None: the first.
         whole: Translate all of an image that looks like a training pair.
+        scale: Lowest and highest value, once or for each band; None: 8 bits as they are, or by `stretch`.
+        stretch: What finds the limits of samples of more than 8 bits.
         note: Called before the work with each thing that a user should know of the file.
 
     Raises:
@@ -188,7 +200,7 @@ def translate_image(
     bands = header.generator.source_bands
     with lock_output(job.output, tidy=False):
         refuse_existing(job.output, overwrite=job.replace)
-        picture = read_image(job.source, page=page, bands=bands)
+        picture = read_image(job.source, page=page, bands=bands, scale=scale, stretch=stretch)
         if not whole:
             picture = photo_of_pair(picture, header.palette or Palette.load("maps"), job.source)
         for text in picture.notes:
@@ -209,6 +221,7 @@ def translate_images(
     *,
     page: int | None = None,
     whole: bool = False,
+    scale: tuple[float, ...] | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Translate all jobs, some of them at the same time; a bad image does not stop the rest.
@@ -222,6 +235,7 @@ def translate_images(
         done: Called after each job, in their order, with its error, or None.
         page: As in `translate_image`.
         whole: As in `translate_image`.
+        scale: As in `translate_image`; where it is None, all images of more than 8 bits get one stretch.
         note: As in `translate_image`; called from several threads.
 
     Returns:
@@ -236,6 +250,13 @@ def translate_images(
         except OSError as failure:
             raise output_error(folder, failure) from failure
         remove_leftovers(folder)
+    stretch: Stretch = measure_limits
+    if len(jobs) > 1 and scale is None:
+        bands = translator.header.generator.source_bands
+        shared, deep = measure_shared_limits([job.source for job in jobs], page=page, bands=bands)
+        stretch = shared
+        for text in shared.notes(len(deep)):
+            note(text)
     streams = translator.engine.streams
     turn, stopped = threading.Semaphore(streams), threading.Event()
 
@@ -245,7 +266,10 @@ def translate_images(
 
     def work(job: Job) -> ImageError | None:
         try:
-            translate_image(translator, job, progress, turn=turn, page=page, whole=whole, note=note)
+            translate_image(
+                translator, job, progress, turn=turn, page=page, whole=whole, scale=scale, stretch=stretch,
+                note=note,
+            )  # fmt: skip
         except ImageError as error:
             return error
         return None
