@@ -39,12 +39,7 @@ def band_meanings(dataset: Any) -> list[str]:
 def choose_bands(
     meanings: Sequence[str], wanted: Sequence[str], name: object
 ) -> tuple[tuple[int, ...], str | None]:
-    """Find the wanted bands of a file.
-
-    Args:
-        meanings: From `band_meanings`.
-        wanted: What a model takes, in its order: ("red", "green", "blue"), ("grey",), ….
-        name: What to call the file.
+    """Find the wanted bands of a file, such as ("red", "green", "blue") or ("grey",), by its `band_meanings`.
 
     Returns:
         Band numbers from 1, and a note where their meaning was assumed.
