@@ -116,6 +116,7 @@ class Reading:
         bands: Bands to read; None: red, green, blue, or the first ones.
         count: How many the model takes.
         scale: Limits of the bands; None: 8 bits as they are, or measured once.
+        measure: Whether they may be measured; False: the model knows them.
         tile: Side of the network's tiles (px), 0: sheets are translated without their neighbours.
         gsd: Metres per pixel at which the network runs; None: the raster's.
     """
@@ -125,6 +126,7 @@ class Reading:
     scale: tuple[float, ...] | None = None
     tile: int = 0
     gsd: float | None = None
+    measure: bool = True
 
     def reach(self, sheet: SheetInfo) -> int:
         """Return how far around a sheet the network looks (px of the sheet)."""
@@ -162,8 +164,8 @@ def plan_tasks(sources: Sequence[str], *, cut: int = 0, reading: Reading = DEFAU
     how = RasterOptions(bands=reading.bands, scale=reading.scale)
     # Without a cut no raster is opened here, and those far away would take their time.
     measured = [source for source in rasters if cut or Path(source).exists()]
-    scales, notes = shared_scales(measured, how, reading.count)
-    if reading.scale is None:
+    scales, notes = shared_scales(measured if reading.measure else (), how, reading.count)
+    if reading.scale is None and reading.measure:
         pictures = [Path(source) for source in sources if source not in {*rasters}]
         limits, deep = measure_shared_limits(pictures, bands=reading.count)
         if len(limits.all()) == 1:  # else each file of a rare mixture is measured in its turn

@@ -85,7 +85,14 @@ class WorkOptions:
         header, gsd = read_header(self.model), None
         if self.resolution != "source":
             gsd = header.gsd if self.resolution == "auto" else network_gsd(header, self.resolution)
-        return Reading(self.bands, header.generator.source_bands, self.scale, header.max_untiled_size, gsd)
+        return Reading(
+            self.bands,
+            header.generator.source_bands,
+            self.scale,
+            header.max_untiled_size,
+            gsd,
+            measure=header.limits is None,
+        )
 
 
 class Worker:

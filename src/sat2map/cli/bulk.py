@@ -23,7 +23,7 @@ from sat2map.cli.flags import (
     between,
 )
 from sat2map.cli.raster import RasterArgs
-from sat2map.cli.terminal import open_console, print_error, print_notes, say
+from sat2map.cli.terminal import print_error, print_notes, progress_bar, say
 from sat2map.errors import SettingsError
 from sat2map.extras import require_geo
 
@@ -135,8 +135,6 @@ def bulk(
             hint="use 512 px or more; 4096 is better",
             setting="cut",
         )
-    from rich.progress import Progress
-
     from sat2map.bulk.inputs import find_sources
     from sat2map.bulk.manifest import TaskRecord
     from sat2map.bulk.pipeline import in_process, run_bulk
@@ -152,12 +150,10 @@ def bulk(
     sources = find_sources(list(inputs), column=column, asset=asset)
     plan = plan_tasks(sources, cut=cut, reading=options.reading())
     print_notes(plan.notes)
-    console = open_console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        line = bar.add_task("translating", total=None)
+    with progress_bar("translating", transient=False) as update:
 
         def progress(record: TaskRecord | None, done: int, total: int) -> None:
-            bar.update(line, completed=done, total=total)
+            update(done, total)
             if record is not None and record.state == "failed":
                 print_error(str(record.error))
 

@@ -135,11 +135,7 @@ def palette(data: Path, /, *, output: Path = Path("palette.json"), split: str = 
 
 
 def download(
-    name: DataSetName,
-    output: Path | None = None,
-    *,
-    mirror: str | None = None,
-    sha256: str | None = None,
+    name: DataSetName, output: Path | None = None, *, mirror: str | None = None, sha256: str | None = None
 ) -> None:
     """Download a paired data set of the pix2pix paper; an interrupted download continues where it stopped.
 
@@ -167,23 +163,15 @@ def download_if_named(data: Path) -> None:
 
 
 def _fetch(name: str, folder: Path, *, mirror: str | None = None, sha256: str | None = None) -> None:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
     from sat2map.data.download import LICENSES
     from sat2map.data.download import download as fetch
 
     print_notes([f"{name}: {LICENSES[name]}"])
-    console = open_console(stderr=True)
     columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("downloading", total=None)
-        done = fetch(
-            name,  # type: ignore[arg-type]
-            folder,
-            mirror=mirror,
-            sha256=sha256,
-            progress=lambda have, total: bar.update(task, completed=have, total=total),
-        )
+    with progress_bar("downloading", *columns, transient=False) as update:
+        done = fetch(name, folder, mirror=mirror, sha256=sha256, progress=update)  # type: ignore[arg-type]
     say(f"{counted(done.images, 'image')} in {done.folder}, from {done.url}")
     say(f"archive:     {done.size / 1e6:.1f} MB, SHA-256 {done.sha256}")
 
@@ -304,14 +292,7 @@ def from_rasters(
 
     with unit_bar(Path(source).name, "tiles") as progress:
         result = write_pairs(
-            source,
-            output,
-            options,
-            target=target,
-            vectors=vectors,
-            style=style,
-            progress=progress,
-            note=note,
+            source, output, options, target=target, vectors=vectors, style=style, progress=progress, note=note
         )
     print_notes(result.notes[len(told) :])
     say(f"{counted(result.train, 'pair')} to train on and {result.val} to validate on, in {output}")

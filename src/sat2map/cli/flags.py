@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from typing import Annotated, Final, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 
 from cyclopts import Parameter
 
@@ -34,14 +35,13 @@ ModelFlag = Annotated[
     str | None,
     Parameter(help="Model file, or hf://owner/name; without it, the model that comes with the package."),
 ]
-Gsd = Annotated[
-    float | None,
-    Parameter(validator=between(MIN_GSD, MAX_GSD)),
-]
-Engine = Annotated[
-    EngineName,
-    Parameter(help="What runs the model; auto: the fastest that is installed."),
-]
+Gsd = Annotated[float | None, Parameter(validator=between(MIN_GSD, MAX_GSD))]
+if TYPE_CHECKING:
+    EngineChoice = EngineName
+else:  # the folders that the registry finds; a help imports none of them
+    _RECORDS = Path(__file__).parents[1].glob("inference/backends/*/record.py")
+    EngineChoice = Literal[("auto", *sorted(record.parent.name for record in _RECORDS))]
+Engine = Annotated[EngineChoice, Parameter(help="What runs the model; auto: the fastest that is installed.")]
 DeviceFlag = Annotated[Device, Parameter(help="Where to run; auto: a GPU if PyTorch sees one, else the CPU.")]
 PrecisionFlag = Annotated[
     Precision, Parameter(help="Arithmetic; auto: bf16 where the hardware multiplies it, else fp32.")
@@ -53,8 +53,7 @@ Mode = Annotated[
     ),
 ]
 Threads = Annotated[
-    int,
-    Parameter(help="CPU threads; 0: one for each core that is free.", validator=between(0, MAX_THREADS)),
+    int, Parameter(help="CPU threads; 0: one for each core that is free.", validator=between(0, MAX_THREADS))
 ]
 Tta = Annotated[
     bool, Parameter(help="Average over the eight symmetries: slightly better, and eight times slower.")

@@ -65,14 +65,7 @@ def import_model(
     say(f"next:        sat2map translate PHOTO.png --model {output} --output maps")
 
 
-def push(
-    model: Path,
-    repo: str,
-    /,
-    *,
-    private: bool = False,
-    replace_card: bool = False,
-) -> None:
+def push(model: Path, repo: str, /, *, private: bool = False, replace_card: bool = False) -> None:
     """Put a model file on the Hugging Face Hub, with a model card written from its header.
 
     Args:

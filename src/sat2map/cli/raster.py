@@ -174,7 +174,7 @@ def translate_rasters(
         refuse_existing(vectors, overwrite=options.overwrite)
     about = (model.name, sha256_of(model))
     scales: dict[str, tuple[float, ...]] = {}
-    if len(jobs) > 1:
+    if len(jobs) > 1 and translator.header.limits is None:
         from sat2map.geo.shared_scale import shared_scales
 
         count = translator.header.generator.source_bands

@@ -17,6 +17,7 @@ from sat2map.data.pairs import Pair
 from sat2map.data.read_pair import read_masked_pair, read_pair_size
 from sat2map.errors import DataError, ImageError
 from sat2map.files import atomic_path, cache_folder
+from sat2map.images.levels import Limits
 from sat2map.images.palette import Palette
 from sat2map.images.palette.lab import srgb_to_lab
 from sat2map.images.palette.labels import IGNORED, Labeller
@@ -106,6 +107,7 @@ class PairFormat:
         palette: Colours of the label maps; None: no label maps.
         targets: Whether the targets are kept beside their label maps.
         ignored: Whether ignored pixels are marked where there is no palette too.
+        limits: Of each band of sources of more than 8 bits; None: 8 bits, or measured in each file.
     """
 
     size: int | None = None
@@ -114,11 +116,12 @@ class PairFormat:
     palette: Palette | None = None
     targets: bool = True
     ignored: bool = False
+    limits: Limits | None = None
 
     @property
     def key(self) -> str:
         """What decides how images are read, as text for a hash."""
-        return json.dumps([FORMAT, self.size, self.direction, self.bands])
+        return json.dumps([FORMAT, self.size, self.direction, self.bands, *(self.limits or ())])
 
     def file_name(self, fingerprint: str) -> str:
         """Return the name of the cache file of pairs with this fingerprint."""
@@ -208,11 +211,7 @@ def _fingerprint(pairs: Sequence[Pair], how: PairFormat) -> str:
 
 
 def _build(
-    path: Path,
-    pairs: Sequence[Pair],
-    how: PairFormat,
-    workers: int,
-    progress: Callable[[int, int], None],
+    path: Path, pairs: Sequence[Pair], how: PairFormat, workers: int, progress: Callable[[int, int], None]
 ) -> None:
     labeller = None if how.palette is None else Labeller(how.palette)
     height, width = (how.size, how.size) if how.size else read_pair_size(pairs[0])
@@ -224,7 +223,7 @@ def _build(
         _claim(temporary)
 
         def decode(i: int) -> tuple[int, int]:
-            source, target, ignored = read_masked_pair(pairs[i], how.direction, how.bands)
+            source, target, ignored = read_masked_pair(pairs[i], how.direction, how.bands, how.limits)
             shape = source.shape[0], source.shape[1]
             if min(shape) < MIN_SIDE:
                 raise ImageError(

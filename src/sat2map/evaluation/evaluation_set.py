@@ -54,7 +54,8 @@ class EvaluationSet:
 
     def notes(self) -> list[str]:
         """Return what is assumed of the first pair's files."""
-        return pair_notes(self._splits[self.split][0], _file_bands(self._header))
+        header = self._header
+        return pair_notes(self._splits[self.split][0], _file_bands(header), header.limits)
 
     def train(self) -> PairCache | None:
         """Open the training pairs of the data set at the size of the targets; None where it has none."""
@@ -63,7 +64,7 @@ class EvaluationSet:
 
     def inputs_for(self, header: ModelHeader) -> PairCache:
         """Open the same pairs at the size at which another model is given the sources."""
-        return _open(self._splits, self.split, header.image_size, self._header)
+        return _open(self._splits, self.split, header.image_size, header)
 
     def count_trained_on(self, header: ModelHeader) -> int:
         """Count the scored pairs that another model was trained on, by the settings in its header."""
@@ -119,7 +120,7 @@ def _split_options(header: ModelHeader, data: Path) -> dict[str, Any]:
 
 
 def _open(splits: Splits, split: str, size: int | None, header: ModelHeader) -> PairCache:
-    how = PairFormat(size, header.direction, _file_bands(header), ignored=True)
+    how = PairFormat(size, header.direction, _file_bands(header), ignored=True, limits=header.limits)
     return open_pairs(splits[split], how)
 
 

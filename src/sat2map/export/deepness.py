@@ -107,6 +107,10 @@ def _palette(header: ModelHeader) -> Palette:
         raise ModelFileError(
             "this model draws no map classes, which Deepness needs: train one with a palette"
         )
+    if header.limits is not None:
+        raise ModelFileError(
+            "this model reads bands of more than 8 bits by limits of each: Deepness has one number for all"
+        )
     return header.palette
 
 

@@ -54,7 +54,7 @@ def describe_model(header: ModelHeader, name: str, parameters: int) -> dict[str,
     bands = [band.name for band in header.bands]
     sees = {
         "name": "image",
-        "description": "Image in [-1, 1], which 0 and 255 of the source become; sides are multiples of "
+        "description": "Image in [-1, 1], which the limits of each band become; sides are multiples of "
         f"{spec.size_divisor} px",
         "bands": bands,
         "input": {
@@ -62,7 +62,9 @@ def describe_model(header: ModelHeader, name: str, parameters: int) -> dict[str,
             "dim_order": ["batch", "channel", "height", "width"],
             "data_type": "float32",
         },
-        "value_scaling": [{"type": "min-max", "minimum": 0, "maximum": 255}] * len(bands),
+        "value_scaling": [
+            {"type": "min-max", "minimum": band.low, "maximum": band.high} for band in header.bands
+        ],
     }
     classes = describe_classes(header.palette) if header.palette else []
     task = "semantic-segmentation" if spec.colours or spec.classes else "generative"
@@ -109,7 +111,10 @@ def describe_model(header: ModelHeader, name: str, parameters: int) -> dict[str,
                 "title": "Model file of sat2map (safetensors; the header is the key sat2map of its metadata)",
                 "roles": ["mlm:model", "mlm:weights"],
                 "mlm:artifact_type": "safetensors",
-                "raster:bands": [{"name": name, "data_type": "uint8"} for name in bands],
+                "raster:bands": [
+                    {"name": name, **({"data_type": "uint8"} if header.limits is None else {})}
+                    for name in bands
+                ],
             }
         },
         "links": [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
@@ -107,6 +108,32 @@ def given_limits(scale: tuple[float, ...], bands: int) -> Limits:
             setting="scale",
         )
     return pairs * (bands // len(pairs))
+
+
+def use_limits(limits: Limits | None) -> Stretch:
+    """Return what gives these limits for every file; for None, what measures those of each file."""
+    return measure_limits if limits is None else functools.partial(_known, limits)
+
+
+def _known(
+    limits: Limits, values: NDArray[Any], valid: NDArray[np.bool_] | None, name: object
+) -> tuple[Limits, str]:
+    return limits, ""
+
+
+def note_of_8_bits(limits: Limits | None, name: object) -> tuple[str, ...]:
+    """Return the note on a file of 8 bits, which are used as they are, where a model knows other numbers.
+
+    Args:
+        limits: Of the model; None: it knows 8 bits, and there is nothing to note.
+        name: What to call the file.
+    """
+    if limits is None:
+        return ()
+    return (
+        f"{name} holds 8 bits, and the model knows values of {text_of(limits)}: 0 to 255 were taken "
+        "for that range; give the file that it was made of if the map looks wrong",
+    )
 
 
 def to_8_bits(values: NDArray[np.generic], limits: Limits) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.files import lock_output, output_error, refuse_existing, remove_leftovers
 from sat2map.images.inputs import expand_input
-from sat2map.images.levels import Stretch, measure_limits
+from sat2map.images.levels import Stretch, note_of_8_bits, use_limits
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, read_image, with_bands, write_image
 from sat2map.images.shared_limits import measure_shared_limits
@@ -168,7 +168,7 @@ def translate_image(
     page: int | None = None,
     whole: bool = False,
     scale: tuple[float, ...] | None = None,
-    stretch: Stretch = measure_limits,
+    stretch: Stretch | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Translate one file; an alpha channel is carried over.
@@ -183,7 +183,7 @@ def translate_image(
         page: Which page or frame of a file that holds several, from 1; None: the first.
         whole: Translate all of an image that looks like a training pair.
         scale: Lowest and highest value, once or for each band; None: 8 bits as they are, or by `stretch`.
-        stretch: What finds the limits of samples of more than 8 bits.
+        stretch: What finds the limits of samples of more than 8 bits; None: the model, or each file.
         note: Called before the work with each thing that a user should know of the file.
 
     Raises:
@@ -194,10 +194,12 @@ def translate_image(
     bands = header.generator.source_bands
     with lock_output(job.output, tidy=False):
         refuse_existing(job.output, overwrite=job.replace)
+        stretch = stretch or use_limits(header.limits)
         picture = read_image(job.source, page=page, bands=bands, scale=scale, stretch=stretch)
         if not whole:
             picture = photo_of_pair(picture, header.palette or Palette.load("maps"), job.source)
-        for text in picture.notes:
+        assumed = () if picture.stretched else note_of_8_bits(header.limits, job.source)
+        for text in (*picture.notes, *assumed):
             note(text)
         source = with_bands(picture.pixels, bands, job.source)
         try:
@@ -244,9 +246,9 @@ def translate_images(
         except OSError as failure:
             raise output_error(folder, failure) from failure
         remove_leftovers(folder)
-    stretch: Stretch = measure_limits
-    if len(jobs) > 1 and scale is None:
-        bands = translator.header.generator.source_bands
+    header, stretch = translator.header, use_limits(translator.header.limits)
+    if len(jobs) > 1 and scale is None and header.limits is None:
+        bands = header.generator.source_bands
         shared, deep = measure_shared_limits([job.source for job in jobs], page=page, bands=bands)
         stretch = shared
         for text in shared.notes(len(deep)):

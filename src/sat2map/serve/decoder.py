@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from sat2map.errors import ImageError, Sat2MapError
+from sat2map.images.levels import Stretch, measure_limits
 from sat2map.images.pixels import Picture, read_image, read_size
 from sat2map.serve.parent import when_parent_ends
 
@@ -57,13 +58,21 @@ class Decoder:
         """
         return self._run(read_size, file, child=_length(file) > SMALL_FILE)
 
-    def pixels(self, file: bytes | Path, *, page: int | None = None, bands: int = 3) -> Picture:
+    def pixels(
+        self,
+        file: bytes | Path,
+        *,
+        page: int | None = None,
+        bands: int = 3,
+        stretch: Stretch = measure_limits,
+    ) -> Picture:
         """Decode an image file whose size was accepted.
 
         Args:
             file: The file.
             page: Which page or frame of it, from 1; None: the first. The size of others is not known before.
             bands: How many are wanted (see `read_image`).
+            stretch: What gives the limits of samples of more than 8 bits (see `read_image`).
 
         Raises:
             ImageError: It is damaged, of a kind that cannot be read without damage, or has no such page.
@@ -72,7 +81,8 @@ class Decoder:
         if not child:
             height, width = self.size(file)
             child = height * width > SMALL_IMAGE
-        return self._run(functools.partial(read_image, page=page, bands=bands), file, child=child)
+        read = functools.partial(read_image, page=page, bands=bands, stretch=stretch)
+        return self._run(read, file, child=child)
 
     def close(self) -> None:
         """End the child processes."""

@@ -14,6 +14,7 @@ import numpy as np
 from sat2map.errors import ImageError, Sat2MapError
 from sat2map.extras import require_geo
 from sat2map.geo.detect import is_raster
+from sat2map.images.levels import use_limits
 from sat2map.images.pixels import Picture, with_bands, write_image
 from sat2map.inference import Translator
 from sat2map.inference.scale import ScaledTranslator
@@ -89,7 +90,9 @@ def read_file(upload: Inspected, decoder: Decoder, header: ModelHeader, part: Pa
     try:
         if upload.kind == "picture":
             return read_picture(decoder, upload.path, (upload.height, upload.width), header, part)
-        with reading_untrusted(), gdal_env(), open_raster(upload.path, bands=None, count=3) as raster:
+        count, stretch = header.generator.source_bands, use_limits(header.limits)
+        opened = open_raster(upload.path, bands=None, count=count, stretch=stretch)
+        with reading_untrusted(), gdal_env(), opened as raster:
             mask = raster.read_mask(raster.grid.whole)
             pixels = np.ascontiguousarray(np.moveaxis(raster.read(raster.grid.whole), 0, -1))
             return Picture(pixels, None if mask.all() else mask, for_clients(raster.notes, upload.path))

@@ -18,6 +18,7 @@ from sat2map.geo.raster_job import SAME_PIXELS, Factors, RasterOptions, resampli
 from sat2map.geo.read import open_raster
 from sat2map.geo.strips import cut_tile
 from sat2map.geo.web_mercator import SIDE, pixel_size, tile_corner
+from sat2map.images.levels import use_limits
 from sat2map.inference.tiling import Area, Span
 from sat2map.models.header import ModelHeader
 from sat2map.serve.raster_folder import RasterFile
@@ -52,7 +53,9 @@ class Scene:
         Raises:
             ImageError: The raster cannot be read.
         """
-        with gdal_env(), open_raster(raster.path, bands=None, count=header.generator.source_bands) as opened:
+        count = header.generator.source_bands
+        stretch = use_limits(header.limits)
+        with gdal_env(), open_raster(raster.path, bands=None, count=count, stretch=stretch) as opened:
             factors = resampling_factors(opened, header, RasterOptions()).network
             grid = opened.grid if factors == SAME_PIXELS else opened.grid.scaled(*factors)
             scale = None if opened.scale is None else tuple(v for limits in opened.scale for v in limits)

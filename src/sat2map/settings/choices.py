@@ -17,7 +17,7 @@ DataSetName = Literal["maps", "facades", "cityscapes"]
 TownLayout = Literal["side-by-side", "folders"]
 Compression = Literal["deflate", "zstd", "lzw", "lerc", "webp", "none"]  # all of them lossless
 Device = Literal["auto", "cpu", "cuda", "mps"]
-EngineName = Literal["auto", "torch", "onnx", "openvino"]
+EngineName = str  # `auto`, or a folder of `inference/backends/`
 ExportFormat = Literal[
     "onnx",
     "openvino",

@@ -16,7 +16,7 @@ from sat2map.export import export_model
 from sat2map.images.pixels import from_unit, to_unit
 from sat2map.inference import Translator
 from sat2map.inference.backends import EngineOptions, Uint8Backend, auto, open_engine
-from sat2map.inference.backends.onnx_runtime.engine import OnnxEngine
+from sat2map.inference.backends.onnx.engine import OnnxEngine
 from sat2map.inference.backends.torch.engine import TorchEngine
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -54,6 +55,12 @@ def test_an_engine_translates_as_soon_as_its_record_is_there(
     monkeypatch.setitem(BACKENDS, "toy", TOY)
     pixels = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
     np.testing.assert_array_equal(Translator.open(model, engine="toy")(pixels), pixels)
+
+
+def test_the_command_line_offers_the_engines_that_there_are() -> None:
+    from sat2map.cli.flags import EngineChoice
+
+    assert get_args(EngineChoice) == ("auto", *sorted(BACKENDS))
 
 
 def test_auto_takes_the_first_in_order(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

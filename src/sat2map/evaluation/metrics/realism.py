@@ -51,10 +51,7 @@ class SlicedWasserstein:
 
 
 def sliced_wasserstein(
-    fakes: Sequence[Image] | Image,
-    targets: Sequence[Image] | Image,
-    *,
-    seed: int = 0,
+    fakes: Sequence[Image] | Image, targets: Sequence[Image] | Image, *, seed: int = 0
 ) -> SlicedWasserstein:
     """Compare two sets of images by the distributions of their patches, at every scale from 16 pixels up.
 

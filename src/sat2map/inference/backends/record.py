@@ -26,7 +26,7 @@ class BackendRecord:
     module that its `open` imports.
 
     Attributes:
-        name: Its name in settings.
+        name: Its name in settings, that of its folder.
         label: Its name for people.
         open: Opens a file; imports the runtime when it is called.
         module: The module that must be installed.
