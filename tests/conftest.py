@@ -22,6 +22,7 @@ MARKED = {
         "bulk",
         "serve",
         "export/test_deepness.py",
+        "images/test_fuzz.py",
         "images/test_masks.py",
         "images/test_one_picture.py",
         "images/test_samples.py",
@@ -34,6 +35,7 @@ MARKED = {
     ),
     "slow": (
         "bulk/test_on_ray.py",
+        "bulk/test_store.py",
         "docs",
         "export/test_export.py",
         "export/test_web.py",

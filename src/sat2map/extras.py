@@ -30,6 +30,7 @@ EXTRAS: Final[dict[str, Extra]] = {
         "page, live maps and API",
         ("rasterio", "fastapi", "uvicorn", "multipart", "prometheus_client", "cachetools"),
     ),
+    "cloud": Extra("bulk jobs in object storage", ("rasterio", "obstore")),
     "ray": Extra("bulk jobs on a cluster", ("rasterio", "ray", "pyarrow")),
     "hub": Extra("models of the Hugging Face Hub", ("huggingface_hub",)),
 }

@@ -80,12 +80,7 @@ def hold_lock(lock: Path, output: Path, taken: Sat2MapError) -> Iterator[None]:
     """Hold a lock file, and remove it afterwards, with the folders that were made for it and stayed empty.
 
     The operating system gives the lock back when its process ends, however that happens: the lock of a dead
-    process is taken over.
-
-    Args:
-        lock: The file.
-        output: What is written meanwhile, for the error.
-        taken: Raised where another process holds the lock.
+    process is taken over. `taken` is raised where another process holds it; `output` is what the error names.
 
     Raises:
         OutputError: The file or its folder cannot be made.

@@ -141,14 +141,7 @@ def read_index(path: Path) -> ShardIndex:
 
 @dataclass(frozen=True)
 class ShardReader:
-    """Opens shards as the pairs that they hold.
-
-    Attributes:
-        index: Path of the index.
-        base: Where the shards lie; empty: beside the index.
-        how: How their pairs are read.
-        workers: Threads that decode; 0: one per core.
-    """
+    """Opens shards as the pairs that they hold."""
 
     index: Path
     base: str

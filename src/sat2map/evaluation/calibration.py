@@ -67,9 +67,7 @@ def expected_calibration_error(reliability: tuple[ReliabilityBin, ...]) -> float
 def fit_temperature(translator: Translator, pairs: PairCache) -> float:
     """Return the temperature at which the classes of real maps are likeliest (section 4.2).
 
-    Args:
-        translator: A palette network, run at any temperature.
-        pairs: Validation pairs at the size at which the model is given the sources.
+    The pairs are of the size at which the model is given the sources.
     """
     logits, targets = _samples(translator, pairs)
     below_best = logits - logits.max(axis=1, keepdims=True)

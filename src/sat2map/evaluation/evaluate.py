@@ -50,7 +50,7 @@ def evaluate(
 
     Args:
         model: A model (see `Model.find`), or a translator (`device` and `mode` are then its own).
-        data: Folder or CSV of pairs; see `open_held_out` for how a val split that it lacks is cut.
+        data: Folder or CSV of pairs; see `open_evaluation_set` for how a val split that it lacks is cut.
         split: Which of its splits.
         group_column: CSV column of places, which the intervals draw; None for the training's, where the data
             has it.

@@ -20,14 +20,7 @@ MIN_SIZE = 16  # px
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """The pairs of one split: sources as the model sees them, targets as maps are compared.
-
-    Attributes:
-        inputs: The pairs at the size at which the model is given the sources.
-        scored: The same pairs at the size at which maps are compared.
-        split: Their split.
-        group_column: CSV column of their groups, or None.
-    """
+    """The pairs of one split: sources as the model sees them, targets as maps are compared."""
 
     inputs: PairCache
     scored: PairCache

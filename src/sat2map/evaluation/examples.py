@@ -61,12 +61,6 @@ def draw_examples(
 ) -> list[Example]:
     """Translate the best, median and worst images again, as they were for the scores.
 
-    Args:
-        evaluation: Of this model on this data.
-        model: The model file or translator.
-        data: The folder or CSV of pairs.
-        device: Where to run.
-
     Raises:
         DataError: The pairs are not those that were scored.
         ModelFileError: The model file cannot be used.

@@ -30,11 +30,6 @@ FREE: Final = -1  # a dimension of any size
 def export_mlm(model: Path, output: Path, *, overwrite: bool = False) -> None:
     """Write a STAC item of a model.
 
-    Args:
-        model: A model file.
-        output: Where to, *.json.
-        overwrite: Whether an existing file may be replaced.
-
     Raises:
         ModelFileError: The model file cannot be used.
         OutputError: The output exists or cannot be written.

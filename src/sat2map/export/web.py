@@ -49,13 +49,6 @@ def export_web(
     Any static host serves the folder, such as `python -m http.server`. The weights are stored as float16 and
     the browser calculates in float32; images, tiles and colours are treated as by `Translator`.
 
-    Args:
-        model: The model file.
-        header: Its header, for eval mode.
-        folder: Where to.
-        name: What the page calls the model.
-        overwrite: Whether an earlier export may be replaced.
-
     Raises:
         ModelFileError: The model is no palette network of RGB images.
         OutputError: ONNX Runtime for browsers is missing, or the folder holds something else.

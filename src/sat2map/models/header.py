@@ -144,10 +144,6 @@ def default_bands(count: int, limits: Limits | None = None) -> tuple[BandSpec, .
 def parse_header(raw: str, path: Path) -> ModelHeader:
     """Read a header from its JSON, of this version or an older one.
 
-    Args:
-        raw: The JSON.
-        path: The file that it is from, for the error.
-
     Raises:
         ModelFileError: It is damaged, of a newer version, or has values out of bounds.
     """

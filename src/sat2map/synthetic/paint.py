@@ -44,10 +44,7 @@ def paint_town(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[Polygon]]:
     """Paint a plan.
 
-    Args:
-        rng: Decides looks, light, trees and noise.
-        plan: The town.
-        side: Of the pictures (px).
+    `rng` decides looks, light, trees and noise; the pictures have `side` px a side.
 
     Returns:
         The satellite picture and the map, each uint8 (side, side, 3) in RGB, and what the map shows as

@@ -120,9 +120,7 @@ def read_init(file: Path) -> PretrainedInit:
 def read_run_init(run: Path, *, with_weights: bool) -> PretrainedInit | None:
     """Read what a run started from; None where that was chance.
 
-    Args:
-        run: The run folder.
-        with_weights: Whether the weights are needed, as where the run has no checkpoint yet.
+    The weights are needed where the run has no checkpoint yet.
 
     Raises:
         RunError: The note is damaged.

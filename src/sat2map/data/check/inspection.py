@@ -66,10 +66,7 @@ class Inspection:
 def inspect_pair(pair: Pair, root: Path, with_thumbnails: bool) -> Inspection | Finding:
     """Read a pair and return its marks, or the fault that keeps it from being read.
 
-    Args:
-        pair: Where it lies.
-        root: The folder that findings name files from.
-        with_thumbnails: Whether the pair is to be compared with others.
+    Findings name files from `root`.
     """
     pictures: list[Picture] = []
     for path in pair.files:

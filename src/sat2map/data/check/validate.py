@@ -49,11 +49,7 @@ LIMIT = 2000  # pairs a split that are compared with other splits: 2,000 by 2,00
 class CheckResult:
     """What a validation found.
 
-    Attributes:
-        findings: Errors and warnings.
-        counts: Pairs in each split.
-        sizes: How many pairs have sides of each (height, width), in px.
-        notes: What was not checked, and why.
+    Sizes say how many pairs have sides of (height, width) px; notes, what was not checked, and why.
     """
 
     findings: list[Finding]

@@ -67,11 +67,7 @@ def class_iou(confusion: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
 
 
 def mean_iou(confusion: npt.NDArray[np.integer]) -> float:
-    """Mean of `class_iou` over the classes that occur, 0..1, NaN if none does.
-
-    Args:
-        confusion: counts (n, n), summed over the data set.
-    """
+    """Mean of `class_iou` over the classes that occur, 0..1, NaN if none does."""
     iou = class_iou(confusion)
     present = iou[~np.isnan(iou)]
     return float(present.mean()) if present.size else float("nan")
