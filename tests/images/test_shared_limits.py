@@ -45,6 +45,15 @@ def test_a_note_names_the_limits_once_for_all_files(tmp_path: Path) -> None:
     assert read_image(paths[0], stretch=stretch).notes == ()
 
 
+def test_a_file_of_other_units_that_would_be_flat_is_named() -> None:
+    shared = SharedLimits()
+    values = np.linspace(0, 1, 100, dtype=np.float32).reshape(1, 10, 10)
+    for name, factor in (("reflectance.tif", 1), ("digital.tif", 10_000)):
+        shared.add(values * factor, None, name)
+    assert "reflectance.tif would show fewer than 8 grey levels" in shared.notes(2)[1]
+    assert len(shared.notes(2)) == 2
+
+
 def test_pixels_that_are_not_valid_do_not_count() -> None:
     shared = SharedLimits()
     values = np.arange(100, dtype=np.float32).reshape(1, 10, 10)
