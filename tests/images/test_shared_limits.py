@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("rasterio", reason="the geo extra is not installed")
+
 from sat2map.errors import SettingsError
 from sat2map.images.read import has_deep_samples, read_image
 from sat2map.images.shared_limits import FILES, SharedLimits, measure_shared_limits, spread
