@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from sat2map.data.pairs import Pair
 from sat2map.data.read_pair import read_masked_pair, read_pair_size
@@ -26,7 +27,9 @@ from sat2map.runtime.cpu import processor
 from sat2map.settings import Direction
 
 MIN_SIDE = 4  # px; enlarged to load size, less would be one flat colour
+MIXED = 0.01  # share of an ignored pixel from which a resized one is ignored too: 2 grey levels of 255
 FORMAT = 1  # raise when what a cache file holds of an image changes
+RESIZED = 2  # the same, of a resized one
 PALETTE_SAMPLE = 16  # targets that are compared with a palette
 NEAR = 15.0  # CIELAB distance within which a colour is that of a palette, after JPEG and antialiasing
 LEAST_NEAR = 0.5  # share of the pixels of a map that must be; maps have more than 0.9, photos less than 0.2
@@ -121,7 +124,8 @@ class PairFormat:
     @property
     def key(self) -> str:
         """What decides how images are read, as text for a hash."""
-        return json.dumps([FORMAT, self.size, self.direction, self.bands, *(self.limits or ())])
+        version = FORMAT if self.size is None else RESIZED
+        return json.dumps([version, self.size, self.direction, self.bands, *(self.limits or ())])
 
     def file_name(self, fingerprint: str) -> str:
         """Return the name of the cache file of pairs with this fingerprint."""
@@ -259,13 +263,10 @@ def _build(
 
 
 def _resize_mask(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
-    """Resize a mask to the nearest pixel's value."""
-    rows, columns = (
-        (2 * np.arange(new) + 1) * old // (2 * new)
-        for new, old in zip((height, width), mask.shape, strict=True)
-    )
-    resized: NDArray[np.bool_] = mask[rows[:, None], columns]
-    return resized
+    """Resize the mask of ignored pixels: also those into which the filter of `resize` mixes ignored ones."""
+    share = Image.fromarray(mask.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
+    mixed: NDArray[np.bool_] = np.abs(np.asarray(share)) > MIXED
+    return mixed
 
 
 def _claim(path: Path) -> None:

@@ -22,7 +22,8 @@ def band_meanings(dataset: Any) -> list[str]:
 
     The colour interpretation counts, then the description ("Red", "B04 (665 nm)").
     """
-    meanings = [_by_interpretation(interp.name) for interp in dataset.colorinterp]
+    plain = {"gray": "grey", "undefined": "", "palette": ""}
+    meanings = [plain.get(interp.name, interp.name) for interp in dataset.colorinterp]
     described = _by_description([text or "" for text in dataset.descriptions])
     if set(COLOURS) <= set(described):
         # GDAL calls the first band of anything grey, and the first three of any four bytes RGB.
@@ -38,12 +39,7 @@ def band_meanings(dataset: Any) -> list[str]:
 def choose_bands(
     meanings: Sequence[str], wanted: Sequence[str], name: object
 ) -> tuple[tuple[int, ...], str | None]:
-    """Find the wanted bands of a file.
-
-    Args:
-        meanings: From `band_meanings`.
-        wanted: What a model takes, in its order: ("red", "green", "blue"), ("grey",), ….
-        name: What to call the file.
+    """Find the wanted bands of a file, such as ("red", "green", "blue") or ("grey",), by its `band_meanings`.
 
     Returns:
         Band numbers from 1, and a note where their meaning was assumed.
@@ -67,6 +63,9 @@ def choose_bands(
         )
     taken = image[: len(wanted)]
     numbers = ", ".join(map(str, taken))
+    if len(wanted) > len(COLOURS) + 1:  # in the order of the file, whatever they are
+        extra = f"{has}: bands {numbers} were used; the setting 'bands' chooses others"
+        return tuple(taken), extra if len(image) > len(wanted) else None
     note = (
         f"{has} and does not say which are {', '.join(wanted)}: bands {numbers} were used; the "
         "setting 'bands' chooses others"
@@ -94,14 +93,10 @@ def check_bands(bands: Sequence[int], count: int, needed: int, name: object) -> 
 
 
 def default_names(count: int) -> tuple[str, ...]:
-    """Return the bands of a model that names none: grey, or red, green and blue, then near infrared."""
+    """Return the bands of a model that names none: grey; red, green, blue, near infrared; or numbers."""
     if count < 3:
         return ("grey", "band 2")[:count]
-    return (*COLOURS, "nir", *(f"band {number}" for number in range(5, count + 1)))[:count]
-
-
-def _by_interpretation(name: str) -> str:
-    return {"gray": "grey", "undefined": "", "palette": ""}.get(name, name)
+    return (*COLOURS, "nir")[:count] if count <= 4 else tuple(f"band {i + 1}" for i in range(count))
 
 
 def _by_description(texts: Sequence[str]) -> list[str]:

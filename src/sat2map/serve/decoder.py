@@ -43,9 +43,7 @@ class Decoder:
     def __init__(self, memory: int, *, processes: int = 1) -> None:
         """Prepare; the child processes start with the first large file.
 
-        Args:
-            memory: Largest decoded image (bytes).
-            processes: Number of child processes.
+        `memory` is what the largest decoded image takes (bytes).
         """
         self._memory = memory
         self._processes = processes
