@@ -2,6 +2,7 @@
 
 Decoders hold Python's lock for long on some files (a PNG with one chunk of 24 MB, metadata with a million
 entries), and damaged files have crashed decoders. Small files are decoded in the calling thread instead.
+Decoded pixels come back through a file: to unpickle 48 MB would hold Python's lock for tens of milliseconds.
 Errors call the file "the image": clients must not learn where the service keeps it.
 """
 
@@ -13,11 +14,14 @@ import io
 import multiprocessing
 import os
 import threading
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
+
+import numpy as np
 
 from sat2map.errors import ImageError, Sat2MapError
 from sat2map.images.pixels import Picture, read_image, read_size
@@ -34,6 +38,14 @@ class _Failure(NamedTuple):
     problem: str
 
 
+class _Stored(NamedTuple):
+    """A picture whose pixels lie in a file."""
+
+    rest: Picture
+    path: Path
+    shape: tuple[int, ...]
+
+
 class _Upload(io.BytesIO):
     """Bytes with the name that errors show instead of a path."""
 
@@ -44,13 +56,15 @@ class _Upload(io.BytesIO):
 class Decoder:
     """Reads sizes and pixels of image files; may be used from any thread."""
 
-    def __init__(self, memory: int, *, processes: int = 1) -> None:
+    def __init__(self, memory: int, *, processes: int = 1, folder: Path | None = None) -> None:
         """Prepare; the child processes start with the first large file.
 
         Args:
             memory: Largest decoded image (bytes).
             processes: Number of child processes.
+            folder: Where the pixels of large images pass from a child to this process; None: through a pipe.
         """
+        self._folder = folder
         self._memory = memory
         self._processes = processes
         self._pool: ProcessPoolExecutor | None = None
@@ -104,7 +118,7 @@ class Decoder:
                 initargs=(self._memory + _HEADROOM,),
             )
         try:
-            found = pool.submit(_attempt, function, file).result()
+            found = pool.submit(_attempt, function, file, self._folder).result()
         except BrokenProcessPool:
             with self._lock:
                 if self._pool is pool:
@@ -114,7 +128,7 @@ class Decoder:
             error = found.kind.__new__(found.kind)
             Sat2MapError.__init__(error, found.problem)  # subclasses take other arguments
             raise error
-        return cast("T", found)
+        return cast("T", _take(found) if isinstance(found, _Stored) else found)
 
 
 def hide_path(error: Sat2MapError, path: Path) -> None:
@@ -131,14 +145,37 @@ def _as_path(file: bytes | Path) -> Path:
     return cast("Path", _Upload(file)) if isinstance(file, bytes) else file  # Pillow reads either
 
 
-def _attempt(function: Callable[[Path], Any], file: bytes | Path) -> Any:
+def _attempt(function: Callable[[Path], Any], file: bytes | Path, folder: Path | None) -> Any:
     """Run in the child: errors go back as a record, since exceptions of ours do not survive pickling."""
     try:
-        return function(_as_path(file))
+        found = function(_as_path(file))
+        return found if folder is None or not isinstance(found, Picture) else _store(found, folder)
     except MemoryError:
         return _Failure(ImageError, "decoding the image takes too much memory")
     except Sat2MapError as error:
         return _Failure(type(error), error.problem)
+
+
+def _store(picture: Picture, folder: Path) -> Picture | _Stored:
+    """Write the pixels of a large picture into a file; without room for it, they go through the pipe."""
+    if picture.pixels.size <= SMALL_IMAGE:
+        return picture
+    path = folder / f"pixels-{uuid.uuid4().hex}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        picture.pixels.tofile(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return picture
+    return _Stored(picture._replace(pixels=np.empty(0, np.uint8)), path, picture.pixels.shape)
+
+
+def _take(stored: _Stored) -> Picture:
+    try:
+        return stored.rest._replace(pixels=np.fromfile(stored.path, np.uint8).reshape(stored.shape))
+    finally:
+        stored.path.unlink(missing_ok=True)
 
 
 def _prepare_child(more: int) -> None:
