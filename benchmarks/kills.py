@@ -151,7 +151,8 @@ def kill_often(scenario: Scenario, folder: Path, kills: int, seed: int) -> dict[
                     what = ", ".join(f"{name} ({found.get(name, 'missing')[:60]})" for name in names[:4])
                     wrong.append(f"{moment:.2f} of {took:.2f} s: {what}")
             shutil.rmtree(here)
-            print(f"{scenario.name} {number + 1} of {kills}: {len(wrong)} wrong", file=sys.stderr, flush=True)
+            said = f"{scenario.name} {number + 1} of {kills}: {len(wrong)} wrong {wrong[-1:] or ''}"
+            print(said, file=sys.stderr, flush=True)
     finally:
         scenario.close()
     return {
