@@ -21,7 +21,7 @@ from sat2map.export import Format, export_model
 from sat2map.images.pixels import to_unit
 from sat2map.inference import Translator
 from sat2map.inference.backends import EngineName, EngineOptions, Uint8Backend, open_engine
-from sat2map.inference.backends.torch import TorchEngine
+from sat2map.inference.backends.torch.engine import TorchEngine
 from sat2map.inference.drawing import Drawer, Products
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.model_file import ModelHeader

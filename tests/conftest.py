@@ -16,7 +16,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Markers of whole folders and files (the first parts of a path), so that `-m "not slow"` chooses among them.
 MARKED = {
-    "geo": ("geo", "bulk", "serve", "export/test_deepness.py"),
+    "geo": (
+        "geo",
+        "bulk",
+        "serve",
+        "export/test_deepness.py",
+        "images/test_fuzz.py",
+        "images/test_masks.py",
+        "images/test_one_picture.py",
+        "images/test_samples.py",
+    ),
     "browser": (
         "serve/test_page.py",
         "serve/test_map_page.py",
@@ -25,6 +34,7 @@ MARKED = {
     ),
     "slow": (
         "bulk/test_on_ray.py",
+        "bulk/test_store.py",
         "docs",
         "export/test_export.py",
         "export/test_web.py",

@@ -18,7 +18,7 @@ from sat2map.errors import SettingsError
 from sat2map.geo.job_speeds import RUNS, JobSpeeds, draw_raster, measure_job, network_gsd_of, pick_machine
 from sat2map.geo.translate_raster import translate_raster
 from sat2map.inference import Translator
-from sat2map.inference.backends.torch import TorchEngine
+from sat2map.inference.backends.torch.engine import TorchEngine
 from sat2map.inference.tiling import Grid
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec

@@ -19,8 +19,10 @@ with the problem alone. Our own mistakes are assertions, never these.
 
 from __future__ import annotations
 
+import copyreg
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class Sat2MapError(Exception):
@@ -37,6 +39,10 @@ class Sat2MapError(Exception):
         self.hint = hint
         self.setting = setting
         super().__init__(f"{problem}: {hint}" if hint else problem)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let errors pass between processes: subclasses take other arguments than exceptions do."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class SettingsError(Sat2MapError):

@@ -28,8 +28,9 @@ EXTRAS: Final[dict[str, Extra]] = {
     ),
     "serve": Extra(
         "page, live maps and API",
-        ("rasterio", "fastapi", "uvicorn", "multipart", "prometheus_client", "rio_tiler", "cachetools"),
+        ("rasterio", "fastapi", "uvicorn", "multipart", "prometheus_client", "cachetools"),
     ),
+    "cloud": Extra("bulk jobs in object storage", ("rasterio", "obstore")),
     "ray": Extra("bulk jobs on a cluster", ("rasterio", "ray", "pyarrow")),
     "hub": Extra("models of the Hugging Face Hub", ("huggingface_hub",)),
 }
@@ -69,16 +70,6 @@ def require(module: str, what: str, extra: str) -> None:
         MissingExtraError: It is not installed.
     """
     if not is_installed(module):
-        raise MissingExtraError(what, extra)
-
-
-def require_extra(extra: str, what: str) -> None:
-    """Check that all modules of an extra are installed.
-
-    Raises:
-        MissingExtraError: One is not.
-    """
-    if missing_modules(extra):
         raise MissingExtraError(what, extra)
 
 

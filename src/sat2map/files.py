@@ -80,12 +80,7 @@ def hold_lock(lock: Path, output: Path, taken: Sat2MapError) -> Iterator[None]:
     """Hold a lock file, and remove it afterwards, with the folders that were made for it and stayed empty.
 
     The operating system gives the lock back when its process ends, however that happens: the lock of a dead
-    process is taken over.
-
-    Args:
-        lock: The file.
-        output: What is written meanwhile, for the error.
-        taken: Raised where another process holds the lock.
+    process is taken over. `taken` is raised where another process holds it; `output` is what the error names.
 
     Raises:
         OutputError: The file or its folder cannot be made.
@@ -233,14 +228,14 @@ def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
         )
 
 
-def require_new_folder(path: Path, *, setting: str = "output") -> None:
+def require_new_folder(path: Path) -> None:
     """Check that a folder for new files does not exist, or is empty.
 
     Raises:
         OutputError: It is a file, or a folder that holds something.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise OutputError(f"{path} exists and is not empty", hint="choose a new folder", setting=setting)
+        raise OutputError(f"{path} exists and is not empty", hint="choose a new folder", setting="output")
 
 
 def output_error(path: Path, error: OSError) -> OutputError:

@@ -22,9 +22,7 @@ VARIES = (0.85, 1.2)  # beyond what the measurement saw: other ground, a warmer 
 class Stage:
     """One thing that a job spends time on.
 
-    Attributes:
-        name: `fetch`, `network`, or `reading, drawing and writing`.
-        hours: For the whole job, if it were the only one.
+    Its hours are those of the whole job, if it were the only one.
     """
 
     name: str
@@ -125,9 +123,7 @@ def plan_job(
 class Failures:
     """What breaks during a job, and what that costs.
 
-    Attributes:
-        machines_lost: How often a machine is expected to go.
-        lost_hours: Machine hours of work that is done again.
+    Lost hours are machine hours of work that is done again.
     """
 
     machines_lost: float
@@ -138,12 +134,7 @@ def expect_failures(job: JobPlan, hours_between: float, restart_hours: float = 0
     """Return what to expect of machines that are lost at random.
 
     A machine takes the unfinished window with it: on average half of one, and the time of a restart. Finished
-    windows are kept.
-
-    Args:
-        job: The plan.
-        hours_between: Mean hours of one machine between two losses.
-        restart_hours: Hours until another machine is at work.
+    windows are kept. `hours_between` is the mean time of one machine between two losses.
     """
     lost = job.machine_hours / hours_between
     return Failures(lost, lost * (job.machine_hours / job.windows / 2 + restart_hours))

@@ -37,9 +37,7 @@ def lock_run(run: Path) -> Iterator[None]:
 def start_run(settings: TrainSettings, notes: Mapping[str, str] | None = None) -> None:
     """Make the run folder and write the settings into it.
 
-    Args:
-        settings: All of them.
-        notes: Texts by file name that belong to them.
+    Notes are texts that belong to them, by file name.
 
     Raises:
         RunError: The folder already holds a run, or something else.

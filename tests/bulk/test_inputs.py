@@ -181,3 +181,24 @@ def test_a_shard_that_is_not_there_is_told(number: int, count: int) -> None:
 def test_a_task_survives_its_line() -> None:
     for task in (Task("a.tif", "b.tif"), Task("a", "b", (1, 2, 3, 4), (0.1, 1 / 3, 5.0, 6.0))):
         assert Task.from_json(task.to_json()) == task
+
+
+def test_sheets_that_do_not_touch_get_one_stretch(tmp_path: Path, write: Callable[..., Path]) -> None:
+    ramp = np.tile(np.linspace(100, 3100, 400).astype(np.uint16), (3, 60, 1))
+    dark = write(tmp_path / "dark.tif", ramp[:, :, :200])
+    light = write(tmp_path / "light.tif", ramp[:, :, 200:])
+    plan = plan_tasks([str(dark), str(light)])
+    expected = tuple(np.percentile(ramp[0], (2, 98))) * 3
+    for task in plan.tasks:
+        assert task.scale == pytest.approx(expected, abs=1)
+    assert "2 inputs hold uint16" in plan.notes[0]
+
+
+def test_images_of_16_bits_get_one_stretch(tmp_path: Path) -> None:
+    from PIL import Image
+
+    ramp = np.tile(np.linspace(100, 3100, 400).astype(np.uint16), (60, 1))
+    for name, part in zip("ab", np.hsplit(ramp, 2), strict=True):
+        Image.fromarray(np.ascontiguousarray(part)).save(tmp_path / f"{name}.png")
+    plan = plan_tasks([str(tmp_path / "a.png"), str(tmp_path / "b.png")])
+    assert {task.scale for task in plan.tasks} == {tuple(np.percentile(ramp, (2, 98)))}

@@ -69,6 +69,30 @@ def test_the_second_writer_is_refused_and_writes_nothing(inputs: Path, output: s
         assert not (inputs / output).exists()
 
 
+def test_a_second_writer_of_vectors_is_refused_before_its_map_is_made(inputs: Path) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="the geo extra is not installed")
+    source = np.moveaxis(draw_town(1, size=96).source, -1, 0)
+    profile = {
+        "driver": "GTiff",
+        "count": 3,
+        "height": 96,
+        "width": 96,
+        "dtype": "uint8",
+        "crs": "EPSG:32633",
+    }
+    place = rasterio.transform.from_origin(400_000, 5_000_000, 0.9, 0.9)
+    with rasterio.open(inputs / "ortho.tif", "w", transform=place, **profile) as file:
+        file.write(source)
+    command = ["translate", "ortho.tif", "--output", "map.tif", "--vectors", "town.gpkg"]
+    with another_writer(inputs / "town.gpkg"):
+        done = run(inputs, command)
+    assert done.returncode == 2, done.stderr
+    assert "another process is writing town.gpkg" in done.stderr
+    assert not (inputs / "map.tif").exists()
+    assert run(inputs, command).returncode == 0
+    assert (inputs / "town.gpkg").is_file()
+
+
 @pytest.mark.parametrize("output", ["map.png", "mine.json"])
 def test_the_lock_of_a_killed_writer_is_taken_over(inputs: Path, output: str) -> None:
     with another_writer(inputs / output) as process:

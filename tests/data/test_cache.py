@@ -245,15 +245,31 @@ def test_without_a_size_mixed_sizes_are_refused(folder: Path, pairs: list[Pair],
         open_cache([*pairs, Pair("small", tmp_path / "small.png", None)])
 
 
-@pytest.mark.parametrize("size", [None, 4])
-def test_transparent_pixels_of_either_side_are_ignored(
-    folder: Path, tmp_path: Path, size: int | None
-) -> None:
+def test_transparent_pixels_of_either_side_are_ignored(folder: Path, tmp_path: Path) -> None:
     both = np.full((8, 16, 4), 255, np.uint8)
     both[:4, :4, 3] = 0  # of the source
     both[4:, 12:, 3] = 0  # of the target
     Image.fromarray(both).save(tmp_path / "pair.png")
-    (labels,) = open_pairs([Pair("x", tmp_path / "pair.png", None)], PairFormat(size, palette=MAPS)).labels
+    (labels,) = open_pairs([Pair("x", tmp_path / "pair.png", None)], PairFormat(None, palette=MAPS)).labels
     ignored = np.zeros((8, 8), bool)
     ignored[:4, :4] = ignored[4:, 4:] = True
-    np.testing.assert_array_equal(labels == 255, ignored if size is None else ignored[::2, ::2])
+    np.testing.assert_array_equal(labels == 255, ignored)
+
+
+@pytest.mark.parametrize("size", [8, 13, 40])
+def test_no_colour_of_ignored_pixels_is_mixed_into_the_labels_of_a_resized_pair(
+    folder: Path, tmp_path: Path, size: int
+) -> None:
+    water = MAPS.classes[MAPS.names.index("water")].colours[0]
+    both = np.full((24, 48, 4), (*water, 255), np.uint8)
+    both[:9, 24:37] = 0  # black below its transparency
+    Image.fromarray(both).save(tmp_path / "pair.png")
+    (labels,) = open_pairs([Pair("x", tmp_path / "pair.png", None)], PairFormat(size, palette=MAPS)).labels
+    numbers = set(np.unique(labels)) - {255}
+    plain = np.full((24, 48, 3), water, np.uint8)
+    Image.fromarray(plain).save(tmp_path / "plain.png")
+    (all_water,) = open_pairs(
+        [Pair("y", tmp_path / "plain.png", None)], PairFormat(size, palette=MAPS)
+    ).labels
+    assert numbers == set(np.unique(all_water))
+    assert 9 * 13 / 24**2 <= (labels == 255).mean() <= (9 + 5) * (13 + 5) / 24**2

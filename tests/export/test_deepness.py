@@ -15,7 +15,7 @@ from sat2map.errors import ModelFileError, OutputError
 from sat2map.export.deepness import export_deepness
 from sat2map.images.palette import Palette
 from sat2map.inference import Translator
-from sat2map.inference.backends.torch import TorchEngine
+from sat2map.inference.backends.torch.engine import TorchEngine
 from sat2map.inference.drawing import Drawer, Products
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec

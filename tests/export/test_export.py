@@ -24,7 +24,7 @@ from sat2map.export import SUFFIXES, Format, default_output, export_model
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import from_unit, to_unit
 from sat2map.inference.backends import open_engine
-from sat2map.inference.backends.onnx_runtime import OnnxEngine
+from sat2map.inference.backends.onnx.engine import OnnxEngine
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.model import Model

@@ -23,7 +23,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from sat2map.images.palette import Palette
 from sat2map.inference import Translator
-from sat2map.inference.backends.torch import TorchEngine
+from sat2map.inference.backends.torch.engine import TorchEngine
 from sat2map.inference.tiling import Grid
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec

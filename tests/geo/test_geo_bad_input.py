@@ -19,7 +19,9 @@ from sat2map.errors import ImageError, ModelFileError, OutputError, SettingsErro
 from sat2map.geo import gdal
 from sat2map.geo import read as reading
 from sat2map.geo.raster_job import RasterOptions
+from sat2map.geo.read import open_raster
 from sat2map.geo.translate_raster import translate_raster
+from sat2map.inference.tiling import Area
 
 
 def refused(kind, words, translator, source, output, **options):
@@ -256,3 +258,13 @@ def test_a_server_that_stumbles_is_asked_again(served, tmp_path, straight, read)
     served.tell(dies_after=3, failures=2)
     translate_raster(straight(tile=128), served.address, tmp_path / "map.tif")
     np.testing.assert_array_equal(read(tmp_path / "map.tif"), served.pixels)
+
+
+def test_a_raster_behind_an_address_is_resampled_as_one_on_the_disk_is(served, tmp_path):
+    area = Area(0, 0, 400, 300)
+    resampled = []
+    with gdal.gdal_env():
+        for source in (served.address, tmp_path / "served.tif"):
+            with open_raster(source, bands=None, count=3) as raster, raster.resampled(1.7, 2.3) as coarser:
+                resampled.append(coarser.read(area))
+    np.testing.assert_array_equal(*resampled)

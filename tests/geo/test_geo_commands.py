@@ -102,6 +102,21 @@ def test_one_bad_raster_does_not_stop_the_others(write, town, tmp_path, straight
     assert "a.tif" in capsys.readouterr().err
 
 
+def test_two_rasters_of_16_bits_are_stretched_as_one_would_be(
+    write, tmp_path, straight, model_file, caplog, read
+):
+    ramp = np.tile(np.linspace(100, 3100, 200).astype(np.uint16), (3, 64, 1))
+    sources = [write(ramp[..., :100], "a.tif"), write(ramp[..., 100:], "b.tif")]
+    caplog.set_level("INFO")
+    jobs = plan(sources, tmp_path / "out")
+    assert translate_rasters(straight(), model_file, jobs, RasterArgs().options(overwrite=False)) == 0
+    low, high = np.percentile(ramp[0], (2, 98))
+    expected = np.rint(np.clip((ramp - low) / (high - low), 0, 1) * 255)
+    joined = np.concatenate([read(tmp_path / "out" / f"{name}.tif") for name in "ab"], axis=2)
+    assert np.abs(joined - expected).max() <= 1
+    assert caplog.text.count("2 inputs hold uint16") == 1
+
+
 def test_a_resume_keeps_what_is_finished(write, town, tmp_path, straight, model_file):
     sources = [write(town[0][:, :64, :64], name) for name in ("a.tif", "b.tif")]
     options = RasterArgs(resume=True).options(overwrite=False)

@@ -188,7 +188,7 @@ def test_a_service_that_fails_under_way_is_named_and_the_rows_are_kept(
         ({"bbox": (10, 50, 10.01, 50.01), "zoom": 17}, "lies outside .*: there are no tiles", "bbox"),
         ({"bbox": (4e5, 5.8e6, 4e5 + 9, 5.9e6), "zoom": 17}, "give west, south, east and north", "bbox"),
         ({"bbox": (-10, 50, 20, 60), "zoom": 17}, r"more than the 50,000 that one job may", "bbox"),
-        ({"bbox": (170, 50, -170, 60), "zoom": 9}, "cut it in two at 180 degrees", "bbox"),
+        ({"bbox": (170, 50, -170, 60), "zoom": 9}, "translate 170,50,180,60 and -180,50,-170,60", "bbox"),
         ({"bbox": TILES_BOX, "zoom": 17, "bbox_crs": "Berlin"}, "not a CRS that PROJ knows", "bbox_crs"),
     ],
 )
@@ -286,3 +286,24 @@ def test_a_box_where_all_tiles_are_transparent_is_refused(tile_service, tmp_path
         path.write_bytes(empty.getvalue())
     with pytest.raises(EmptyRasterError, match="holds no valid pixel"):
         translate_raster(straight(tile=256), tile_service.url + TEMPLATE, tmp_path / "map.tif", OPTIONS)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_tile_that_is_missing_for_a_moment_is_whole_or_masked(tile_service, tile_ground, count):
+    source = find_source(tile_service.url + TEMPLATE, Place(TILES_BOX, zoom=ZOOM))
+    tile_service.fault("404", count=count)
+    with gdal_env(), open_raster(source, bands=None, count=3) as raster:
+        read, mask = raster.read(raster.grid.whole), raster.read_mask(raster.grid.whole)
+    there = mask > 0
+    np.testing.assert_array_equal(read[:, there], tile_ground[0][:, there])
+
+
+def test_a_tile_that_is_missing_for_a_moment_leaves_nothing_black_in_coarser_pixels(
+    tile_service, tile_ground
+):
+    source = find_source(tile_service.url + TEMPLATE, Place(TILES_BOX, zoom=ZOOM))
+    tile_service.fault("404")
+    with gdal_env(), open_raster(source, bands=None, count=3) as raster, raster.resampled(2, 2) as coarser:
+        read, mask = coarser.read(coarser.grid.whole), coarser.read_mask(coarser.grid.whole)
+    expected = tile_ground[0].reshape(3, 256, 2, 256, 2).mean(axis=(2, 4))
+    assert np.abs(read - expected)[:, mask > 0].mean() < 8

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("rasterio", reason="the geo extra is not installed")
+
 from tools.fuzz_files import fuzz
 
 

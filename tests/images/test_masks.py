@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("rasterio", reason="the geo extra is not installed")
+
 import rasterio
 from affine import Affine
-from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from sat2map.geo.read import open_raster

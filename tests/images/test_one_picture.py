@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-from affine import Affine
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+pytest.importorskip("rasterio", reason="the geo extra is not installed")
+
+import rasterio
+from affine import Affine
 
 from sat2map.geo.gdal import gdal_env
 from sat2map.geo.read import open_raster

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
 import tifffile
-from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
+
+pytest.importorskip("rasterio", reason="the geo extra is not installed")
+
+import rasterio
+from affine import Affine
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 

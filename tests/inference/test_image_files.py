@@ -328,10 +328,11 @@ def test_ctrl_c_leaves_whole_files_and_begins_nothing_more(
 
     with pytest.raises(KeyboardInterrupt):
         translate_images(translator, twenty, interrupt)
-    written = sorted((tmp_path / "maps").iterdir())
-    assert written[:3] == [job.output for job in told]
-    assert len(written) < len(twenty)
-    for job in twenty[: len(written)]:
+    written = set((tmp_path / "maps").iterdir())
+    whole = [job for job in twenty if job.output in written]  # any: several are written at once
+    assert len(written) == len(whole) < len(twenty)
+    assert {job.output for job in told} <= written
+    for job in whole:
         np.testing.assert_array_equal(pixels_of(job.output), 255 - pixels_of(job.source))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("translate")]
 

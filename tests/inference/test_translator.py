@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from sat2map.errors import ImageError, ModelFileError
 from sat2map.inference import Translator
 from sat2map.inference.backends import EngineOptions
-from sat2map.inference.backends.torch import TorchEngine
+from sat2map.inference.backends.torch.engine import TorchEngine
 from sat2map.inference.tiling import Grid
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
-from sat2map.models.header import InferenceMode, ModelHeader
+from sat2map.models.header import ModelHeader
 from sat2map.models.model_file import save_model
+from sat2map.settings import InferenceMode
 
 CPU = torch.device("cpu")
 

@@ -112,7 +112,8 @@ def test_weights_come_back_bit_for_bit(model: Path, weights: dict[str, torch.Ten
 
 
 def test_weights_fit_the_generator_that_the_header_describes(model: Path) -> None:
-    build_generator(read_header(model).generator).load_state_dict(read_weights(model))
+    network = build_generator(read_header(model).generator)
+    assert network.load_state_dict(read_weights(model)) == ([], [])  # missing, unexpected
 
 
 def test_half_precision_weights_are_read_in_full_precision(tmp_path: Path) -> None:
@@ -239,7 +240,6 @@ def test_a_damaged_header_is_refused(tmp_path: Path, text: str) -> None:
             {"bands": [{"name": "red", "low": 5, "high": 5}] * 3},
             r"bands.0 = .*: value error|low 5 is not below high 5",
         ),
-        ({"bands": [{"name": "red", "high": 200}] * 3}, "bands have other ranges than 0 to 255"),
         ({"generator": {"colours": 14}}, "unet does not go with generator.colours = 14"),
         (
             {"generator": {"architecture": "efficient-unet"}},

@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 pytest.importorskip("fastapi")
-pytest.importorskip("rio_tiler")
+pytest.importorskip("rasterio")
 
 COMMAND = "import sys; from sat2map.cli.main import main; main(['serve', *sys.argv[1:]])"
 

@@ -18,10 +18,11 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 
 from sat2map.geo.translate_raster import translate_raster
+from sat2map.geo.web_mercator import pixel_size, tile_corner
 from sat2map.inference import Translator
 from sat2map.inference.drawing import average_pixels
 from sat2map.inference.tiling import Area
-from sat2map.serve.raster_folder import RasterFile, RasterFolder, pixel_size, tile_corner
+from sat2map.serve.raster_folder import RasterFile, RasterFolder
 
 TOWN = "north--town"
 

@@ -198,7 +198,7 @@ def test_the_scores_of_a_kept_model_are_those_of_its_validation(finished: Path) 
 
 def test_the_scores_of_a_kept_model_are_those_that_its_user_will_see(finished: Path, pairs: Path) -> None:
     from sat2map.inference.backends import EngineOptions
-    from sat2map.inference.backends.torch import TorchEngine
+    from sat2map.inference.backends.torch.engine import TorchEngine
 
     translator = Translator(TorchEngine.open(finished / "last.safetensors", EngineOptions(device="cpu")))
     val = open_cache(find_pairs(pairs)["val"], 32)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import rasterio
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp
 
-from sat2map.bulk.tasks import Mosaic
+from sat2map.bulk.tasks import Mosaic, Task
 from sat2map.errors import OutputError
 from sat2map.files import atomic_path
 from sat2map.geo.gdal import FAILURES, gdal_env, write_error
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.vrt import Vrt, copy_to_cog
+from sat2map.images.masks import has_mask_band
 
 _MEANINGS = {
     ColorInterp.red: "Red",
@@ -23,7 +25,7 @@ _MEANINGS = {
 }
 
 
-def write_vrt(mosaic: Mosaic, folder: Path) -> Path:
+def write_vrt(mosaic: Mosaic, folder: Path, there: Sequence[Task]) -> Path:
     """Write a VRT, GDAL's own list of files that make up one raster, of a mosaic's windows.
 
     Windows without a file are those with nothing in them: the VRT says so in the way that the others do. No
@@ -32,12 +34,12 @@ def write_vrt(mosaic: Mosaic, folder: Path) -> Path:
     Args:
         mosaic: What was cut; all of its tasks are done.
         folder: The job's folder; the VRT names files relative to it, and both may move together.
+        there: Those of them that have a file; the first one's must be in the folder.
 
     Raises:
         OutputError: It cannot be written, or no window holds anything.
     """
     path = folder / f"{mosaic.name}.vrt"
-    there = [task for task in mosaic.tasks if (folder / task.output).is_file()]
     if not there:
         raise OutputError(f"{path} is not written: every window of the raster holds only nodata")
     try:
@@ -70,12 +72,11 @@ def _describe(mosaic: Mosaic, example: Path, window: tuple[int, int, int, int] |
     """Return a VRT of the whole without any window in it; `example` says all that they have in common."""
     assert window is not None
     with rasterio.open(example) as file:
-        flags = file.mask_flag_enums[0]
         return Vrt(
             read_grid(file, str(example), []).extended(window[0], window[1], mosaic.width, mosaic.height),
             [_MEANINGS.get(meaning, "Undefined") for meaning in file.colorinterp],
             nodata=file.nodata,
-            mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
+            mask=has_mask_band(file),
             tags={
                 key: value
                 for key, value in file.tags().items()

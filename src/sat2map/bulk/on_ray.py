@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sat2map.bulk.manifest import TaskRecord
+from sat2map.bulk.store import scratch_folder
 from sat2map.bulk.tasks import Task
 from sat2map.bulk.worker import Worker, WorkOptions
 from sat2map.errors import SettingsError
@@ -30,15 +31,16 @@ MAX_BLOCKS = 10_000  # tasks are handed out one by one up to here, and several a
 class RayBackend:
     """A `sat2map.bulk.pipeline.Backend`: tasks go to the actors of a Ray cluster."""
 
-    def __init__(self, address: str, *, workers: int = 0) -> None:
+    def __init__(self, address: str, *, workers: int = 0, worker: type | None = None) -> None:
         """Name the cluster.
 
         Args:
             address: `local` starts one on this machine; `auto` is the one this machine belongs to; else that
                 of its head, such as ray://head:10001.
             workers: Actors; 0: as many as the cluster's cores (or GPUs) allow.
+            worker: What they run instead of a `RayWorker`, for measurements.
         """
-        self._address, self._workers = address, workers
+        self._address, self._workers, self._worker = address, workers, worker or RayWorker
 
     def __call__(self, options: WorkOptions, tasks: Sequence[Task]) -> Iterator[TaskRecord]:
         """Do tasks.
@@ -111,7 +113,7 @@ class RayBackend:
             rows = from_items(
                 [{"task": task.to_json()} for task in tasks], override_num_blocks=min(len(tasks), MAX_BLOCKS)
             ).map(
-                RayWorker,  # type: ignore[arg-type] # a class makes actors
+                self._worker,  # a class makes actors
                 fn_constructor_args=(options,),
                 compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
                 num_cpus=engine.threads,
@@ -132,6 +134,8 @@ class RayWorker:
     """A `Worker` in an actor, with rows for tasks and records."""
 
     def __init__(self, options: WorkOptions) -> None:
+        if options.store:  # the folder is one of the machine's own
+            options = replace(options, folder=scratch_folder(options.store, options.folder.name))
         self._worker = Worker(options)
 
     def __call__(self, row: dict[str, str]) -> dict[str, str]:

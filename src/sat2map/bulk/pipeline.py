@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from sat2map.bulk.manifest import CrashCounter, Manifest, TaskRecord
+from sat2map.bulk.manifest import CHECKSUMS, CrashCounter, Manifest, TaskRecord
+from sat2map.bulk.store import Store
 from sat2map.bulk.tasks import BulkPlan, Mosaic, Task
 from sat2map.bulk.worker import Worker, WorkOptions
 from sat2map.errors import OutputError, SettingsError
@@ -35,7 +38,7 @@ class BulkSummary:
         skipped: Those that were there already.
         failed: Records of this run's tasks that failed.
         left: Tasks of the whole job without an output, the failed ones among them.
-        assembled: Mosaics and COGs that were put together.
+        assembled: Mosaics and COGs that were put together; in object storage, only their names are there.
         report: The table of what failed, if something did.
     """
 
@@ -109,21 +112,34 @@ def run_bulk(
         SettingsError: The folder holds another job, or one that is not to be resumed; there is no such shard.
         OutputError: An output cannot be written, and neither could the next ones.
     """
-    _record_job(options, resume=resume or shard is not None)
+    store = options.open_store()
+    _record_job(options, store, resume=resume or shard is not None)
     name = "job" if shard is None else f"shard-{shard[0]}-of-{shard[1]}"
+    if store is not None:  # of another process nothing lies in it, and at the end nothing at all
+        options = replace(options, folder=options.folder / name)
     with lock_output(options.folder / name):
-        return _run(plan, options, shard, backend, assemble, progress)
+        manifest = Manifest(options.folder, store)
+        try:
+            summary = _run(plan, options, store, manifest, shard, backend, assemble, progress)
+        finally:
+            manifest.put()
+        if store is not None:
+            shutil.rmtree(options.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # that of another shard is at work
+                options.folder.parent.rmdir()
+        return summary
 
 
 def _run(
     plan: BulkPlan,
     options: WorkOptions,
+    store: Store | None,
+    manifest: Manifest,
     shard: tuple[int, int] | None,
     backend: Backend,
     assemble: Assemble,
     progress: Callable[[TaskRecord | None, int, int], None],
 ) -> BulkSummary:
-    manifest = Manifest(options.folder)
     records = manifest.read()
     mine = plan.tasks if shard is None else plan.shard(*shard)
     todo = [task for task in mine if not manifest.is_done(task, records)]
@@ -142,38 +158,46 @@ def _run(
     left = [task for task in plan.tasks if not manifest.is_done(task, records)]
     assembled: list[Path] = []
     if not left:
-        manifest.write_checksums(records[task.output] for task in plan.tasks)
+        path = manifest.write_checksums(records[task.output] for task in plan.tasks)
+        if store is not None:
+            store.upload(CHECKSUMS, path)
     if assemble != "none":
-        assembled = [_assemble(mosaic, options.folder, assemble) for mosaic in _whole(plan.mosaics, left)]
+        whole = _whole(plan.mosaics, left)
+        assembled = [_assemble(mosaic, options.folder, store, records, assemble) for mosaic in whole]
     return BulkSummary(
         done=len(todo) - len(failed),
         skipped=len(mine) - len(todo),
         failed=tuple(failed),
         left=len(left),
         assembled=tuple(assembled),
-        report=_write_report(options.folder, shard, failed),
+        report=_write_report(options.folder, store, shard, failed),
     )
 
 
-def _record_job(options: WorkOptions, *, resume: bool) -> None:
+def _record_job(options: WorkOptions, store: Store | None, *, resume: bool) -> None:
     """Write down what the folder's job is, or check that it is this one."""
-    folder, job = options.folder, options.config_key()
-    path = folder / JOB
-    if not path.exists():
-        if folder.exists() and not folder.is_dir():
-            raise SettingsError(f"{folder} is a file", hint="give a folder", setting="output")
-        if not resume and folder.exists() and any(folder.iterdir()):
+    folder, job = store.url if store is not None else options.folder, options.config_key()
+    text = json.dumps(job, indent=1)
+    found = _read_job(options.folder) if store is None else store.get(JOB)
+    if found is None:
+        if not resume and _holds_something(options.folder, store):
             raise SettingsError(f"{folder} is not empty", hint="choose a new folder", setting="output")
-        atomic_write_text(path, json.dumps(job, indent=1))
-        return
+        if store is None:
+            atomic_write_text(options.folder / JOB, text)
+            return
+        if store.put(JOB, text.encode(), replace=False):
+            return
+        found = store.get(JOB)  # another shard's, which was a moment faster
     if not resume:
         raise SettingsError(
             f"{folder} holds a job already", hint="resume it, or choose a new folder", setting="resume"
         )
     try:
-        before = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        raise SettingsError(f"{path} cannot be read", hint="choose a new folder", setting="output") from None
+        before = json.loads(found or b"")
+    except ValueError:
+        raise SettingsError(
+            f"{folder}/{JOB} cannot be read", hint="choose a new folder", setting="output"
+        ) from None
     other = [name for name in {**before, **job} if before.get(name) != job.get(name)]
     if other:
         raise SettingsError(
@@ -181,27 +205,64 @@ def _record_job(options: WorkOptions, *, resume: bool) -> None:
         )
 
 
+def _read_job(folder: Path) -> bytes | None:
+    path = folder / JOB
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"{folder} is a file", hint="give a folder", setting="output")
+    try:
+        return path.read_bytes() if path.exists() else None
+    except OSError:
+        return b""
+
+
+def _holds_something(folder: Path, store: Store | None) -> bool:
+    if store is not None:
+        return next(store.sizes(), None) is not None
+    return folder.exists() and any(folder.iterdir())
+
+
 def _whole(mosaics: Iterable[Mosaic], left: Sequence[Task]) -> list[Mosaic]:
     missing = {task.output for task in left}
     return [mosaic for mosaic in mosaics if not missing & {task.output for task in mosaic.tasks}]
 
 
-def _assemble(mosaic: Mosaic, folder: Path, kind: Assemble) -> Path:
+def _assemble(
+    mosaic: Mosaic, folder: Path, store: Store | None, records: Mapping[str, TaskRecord], kind: Assemble
+) -> Path:
     from sat2map.bulk.mosaic import write_cog, write_vrt
 
-    vrt = write_vrt(mosaic, folder)
-    return write_cog(vrt) if kind == "cog" else vrt
+    there = [task for task in mosaic.tasks if records[task.output].state == "done"]
+    if store is not None:  # a list of them needs the first one, a copy needs all
+        for task in there if kind == "cog" else there[:1]:
+            store.download(task.output, folder / task.output)
+    path = write_vrt(mosaic, folder, there)
+    paths = [path]
+    if kind == "cog":
+        path = write_cog(path)
+        paths.append(path)
+    if store is not None:
+        for one in paths:
+            store.upload(one.name, one)
+            one.unlink()
+        shutil.rmtree(folder / mosaic.name)
+    return path
 
 
-def _write_report(folder: Path, shard: tuple[int, int] | None, failed: Sequence[TaskRecord]) -> Path | None:
+def _write_report(
+    folder: Path, store: Store | None, shard: tuple[int, int] | None, failed: Sequence[TaskRecord]
+) -> Path | None:
     """Write the table of what failed; that of an earlier run goes."""
     path = folder / ("failures.csv" if shard is None else f"failures.{shard[0]}-of-{shard[1]}.csv")
     if not failed:
         path.unlink(missing_ok=True)
+        if store is not None:
+            store.delete(path.name)
         return None
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(["source", "output", "error"])
     writer.writerows([record.source, record.output, record.error] for record in failed)
     atomic_write_text(path, table.getvalue())
+    if store is not None:
+        store.upload(path.name, path)
     return path

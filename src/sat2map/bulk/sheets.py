@@ -15,14 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import numpy as np
 import rasterio
 import shapely
 from affine import Affine
 from rasterio.enums import MaskFlags
 from rasterio.io import MemoryFile
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.vrt import Vrt
+from sat2map.images.masks import has_mask_band
 from sat2map.images.vrt import GDAL_TYPES, plain_vrt
 
 MAX_SHARED = 0.25  # of the smaller of two sheets; with more in common they are two images of one place
@@ -60,11 +64,6 @@ class Neighbourhood:
         """The sheet itself."""
         return self.sheets[-1]
 
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Neighbourhood:
-        """Read what `dataclasses.asdict` returns, by way of JSON."""
-        return cls(**{**values, "sheets": tuple(Sheet(*sheet) for sheet in values["sheets"])})
-
 
 @dataclass(frozen=True)
 class SheetInfo:
@@ -73,7 +72,6 @@ class SheetInfo:
     Attributes:
         source: Its path or address.
         kind: CRS, pixel size, bands and mask: alike in all sheets of an image.
-        dtype: Type of its bands.
         transform: Where it lies.
         width: Columns.
         height: Rows.
@@ -82,7 +80,6 @@ class SheetInfo:
 
     source: str
     kind: str
-    dtype: str
     transform: Affine
     width: int
     height: int
@@ -109,9 +106,7 @@ def look_at(dataset: rasterio.DatasetReader, source: str) -> SheetInfo | None:
         [meaning.name for meaning in dataset.colorinterp],
         [flag.name for flag in dataset.mask_flag_enums[0]],
     )
-    return SheetInfo(
-        source, json.dumps(kind), dataset.dtypes[0], t, dataset.width, dataset.height, grid.metres()
-    )
+    return SheetInfo(source, json.dumps(kind), t, dataset.width, dataset.height, grid.metres())
 
 
 def find_neighbourhoods(
@@ -150,23 +145,16 @@ def _placed(alike: Sequence[SheetInfo]) -> list[Sheet]:
 
 def _touching(sheets: Sequence[Sheet]) -> list[list[Sheet]]:
     """Return groups of two sheets or more that hang together."""
-    boxes = [_box(sheet) for sheet in sheets]
-    groups = list(range(len(sheets)))
-
-    def find(i: int) -> int:
-        while groups[i] != i:
-            groups[i] = groups[groups[i]]
-            i = groups[i]
-        return i
-
+    boxes = np.array([_box(sheet) for sheet in sheets], object)
     first, second = shapely.STRtree(boxes).query(boxes, predicate="intersects")
-    for one, other in zip(first.tolist(), second.tolist(), strict=True):
-        common = boxes[one].intersection(boxes[other]).area
-        if one < other and common <= MAX_SHARED * min(boxes[one].area, boxes[other].area):
-            groups[find(max(one, other))] = find(min(one, other))
+    common = shapely.area(shapely.intersection(boxes[first], boxes[second]))
+    smaller = np.minimum(shapely.area(boxes[first]), shapely.area(boxes[second]))
+    linked = common <= MAX_SHARED * smaller
+    links = coo_array((linked[linked], (first[linked], second[linked])), shape=(len(boxes),) * 2)
+    _, group_of = connected_components(links, directed=False)
     members: dict[int, list[Sheet]] = {}
     for number, sheet in enumerate(sheets):
-        members.setdefault(find(number), []).append(sheet)
+        members.setdefault(group_of[number], []).append(sheet)
     return [group for group in members.values() if len(group) > 1]
 
 
@@ -203,15 +191,14 @@ def open_neighbourhood(around: Neighbourhood) -> Iterator[str]:
     """
     own = around.own
     with rasterio.open(own.source) as dataset:
-        flags = dataset.mask_flag_enums[0]
-        stored = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         vrt = Vrt(
             read_grid(dataset, own.source, []).extended(own.column, own.row, around.width, around.height),
             [meaning.name.capitalize() for meaning in dataset.colorinterp],
             dtype=GDAL_TYPES[dataset.dtypes[0]],
             nodata=dataset.nodata,
             # Where no sheet is, nothing is to be seen: without any mask it would be black ground.
-            mask=stored or (not around.whole and MaskFlags.all_valid in flags),
+            mask=has_mask_band(dataset)
+            or (not around.whole and MaskFlags.all_valid in dataset.mask_flag_enums[0]),
         )
     for sheet in around.sheets:
         vrt.add_file(

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from pathlib import PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Final
 from urllib.parse import urlsplit
 
 import rasterio
+from pydantic import TypeAdapter
 
-from sat2map.bulk.sheets import Neighbourhood, SheetInfo, find_neighbourhoods, look_at, open_neighbourhood
+from sat2map.bulk.sheets import Neighbourhood, SheetInfo, find_neighbourhoods, look_at
 from sat2map.errors import Sat2MapError, SettingsError
 from sat2map.extras import require_geo
 from sat2map.geo.detect import is_raster
 from sat2map.geo.gdal import FAILURES, gdal_env
-from sat2map.geo.read import open_raster
+from sat2map.geo.raster_job import RasterOptions
+from sat2map.geo.shared_scale import shared_scales
+from sat2map.images.shared_limits import measure_shared_limits
 
 BESIDE = 16  # px of the network beside its tiles that resampling looks at
 OPENERS = 16  # threads that look into rasters for their sizes: it is mostly waiting
@@ -35,8 +38,7 @@ class Task:
         source: A path or an address.
         output: Its file, relative to the job's folder.
         window: Column, row, width and height of the part; None: all of it.
-        scale: Limits of the source's bands, measured once over the whole source, or over all sheets of its
-            image; None: to be found.
+        scale: Limits of the source's bands, measured once over all sources of its type; None: 8 bits.
         around: The neighbouring sheets, where it has some.
     """
 
@@ -53,20 +55,15 @@ class Task:
 
     def to_json(self) -> str:
         """Return it as one line."""
-        return json.dumps(asdict(self))
+        return _TASK.dump_json(self).decode()
 
     @classmethod
     def from_json(cls, line: str) -> Task:
         """Read what `to_json` returns."""
-        values = json.loads(line)
-        window, scale, around = values["window"], values["scale"], values["around"]
-        return cls(
-            values["source"],
-            values["output"],
-            None if window is None else (window[0], window[1], window[2], window[3]),
-            None if scale is None else tuple(scale),
-            None if around is None else Neighbourhood.from_json(around),
-        )
+        return _TASK.validate_json(line)
+
+
+_TASK: Final = TypeAdapter(Task)
 
 
 @dataclass(frozen=True)
@@ -88,10 +85,11 @@ class Mosaic:
 
 @dataclass(frozen=True)
 class BulkPlan:
-    """All tasks of a job, in an order that depends on the inputs alone, and what was cut."""
+    """All tasks of a job, in an order that depends on the inputs alone, what was cut, and notes."""
 
     tasks: tuple[Task, ...]
     mosaics: tuple[Mosaic, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def shard(self, number: int, count: int) -> tuple[Task, ...]:
         """Return every `count`-th task from `number` on: the shards are equal to within one task.
@@ -115,13 +113,11 @@ class RasterInfo:
     Attributes:
         height: Rows.
         width: Columns.
-        scale: Limits of its bands, where it is larger than the cut; else None.
         sheet: What is known of it as a sheet, or None.
     """
 
     height: int
     width: int
-    scale: tuple[float, ...] | None
     sheet: SheetInfo | None
 
 
@@ -132,7 +128,8 @@ class Reading:
     Attributes:
         bands: Bands to read; None: red, green, blue, or the first ones.
         count: How many the model takes.
-        scale: Limits of the bands; None: 8 bits as they are, or measured over the whole raster, once.
+        scale: Limits of the bands; None: 8 bits as they are, or measured once.
+        measure: Whether they may be measured; False: the model knows them.
         tile: Side of the network's tiles (px), 0: sheets are translated without their neighbours.
         gsd: Metres per pixel at which the network runs; None: the raster's.
     """
@@ -142,6 +139,7 @@ class Reading:
     scale: tuple[float, ...] | None = None
     tile: int = 0
     gsd: float | None = None
+    measure: bool = True
 
     def reach(self, sheet: SheetInfo) -> int:
         """Return how far around a sheet the network looks (px of the sheet)."""
@@ -170,9 +168,23 @@ def plan_tasks(sources: Sequence[str], *, cut: int = 0, reading: Reading = DEFAU
     found: dict[str, RasterInfo] = {}
     if cut:
         with ThreadPoolExecutor(OPENERS) as pool:
-            looked = pool.map(lambda source: _look_into(source, cut, reading), rasters)
+            looked = pool.map(lambda source: _look_into(source, reading), rasters)
             found = {source: one for source, one in zip(rasters, looked, strict=True) if one is not None}
-    around, scales = _find_sheets(found, reading)
+    infos = [one.sheet for one in found.values() if one.sheet is not None]
+    around: dict[str, Neighbourhood] = {}
+    for image in find_neighbourhoods(infos, reading.reach):
+        around |= image
+    how = RasterOptions(bands=reading.bands, scale=reading.scale)
+    # Without a cut no raster is opened here, and those far away would take their time.
+    measured = [source for source in rasters if cut or Path(source).exists()]
+    scales, notes = shared_scales(measured if reading.measure else (), how, reading.count)
+    if reading.scale is None and reading.measure:
+        pictures = [Path(source) for source in sources if source not in {*rasters}]
+        limits, deep = measure_shared_limits(pictures, bands=reading.count)
+        if len(limits.all()) == 1:  # else each file of a rare mixture is measured in its turn
+            scale = tuple(value for pair in limits.all()[0] for value in pair)
+            scales |= dict.fromkeys(map(str, deep), scale)
+            notes += limits.notes(len(deep))
     tasks: list[Task] = []
     mosaics: list[Mosaic] = []
     kinds = set(rasters)
@@ -181,7 +193,7 @@ def plan_tasks(sources: Sequence[str], *, cut: int = 0, reading: Reading = DEFAU
         task = Task(
             source,
             f"{name}.{'tif' if source in kinds else 'png'}",
-            scale=scales.get(source, size.scale if size is not None else None),
+            scale=scales.get(source),
             around=around.get(source),
         )
         if size is None or max(size.height, size.width) <= cut:
@@ -189,49 +201,17 @@ def plan_tasks(sources: Sequence[str], *, cut: int = 0, reading: Reading = DEFAU
         else:
             mosaics.append(_cut_up(task, name, size, cut))
             tasks.extend(mosaics[-1].tasks)
-    return BulkPlan(tuple(tasks), tuple(mosaics))
+    return BulkPlan(tuple(tasks), tuple(mosaics), tuple(notes))
 
 
-def _look_into(source: str, cut: int, reading: Reading) -> RasterInfo | None:
+def _look_into(source: str, reading: Reading) -> RasterInfo | None:
     """Return what is known of a raster; what cannot be opened is reported in its turn."""
     try:
-        with gdal_env():
-            with rasterio.open(source) as dataset:
-                height, width = dataset.height, dataset.width
-                sheet = look_at(dataset, source) if reading.tile else None
-            limits = _measure_limits(source, reading) if max(height, width) > cut else None
+        with gdal_env(), rasterio.open(source) as dataset:
+            sheet = look_at(dataset, source) if reading.tile else None
+            return RasterInfo(dataset.height, dataset.width, sheet)
     except (Sat2MapError, *FAILURES):
         return None
-    return RasterInfo(height, width, limits, sheet)
-
-
-def _find_sheets(
-    found: dict[str, RasterInfo], reading: Reading
-) -> tuple[dict[str, Neighbourhood], dict[str, tuple[float, ...] | None]]:
-    """Return the neighbourhoods of sheets, and their bands' limits: one pair for all sheets of an image."""
-    around: dict[str, Neighbourhood] = {}
-    scales: dict[str, tuple[float, ...] | None] = {}
-    infos = [one.sheet for one in found.values() if one.sheet is not None]
-    dtypes = {info.source: info.dtype for info in infos}
-    for image in find_neighbourhoods(infos, reading.reach):
-        every = next(iter(image.values()))
-        if reading.scale is None and dtypes[every.own.source] == "uint8":
-            around |= image
-            continue
-        sheets = tuple({sheet.source: sheet for one in image.values() for sheet in one.sheets}.values())
-        try:
-            with gdal_env(), open_neighbourhood(replace(every, sheets=sheets)) as name:
-                limits = _measure_limits(name, reading)
-        except (Sat2MapError, *FAILURES):  # one of them is damaged
-            continue
-        around |= image
-        scales |= dict.fromkeys(image, limits)
-    return around, scales
-
-
-def _measure_limits(source: str, reading: Reading) -> tuple[float, ...] | None:
-    with open_raster(source, bands=reading.bands, count=reading.count, scale=reading.scale) as raster:
-        return None if raster.scale is None else tuple(v for pair in raster.scale for v in pair)
 
 
 def _cut_up(task: Task, name: str, size: RasterInfo, cut: int) -> Mosaic:

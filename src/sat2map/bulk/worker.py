@@ -13,12 +13,13 @@ from typing import Any, Literal
 import rasterio
 from rasterio.enums import MaskFlags
 
-from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, TaskRecord, stamp_of
+from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, TaskRecord, source_key, stamp_of
 from sat2map.bulk.sheets import open_neighbourhood
+from sat2map.bulk.store import Store
 from sat2map.bulk.tasks import Reading, Task, Window
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.files import sha256_of
-from sat2map.geo.gdal import FAILURES, gdal_env
+from sat2map.geo.gdal import FAILURES, gdal_env, shown
 from sat2map.geo.grid import window_area
 from sat2map.geo.raster_job import RasterOptions, network_gsd
 from sat2map.geo.read import open_raster
@@ -38,7 +39,7 @@ class WorkOptions:
     """How every task of a job is done.
 
     Attributes:
-        folder: Where outputs go.
+        folder: Where outputs are made, and stay unless there is a store.
         model: The model file.
         model_sha256: Its checksum.
         engine_options: How it runs.
@@ -48,6 +49,7 @@ class WorkOptions:
         resolution: As in `sat2map.geo.raster_job.RasterOptions`.
         cut: Side of the windows that large rasters are cut into (px).
         gsd: Metres per pixel of images and of rasters without a CRS; None: that of the model.
+        store: The address in object storage where finished outputs go, or "".
     """
 
     folder: Path
@@ -60,6 +62,16 @@ class WorkOptions:
     resolution: float | Literal["auto", "source"] = "auto"
     cut: int = 0
     gsd: float | None = None
+    store: str = ""
+
+    def open_store(self) -> Store | None:
+        """Return the store, or None for a job that stays in its folder.
+
+        Raises:
+            SettingsError: Its address cannot be used.
+            MissingExtraError: obstore is not installed.
+        """
+        return Store(self.store) if self.store else None
 
     def config_key(self) -> dict[str, Any]:
         """Return what decides the outputs: with anything else, a job in the same folder is another job."""
@@ -85,7 +97,14 @@ class WorkOptions:
         header, gsd = read_header(self.model), None
         if self.resolution != "source":
             gsd = header.gsd if self.resolution == "auto" else network_gsd(header, self.resolution)
-        return Reading(self.bands, header.generator.source_bands, self.scale, header.max_untiled_size, gsd)
+        return Reading(
+            self.bands,
+            header.generator.source_bands,
+            self.scale,
+            header.max_untiled_size,
+            gsd,
+            measure=header.limits is None,
+        )
 
 
 class Worker:
@@ -105,7 +124,7 @@ class Worker:
         Raises:
             Sat2MapError: It cannot be used here.
         """
-        self._options = options
+        self._options, self._store = options, options.open_store()
         how = options.engine_options
         if images:
             how = for_pictures(how, images, tta=options.tta)
@@ -121,9 +140,10 @@ class Worker:
         """Do a task; whatever goes wrong with it is in its record."""
         record = TaskRecord(
             task.output,
-            task.source,
+            source_key(task.source),
             "failed",
             stamp=stamp_of(task),
+            scale=task.scale,
             engine=self._translator.engine.name,
             process=self._process,
         )
@@ -132,8 +152,8 @@ class Worker:
         try:
             if attempts.begin() >= MAX_ATTEMPTS:
                 raise ImageError(
-                    f"{task.source} ended {MAX_ATTEMPTS} processes: it crashes its decoder, or needs more "
-                    "memory than there is",
+                    f"{shown(task.source)} ended {MAX_ATTEMPTS} processes: it crashes its decoder, or "
+                    "needs more memory than there is",
                     hint="a resumed job tries it again",
                 )
             record = self._translate(task, record)
@@ -153,8 +173,14 @@ class Worker:
             if record.state == "empty":
                 return record
         else:
-            translate_image(self._of_images, Job(Path(task.source), path, replace=True), turn=self._turn)
-        return replace(record, state="done", size=path.stat().st_size, sha256=sha256_of(path))
+            job = Job(Path(task.source), path, replace=True)
+            scale = task.scale or self._options.scale
+            translate_image(self._of_images, job, turn=self._turn, scale=scale)
+        record = replace(record, state="done", size=path.stat().st_size, sha256=sha256_of(path))
+        if self._store is not None:
+            self._store.upload(task.output, path)
+            path.unlink()
+        return record
 
     def _translate_raster(self, task: Task, path: Path, record: TaskRecord) -> TaskRecord:
         if task.around is None:
@@ -173,7 +199,7 @@ class Worker:
         except (ImageError, *FAILURES):
             # Whatever is wrong, a neighbour may be the cause, and one bad file stops no other.
             record = self._translate_window(task, path, record, task.source, task.window)
-            note = f"{task.source} was translated without its neighbours, one of which cannot be read"
+            note = f"{shown(task.source)} was translated without its neighbours, one of which cannot be read"
             return record if record.state == "empty" else replace(record, notes=(*record.notes, note))
 
     def _translate_window(

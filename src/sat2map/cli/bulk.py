@@ -23,7 +23,7 @@ from sat2map.cli.flags import (
     between,
 )
 from sat2map.cli.raster import RasterArgs
-from sat2map.cli.terminal import open_console, print_error, say
+from sat2map.cli.terminal import print_error, print_notes, progress_bar, say
 from sat2map.errors import SettingsError
 from sat2map.extras import require_geo
 
@@ -56,17 +56,30 @@ class BulkArgs:
     scale: Scale = None
     resolution: Annotated[str, Parameter(allow_leading_hyphen=True)] = "auto"
 
-    def options(self, folder: Path, cut: int) -> WorkOptions:
+    def options(self, output: str, cut: int) -> WorkOptions:
         """Parse them, and find the model.
+
+        Args:
+            output: A folder, or an address in object storage.
+            cut: Side of the windows that large rasters are cut into (px).
 
         Raises:
             SettingsError: One cannot be read.
             ModelFileError: There is no such model.
         """
+        from sat2map.bulk.store import Store, is_store, scratch_folder
         from sat2map.bulk.worker import WorkOptions
         from sat2map.inference.backends import EngineOptions
         from sat2map.models.model import Model
 
+        folder, store = Path(output), ""
+        if output.startswith("memory://"):
+            raise SettingsError(
+                "what is put into memory:// is gone with the command", hint="give s3://…", setting="output"
+            )
+        if is_store(output):
+            store = Store(output).url
+            folder = scratch_folder(store, "")
         model = Model.find(self.model)
         rasters = RasterArgs(bands=self.bands, scale=self.scale, resolution=self.resolution)
         options = rasters.options(overwrite=True)
@@ -81,12 +94,13 @@ class BulkArgs:
             resolution=options.resolution,
             cut=cut,
             gsd=self.gsd,
+            store=store,
         )
 
 
 def bulk(
     *inputs: str,
-    output: Path,
+    output: str,
     shard: str | None = None,
     ray: str | None = None,
     workers: Annotated[int, Parameter(validator=between(0, 100_000))] = 0,
@@ -104,7 +118,7 @@ def bulk(
 
     Args:
         inputs: Files, folders, quoted globs, addresses; lists of them: CSV, GeoParquet, STAC items as JSON.
-        output: Folder for the maps, the manifest and the report.
+        output: Folder for the maps, the manifest and the report; or object storage: s3://, gs:// or az://.
         shard: Do part I of N, such as 0/8; every shard is given the same inputs.
         ray: Run on a Ray cluster: its address, auto for the one around this machine, local for a new one.
         workers: Ray workers; 0: as many as the cores or GPUs allow.
@@ -119,6 +133,7 @@ def bulk(
     Examples:
         sat2map bulk 'orthos/*.tif' --output maps
         sat2map bulk list.csv --output maps --shard 0/8
+        sat2map bulk s3://bucket/photos/ --output s3://bucket/maps --resume
     """
     require_geo("bulk")
     if shard is not None and ray is not None:
@@ -135,8 +150,6 @@ def bulk(
             hint="use 512 px or more; 4096 is better",
             setting="cut",
         )
-    from rich.progress import Progress
-
     from sat2map.bulk.inputs import find_sources
     from sat2map.bulk.manifest import TaskRecord
     from sat2map.bulk.pipeline import in_process, run_bulk
@@ -151,12 +164,11 @@ def bulk(
     options = how.options(output, cut)
     sources = find_sources(list(inputs), column=column, asset=asset)
     plan = plan_tasks(sources, cut=cut, reading=options.reading())
-    console = open_console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        line = bar.add_task("translating", total=None)
+    print_notes(plan.notes)
+    with progress_bar("translating", transient=False) as update:
 
         def progress(record: TaskRecord | None, done: int, total: int) -> None:
-            bar.update(line, completed=done, total=total)
+            update(done, total)
             if record is not None and record.state == "failed":
                 print_error(str(record.error))
 
@@ -179,15 +191,16 @@ def _parse_shard(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
-def _report(summary: BulkSummary, folder: Path) -> None:
+def _report(summary: BulkSummary, folder: str) -> None:
+    folder = folder.rstrip("/")
     skipped = f", {summary.skipped} were there" if summary.skipped else ""
     say(f"{summary.done} written to {folder}{skipped}")
     for path in summary.assembled:
-        say(f"assembled:   {path}")
-    if summary.failed:
-        say(f"failed:      {len(summary.failed)}, listed in {summary.report}")
+        say(f"assembled:   {folder}/{path.name}")
+    if summary.failed and summary.report is not None:
+        say(f"failed:      {len(summary.failed)}, listed in {folder}/{summary.report.name}")
         say("next:        repair what can be repaired, and run the command again with --resume")
     elif summary.left:
         say(f"left:        {summary.left} for other shards")
     else:
-        say(f"checksums:   {folder / 'SHA256SUMS'}")
+        say(f"checksums:   {folder}/SHA256SUMS")

@@ -62,10 +62,7 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
     },
     "Train and score": {
         "train": Command(
-            "train",
-            "train",
-            {"--ground-sample-distance": "--gsd"},
-            adapt="train_with_settings",
+            "train", "train", {"--ground-sample-distance": "--gsd"}, adapt="train_with_settings"
         ),
         "presets show": Command("presets", "show"),
         "evaluate": Command("evaluate", "evaluate"),
@@ -76,9 +73,7 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
         "export": Command("models", "export", {"--pairs": "--data"}),
         "push": Command("models", "push"),
     },
-    "Shell": {
-        "completion": Command("completion", "completion"),
-    },
+    "Shell": {"completion": Command("completion", "completion")},
 }
 COMMANDS: Final[dict[str, Command]] = {
     name: command for group in GROUPS.values() for name, command in group.items()

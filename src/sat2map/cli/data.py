@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -23,6 +23,7 @@ from sat2map.cli.flags import (
 )
 from sat2map.cli.terminal import counted, open_console, print_notes, progress_bar, say, unit_bar
 from sat2map.extras import require_geo
+from sat2map.settings import DataSetName, TownLayout
 
 FINDINGS = 3  # exit code of `data check` where something is wrong with the data
 
@@ -60,7 +61,7 @@ def synth(
     size: Annotated[int, Parameter(validator=between(32, 8192))] = 256,
     seed: Seed = 0,
     val_fraction: Fraction = 0.2,
-    layout: Literal["side-by-side", "folders"] = "side-by-side",
+    layout: TownLayout = "side-by-side",
     gsd: Annotated[float, Parameter(validator=between(0.3, 4.2))] = 0.9,
     polygons: bool = False,
     georeferenced: bool = False,
@@ -134,11 +135,7 @@ def palette(data: Path, /, *, output: Path = Path("palette.json"), split: str = 
 
 
 def download(
-    name: Literal["maps", "facades", "cityscapes"],
-    output: Path | None = None,
-    *,
-    mirror: str | None = None,
-    sha256: str | None = None,
+    name: DataSetName, output: Path | None = None, *, mirror: str | None = None, sha256: str | None = None
 ) -> None:
     """Download a paired data set of the pix2pix paper; an interrupted download continues where it stopped.
 
@@ -166,23 +163,15 @@ def download_if_named(data: Path) -> None:
 
 
 def _fetch(name: str, folder: Path, *, mirror: str | None = None, sha256: str | None = None) -> None:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
     from sat2map.data.download import LICENSES
     from sat2map.data.download import download as fetch
 
     print_notes([f"{name}: {LICENSES[name]}"])
-    console = open_console(stderr=True)
     columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("downloading", total=None)
-        done = fetch(
-            name,  # type: ignore[arg-type]
-            folder,
-            mirror=mirror,
-            sha256=sha256,
-            progress=lambda have, total: bar.update(task, completed=have, total=total),
-        )
+    with progress_bar("downloading", *columns, transient=False) as update:
+        done = fetch(name, folder, mirror=mirror, sha256=sha256, progress=update)  # type: ignore[arg-type]
     say(f"{counted(done.images, 'image')} in {done.folder}, from {done.url}")
     say(f"archive:     {done.size / 1e6:.1f} MB, SHA-256 {done.sha256}")
 
@@ -303,14 +292,7 @@ def from_rasters(
 
     with unit_bar(Path(source).name, "tiles") as progress:
         result = write_pairs(
-            source,
-            output,
-            options,
-            target=target,
-            vectors=vectors,
-            style=style,
-            progress=progress,
-            note=note,
+            source, output, options, target=target, vectors=vectors, style=style, progress=progress, note=note
         )
     print_notes(result.notes[len(told) :])
     say(f"{counted(result.train, 'pair')} to train on and {result.val} to validate on, in {output}")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from typing import Annotated, Final, Literal, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 
 from cyclopts import Parameter
 
 from sat2map.errors import SettingsError
-from sat2map.settings import Device, EngineName, Precision
+from sat2map.settings import Device, EngineName, InferenceMode, Precision
 
 Number = TypeVar("Number", int, float)
 
@@ -34,27 +35,25 @@ ModelFlag = Annotated[
     str | None,
     Parameter(help="Model file, or hf://owner/name; without it, the model that comes with the package."),
 ]
-Gsd = Annotated[
-    float | None,
-    Parameter(validator=between(MIN_GSD, MAX_GSD)),
-]
-Engine = Annotated[
-    EngineName,
-    Parameter(help="What runs the model; auto: the fastest that is installed."),
-]
+Gsd = Annotated[float | None, Parameter(validator=between(MIN_GSD, MAX_GSD))]
+if TYPE_CHECKING:
+    EngineChoice = EngineName
+else:  # the folders that the registry finds; a help imports none of them
+    _RECORDS = Path(__file__).parents[1].glob("inference/backends/*/record.py")
+    EngineChoice = Literal[("auto", *sorted(record.parent.name for record in _RECORDS))]
+Engine = Annotated[EngineChoice, Parameter(help="What runs the model; auto: the fastest that is installed.")]
 DeviceFlag = Annotated[Device, Parameter(help="Where to run; auto: a GPU if PyTorch sees one, else the CPU.")]
 PrecisionFlag = Annotated[
     Precision, Parameter(help="Arithmetic; auto: bf16 where the hardware multiplies it, else fp32.")
 ]
 Mode = Annotated[
-    Literal["eval", "paper"] | None,
+    InferenceMode | None,
     Parameter(
         help="eval (running statistics) or paper (batch statistics, dropout); without it, as the model says."
     ),
 ]
 Threads = Annotated[
-    int,
-    Parameter(help="CPU threads; 0: one for each core that is free.", validator=between(0, MAX_THREADS)),
+    int, Parameter(help="CPU threads; 0: one for each core that is free.", validator=between(0, MAX_THREADS))
 ]
 Tta = Annotated[
     bool, Parameter(help="Average over the eight symmetries: slightly better, and eight times slower.")
@@ -77,7 +76,8 @@ Bands = Annotated[
 Scale = Annotated[
     str | None,
     Parameter(
-        help="Lowest and highest value of bands that are not 8-bit, such as 0,3000; without it, measured.",
+        help="Lowest and highest value of bands that are not 8-bit, such as 0,3000; without it, measured "
+        "once over all inputs.",
         allow_leading_hyphen=True,
     ),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -11,7 +11,7 @@ from sat2map.cli.about_model import print_info
 from sat2map.cli.flags import Gsd, Mode, ModelFlag, Overwrite, between
 from sat2map.cli.terminal import print_notes, say, working
 from sat2map.extras import require
-from sat2map.settings import Direction, ExportFormat
+from sat2map.settings import Direction, ExportFormat, InferenceMode, Skips
 
 
 def import_model(
@@ -20,12 +20,12 @@ def import_model(
     *,
     output: Path,
     direction: Direction = "source-to-target",
-    mode: Literal["eval", "paper"] = "eval",
+    mode: InferenceMode = "eval",
     palette: str = "none",
     gsd: Gsd = None,
     bands: str = "",
     generator: str | None = None,
-    skips: Literal["auto", "old", "new"] = "auto",
+    skips: Skips = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Make a model file of another project's generator, such as pytorch-CycleGAN's or pix2pixHD's.
@@ -65,14 +65,7 @@ def import_model(
     say(f"next:        sat2map translate PHOTO.png --model {output} --output maps")
 
 
-def push(
-    model: Path,
-    repo: str,
-    /,
-    *,
-    private: bool = False,
-    replace_card: bool = False,
-) -> None:
+def push(model: Path, repo: str, /, *, private: bool = False, replace_card: bool = False) -> None:
     """Put a model file on the Hugging Face Hub, with a model card written from its header.
 
     Args:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -13,7 +14,8 @@ from sat2map.cli.flags import MAX_GSD, MIN_GSD, Bands, Scale, parse_numbers
 from sat2map.cli.terminal import counted, print_error, print_notes, say, unit_bar, working
 from sat2map.errors import DataError, SettingsError
 from sat2map.extras import require_geo
-from sat2map.files import refuse_existing, sha256_of
+from sat2map.files import lock_output, refuse_existing, sha256_of
+from sat2map.settings import Compression
 
 if TYPE_CHECKING:
     from sat2map.geo.raster_job import RasterOptions
@@ -64,13 +66,21 @@ class RasterArgs:
     classes: Path | None = None
     probabilities: Path | None = None
     stac: bool = False
-    compress: Literal["deflate", "zstd", "lzw", "lerc", "webp", "none"] = "deflate"
+    compress: Compression = "deflate"
     vectors: Path | None = None
     resume: bool = False
 
     def any_given(self) -> bool:
         """Whether one of them was given that has no meaning for an image."""
-        return replace(self, resume=False) != RasterArgs()
+        return replace(self, resume=False, scale=None) != RasterArgs()
+
+    def limits(self) -> tuple[float, ...] | None:
+        """Parse the limits that become black and white.
+
+        Raises:
+            SettingsError: They cannot be read.
+        """
+        return parse_numbers(self.scale, float, "scale", "0,3000")
 
     def options(self, *, overwrite: bool, gsd: float | None = None) -> RasterOptions:
         """Parse those that hold several numbers.
@@ -86,29 +96,19 @@ class RasterArgs:
         require_geo("a georeferenced raster")
         from sat2map.geo.raster_job import RasterOptions
 
-        window = parse_numbers(self.window, int, "window", "0,0,1024,1024 (column, row, width, height)", 4)
-        example = "399000,5810000,401000,5812000 (left, bottom, right, top)"
-        bbox = parse_numbers(self.bbox, float, "bbox", example, 4)
-        return RasterOptions(
-            bands=parse_numbers(self.bands, int, "bands", "1,2,3"),
-            scale=parse_numbers(self.scale, float, "scale", "0,3000"),
-            window=(window[0], window[1], window[2], window[3]) if window else None,
-            bbox=(bbox[0], bbox[1], bbox[2], bbox[3]) if bbox else None,
-            bbox_crs=self.bbox_crs,
-            aoi=self.aoi,
-            zoom=self.zoom,
-            asset=self.asset,
-            crs=self.crs,
-            gsd=gsd,
-            resolution=parse_resolution(self.resolution),
-            confidence=self.confidence,
-            classes=self.classes,
-            probabilities=self.probabilities,
-            stac=self.stac,
-            compress=self.compress,
-            overwrite=overwrite,
-            resume=self.resume,
-        )
+        parsed: dict[str, Any] = {
+            "bands": parse_numbers(self.bands, int, "bands", "1,2,3"),
+            "scale": self.limits(),
+            "window": parse_numbers(
+                self.window, int, "window", "0,0,1024,1024 (column, row, width, height)", 4
+            ),
+            "bbox": parse_numbers(
+                self.bbox, float, "bbox", "399000,5810000,401000,5812000 (left, bottom, right, top)", 4
+            ),
+            "resolution": parse_resolution(self.resolution),
+        }
+        given = {name: value for name, value in vars(self).items() if name != "vectors"}
+        return RasterOptions(**{**given, **parsed}, gsd=gsd, overwrite=overwrite)
 
 
 def parse_resolution(text: str) -> float | Literal["auto", "source"]:
@@ -173,10 +173,20 @@ def translate_rasters(
         check_suffix(vectors)
         refuse_existing(vectors, overwrite=options.overwrite)
     about = (model.name, sha256_of(model))
+    scales: dict[str, tuple[float, ...]] = {}
+    if len(jobs) > 1 and translator.header.limits is None:
+        from sat2map.geo.shared_scale import shared_scales
+
+        count = translator.header.generator.source_bands
+        scales, notes = shared_scales([job.raster for job in jobs], options, count)
+        print_notes(notes)
     failed = 0
     for job in jobs:
         try:
-            _translate_raster(translator, about, job, options)
+            scale = scales.get(job.raster, options.scale)
+            # From the start, so that a second writer of the vectors is refused before its work.
+            with nullcontext() if vectors is None else lock_output(vectors):
+                _translate_raster(translator, about, job, replace(options, scale=scale))
             if vectors is not None:
                 _vectorize(job.output, vectors, overwrite=options.overwrite)
         except (DataError, SettingsError) as error:

@@ -67,7 +67,7 @@ def serve(
         _make_key(api_keys, new_key)
         return
     # Checked by name: an import that fails inside the service is a fault of ours.
-    if any(find_spec(name) is None for name in ("uvicorn", "fastapi", "rasterio", "rio_tiler", "cachetools")):
+    if any(find_spec(name) is None for name in ("uvicorn", "fastapi", "rasterio", "cachetools")):
         raise MissingExtraError("the service", "serve")
     if rasters is not None and not rasters.is_dir():
         raise SettingsError(f"{rasters} is not a folder", hint="name a folder of rasters", setting="rasters")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import ProgressColumn
 
 LOGGER: Final = logging.getLogger("sat2map")
 
@@ -92,12 +93,30 @@ def open_console(*, stderr: bool = False) -> Console:
 
 
 @contextlib.contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on standard error while something runs, if that is a terminal."""
+def progress_bar(
+    what: str, *columns: str | ProgressColumn, transient: bool = True, period: float = 30
+) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar on standard error while something runs, if that is a terminal.
+
+    Args:
+        what: What is being done.
+        columns: What the bar shows; without any, what rich shows.
+        transient: Whether the bar goes when it is done.
+        period: Over which time the speed is taken (s).
+
+    Yields:
+        To be called with how much is done, of how much.
+    """
     from rich.progress import Progress
 
     console = open_console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+    with Progress(
+        *columns,
+        console=console,
+        disable=not console.is_terminal,
+        transient=transient,
+        speed_estimate_period=period,
+    ) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -105,28 +124,22 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
     """Show what is being done, and for how long already, on standard error, if that is a terminal."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import SpinnerColumn, TimeElapsedColumn
 
-    console = open_console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        bar.add_task(what)
+    with progress_bar(what, SpinnerColumn(), "{task.description}", TimeElapsedColumn()):
         yield
 
 
 @contextlib.contextmanager
-def unit_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+def unit_bar(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show a bar that counts a unit, such as tiles, on standard error, if that is a terminal."""
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, ProgressColumn, Task, TimeRemainingColumn
     from rich.text import Text
 
     class Speed(ProgressColumn):
         def render(self, task: Task) -> Text:
             return Text(f"{task.completed:.0f} of {task.total or 0:.0f} {unit}, {task.speed or 0:.1f}/s")
 
-    console = open_console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), Speed(), TimeRemainingColumn())
-    is_shown = console.is_terminal
-    with Progress(*columns, console=console, disable=not is_shown, speed_estimate_period=120) as bar:
-        task = bar.add_task(what)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    columns = ("{task.description}", BarColumn(), Speed(), TimeRemainingColumn())
+    with progress_bar(what, *columns, transient=False, period=120) as update:
+        yield update

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from sat2map.cli.flags import (
     Tta,
 )
 from sat2map.cli.raster import RasterArgs, translate_rasters
-from sat2map.cli.terminal import counted, open_console, print_error, print_notes, say
+from sat2map.cli.terminal import counted, print_error, print_notes, progress_bar, say
 from sat2map.errors import Sat2MapError, SettingsError
 
 if TYPE_CHECKING:
@@ -88,15 +88,11 @@ def translate(
             hint="name the page, such as GTIFF_DIR:2:file.tif",
             setting="page",
         )
+    scale = raster.limits()
     raster_options = raster.options(overwrite=overwrite, gsd=gsd) if len(images) < len(jobs) else None
     path = Model.find(model).path
     options = EngineOptions(
-        engine=engine,
-        device=device,
-        mode=mode,
-        precision=precision,
-        threads=threads,
-        low_memory=low_memory,
+        engine=engine, device=device, mode=mode, precision=precision, threads=threads, low_memory=low_memory
     )
     if raster_options is None:
         options = for_pictures(options, len(jobs), tta=tta)
@@ -108,7 +104,7 @@ def translate(
             failed += translate_rasters(translator, path, list(group), raster_options, raster.vectors)
         else:
             failed += _translate_images(
-                translator, list(group), gsd, page, whole, keep=raster.resume and not overwrite
+                translator, list(group), gsd, page, whole, scale, keep=raster.resume and not overwrite
             )
     if len(jobs) > 1:
         say(f"{len(jobs) - failed} of {counted(len(jobs), 'map')} written to {output}")
@@ -122,12 +118,11 @@ def _translate_images(
     gsd: float | None,
     page: int | None,
     whole: bool,
+    scale: tuple[float, ...] | None,
     *,
     keep: bool,
 ) -> int:
     """Translate images, report each that fails, and return how many did; `keep` those that are finished."""
-    from rich.progress import Progress
-
     from sat2map.inference.image_files import translate_images
     from sat2map.inference.scale import ScaledTranslator, scale_note
 
@@ -138,17 +133,17 @@ def _translate_images(
     scaled = translator if gsd is None else ScaledTranslator(translator, gsd)
     note = scale_note(translator.header, gsd)
     print_notes([note] if note else [])
-    console = open_console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("translating", total=len(jobs))
+    numbers = count(1)
+    with progress_bar("translating", transient=False) as update:
+        update(0, len(jobs))
 
         def done(job: Job, error: Sat2MapError | None) -> None:
-            bar.advance(task)
+            update(next(numbers), len(jobs))
             if error is not None:
                 print_error(str(error))
 
         failed = translate_images(
-            scaled, jobs, done, page=page, whole=whole, note=lambda text: print_notes([text])
+            scaled, jobs, done, page=page, whole=whole, scale=scale, note=lambda text: print_notes([text])
         )
     if len(jobs) == 1 and not failed:
         say(f"written to {jobs[0].output}")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Augment = Literal["none", "flip", "symmetries"]
+from sat2map.settings import Augment
 
 # How many values mirror, upend and transpose each can take.
 TURNS: dict[Augment, tuple[int, int, int]] = {"none": (1, 1, 1), "flip": (2, 1, 1), "symmetries": (2, 2, 2)}

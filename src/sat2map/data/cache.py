@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from sat2map.data.pairs import Pair
 from sat2map.data.read_pair import read_masked_pair, read_pair_size
 from sat2map.errors import DataError, ImageError
 from sat2map.files import atomic_path, cache_folder
+from sat2map.images.levels import Limits
 from sat2map.images.palette import Palette
 from sat2map.images.palette.lab import srgb_to_lab
 from sat2map.images.palette.labels import IGNORED, Labeller
@@ -25,7 +27,9 @@ from sat2map.runtime.cpu import processor
 from sat2map.settings import Direction
 
 MIN_SIDE = 4  # px; enlarged to load size, less would be one flat colour
+MIXED = 0.01  # share of an ignored pixel from which a resized one is ignored too: 2 grey levels of 255
 FORMAT = 1  # raise when what a cache file holds of an image changes
+RESIZED = 2  # the same, of a resized one
 PALETTE_SAMPLE = 16  # targets that are compared with a palette
 NEAR = 15.0  # CIELAB distance within which a colour is that of a palette, after JPEG and antialiasing
 LEAST_NEAR = 0.5  # share of the pixels of a map that must be; maps have more than 0.9, photos less than 0.2
@@ -106,6 +110,7 @@ class PairFormat:
         palette: Colours of the label maps; None: no label maps.
         targets: Whether the targets are kept beside their label maps.
         ignored: Whether ignored pixels are marked where there is no palette too.
+        limits: Of each band of sources of more than 8 bits; None: 8 bits, or measured in each file.
     """
 
     size: int | None = None
@@ -114,11 +119,13 @@ class PairFormat:
     palette: Palette | None = None
     targets: bool = True
     ignored: bool = False
+    limits: Limits | None = None
 
     @property
     def key(self) -> str:
         """What decides how images are read, as text for a hash."""
-        return json.dumps([FORMAT, self.size, self.direction, self.bands])
+        version = FORMAT if self.size is None else RESIZED
+        return json.dumps([version, self.size, self.direction, self.bands, *(self.limits or ())])
 
     def file_name(self, fingerprint: str) -> str:
         """Return the name of the cache file of pairs with this fingerprint."""
@@ -208,11 +215,7 @@ def _fingerprint(pairs: Sequence[Pair], how: PairFormat) -> str:
 
 
 def _build(
-    path: Path,
-    pairs: Sequence[Pair],
-    how: PairFormat,
-    workers: int,
-    progress: Callable[[int, int], None],
+    path: Path, pairs: Sequence[Pair], how: PairFormat, workers: int, progress: Callable[[int, int], None]
 ) -> None:
     labeller = None if how.palette is None else Labeller(how.palette)
     height, width = (how.size, how.size) if how.size else read_pair_size(pairs[0])
@@ -224,7 +227,7 @@ def _build(
         _claim(temporary)
 
         def decode(i: int) -> tuple[int, int]:
-            source, target, ignored = read_masked_pair(pairs[i], how.direction, how.bands)
+            source, target, ignored = read_masked_pair(pairs[i], how.direction, how.bands, how.limits)
             shape = source.shape[0], source.shape[1]
             if min(shape) < MIN_SIDE:
                 raise ImageError(
@@ -260,13 +263,10 @@ def _build(
 
 
 def _resize_mask(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
-    """Resize a mask to the nearest pixel's value."""
-    rows, columns = (
-        (2 * np.arange(new) + 1) * old // (2 * new)
-        for new, old in zip((height, width), mask.shape, strict=True)
-    )
-    resized: NDArray[np.bool_] = mask[rows[:, None], columns]
-    return resized
+    """Resize the mask of ignored pixels: also those into which the filter of `resize` mixes ignored ones."""
+    share = Image.fromarray(mask.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
+    mixed: NDArray[np.bool_] = np.abs(np.asarray(share)) > MIXED
+    return mixed
 
 
 def _claim(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import shutil
 import urllib.error
@@ -11,13 +10,12 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from sat2map.data.unpack import unpack
 from sat2map.errors import DataError, OutputError
 from sat2map.files import locks, output_error, require_new_folder, sha256_of
-
-DataSetName = Literal["maps", "facades", "cityscapes"]
+from sat2map.settings import DataSetName
 
 LICENSES: Final[dict[str, str]] = {
     "maps": "photos and maps of a web map service, gathered for research (Isola et al. 2017): the terms of "
@@ -158,7 +156,8 @@ def _go_on(url: str, part: Path, progress: Progress) -> int:
         length = answer.headers.get("Content-Length")
         total = done + int(length) if length is not None else None
         _refuse_small_disk(part, done, total)
-        _note_version(part, answer.headers.get("ETag") or answer.headers.get("Last-Modified"))
+        version = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+        _note(part).write_text(version, "utf-8")
         with part.open("ab" if goes_on else "wb") as file:
             while chunk := answer.read(CHUNK):
                 file.write(chunk)
@@ -179,21 +178,16 @@ def _refuse_small_disk(part: Path, done: int, total: int | None) -> None:
         )
 
 
-def _version_of(part: Path) -> str | None:
+def _version_of(part: Path) -> str:
     try:
-        version: str | None = json.loads(_note(part).read_text("utf-8"))["version"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    # A weak one does not promise the same bytes.
-    return None if version is None or version.startswith("W/") else version
-
-
-def _note_version(part: Path, version: str | None) -> None:
-    _note(part).write_text(json.dumps({"version": version}), "utf-8")
+        version = _note(part).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return "" if version.startswith("W/") else version  # a weak one does not promise the same bytes
 
 
 def _note(part: Path) -> Path:
-    return part.with_suffix(".json")
+    return part.with_suffix(".version")
 
 
 def _forget(part: Path) -> None:

@@ -54,12 +54,7 @@ def is_side_by_side(path: Path) -> bool:
 
 
 def find_left_out(data: Path, used: Iterable[Path]) -> list[LeftOut]:
-    """Return the images below a folder that are not in `used`, in the order of their names.
-
-    Args:
-        data: The data set's folder.
-        used: Files of pairs, and files that are reported already.
-    """
+    """Return the images below a folder that are not in `used`, in the order of their names."""
     known = set(used)
     stems = {(path.parent, path.stem): path for path in known}
     folders = {path.parent for path in known}

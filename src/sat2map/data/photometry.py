@@ -123,7 +123,7 @@ def jitter_photos(
     _add_noise(x, seeds, noise)
     compressed = chosen(jitter.jpeg).nonzero().flatten()
     quality = 62.5 + 32.5 * drawn()
-    for some in compressed.split(1 if device.type == "cpu" else n) if len(compressed) else ():
+    for some in torch.split(compressed, 1 if device.type == "cpu" else n) if len(compressed) else ():
         here = some.to(device, non_blocking=True)
         x[here] = compress_jpeg(x[here], quality[here])
     return x.clamp_(-1, 1)

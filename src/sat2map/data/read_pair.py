@@ -9,19 +9,26 @@ from numpy.typing import NDArray
 
 from sat2map.data.pairs import Pair
 from sat2map.errors import ImageError
+from sat2map.images.levels import Limits, text_of, use_limits
 from sat2map.images.pixels import Picture, read_image, read_size, with_bands
 from sat2map.settings import Direction
 
 
 def read_pair(
-    pair: Pair, direction: Direction = "source-to-target", bands: tuple[int, int] = (3, 3)
+    pair: Pair,
+    direction: Direction = "source-to-target",
+    bands: tuple[int, int] = (3, 3),
+    limits: Limits | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Decode the images of a pair (see `read_masked_pair`)."""
-    return read_masked_pair(pair, direction, bands)[:2]
+    return read_masked_pair(pair, direction, bands, limits)[:2]
 
 
 def read_masked_pair(
-    pair: Pair, direction: Direction = "source-to-target", bands: tuple[int, int] = (3, 3)
+    pair: Pair,
+    direction: Direction = "source-to-target",
+    bands: tuple[int, int] = (3, 3),
+    limits: Limits | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_] | None]:
     """Decode a pair.
 
@@ -29,17 +36,24 @@ def read_masked_pair(
         pair: Where it lies.
         direction: `target-to-source` swaps the two.
         bands: Bands of source and target on disk, before any swap.
+        limits: Of each band of the source, where it has more than 8 bits; None: 8 bits, or measured.
 
     Returns:
         Input and output of the generator, uint8 (h, w, bands) each, of one size; and the ignored pixels, bool
         (h, w), which are those that are transparent in either, or None where neither has alpha.
 
     Raises:
-        ImageError: A file cannot be decoded, cannot be split in two, the sides' sizes differ, or the target
+        ImageError: A file cannot be decoded, cannot be split in two, the sides' sizes differ, the source has
+            8 bits where limits are given, or the target
             holds numbers beyond 8 bits, such as class numbers: stretched to grey levels they would mean
             something else in each file.
     """
-    image = read_image(pair.source, bands=bands[0] if pair.target else max(bands))
+    image = read_image(pair.source, bands=bands[0] if pair.target else max(bands), stretch=use_limits(limits))
+    if limits is not None and not image.stretched:
+        raise ImageError(
+            f"{pair.source} holds 8 bits, where other numbers are known ({text_of(limits)})",
+            hint="use the file that it was made of",
+        )
     if pair.target is None:
         half, odd = divmod(image.pixels.shape[1], 2)
         if odd:
@@ -78,13 +92,14 @@ def read_pair_size(pair: Pair) -> tuple[int, int]:
     return height, width if pair.target else width // 2
 
 
-def pair_notes(pair: Pair, bands: tuple[int, int] = (3, 3)) -> list[str]:
+def pair_notes(pair: Pair, bands: tuple[int, int] = (3, 3), limits: Limits | None = None) -> list[str]:
     """Return what is assumed of a pair's source, such as bands or limits; likely it is so of the others too.
 
     Raises:
         ImageError: It cannot be decoded.
     """
-    notes = read_image(pair.source, bands=bands[0] if pair.target else max(bands)).notes
+    count = bands[0] if pair.target else max(bands)
+    notes = read_image(pair.source, bands=count, stretch=use_limits(limits)).notes
     return [note.partition("; the setting")[0] for note in notes]  # those are of translations
 
 

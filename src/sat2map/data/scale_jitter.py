@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sat2map.data.augment import TURNS, Augment
+from sat2map.data.augment import TURNS
+from sat2map.settings import Augment
 
 
 class Window(NamedTuple):

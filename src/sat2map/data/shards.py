@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sat2map.data.band_limits import measure_band_limits
 from sat2map.data.beside import palette_beside
 from sat2map.data.cache import PairCache, PairFormat, open_pairs
 from sat2map.data.pairs import Pair, find_pairs
@@ -89,7 +90,7 @@ def pack(
         base: Address that the shards will be served from; empty: beside the index.
 
     Raises:
-        DataError: The data cannot be used.
+        DataError: The data cannot be used, or its sources have more than 8 bits.
         OutputError: The folder holds something, or cannot be written.
     """
     require_new_folder(output)
@@ -99,6 +100,12 @@ def pack(
         )
     found = find_pairs(data, group_column=group_column, val_fraction=val_fraction, seed=seed)
     splits: dict[str, list[Shard]] = {}
+    if measure_band_limits(found["train"][:1], 3)[0] is not None:
+        raise DataError(
+            f"{found['train'][0].source} has more than 8 bits, and shards are read without the limits that "
+            "all pairs share",
+            hint="train on the folder itself",
+        )
     for split, pairs in found.pairs.items():
         order = np.random.default_rng(seed).permutation(len(pairs))
         for first in range(0, len(pairs), pairs_a_shard):
@@ -134,14 +141,7 @@ def read_index(path: Path) -> ShardIndex:
 
 @dataclass(frozen=True)
 class ShardReader:
-    """Opens shards as the pairs that they hold.
-
-    Attributes:
-        index: Path of the index.
-        base: Where the shards lie; empty: beside the index.
-        how: How their pairs are read.
-        workers: Threads that decode; 0: one per core.
-    """
+    """Opens shards as the pairs that they hold."""
 
     index: Path
     base: str

@@ -27,10 +27,6 @@ class ShardStream:
     `GROUP`, and all pairs of a group in random order. So nothing has to be remembered to go on in the middle,
     and several processes find their rows by themselves. While one group is used, the next one is fetched and
     decoded.
-
-    Attributes:
-        how: How the pairs are read.
-        fingerprint: Hash of all shards and of how their images are read.
     """
 
     def __init__(self, reader: ShardReader, shards: list[Shard], seed: int) -> None:
@@ -114,13 +110,6 @@ def open_shards(
     index: Path, train: PairFormat, val: PairFormat, *, seed: int, workers: int = 0
 ) -> tuple[ShardStream, PairCache]:
     """Open a packed data set: the pairs to train on as a stream, those to validate on decoded.
-
-    Args:
-        index: Path of its `shards.json`.
-        train: How training pairs are read.
-        val: How validation pairs are read.
-        seed: Seed of the order.
-        workers: Threads that decode; 0: one per core.
 
     Raises:
         DataError: The index or a shard cannot be used, or a split is missing.

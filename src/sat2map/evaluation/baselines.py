@@ -41,8 +41,7 @@ def baselines_of(
 def median_colour(pairs: PairCache) -> Pixels:
     """Return the median of each band over all pixels of all targets that are not ignored.
 
-    Args:
-        pairs: The pairs; read image by image, as they may be larger than memory.
+    Images are read one by one: they may be larger than memory.
 
     Returns:
         uint8 (bands,).

@@ -5,8 +5,6 @@ Guo et al. 2017, "On Calibration of Modern Neural Networks", https://arxiv.org/a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
@@ -26,15 +24,12 @@ AS_GOOD = 0.002  # of mean class IoU; a fifth of what chance makes of 136 pairs
 ROUNDS = 4
 
 
-def measure_reliability(
-    translator: Translator, pairs: PairCache, tick: Callable[[], None] = lambda: None
-) -> tuple[ReliabilityBin, ...]:
+def measure_reliability(translator: Translator, pairs: PairCache) -> tuple[ReliabilityBin, ...]:
     """Count, for each range of confidence, how often the likeliest class is that of the real map.
 
     Args:
         translator: A model with class probabilities and a palette.
         pairs: Pairs at the size at which the model is given the sources.
-        tick: Called after every image.
 
     Returns:
         The ranges that have pixels, of width 1 / BINS.
@@ -50,7 +45,6 @@ def measure_reliability(
         numbers = np.minimum((confidence * BINS).astype(int), BINS - 1)
         for column, weights in enumerate((None, confidence, right)):
             counts[:, column] += np.bincount(numbers, weights, minlength=BINS)
-        tick()
     return tuple(
         ReliabilityBin(
             low=number / BINS,
@@ -70,15 +64,12 @@ def expected_calibration_error(reliability: tuple[ReliabilityBin, ...]) -> float
     return sum(one.pixels * abs(one.accuracy - one.confidence) for one in reliability) / total
 
 
-def fit_temperature(translator: Translator, pairs: PairCache, *, seed: int = 0) -> float:
+def fit_temperature(translator: Translator, pairs: PairCache) -> float:
     """Return the temperature at which the classes of real maps are likeliest (section 4.2).
 
-    Args:
-        translator: A palette network, run at any temperature.
-        pairs: Validation pairs at the size at which the model is given the sources.
-        seed: Of the sample of pixels.
+    The pairs are of the size at which the model is given the sources.
     """
-    logits, targets = _samples(translator, pairs, seed)
+    logits, targets = _samples(translator, pairs)
     below_best = logits - logits.max(axis=1, keepdims=True)
     right = below_best[np.arange(len(targets)), targets]
 
@@ -89,7 +80,7 @@ def fit_temperature(translator: Translator, pairs: PairCache, *, seed: int = 0) 
     return float(minimize_scalar(negative_log_likelihood, bounds=TEMPERATURES, method="bounded").x)
 
 
-def fit_class_offsets(translator: Translator, pairs: PairCache, *, seed: int = 0) -> NDArray[np.float32]:
+def fit_class_offsets(translator: Translator, pairs: PairCache) -> NDArray[np.float32]:
     """Return what to add to each class's logits so that the likeliest classes overlap best with real maps.
 
     A training that weighs rare classes more learns them as likelier than they are, and draws them too large.
@@ -98,7 +89,6 @@ def fit_class_offsets(translator: Translator, pairs: PairCache, *, seed: int = 0
     Args:
         translator: A palette network.
         pairs: Validation pairs at the size at which the model is given the sources.
-        seed: Of the sample of pixels.
 
     Returns:
         float32 (classes,), at most `MAX_OFFSET` up or down; the first class's is 0. One class after the other
@@ -106,7 +96,7 @@ def fit_class_offsets(translator: Translator, pairs: PairCache, *, seed: int = 0
         else the middle of those that are. The edge of a plateau is where another city falls off: taking 0.4
         from buildings for 0.002 here cost 0.05 of their IoU there.
     """
-    logits, targets = _samples(translator, pairs, seed)
+    logits, targets = _samples(translator, pairs)
     classes = logits.shape[1]
     steps = round(MAX_OFFSET / OFFSET_STEP)
     candidates = np.arange(-steps, steps + 1) * OFFSET_STEP
@@ -140,14 +130,12 @@ def _choose(scores: NDArray[np.float64]) -> int:
     return middle if first <= middle <= last else int(first + last) // 2
 
 
-def _samples(
-    translator: Translator, pairs: PairCache, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def _samples(translator: Translator, pairs: PairCache) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Return logits of classes, float32 (n, classes), and true classes, uint8 (n,), of pixels of all images.
 
     A class has the logit of its likeliest colour, as in `inference.drawing`.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     palette = _palette(translator)
     starts = np.cumsum([0, *(len(one.colours) for one in palette.classes)])[:-1]
     logits, targets = [], []

@@ -15,23 +15,14 @@ from sat2map.evaluation.calibration import measure_reliability
 from sat2map.evaluation.comparison import check_comparable
 from sat2map.evaluation.evaluation_set import EvaluationSet, open_evaluation_set
 from sat2map.evaluation.perceptual_metrics import load_perceptual_metrics
-from sat2map.evaluation.result import (
-    AS_IT_IS,
-    CLASS_HEAD,
-    MODEL,
-    Evaluation,
-    OtherModel,
-    Protocol,
-    Row,
-)
+from sat2map.evaluation.result import AS_IT_IS, CLASS_HEAD, MODEL, Evaluation, OtherModel, Protocol, Row
 from sat2map.evaluation.robustness import SCORES, Degradation, degradations_for
 from sat2map.evaluation.rows import Draw, Pixels, Scorer
 from sat2map.images.palette import Palette
 from sat2map.inference import Translator
 from sat2map.inference.backends import EngineName
 from sat2map.models.model import Model, ModelLike
-from sat2map.models.model_file import InferenceMode
-from sat2map.settings import Device
+from sat2map.settings import Device, InferenceMode
 
 Scorable = ModelLike | Translator
 
@@ -59,7 +50,7 @@ def evaluate(
 
     Args:
         model: A model (see `Model.find`), or a translator (`device` and `mode` are then its own).
-        data: Folder or CSV of pairs; see `open_held_out` for how a val split that it lacks is cut.
+        data: Folder or CSV of pairs; see `open_evaluation_set` for how a val split that it lacks is cut.
         split: Which of its splits.
         group_column: CSV column of places, which the intervals draw; None for the training's, where the data
             has it.
@@ -143,11 +134,12 @@ def evaluate(
     robust += [Row(name=d.name, scores=_in_short(scorer.plain_scores(degraded(d)))) for d in degradations]
     has_confidence = header.palette is not None and bool(header.generator.colours or header.generator.classes)
     bins = measure_reliability(translator, pairs.inputs) if reliability and has_confidence else ()
+    file, sha256 = _identity(model)
     return Evaluation(
         protocol=Protocol(
             sat2map=version("sat2map"),
-            model=_file(model),
-            model_sha256=_sha256(model),
+            model=file,
+            model_sha256=sha256,
             steps=header.steps,
             engine=translator.engine.name,
             inference_mode=header.inference_mode,
@@ -186,20 +178,17 @@ def _open(
     return Translator.open(model, engine=engine, device=device, mode=mode)
 
 
-def _file(model: Model | Translator) -> str:
-    return "" if isinstance(model, Translator) else model.path.name
-
-
-def _sha256(model: Model | Translator) -> str:
-    return "" if isinstance(model, Translator) else model.sha256
+def _identity(model: Model | Translator) -> tuple[str, str]:
+    """Return a model's file name and hash; empty for one in memory."""
+    return ("", "") if isinstance(model, Translator) else (model.path.name, model.sha256)
 
 
 def _describe(name: str, model: Model | Translator, opened: Translator, pairs: EvaluationSet) -> OtherModel:
-    header = opened.header
+    header, (file, sha256) = opened.header, _identity(model)
     return OtherModel(
         name=name,
-        file=_file(model),
-        sha256=_sha256(model),
+        file=file,
+        sha256=sha256,
         steps=header.steps,
         engine=opened.engine.name,
         inference_mode=header.inference_mode,

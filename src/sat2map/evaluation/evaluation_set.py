@@ -20,14 +20,7 @@ MIN_SIZE = 16  # px
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """The pairs of one split: sources as the model sees them, targets as maps are compared.
-
-    Attributes:
-        inputs: The pairs at the size at which the model is given the sources.
-        scored: The same pairs at the size at which maps are compared.
-        split: Their split.
-        group_column: CSV column of their groups, or None.
-    """
+    """The pairs of one split: sources as the model sees them, targets as maps are compared."""
 
     inputs: PairCache
     scored: PairCache
@@ -54,7 +47,8 @@ class EvaluationSet:
 
     def notes(self) -> list[str]:
         """Return what is assumed of the first pair's files."""
-        return pair_notes(self._splits[self.split][0], _file_bands(self._header))
+        header = self._header
+        return pair_notes(self._splits[self.split][0], _file_bands(header), header.limits)
 
     def train(self) -> PairCache | None:
         """Open the training pairs of the data set at the size of the targets; None where it has none."""
@@ -63,7 +57,7 @@ class EvaluationSet:
 
     def inputs_for(self, header: ModelHeader) -> PairCache:
         """Open the same pairs at the size at which another model is given the sources."""
-        return _open(self._splits, self.split, header.image_size, self._header)
+        return _open(self._splits, self.split, header.image_size, header)
 
     def count_trained_on(self, header: ModelHeader) -> int:
         """Count the scored pairs that another model was trained on, by the settings in its header."""
@@ -119,7 +113,7 @@ def _split_options(header: ModelHeader, data: Path) -> dict[str, Any]:
 
 
 def _open(splits: Splits, split: str, size: int | None, header: ModelHeader) -> PairCache:
-    how = PairFormat(size, header.direction, _file_bands(header), ignored=True)
+    how = PairFormat(size, header.direction, _file_bands(header), ignored=True, limits=header.limits)
     return open_pairs(splits[split], how)
 
 

@@ -38,10 +38,10 @@ class Example:
     target: NDArray[np.uint8]
 
 
-def pick_examples(evaluation: Evaluation, each: int = EACH) -> dict[str, int]:
+def pick_examples(evaluation: Evaluation) -> dict[str, int]:
     """Choose images by score: kind (`best 1`, ...) to number of the image, best to worst, none twice."""
     order = sorted(range(len(evaluation.images)), key=lambda i: -evaluation.images[i].rank_key)
-    each = max(1, min(each, len(order) // 3))
+    each = max(1, min(EACH, len(order) // 3))
     middle = (len(order) - each) // 2
     chosen = {
         "best": order[:each],
@@ -60,12 +60,6 @@ def draw_examples(
     evaluation: Evaluation, model: str | Path | Translator, data: str | Path, *, device: Device = "auto"
 ) -> list[Example]:
     """Translate the best, median and worst images again, as they were for the scores.
-
-    Args:
-        evaluation: Of this model on this data.
-        model: The model file or translator.
-        data: The folder or CSV of pairs.
-        device: Where to run.
 
     Raises:
         DataError: The pairs are not those that were scored.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sat2map.evaluation.metrics import PARTS, find_score
 from sat2map.evaluation.metrics.features import kernel_subset_size
-from sat2map.evaluation.result import CLASS_HEAD, CONSTANT, NEAREST, Evaluation, Row
+from sat2map.evaluation.result import CLASS_HEAD, CONSTANT, MODEL, NEAREST, Evaluation, Row
 
 # The scores that a map is read for, and the pixel scores that a verdict names.
 HEADLINES = ("mean_iou", "road_f1", "edge_f1")
@@ -28,6 +28,12 @@ def beats(name: str, score: float, other: float) -> bool:
     info = find_score(name)
     gain = round(score, info.digits) - round(other, info.digits)
     return gain > 0 if info.higher_is_better else gain < 0
+
+
+def beats_constant(name: str, row: Row, constant: Row | None) -> bool:
+    """Return whether the model is better than the constant map on a score; False for any other row."""
+    score, other = row.scores.get(name), constant.scores.get(name) if constant else None
+    return row.name == MODEL and score is not None and other is not None and beats(name, score, other)
 
 
 def heading(name: str) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from sat2map.evaluation.metrics.classes import class_iou, confusion_matrix, mean_iou
 from sat2map.evaluation.metrics.ground import buffer_counts, label_objects, match_objects
-from sat2map.files import atomic_write_text
+from sat2map.evaluation.result import Record
 from sat2map.images.palette import Palette
 
 OBJECTS: Final = ("building",)  # classes whose patches are objects
@@ -21,7 +20,7 @@ UNKNOWN: Final = 255  # class number of pixels that are not compared
 REST: Final = "rest"  # what a reference of one class calls all else
 
 
-class GroundProtocol(BaseModel):
+class GroundProtocol(Record):
     """How the scores were taken.
 
     Attributes:
@@ -39,8 +38,6 @@ class GroundProtocol(BaseModel):
         notes: What a reader must know of how map and reference were read.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     sat2map: str
     map: str
     model: str = ""
@@ -55,10 +52,8 @@ class GroundProtocol(BaseModel):
     notes: tuple[str, ...] = ()
 
 
-class ClassScores(BaseModel):
+class ClassScores(Record):
     """Pixel scores of one class, 0..1; None where they are undefined (0/0)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     iou: float | None
@@ -66,7 +61,7 @@ class ClassScores(BaseModel):
     recall: float | None
 
 
-class GroundScores(BaseModel):
+class GroundScores(Record):
     """Scores of a map against a reference on the ground.
 
     Attributes:
@@ -78,21 +73,11 @@ class GroundScores(BaseModel):
         confusion: Pixels by class of the reference (rows) and of the map (columns).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     protocol: GroundProtocol
     scores: dict[str, float]
     classes: tuple[ClassScores, ...]
-    objects: dict[str, tuple[int, int, int]] = {}
+    objects: dict[str, tuple[int, int, int]] = Field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...]
-
-    def save(self, path: str | Path) -> None:
-        """Write all of it to a JSON file, whole or not at all.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
-        atomic_write_text(Path(path), self.model_dump_json(indent=2) + "\n")
 
 
 def score_on_ground(

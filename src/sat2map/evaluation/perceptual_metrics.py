@@ -36,12 +36,7 @@ def load_perceptual_metrics(
 ) -> PerceptualMetrics:
     """Load the networks whose weights are given, after checking that they apply to these maps.
 
-    Args:
-        inception: Weights of FID's Inception.
-        lpips: Weights of AlexNet, and of LPIPS's heads for it.
-        bands: Bands of the maps.
-        size: Their side (px).
-        device: Where to run.
+    The maps have `size` px a side.
 
     Raises:
         SettingsError: The maps are no RGB images, or are too small.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sat2map.errors import DataError
 from sat2map.files import atomic_write_text
 from sat2map.images.palette import Palette
-from sat2map.models.model_file import InferenceMode
-from sat2map.settings import Direction, explain
+from sat2map.settings import Direction, InferenceMode, explain
 
 MODEL: Final = "model"
 CLASS_HEAD: Final = "class head"
@@ -20,10 +20,26 @@ NEAREST: Final = "nearest training tile"
 JPEG: Final = "truth as JPEG"
 AS_IT_IS: Final = "as it is"
 
-_CONFIG = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+class Record(BaseModel):
+    """Base of what an evaluation's JSON file holds: frozen, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    def to_json(self) -> str:
+        """Return all of it as JSON."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    def save(self, path: str | Path) -> None:
+        """Write the JSON file, whole or not at all.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        atomic_write_text(Path(path), self.to_json())
 
 
-class OtherModel(BaseModel):
+class OtherModel(Record):
     """A model that was scored beside the model, on the same pairs in the same way.
 
     Attributes:
@@ -36,8 +52,6 @@ class OtherModel(BaseModel):
         learned: How many of the scored pairs its own training, by its settings, had to learn from.
     """
 
-    model_config = _CONFIG
-
     name: str
     file: str
     sha256: str
@@ -47,7 +61,7 @@ class OtherModel(BaseModel):
     learned: int = 0
 
 
-class MetricWeights(BaseModel):
+class MetricWeights(Record):
     """Weights of a network behind FID, KID or LPIPS.
 
     Attributes:
@@ -57,15 +71,13 @@ class MetricWeights(BaseModel):
         published: Whether that is the hash of the file that is published.
     """
 
-    model_config = _CONFIG
-
     network: str
     file: str
     sha256: str
     published: bool
 
 
-class Protocol(BaseModel):
+class Protocol(Record):
     """How the scores were taken: two evaluations compare where these agree.
 
     Attributes:
@@ -93,8 +105,6 @@ class Protocol(BaseModel):
         metric_weights: Of the networks behind FID, KID and LPIPS; empty where these were not asked for.
     """
 
-    model_config = _CONFIG
-
     sat2map: str
     model: str
     model_sha256: str
@@ -119,7 +129,7 @@ class Protocol(BaseModel):
     metric_weights: tuple[MetricWeights, ...] = ()
 
 
-class Row(BaseModel):
+class Row(Record):
     """The scores of one way to make maps.
 
     Attributes:
@@ -129,17 +139,13 @@ class Row(BaseModel):
         intervals: Low and high end by name; a score may have none.
     """
 
-    model_config = _CONFIG
-
     name: str
     scores: dict[str, float]
     intervals: dict[str, tuple[float, float]] = {}
 
 
-class ImageScores(BaseModel):
+class ImageScores(Record):
     """The model's scores on one image."""
-
-    model_config = _CONFIG
 
     name: str
     group: str
@@ -147,11 +153,24 @@ class ImageScores(BaseModel):
 
     @property
     def rank_key(self) -> float:
-        """What images are ordered by, higher is better: mean class IoU, or -L1 where there are no classes."""
-        return self.scores.get("mean_iou", -self.scores["l1"])
+        """What images are ordered by (see `selection_metric`)."""
+        return selection_metric(self.scores)
 
 
-class ReliabilityBin(BaseModel):
+def selection_metric(scores: Mapping[str, float | None]) -> float:
+    """Return what models and images are ranked by, higher is better.
+
+    Args:
+        scores: By name; None or missing where there is none.
+
+    Returns:
+        Mean class IoU, -L1 where there are no classes, or minus infinity where there is neither.
+    """
+    iou, l1 = scores.get("mean_iou"), scores.get("l1")
+    return iou if iou is not None else float("-inf") if l1 is None else -l1
+
+
+class ReliabilityBin(Record):
     """Pixels whose confidence lies in one range.
 
     Attributes:
@@ -162,8 +181,6 @@ class ReliabilityBin(BaseModel):
         accuracy: Share of them whose likeliest class is that of the real map.
     """
 
-    model_config = _CONFIG
-
     low: float
     high: float
     pixels: int
@@ -171,7 +188,7 @@ class ReliabilityBin(BaseModel):
     accuracy: float
 
 
-class Evaluation(BaseModel):
+class Evaluation(Record):
     """Scores of a model on pairs.
 
     Attributes:
@@ -182,8 +199,6 @@ class Evaluation(BaseModel):
         robustness: The model's scores on degraded sources, where that was asked for.
         reliability: How often the likeliest class is right at each confidence; empty without confidence.
     """
-
-    model_config = _CONFIG
 
     protocol: Protocol
     rows: tuple[Row, ...]
@@ -205,18 +220,6 @@ class Evaluation(BaseModel):
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the confusion matrix."""
         return self.protocol.palette.names if self.protocol.palette else ()
-
-    def to_json(self) -> str:
-        """Return all of it as JSON."""
-        return self.model_dump_json(indent=2) + "\n"
-
-    def save(self, path: str | Path) -> None:
-        """Write the JSON file, whole or not at all.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
-        atomic_write_text(Path(path), self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:

@@ -64,10 +64,6 @@ def degradations_for(header: ModelHeader, size: int) -> list[Degradation]:
 
     Sources are resampled to `RESOLUTIONS`, with their resolution given, where the model knows its own; else
     to half and twice their size, with nothing given.
-
-    Args:
-        header: The model's.
-        size: Side of the sources (px).
     """
     scales: list[tuple[str, float, float | None]]
     if header.gsd is None:

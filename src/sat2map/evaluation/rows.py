@@ -36,14 +36,7 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores ways to make maps on the same pairs, in the same way; maps are resized to the targets.
-
-    Attributes:
-        pairs: The pairs.
-        palette: Colours and classes, or None.
-        perceptual: Networks behind FID, KID and LPIPS.
-        tick: Called after every image.
-    """
+    """Scores ways to make maps on the same pairs, in the same way; maps are resized to the targets."""
 
     pairs: PairCache
     palette: Palette | None

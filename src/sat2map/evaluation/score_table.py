@@ -13,7 +13,7 @@ from rich.text import Text
 from sat2map.evaluation.calibration import expected_calibration_error
 from sat2map.evaluation.formatting import (
     DASH,
-    beats,
+    beats_constant,
     caveats,
     format_uncertainty,
     format_value,
@@ -84,10 +84,8 @@ def _score_table(evaluation: Evaluation, shown: int) -> Table:
 
 
 def _cell(name: str, row: Row, constant: Row | None, *, uncertainty: bool) -> Text:
-    score = row.scores.get(name)
-    other = constant.scores.get(name) if constant and row.name == MODEL else None
-    better = score is not None and other is not None and beats(name, score, other)
-    text = Text(format_value(name, score, unit=False), "bold green" if better else "")
+    style = "bold green" if beats_constant(name, row, constant) else ""
+    text = Text(format_value(name, row.scores.get(name), unit=False), style)
     ends = format_uncertainty(name, row) if uncertainty else ""
     return text.append(f" ({ends})", "not bold dim") if ends else text
 

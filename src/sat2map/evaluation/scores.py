@@ -76,7 +76,7 @@ class ScoreSheet:
         """Return the scores of all images added so far; undefined ones (0/0) are left out."""
         return self._scores(np.sum(list(self._groups.values()), axis=0))
 
-    def intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
+    def intervals(self) -> dict[str, tuple[float, float]]:
         """Return bootstrap intervals of the scores over groups, by name; empty for fewer than two groups."""
         sums = np.array(list(self._groups.values()))
         if len(sums) < 2:
@@ -90,7 +90,7 @@ class ScoreSheet:
         def score_of(name: str) -> Callable[[NDArray[np.float64]], float]:
             return lambda total: scores(total.tobytes()).get(name, float("nan"))
 
-        return {name: bootstrap_interval(sums, score_of(name), level=level) for name in self.scores()}
+        return {name: bootstrap_interval(sums, score_of(name)) for name in self.scores()}
 
     def confusion(self) -> NDArray[np.int64]:
         """Return the confusion matrix of all images, int64 (classes, classes), rows the target's class."""

@@ -56,10 +56,10 @@ class Check(BaseModel):
 def open_reference(model: Path) -> Engine:
     """Open a model file in eval mode with what exports are compared with: PyTorch in fp32, if installed."""
     if find_spec("torch") is None:
-        from sat2map.inference.backends.onnx_runtime import OnnxEngine
+        from sat2map.inference.backends.onnx.engine import OnnxEngine
 
         return OnnxEngine.open(model, EngineOptions(mode="eval"))
-    from sat2map.inference.backends.torch import TorchEngine
+    from sat2map.inference.backends.torch.engine import TorchEngine
 
     return TorchEngine.open(model, EngineOptions(device="cpu", mode="eval", precision="fp32"))
 

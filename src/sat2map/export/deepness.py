@@ -30,17 +30,9 @@ def export_deepness(model: Path, output: Path, *, overwrite: bool = False) -> st
     """Write a model as an ONNX segmentation with the metadata that Deepness reads.
 
     The plugin gives float32 (1, source_bands, 512, 512) in [0, 1] and takes (1, classes, 512, 512) that add
-    up to 1: the probabilities of a class head or a palette network, else a soft choice of the nearest
-    colour.
-    See https://qgis-plugin-deepness.readthedocs.io, "Model classes and requirements".
-
-    Args:
-        model: A model file.
-        output: Where to, *.onnx.
-        overwrite: Whether an existing file may be replaced.
-
-    Returns:
-        What the check of the written graph found.
+    up to 1: the probabilities of a class head or a palette network, else a soft choice of the nearest colour.
+    See https://qgis-plugin-deepness.readthedocs.io, "Model classes and requirements". Returns what the check
+    of the written graph found.
 
     Raises:
         ModelFileError: The model file cannot be used, or knows no map classes; or the export draws others.
@@ -106,6 +98,10 @@ def _palette(header: ModelHeader) -> Palette:
     if header.palette is None or (not header.generator.classes and header.generator.target_bands != 3):
         raise ModelFileError(
             "this model draws no map classes, which Deepness needs: train one with a palette"
+        )
+    if header.limits is not None:
+        raise ModelFileError(
+            "this model reads bands of more than 8 bits by limits of each: Deepness has one number for all"
         )
     return header.palette
 

@@ -16,8 +16,8 @@ from sat2map.extras import require
 from sat2map.files import lock_output, refuse_existing
 from sat2map.inference.backends import Engine
 from sat2map.models.model import Model, ModelLike
-from sat2map.models.model_file import HEADER_KEY, InferenceMode, ModelHeader, is_exported, read_header
-from sat2map.settings import ExportFormat
+from sat2map.models.model_file import HEADER_KEY, ModelHeader, is_exported, read_header
+from sat2map.settings import ExportFormat, InferenceMode
 
 Format = ExportFormat
 

@@ -30,11 +30,6 @@ FREE: Final = -1  # a dimension of any size
 def export_mlm(model: Path, output: Path, *, overwrite: bool = False) -> None:
     """Write a STAC item of a model.
 
-    Args:
-        model: A model file.
-        output: Where to, *.json.
-        overwrite: Whether an existing file may be replaced.
-
     Raises:
         ModelFileError: The model file cannot be used.
         OutputError: The output exists or cannot be written.
@@ -54,7 +49,7 @@ def describe_model(header: ModelHeader, name: str, parameters: int) -> dict[str,
     bands = [band.name for band in header.bands]
     sees = {
         "name": "image",
-        "description": "Image in [-1, 1], which 0 and 255 of the source become; sides are multiples of "
+        "description": "Image in [-1, 1], which the limits of each band become; sides are multiples of "
         f"{spec.size_divisor} px",
         "bands": bands,
         "input": {
@@ -62,7 +57,9 @@ def describe_model(header: ModelHeader, name: str, parameters: int) -> dict[str,
             "dim_order": ["batch", "channel", "height", "width"],
             "data_type": "float32",
         },
-        "value_scaling": [{"type": "min-max", "minimum": 0, "maximum": 255}] * len(bands),
+        "value_scaling": [
+            {"type": "min-max", "minimum": band.low, "maximum": band.high} for band in header.bands
+        ],
     }
     classes = describe_classes(header.palette) if header.palette else []
     task = "semantic-segmentation" if spec.colours or spec.classes else "generative"
@@ -109,7 +106,10 @@ def describe_model(header: ModelHeader, name: str, parameters: int) -> dict[str,
                 "title": "Model file of sat2map (safetensors; the header is the key sat2map of its metadata)",
                 "roles": ["mlm:model", "mlm:weights"],
                 "mlm:artifact_type": "safetensors",
-                "raster:bands": [{"name": name, "data_type": "uint8"} for name in bands],
+                "raster:bands": [
+                    {"name": name, **({"data_type": "uint8"} if header.limits is None else {})}
+                    for name in bands
+                ],
             }
         },
         "links": [],

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sat2map.files import atomic_write_bytes
 from sat2map.inference.backends import Engine
 from sat2map.inference.backends.graphs import make_graph
-from sat2map.inference.backends.onnx_runtime import OnnxEngine
+from sat2map.inference.backends.onnx.engine import OnnxEngine
 from sat2map.models.model_file import ModelHeader
 from sat2map.models.onnx.metadata import PRECISION_KEY, SOURCE, write_metadata
 

@@ -20,7 +20,7 @@ from openvino.passes import ConstantFolding, Manager
 from sat2map.files import output_error
 from sat2map.inference.backends import Engine, EngineOptions
 from sat2map.inference.backends.graphs import make_graph
-from sat2map.inference.backends.openvino import OpenVinoEngine
+from sat2map.inference.backends.openvino.engine import OpenVinoEngine
 from sat2map.models.model_file import ModelHeader
 from sat2map.models.onnx.metadata import write_metadata
 

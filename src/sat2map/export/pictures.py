@@ -14,6 +14,7 @@ from sat2map.data.pairs import find_pairs
 from sat2map.data.read_pair import read_pair
 from sat2map.errors import DataError
 from sat2map.images.inputs import expand_input
+from sat2map.images.levels import use_limits
 from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, resize, with_bands
 from sat2map.models.model_file import ModelHeader
 from sat2map.synthetic.towns import draw_town
@@ -88,7 +89,8 @@ def _from_pairs(pairs: Path, side: int, header: ModelHeader, *, calibrate: bool)
 
     def sources(split: str, count: int) -> list[Pixels]:
         chosen = _evenly(splits[split], count)
-        return [resize(read_pair(pair, header.direction, on_disk)[0], side, side) for pair in chosen]
+        found = (read_pair(pair, header.direction, on_disk, header.limits)[0] for pair in chosen)
+        return [resize(source, side, side) for source in found]
 
     if calibrate:
         _check_enough(len(splits["train"]))
@@ -138,7 +140,9 @@ def _draw(seed: int, side: int, header: ModelHeader) -> Pixels:
 
 
 def _read(path: Path, header: ModelHeader) -> Pixels:
-    return with_bands(read_image(path).pixels, header.generator.source_bands, path)
+    bands = header.generator.source_bands
+    picture = read_image(path, bands=bands, stretch=use_limits(header.limits))
+    return with_bands(picture.pixels, bands, path)
 
 
 def _is_image(name: str) -> bool:

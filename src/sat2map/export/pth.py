@@ -14,11 +14,6 @@ def export_pth(model: Path, output: Path, *, overwrite: bool = False) -> None:
 
     The README has the thirty lines of PyTorch that use it.
 
-    Args:
-        model: A model file.
-        output: Where to; usually *.pth.
-        overwrite: Whether an existing file may be replaced.
-
     Raises:
         ModelFileError: The model file cannot be used.
         OutputError: The output exists or cannot be written.

@@ -19,15 +19,8 @@ if TYPE_CHECKING:
 def export_cyclegan(model: Path, output: Path, *, overwrite: bool = False) -> str:
     """Write a generator as a checkpoint of pytorch-CycleGAN-and-pix2pix, which then draws the same.
 
-    It belongs into `checkpoints/NAME/latest_net_G.pth` there. A class head is left out.
-
-    Args:
-        model: A model file.
-        output: Where to; usually *.pth.
-        overwrite: Whether an existing file may be replaced.
-
-    Returns:
-        The options with which that project builds the network.
+    It belongs into `checkpoints/NAME/latest_net_G.pth` there. A class head is left out. Returns the options
+    with which that project builds the network.
 
     Raises:
         ModelFileError: The model file cannot be used, or that project has no such network.

@@ -21,7 +21,7 @@ from sat2map.files import output_error
 from sat2map.images.png import encode_png
 from sat2map.inference import Translator
 from sat2map.inference.backends.graphs import make_graph
-from sat2map.inference.backends.onnx_runtime import OnnxEngine
+from sat2map.inference.backends.onnx.engine import OnnxEngine
 from sat2map.inference.scale import MIN_SIDE
 from sat2map.inference.tiling import ALIGNMENT, MIN_LAST
 from sat2map.models.bundled import bundled_model
@@ -49,21 +49,15 @@ def export_web(
     Any static host serves the folder, such as `python -m http.server`. The weights are stored as float16 and
     the browser calculates in float32; images, tiles and colours are treated as by `Translator`.
 
-    Args:
-        model: The model file.
-        header: Its header, for eval mode.
-        folder: Where to.
-        name: What the page calls the model.
-        overwrite: Whether an earlier export may be replaced.
-
     Raises:
         ModelFileError: The model is no palette network of RGB images.
         OutputError: ONNX Runtime for browsers is missing, or the folder holds something else.
     """
     _check_folder(folder, overwrite=overwrite)
-    if not header.generator.colours or header.palette is None or header.generator.source_bands != 3:
+    eight_bits = header.generator.source_bands == 3 and header.limits is None
+    if not header.generator.colours or header.palette is None or not eight_bits:
         raise ModelFileError(
-            f"{model} is not a palette network of RGB images, which the page needs",
+            f"{model} is not a palette network of RGB images of 8 bits, which the page needs",
             hint="train one with the default preset",
         )
     runtime = find_runtime()

@@ -21,13 +21,7 @@ _POINTS = 200  # along the longest side of the area, before its edges are transf
 
 @dataclass(frozen=True)
 class AreaOfInterest:
-    """Polygons in a CRS.
-
-    Attributes:
-        name: The file, for messages.
-        polygons: One shapely geometry.
-        crs: Its CRS.
-    """
+    """Polygons in a CRS, one shapely geometry, and the name of their file for messages."""
 
     name: str
     polygons: shapely.Geometry
@@ -75,7 +69,7 @@ class AreaOfInterest:
             ) from None
         left, bottom, right, top = self.bbox
         shape = shapely.segmentize(self.polygons, max(right - left, top - bottom) / _POINTS)
-        moved = shapely.transform(shape, lambda xy: np.stack(move.transform(*xy.T), axis=1))
+        moved = shapely.transform(shape, move.transform, interleaved=False)
         if not np.isfinite(shapely.bounds(moved)).all():
             raise DataError(f"{self.name} lies outside of the area of the raster's CRS")
         return Clip(moved)
@@ -99,11 +93,7 @@ class Clip:
 
     def touches(self, grid: GeoGrid) -> bool:
         """Whether any of it lies in a grid."""
-        corners = [
-            grid.transform @ (x, y)
-            for x, y in ((0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height))
-        ]
-        return bool(shapely.intersects(self.polygons, shapely.Polygon(corners)))
+        return bool(shapely.intersects(self.polygons, shapely.Polygon(grid.corners)))
 
     def mask(self, grid: GeoGrid) -> NDArray[np.uint8]:
         """Return uint8 (h, w): 255 where a pixel's middle lies in it, else 0."""

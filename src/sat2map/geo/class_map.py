@@ -79,10 +79,7 @@ def read_class_map(raster: Path, palette: str | None, notes: list[str]) -> Class
                 notes.append(
                     f"{beside}, the class raster, is not there: classes are those of the nearest colour"
                 )
-        if palette is None and "PALETTE" in tags:
-            known = Palette.from_json(tags["PALETTE"])
-        else:
-            known = Palette.load(palette or "maps")
+        known = palette_of(tags, palette) or Palette.load("maps")
         with rasterio.open(raster) as dataset:
             grid = read_grid(dataset, str(raster), [])
             if tags.get("LAYER") == "classes":
@@ -94,15 +91,23 @@ def read_class_map(raster: Path, palette: str | None, notes: list[str]) -> Class
         raise ImageError(f"{raster} cannot be read ({reason(error)})") from None
 
 
+def palette_of(tags: dict[str, str], name: str | None) -> Palette | None:
+    """Return the palette of that name, or without a name that of a raster's tags; None without either.
+
+    Raises:
+        SettingsError: There is no such palette.
+    """
+    if name is not None:
+        return Palette.load(name)
+    return Palette.from_json(tags["PALETTE"]) if "PALETTE" in tags else None
+
+
 def classify(
     dataset: rasterio.DatasetReader, palette: Palette, within: Window | None = None
 ) -> NDArray[np.uint8]:
     """Return the class of each pixel's nearest colour, uint8 (h, w), `NODATA` where nothing is.
 
-    Args:
-        dataset: Three bands of 8 bits.
-        palette: The classes.
-        within: A part of it; None: all.
+    The dataset has three bands of 8 bits; a part of it is read, or all.
     """
     left, top, width, height = (
         (within.col_off, within.row_off, within.width, within.height)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -106,13 +106,20 @@ class ControlPoints:
                 xs, ys = transformer.xy(rows, columns, offset="ul")
             places = list(zip(xs, ys, strict=True))
             crs = pyproj.CRS("OGC:CRS84")
-        to_degrees = pyproj.Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
-        xs, ys = to_degrees.transform([x for x, _ in places], [y for _, y in places])
-        if not all(map(math.isfinite, (*xs, *ys))):
-            return None
-        here, right, below = zip(xs, ys, strict=True)
-        geod = pyproj.Geod(ellps="WGS84")
-        return geod.inv(*here, *right)[2], geod.inv(*here, *below)[2]
+        return ground_distances(crs, places)
+
+
+def ground_distances(crs: pyproj.CRS, places: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
+    """Return how far two places are from a first one on the ellipsoid (m); None outside of the CRS's area."""
+    to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    xs, ys = zip(*places, strict=True)
+    longitudes, latitudes = to_degrees.transform(xs, ys)
+    if not all(map(math.isfinite, (*longitudes, *latitudes))):
+        return None
+    geod = crs.get_geod()
+    assert geod is not None
+    here, one, other = zip(longitudes, latitudes, strict=True)
+    return geod.inv(*here, *one)[2], geod.inv(*here, *other)[2]
 
 
 def read_control_points(dataset: rasterio.DatasetReader) -> ControlPoints | None:

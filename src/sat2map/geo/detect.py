@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sat2map.images.limits import MAX_PIXELS
 from sat2map.images.pixels import IMAGE_SUFFIXES
@@ -15,6 +17,8 @@ RASTER_SUFFIXES = (
 )  # fmt: skip
 """What is tried in a folder. A file that is named itself is tried whatever its suffix."""
 
+STAC_SUFFIXES = (".json", ".geojson")
+_SEARCHED = 100_000  # bytes of a file in which "stac_version" must stand
 _REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi", "zip://", "zip+", "file://")
 _GDAL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]+:.")  # GTIFF_DIR:1:file.tif, netcdf:file.nc:Band1
 
@@ -41,9 +45,9 @@ def is_raster(text: str, *, listed: bool = False) -> bool:
     if not path.is_file():
         # Of a folder, such as a File Geodatabase or SAFE, nothing is a raster by itself.
         return not path.exists() and _GDAL_NAME.match(text) is not None and _gdal_opens(text)
-    suffix = path.suffix.lower()
-    if suffix in (".json", ".geojson") and not listed and _is_stac_item(path):
+    if not listed and is_stac_file(path):
         return True
+    suffix = path.suffix.lower()
     if suffix in (".tif", ".tiff"):
         return not _is_plain_tiff(path)
     if suffix in IMAGE_SUFFIXES:
@@ -53,9 +57,12 @@ def is_raster(text: str, *, listed: bool = False) -> bool:
     return not listed and _gdal_opens(text)
 
 
-def _is_stac_item(path: Path) -> bool:
+def is_stac_file(path: Path) -> bool:
+    """Whether a file is a STAC item, by its suffix and its beginning."""
+    if path.suffix.lower() not in STAC_SUFFIXES or not path.is_file():
+        return False
     with path.open("rb") as file:
-        return b'"stac_version"' in file.read(100_000)
+        return b'"stac_version"' in file.read(_SEARCHED)
 
 
 def _is_plain_tiff(path: Path) -> bool:
@@ -89,34 +96,29 @@ def _has_sidecar(path: Path) -> bool:
 
 def _gdal_places(text: str) -> bool:
     """Whether GDAL finds a georeference of an image; without GDAL, a file beside it is taken for one."""
-    try:
-        import rasterio
-    except ModuleNotFoundError:
-        return True
-    from sat2map.geo.gdal import FAILURES, gdal_env
-
-    try:
-        with gdal_env(), rasterio.open(text) as dataset:
-            return bool(
-                dataset.crs
-                or not dataset.transform.is_identity
-                or dataset.gcps[0]
-                or dataset.rpcs is not None
-            )
-    except FAILURES:
-        return False
+    return _gdal_finds(text, _is_placed, without_gdal=True)
 
 
 def _gdal_opens(text: str) -> bool:
     """Whether GDAL opens a file; without GDAL, a file with a raster's suffix is taken for one."""
+    return _gdal_finds(text, lambda dataset: True, without_gdal=Path(text).suffix.lower() in RASTER_SUFFIXES)
+
+
+def _gdal_finds(text: str, found: Callable[[Any], bool], *, without_gdal: bool) -> bool:
     try:
         import rasterio
     except ModuleNotFoundError:
-        return Path(text).suffix.lower() in RASTER_SUFFIXES
+        return without_gdal
     from sat2map.geo.gdal import FAILURES, gdal_env
 
     try:
-        with gdal_env(), rasterio.open(text):
-            return True
+        with gdal_env(), rasterio.open(text) as dataset:
+            return found(dataset)
     except FAILURES:
         return False
+
+
+def _is_placed(dataset: Any) -> bool:
+    return bool(
+        dataset.crs or not dataset.transform.is_identity or dataset.gcps[0] or dataset.rpcs is not None
+    )

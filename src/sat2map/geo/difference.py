@@ -112,11 +112,6 @@ def check_difference(output: Path, grid: GeoGrid, *, overwrite: bool) -> None:
 def write_difference(output: Path, difference: Difference, grid: GeoGrid) -> None:
     """Write a difference: .tif with a colour table, class names and a QGIS style beside it; else polygons.
 
-    Args:
-        output: The file.
-        difference: What it shows.
-        grid: Where it lies.
-
     Raises:
         OutputError: It cannot be written.
     """
@@ -155,8 +150,7 @@ def _polygons(difference: Difference, grid: GeoGrid) -> list[VectorLayer]:
             "class": np.full(len(drawn), difference.names[value], object),
             "area_m2": shapely.area(drawn) * pixel[0] * pixel[1],
         }
-        t = grid.transform
-        placed = shapely.transform(drawn, lambda xy, t=t: np.stack(t @ (xy[:, 0], xy[:, 1]), axis=1))
+        placed = shapely.transform(drawn, lambda *xy: grid.transform @ xy, interleaved=False)
         name = difference.names[value]
         layers.append(VectorLayer(name, name, difference.colours[value], placed, columns, lines=False))
     return layers

@@ -25,12 +25,7 @@ _TYPES = {"polygon": (3, 6, 7), "line": (1, 5, 2, 7), "sea": (1, 5, 3, 6)}  # ty
 
 @dataclass(frozen=True)
 class Drawable:
-    """One layer's features in metres, borders and lines already as areas, ready to be filled.
-
-    Attributes:
-        areas: Geometries, with an index by place.
-        colour: Red, green, blue.
-    """
+    """One layer's features in metres, borders and lines already as areas, ready to be filled."""
 
     areas: shapely.STRtree
     colour: tuple[int, int, int]
@@ -64,8 +59,7 @@ class VectorMap:
         margin = _MARGIN + max(layer.width / 2 + layer.casing for layer in style.layer)
         vectors = read_vectors(path, style.fields, grid, margin)
         self.notes = vectors.notes
-        corners = [self._plane @ (grid.transform @ (x, y)) for x in (0, grid.width) for y in (0, grid.height)]
-        xs, ys = zip(*corners, strict=True)
+        xs, ys = zip(*(self._plane @ corner for corner in grid.corners), strict=True)
         box = shapely.box(min(xs) - 1, min(ys) - 1, max(xs) + 1, max(ys) + 1)
         mirrored = self._plane.determinant < 0
         self.background = parse_colour(style.background)
@@ -106,10 +100,7 @@ class VectorMap:
         """
         shape = (grid.height * finer, grid.width * finer)
         transform = self._plane @ grid.transform @ Affine.scale(1 / finer)
-        corners = [
-            transform @ (x, y) for x, y in ((0, 0), (shape[1], 0), (shape[1], shape[0]), (0, shape[0]))
-        ]
-        piece = shapely.Polygon(corners)
+        piece = shapely.Polygon([self._plane @ corner for corner in grid.corners])
         numbers = np.zeros(shape, np.uint16)
         for number, drawable in enumerate(self.drawables, 1):
             found = drawable.areas.query(piece, predicate="intersects")

@@ -14,11 +14,6 @@ from sat2map.geo.sources import Place, Source, cut_source
 from sat2map.geo.stac_input import asset_of, is_stac_item
 
 
-def is_service(text: str) -> bool:
-    """Whether an address is one of tiles (`…/{z}/{x}/{y}.png`), of a WMS or of a WMTS."""
-    return _is_template(text) or _service_of(text) is not None
-
-
 def find_source(text: str | Path, place: Place, *, cut: bool = False) -> Source:
     """Return the raster that a user names.
 

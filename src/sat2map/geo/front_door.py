@@ -42,14 +42,10 @@ def translate_raster(
         OutputError: The output exists, or cannot be written.
         ModelFileError: The model cannot be used.
     """
-    if isinstance(model, Translator):
-        return translate_with(model, source, Path(output), RasterOptions(**options), progress=progress)
-    found = Model.find(model)
+    translator, about = model, ("", "")
+    if not isinstance(translator, Translator):
+        found = Model.find(translator)
+        translator, about = Translator.open(found), (found.path.name, found.sha256)
     return translate_with(
-        Translator.open(found),
-        source,
-        Path(output),
-        RasterOptions(**options),
-        model=(found.path.name, found.sha256),
-        progress=progress,
+        translator, source, Path(output), RasterOptions(**options), model=about, progress=progress
     )

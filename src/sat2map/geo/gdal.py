@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -42,7 +43,21 @@ def thread_env() -> rasterio.Env:
         GDAL_HTTP_USERAGENT=f"sat2map/{version('sat2map')}",
         CPL_VSIL_CURL_NON_CACHED=":".join(_NETWORK),  # or a truncated range would outlive its dataset
         VSI_CACHE=True,
+        **_store_endpoint(),
     )
+
+
+def _store_endpoint() -> dict[str, str]:
+    """Return GDAL's options for object storage that is not Amazon's own, as all else takes it."""
+    address = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if not address:
+        return {}
+    where = urlsplit(address)
+    return {
+        "AWS_S3_ENDPOINT": f"{where.netloc}{where.path}".rstrip("/"),
+        "AWS_HTTPS": "NO" if where.scheme == "http" else "YES",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+    }
 
 
 @contextlib.contextmanager

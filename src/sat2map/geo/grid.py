@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,7 +12,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from sat2map.errors import ImageError, SettingsError
-from sat2map.geo.control_points import ControlPoints
+from sat2map.geo.control_points import ControlPoints, ground_distances
 from sat2map.inference.tiling import Area
 
 Box = tuple[float, float, float, float]
@@ -101,20 +102,13 @@ class GeoGrid:
             return None
         column, row = self.width / 2, self.height / 2
         corners = [(column, row), (column + 1, row), (column, row + 1)]
-        xs, ys = zip(*(self.transform @ corner for corner in corners), strict=True)
+        places = [self.transform @ corner for corner in corners]
         if crs.is_geographic or (crs.is_projected and self.on_earth):
-            to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
-            xs, ys = to_degrees.transform(xs, ys)
-            if not all(map(math.isfinite, (*xs, *ys))):
-                return None
-            geod = crs.get_geod()
-            assert geod is not None
-            here, right, below = zip(xs, ys, strict=True)
-            return geod.inv(*here, *right)[2], geod.inv(*here, *below)[2]
+            return ground_distances(crs, places)
         unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 0.0
         if not unit:
             return None
-        return tuple(math.hypot(xs[i] - xs[0], ys[i] - ys[0]) * unit for i in (1, 2))  # type: ignore[return-value]
+        return unit * math.dist(*places[:2]), unit * math.dist(*places[::2])
 
     def check(self, name: str) -> None:
         """Refuse a place that cannot be right, before any work.
@@ -210,17 +204,8 @@ class GeoGrid:
         points = _edges(box)
         if box_crs is not None:
             points = self._from_crs(points, box_crs, name)
-        corners = [~self.transform @ point for point in points]
-        columns, rows = zip(*corners, strict=True)
-        if not all(map(math.isfinite, (*columns, *rows))):
-            columns, rows = (-1.0,), (-1.0,)
-        area = Area(
-            max(0, math.floor(min(rows) + 1e-6)),
-            max(0, math.floor(min(columns) + 1e-6)),
-            min(self.height, math.ceil(max(rows) - 1e-6)),
-            min(self.width, math.ceil(max(columns) - 1e-6)),
-        )
-        if area.height <= 0 or area.width <= 0:
+        area = self.covering(points)
+        if area is None:
             edges = ", ".join(f"{edge:.10g}" for edge in self.bounds())
             raise SettingsError(
                 f"the box {asked} lies outside {name}, whose left, bottom, right, top are {edges}"
@@ -228,6 +213,19 @@ class GeoGrid:
                 setting="bbox",
             )
         return area
+
+    def covering(self, points: Iterable[tuple[float, float]], margin: int = 0) -> Area | None:
+        """Return the pixels among which some places lie, and a margin (px) around; None if there are none."""
+        columns, rows = zip(*(~self.transform @ point for point in points), strict=True)
+        if not all(map(math.isfinite, (*columns, *rows))):
+            return None
+        area = Area(
+            max(0, math.floor(min(rows) + 1e-6) - margin),
+            max(0, math.floor(min(columns) + 1e-6) - margin),
+            min(self.height, math.ceil(max(rows) - 1e-6) + margin),
+            min(self.width, math.ceil(max(columns) - 1e-6) + margin),
+        )
+        return area if area.height > 0 and area.width > 0 else None
 
     def _from_crs(self, points: list[tuple[float, float]], crs: str, name: str) -> list[tuple[float, float]]:
         if self.proj_crs is None:
@@ -238,10 +236,15 @@ class GeoGrid:
         xs, ys = zip(*points, strict=True)
         return list(zip(*transformer.transform(xs, ys), strict=True))
 
+    @property
+    def corners(self) -> list[tuple[float, float]]:
+        """Its corners, one after the other around it."""
+        pixels = ((0, 0), (self.width, 0), (self.width, self.height), (0, self.height))
+        return [self.transform @ pixel for pixel in pixels]
+
     def bounds(self) -> Box:
         """Return left, bottom, right, top, around all corners where the grid is turned."""
-        corners = [self.transform @ (x, y) for x in (0, self.width) for y in (0, self.height)]
-        xs, ys = zip(*corners, strict=True)
+        xs, ys = zip(*self.corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
 
     def placed(self, crs: str | None, gsd: float | None, name: str) -> GeoGrid:

@@ -129,11 +129,7 @@ def pick_machine(name: str, here: JobSpeeds) -> JobSpeeds:
 def draw_raster(path: Path, side: int, gsd: float, *, bands: int = 3) -> None:
     """Write a raster of a drawn town, tiled, as orthophotos often are: JPEG in blocks of 512 px.
 
-    Args:
-        path: Where to.
-        side: Its side (px).
-        gsd: Its metres per pixel.
-        bands: Its bands.
+    It has `side` px a side, of `gsd` metres each.
     """
     from sat2map.synthetic.towns import draw_town
 

@@ -21,16 +21,20 @@ from sat2map.geo.gdal import TIMEOUT, shown
 from sat2map.geo.grid import LONLAT, parse_crs
 from sat2map.geo.sources import Place, Source, cut_source
 from sat2map.geo.tile_probe import Address, check_tiles, describe_answer
-from sat2map.geo.web_mercator import HIGHEST_ZOOM, MAX_LATITUDE, SIDE, CoveragePart
+from sat2map.geo.web_mercator import HIGHEST_ZOOM, MAX_LATITUDE, SIDE, CoveragePart, pixel_size, tile_corner
 
-EDGE: Final = math.pi * 6378137  # m; web mercator reaches from -EDGE to EDGE
 MAX_TILES: Final = 50_000  # requests of one job; a town of 20 × 20 km at zoom 18 takes 42,000
 ALPHA: Final = 4  # band of what GDAL's drivers make of tiles; 0 where one is missing
 CACHE_SIZE: Final = 2_000_000_000  # bytes
 
 
+def _address(text: str) -> str:
+    """Return an address without the name of a driver of GDAL's before it."""
+    return re.sub(r"^wmt?s:", "", text, flags=re.IGNORECASE)
+
+
 def _licence(text: str) -> str:
-    host = urlsplit(re.sub(r"^wmt?s:", "", text, flags=re.IGNORECASE)).hostname
+    host = urlsplit(_address(text)).hostname
     return (
         f"imagery has a licence: read that of {host} before you make, train on or share maps of it, and do "
         "not fetch what it does not allow"
@@ -54,7 +58,7 @@ def map_source(text: str, place: Place) -> Source:
         SettingsError: As in `tile_source`, or the address names no layer.
         ImageError: As in `tile_source`.
     """
-    return _tiled(re.sub(r"^wms:", "", text, flags=re.IGNORECASE), place, *_wms_service(text))
+    return _tiled(_address(text), place, *_wms_service(text))
 
 
 def _tiled(text: str, place: Place, service: str, address: Address) -> Source:
@@ -67,13 +71,13 @@ def _tiled(text: str, place: Place, service: str, address: Address) -> Source:
     middle = (zoom, columns[len(columns) // 2], rows[len(rows) // 2])
     corners = [(zoom, x, y) for x in (columns[0], columns[-1]) for y in (rows[0], rows[-1])]
     block = check_tiles(address, [middle, *corners], name)
-    side = 2 * EDGE / 2**zoom
-    west, north = columns[0] * side - EDGE, EDGE - rows[0] * side
+    west, north = tile_corner(zoom, columns[0], rows[0])
+    east, south = tile_corner(zoom, columns[-1] + 1, rows[-1] + 1)
     # From the south, GDAL counts the rows of the window alone.
     origin, first = ("bottom", rows[-1] + 1 - 2**zoom) if "{-y}" in text else ("top", rows[0])
     window = {
         "UpperLeftX": repr(west), "UpperLeftY": repr(north),
-        "LowerRightX": repr(west + len(columns) * side), "LowerRightY": repr(north - len(rows) * side),
+        "LowerRightX": repr(east), "LowerRightY": repr(south),
         "SizeX": len(columns) * block, "SizeY": len(rows) * block,
         "TileX": columns[0], "TileY": first, "TileLevel": zoom, "YOrigin": origin,
     }  # fmt: skip
@@ -113,7 +117,7 @@ def _tms_service(text: str) -> tuple[str, Address]:
 
 def _wms_service(text: str) -> tuple[str, Address]:
     """Return GDAL's description of a WMS, and a function that gives the address of a tile's map."""
-    url = urlsplit(re.sub(r"^wms:", "", text, flags=re.IGNORECASE))
+    url = urlsplit(_address(text))
     given = {key.lower(): value for key, value in parse_qsl(url.query, keep_blank_values=True)}
     if not given.get("layers"):
         raise SettingsError(
@@ -135,8 +139,7 @@ def _wms_service(text: str) -> tuple[str, Address]:
     }  # fmt: skip
 
     def address(zoom: int, x: int, y: int) -> str:
-        side = 2 * EDGE / 2**zoom
-        left, top = x * side - EDGE, EDGE - y * side
+        (left, top), side = tile_corner(zoom, x, y), SIDE * pixel_size(zoom)
         box = f"{left!r},{top - side!r},{left + side!r},{top!r}"
         fixed = {"service": "WMS", "request": "GetMap", "width": SIDE, "height": SIDE, "transparent": "TRUE"}
         return base + urlencode({**fixed, **ours, crs: "EPSG:3857", "bbox": box})
@@ -155,7 +158,7 @@ def wmts_source(text: str, place: Place) -> Source:
         SettingsError: There is no box, it lies outside, or takes too many tiles.
         ImageError: The service does not answer, or has several layers.
     """
-    address = re.sub(r"^wmts:", "", text, flags=re.IGNORECASE)
+    address = _address(text)
     capabilities = address.partition(",")[0]
     name = shown(capabilities)
     if place.bbox is None:
@@ -178,12 +181,17 @@ def _lonlat_box(place: Place, name: str) -> CoveragePart:
         raise _no_box(name)
     left, bottom, right, top = place.bbox
     asked = ",".join(f"{edge:.10g}" for edge in place.bbox)
-    if not all(map(math.isfinite, place.bbox)) or bottom >= top or left >= right:
-        across = "; cut it in two at 180 degrees" if left > right and bottom < top else ""
-        raise SettingsError(
-            f"the box {asked} is empty", hint=f"give left, bottom, right, top{across}", setting="bbox"
-        )
     crs = parse_crs(place.bbox_crs or LONLAT, "bbox_crs")
+    if crs.is_geographic and 180 >= left > right >= -180 and bottom < top:
+        halves = [",".join(f"{edge:.10g}" for edge in half)
+                  for half in ((left, bottom, 180, top), (-180, bottom, right, top))]  # fmt: skip
+        raise SettingsError(
+            f"the box {asked} runs across 180 degrees, where the tiles of {name} end",
+            hint=f"translate {halves[0]} and {halves[1]}: two maps that meet there",
+            setting="bbox",
+        )
+    if not all(map(math.isfinite, place.bbox)) or bottom >= top or left >= right:
+        raise SettingsError(f"the box {asked} is empty", hint="give left, bottom, right, top", setting="bbox")
     try:
         to_degrees = pyproj.Transformer.from_crs(crs, LONLAT, always_xy=True)
         west, south, east, north = to_degrees.transform_bounds(left, bottom, right, top, densify_pts=21)
@@ -209,7 +217,7 @@ def _no_box(name: str) -> SettingsError:
 
 def _metres(zoom: int, latitude: float) -> float:
     """Return the metres on the ground of a pixel of 256 px tiles."""
-    return 2 * EDGE / float(2**zoom) / SIDE * math.cos(math.radians(latitude))
+    return pixel_size(zoom) * math.cos(math.radians(latitude))
 
 
 def _check_zoom(zoom: int | None, latitude: float, name: str) -> int:

@@ -114,14 +114,7 @@ def category_names_xml(names: Sequence[str]) -> str:
 
 
 class StyledLayer(NamedTuple):
-    """What a layer of a MapLibre style draws.
-
-    Attributes:
-        name: Its name.
-        map_class: Value of the field `class` of the features.
-        colour: Their colour.
-        lines: Whether they are lines; else polygons.
-    """
+    """A layer of a MapLibre style: it draws lines, or else polygons, whose field `class` is `map_class`."""
 
     name: str
     map_class: str

@@ -136,24 +136,14 @@ SAME_PIXELS: Final = Factors(1.0, 1.0)
 
 @dataclass(frozen=True)
 class Scales:
-    """On which pixels a raster is worked on.
-
-    Attributes:
-        network: Pixels that the network sees.
-        output: Pixels of the map.
-    """
+    """On which pixels a raster is worked on: those that the network sees, and those of the map."""
 
     network: Factors = SAME_PIXELS
     output: Factors = SAME_PIXELS
 
 
 def resampling_factors(raster: Raster, header: ModelHeader, options: RasterOptions) -> Scales:
-    """Return on which pixels to work.
-
-    Args:
-        raster: The raster; its notes say what was decided.
-        header: The model's.
-        options: What was asked for.
+    """Return on which pixels to work; the raster's notes say what was decided.
 
     Raises:
         SettingsError: Metres are asked for of a raster without a CRS.

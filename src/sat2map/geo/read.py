@@ -33,7 +33,7 @@ from sat2map.geo.samples import (
 )
 from sat2map.geo.scaled import read_scaled
 from sat2map.geo.sources import Source
-from sat2map.images.levels import Limits, to_8_bits
+from sat2map.images.levels import Limits, Stretch, measure_limits, to_8_bits
 from sat2map.images.masks import MaskKind, PixelMask
 from sat2map.inference.tiling import Area
 
@@ -78,6 +78,7 @@ class Raster:
     notes: list[str] = field(default_factory=list)
     inside: tuple[int, int] | None = None  # height and width that GDAL fills; None: all of it
     finer: tuple[Raster, float, float] | None = None  # what to read with `read_scaled`, and its factors
+    ask: Callable[[Area], object] | None = None  # called with what is about to be read
 
     @property
     def remote(self) -> bool:
@@ -103,13 +104,13 @@ class Raster:
         if self.finer is not None:
             return read_scaled(*self.finer, area)
         area, beyond = self._read_inside(area)
-        values = self._retrying(area, lambda window: self.dataset.read(self.bands, window=window))
+        values = self._retrying(area, self._read_bands)
         values = np.pad(values, ((0, 0), *beyond), mode="edge") if any(map(any, beyond)) else values
         if self.filler is not None:
             missing = self._read_mask(area) == 0
             if missing.any():
                 values = np.where(missing, self._retrying(area, self._read_filler), values)
-        return values if self.scale is None else to_8_bits(values, self.scale)
+        return values.astype(np.uint8, copy=False) if self.scale is None else to_8_bits(values, self.scale)
 
     def read_mask(self, area: Area) -> NDArray[np.uint8]:
         """Read a rectangle's mask, uint8 (h, w): 0 where there is nothing, else 255 (or the alpha).
@@ -129,7 +130,7 @@ class Raster:
         A pixel is valid where any part of it is: its value is then that of this part.
         """
         grid = self.grid.scaled(across, down)
-        if self.mask.kind == "none" and not self.remote and max(across, down) <= MAX_SCALED:
+        if self.mask.kind == "none" and max(across, down) <= MAX_SCALED:
             yield replace(self, grid=grid, finer=(self, across, down))
             return
         # GDAL leaves a pixel black whose centre lies beyond the raster; masked rasters have a filler.
@@ -157,6 +158,16 @@ class Raster:
                 filler = stack.enter_context(coarse)
             return dataset, filler
 
+        def ask(area: Area) -> None:
+            rows, columns = (
+                (max(0, math.floor(first * factor) - reach), min(side, math.ceil(last * factor) + reach))
+                for first, last, (side, factor), reach in (
+                    (area.top, area.bottom, sides[0], math.ceil(4 * down)),
+                    (area.left, area.right, sides[1], math.ceil(4 * across)),
+                )
+            )
+            self.dataset.read(self.mask.alpha, window=Window.from_slices(rows, columns))
+
         def warp_again(stack: contextlib.ExitStack) -> tuple[Dataset, WarpedVRT | None]:
             self._reopen()
             return warp(stack)
@@ -165,7 +176,7 @@ class Raster:
             dataset, filler = warp(stack)
             resampled = replace(
                 self, grid=grid, dataset=dataset, filler=filler, mask=masks[0], opener=warp_again,
-                handles=stack.pop_all(), inside=inside,
+                handles=stack.pop_all(), inside=inside, ask=ask,
             )  # fmt: skip
         try:
             yield resampled
@@ -191,6 +202,16 @@ class Raster:
         return self._retrying(
             area, lambda window: self.mask.read(self.filler if of_filler else self.dataset, window=window)
         )
+
+    def _read_bands(self, window: Window) -> NDArray[np.generic]:
+        if self.source.alpha is not None:
+            # Of a service's tile that is missing for a moment GDAL leaves the band empty that it reads first:
+            # let it be alpha, and the tile is masked.
+            top, left = int(window.row_off), int(window.col_off)
+            area = Area(top, left, top + int(window.height), left + int(window.width))
+            (self.ask or self._read_mask)(area)
+        values: NDArray[np.generic] = self.dataset.read(self.bands, window=window)
+        return values
 
     def _read_filler(self, window: Window) -> NDArray[np.generic]:
         assert self.filler is not None
@@ -242,6 +263,7 @@ def open_raster(
     scale: tuple[float, ...] | None = None,
     crs: str | None = None,
     gsd: float | None = None,
+    stretch: Stretch = measure_limits,
 ) -> Iterator[Raster]:
     """Open whatever GDAL reads.
 
@@ -250,9 +272,10 @@ def open_raster(
         bands: Which bands to read, from 1; None for red, green, blue, or the first ones.
         count: How many are needed; a single grey one is repeated.
         scale: Lowest and highest value, once or for each band, that become 0 and 255; None leaves 8 bits as
-            they are, and measures percentiles 2 and 98 of anything else.
+            they are, and `stretch` finds those of anything else.
         crs: Its CRS, where the file names none or a wrong one.
         gsd: Its metres per pixel, where it has no CRS.
+        stretch: What finds limits that are not given: percentiles 2 and 98.
 
     Raises:
         ImageError: It cannot be opened, holds no pixels that a model could take, or lies nowhere.
@@ -284,7 +307,7 @@ def open_raster(
             else:  # of services, whose pixels are not read before the work
                 mask = PixelMask("alpha", chosen, (None,) * len(chosen), source.alpha)
             dataset = handles.enter_context(without_alpha(plain, mask))
-            limits = find_limits(dataset, chosen, mask, scale, name, notes)
+            limits = find_limits(dataset, chosen, mask, scale, name, notes, stretch)
 
         def open_again(handles: contextlib.ExitStack) -> tuple[Dataset, None]:
             plain = handles.enter_context(plain_samples(handles.enter_context(_open(source))))

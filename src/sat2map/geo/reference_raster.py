@@ -15,13 +15,14 @@ from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window
 
 from sat2map.errors import DataError
-from sat2map.geo.class_map import ClassMap, classify
+from sat2map.geo.class_map import ClassMap, classify, palette_of
 from sat2map.geo.gdal import FAILURES
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import NODATA
 from sat2map.geo.reference_vectors import another_place
 from sat2map.geo.write import tags_of
+from sat2map.images.masks import reduced_shape
 from sat2map.images.palette import Palette
 from sat2map.images.side_by_side import palette_share
 
@@ -34,17 +35,13 @@ _MARGIN = 2  # px of the reference around the map
 def check_is_map(path: Path, palette: Palette, setting: str) -> None:
     """Refuse an image whose colours are not those of a palette: a photo, or a map in another style.
 
-    Args:
-        path: Three bands of 8 bits.
-        palette: The palette.
-        setting: The setting that names it.
+    It has three bands of 8 bits; `setting` names its palette.
 
     Raises:
         DataError: Most of its pixels have other colours.
     """
     with rasterio.open(path) as dataset:
-        shrink = max(1.0, max(dataset.shape) / SAMPLE)
-        shape = tuple(max(1, round(side / shrink)) for side in dataset.shape)
+        shape = reduced_shape(dataset, SAMPLE)
         rgb = np.moveaxis(dataset.read((1, 2, 3), out_shape=(3, *shape)), 0, -1)
         there = dataset.dataset_mask(out_shape=shape) > 0
     share = palette_share(rgb[there][None], palette) if there.any() else 1.0
@@ -102,26 +99,20 @@ def _window(grid: GeoGrid, on: GeoGrid, path: Path, notes: list[str]) -> Window:
         notes.append(f"{path} and the map do not both have a CRS: they are compared pixel by pixel")
         return Window(0, 0, grid.width, grid.height)
     try:
-        left, bottom, right, top = transform_bounds(on.crs, grid.crs, *on.bounds(), densify_pts=21)
+        box = transform_bounds(on.crs, grid.crs, *on.bounds(), densify_pts=21)
     except (CRSError, *FAILURES):
         raise another_place(path) from None
-    corners = [~grid.transform @ (x, y) for x in (left, right) for y in (bottom, top)]
-    columns, rows = zip(*corners, strict=True)
-    if not np.isfinite([*columns, *rows]).all():
+    corners = [(x, y) for x in box[::2] for y in box[1::2]]
+    area = grid.covering(corners) and grid.covering(corners, _MARGIN)
+    if area is None:
         raise another_place(path)
-    first_column, first_row = (max(0, int(np.floor(min(v))) - _MARGIN) for v in (columns, rows))
-    end_column = min(grid.width, int(np.ceil(max(columns))) + _MARGIN)
-    end_row = min(grid.height, int(np.ceil(max(rows))) + _MARGIN)
-    if min(columns) >= grid.width or min(rows) >= grid.height or max(columns) <= 0 or max(rows) <= 0:
-        raise another_place(path)
-    window = Window(first_column, first_row, end_column - first_column, end_row - first_row)
-    if window.width * window.height > MAX_PIXELS:
+    if area.width * area.height > MAX_PIXELS:
         raise DataError(
-            f"{path} has {window.width * window.height / 1e6:,.0f} million px below the map, too many to "
+            f"{path} has {area.width * area.height / 1e6:,.0f} million px below the map, too many to "
             "hold in memory",
             hint="reduce it to the map's resolution first, with gdalwarp -r mode",
         )
-    return window
+    return Window(area.left, area.top, area.width, area.height)
 
 
 def _read_classes(
@@ -135,10 +126,7 @@ def _read_classes(
 ) -> NDArray[np.uint8]:
     """Return class numbers of the map's palette in a window of the reference; of one class 1 and 0."""
     tags = tags_of(path)
-    if palette_name is None and "PALETTE" in tags:
-        palette = Palette.from_json(tags["PALETTE"])
-    else:
-        palette = Palette.load(palette_name) if palette_name else found.palette
+    palette = palette_of(tags, palette_name) or found.palette
     if dataset.count >= 3 and dataset.dtypes[0] == "uint8":
         check_is_map(path, palette, "reference_palette")
         values = classify(dataset, palette, window)

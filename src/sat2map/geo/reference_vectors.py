@@ -141,12 +141,9 @@ def _covered(path: Path, found: ClassMap, notes: list[str]) -> NDArray[np.bool_]
             box = transform_bounds(about["crs"], grid.crs, *about["total_bounds"], densify_pts=21)
         except (CRSError, *FAILURES):
             continue
-        corners = [~grid.transform @ (x, y) for x in (box[0], box[2]) for y in (box[1], box[3])]
-        columns, rows = zip(*corners, strict=True)
-        if np.isfinite([*columns, *rows]).all():
-            left, top = (max(0, int(np.floor(min(v) + 1e-6))) for v in (columns, rows))
-            right, bottom = (max(0, int(np.ceil(max(v) - 1e-6))) for v in (columns, rows))
-            within[top:bottom, left:right] = True
+        area = grid.covering([(x, y) for x in box[::2] for y in box[1::2]])
+        if area is not None:
+            within[area.top : area.bottom, area.left : area.right] = True
     share = float(within.mean())
     if not share:
         raise another_place(path)

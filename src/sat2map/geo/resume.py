@@ -21,12 +21,7 @@ _NAME = re.compile(r"(?P<layer>[a-z]+)\.(?P<top>\d+)-(?P<bottom>\d+)\.(?P<left>\
 
 
 class ResumeStore:
-    """A folder `.OUTPUT.parts` with blocks of each layer, as TIFF files; each is there whole or not at all.
-
-    Attributes:
-        folder: Where.
-        output: What they will become.
-    """
+    """A folder `.OUTPUT.parts` with blocks of each layer, as TIFF files; each is whole or not there."""
 
     def __init__(self, output: Path, job: dict[str, Any], width: int, *, resume: bool) -> None:
         """Start a job, or continue one.

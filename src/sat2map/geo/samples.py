@@ -6,24 +6,27 @@ The rules are those of `sat2map.images`; here they meet an open raster.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 
-from sat2map.errors import ImageError, SettingsError
+from sat2map.errors import ImageError
 from sat2map.geo.gdal import FAILURES, reason
 from sat2map.images.bands import band_meanings, check_bands, choose_bands, default_names
-from sat2map.images.levels import Limits, lab_error, measure_limits, reject_complex
-from sat2map.images.masks import SAMPLE, PixelMask
+from sat2map.images.levels import (
+    Limits,
+    Stretch,
+    given_limits,
+    lab_error,
+    measure_limits,
+    reject_complex,
+)
+from sat2map.images.masks import SAMPLE, PixelMask, reduced_shape
 from sat2map.images.vrt import plain_vrt, unmarked_vrt
-
-T = TypeVar("T")
 
 _ADDED_ALPHA = {"uint16": 65535, "int16": 32767}  # what GDAL's warper writes where a pixel is valid; else 255
 
@@ -123,26 +126,26 @@ def find_limits(
     scale: tuple[float, ...] | None,
     name: str,
     notes: list[str],
+    stretch: Stretch = measure_limits,
 ) -> Limits | None:
     """Return the limits of each band that become 0 and 255, or None for 8 bits as they are.
 
-    Where none are given they are measured on a reduced copy, from overviews where there are any.
+    Where none are given, `stretch` finds them in a reduced copy, from overviews where there are any.
 
     Raises:
         ImageError: The copy shows no valid pixel, or the raster is damaged.
         SettingsError: The limits that the user gives do not fit.
     """
     if scale is not None:
-        return _given_limits(scale, len(bands))
+        return given_limits(scale, len(bands))
     if all(dataset.dtypes[band - 1] == "uint8" for band in bands):
         return None
-
-    def read(shape: tuple[int, int]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    shape = reduced_shape(dataset, SAMPLE)
+    with readable(name):
         values = dataset.read(bands, out_shape=(len(bands), *shape))
-        return values, mask.read(dataset, values, out_shape=shape) > 0
-
-    limits, note = measure_limits(*_sample(dataset, name, read), name)
-    notes.append(note)
+        valid = mask.read(dataset, values, out_shape=shape) > 0
+    limits, note = stretch(values, valid, name)
+    notes += [note] if note else []
     return limits
 
 
@@ -175,32 +178,6 @@ def check_units(
         )
     if scale is not None:
         notes.append(f"the numbers of {name} stand for {said}: the limits count in the stored numbers")
-
-
-def _given_limits(scale: tuple[float, ...], bands: int) -> Limits:
-    if len(scale) not in (2, 2 * bands):
-        raise SettingsError(
-            f"the scale has {len(scale)} numbers",
-            hint=f"give the lowest and highest value, such as 0,3000, or both for each of the {bands} bands",
-            setting="scale",
-        )
-    pairs = tuple(zip(scale[::2], scale[1::2], strict=True))
-    # Written so that NaN is refused as well.
-    if not all(-float("inf") < low < high < float("inf") for low, high in pairs):
-        raise SettingsError(
-            f"the scale is {','.join(f'{v:g}' for v in scale)}",
-            hint="each lowest value must be below its highest, and both finite",
-            setting="scale",
-        )
-    return pairs * (bands // len(pairs))
-
-
-def _sample(
-    dataset: rasterio.DatasetReader | WarpedVRT, name: str, read: Callable[[tuple[int, int]], T]
-) -> T:
-    shrink = max(1.0, max(dataset.shape) / SAMPLE)
-    with readable(name):
-        return read((max(1, round(dataset.height / shrink)), max(1, round(dataset.width / shrink))))
 
 
 @contextlib.contextmanager

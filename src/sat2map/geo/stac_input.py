@@ -8,11 +8,10 @@ from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 from sat2map.errors import ImageError, SettingsError, nearest
+from sat2map.geo.detect import STAC_SUFFIXES, is_stac_file
 from sat2map.geo.gdal import is_remote, shown
 from sat2map.geo.tile_probe import get
 
-SUFFIXES: Final = (".json", ".geojson")
-SEARCHED: Final = 100_000  # bytes of a local file in which "stac_version" must stand
 _RASTERS: Final = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2")
 _NO_IMAGERY: Final = {"thumbnail", "overview", "metadata", "data-mask", "cloud", "snow-ice", "saturation"}
 
@@ -20,12 +19,10 @@ _NO_IMAGERY: Final = {"thumbnail", "overview", "metadata", "data-mask", "cloud",
 def is_stac_item(text: str) -> bool:
     """Whether a file or address is that of a STAC item; an address is judged by its suffix."""
     if is_remote(text):
-        return text.startswith(("http://", "https://")) and urlsplit(text).path.lower().endswith(SUFFIXES)
-    path = Path(text)
-    if path.suffix.lower() not in SUFFIXES or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return b'"stac_version"' in file.read(SEARCHED)
+        return text.startswith(("http://", "https://")) and urlsplit(text).path.lower().endswith(
+            STAC_SUFFIXES
+        )
+    return is_stac_file(Path(text))
 
 
 def asset_of(text: str, asset: str | None) -> tuple[str, str]:

@@ -55,12 +55,6 @@ def write_item(output: Path, layers: Sequence[Layer], grid: GeoGrid, source: str
 
     The date is that of the translation: rasters seldom say when their imagery was taken.
 
-    Args:
-        output: The map.
-        layers: It and the others, which are written.
-        grid: Their pixels on the ground.
-        source: What was translated.
-
     Raises:
         OutputError: The file cannot be written.
     """

@@ -66,18 +66,7 @@ class TileReader:
         zoom: int,
         paint: Paint,
     ) -> None:
-        """Put the raster onto the tiles' grid.
-
-        Args:
-            stack: Closes what is opened.
-            dataset: The raster.
-            bands: Its bands, from 1.
-            mask: How its valid pixels are found.
-            grid: Where it lies.
-            part: The part of the world.
-            zoom: The zoom level.
-            paint: How its pixels become colours.
-        """
+        """Put a raster and its bands, from 1, onto the tiles' grid; `stack` closes what is opened."""
         self._paint, self._side, self._zoom = paint, SIDE * paint.finer, zoom
         self.columns, self._rows = part.columns(zoom), part.rows(zoom)
         corner = _TMS.xy_bounds(morecantile.Tile(self.columns.start, self._rows.start, zoom))

@@ -34,6 +34,7 @@ from sat2map.geo.resume import ResumeStore
 from sat2map.geo.stac_output import check_place, stac_path, write_item
 from sat2map.geo.strips import BackgroundWriter, StripReader
 from sat2map.geo.write import check_outputs, write_cog, write_sidecars
+from sat2map.images.levels import note_of_8_bits, use_limits
 from sat2map.inference import Translator
 from sat2map.inference.drawing import Products, draw_block
 from sat2map.inference.resample import Resampling
@@ -116,10 +117,13 @@ def translate_raster(
                 bands=options.bands,
                 count=header.generator.source_bands,
                 scale=options.scale,
+                stretch=use_limits(header.limits),
                 crs=options.crs,
                 gsd=options.gsd,
             )
         )
+        if raster.scale is None:
+            raster.notes.extend(note_of_8_bits(header.limits, raster.name))
         if min(raster.grid.height, raster.grid.width) < MIN_SIDE:
             raise ImageError(
                 f"{raster.name} is {raster.grid.width}×{raster.grid.height} px: the smallest that can be "

@@ -153,13 +153,8 @@ def _read_layer(
         geometries = shapely.clip_by_rect(geometries, *box)
         kept = ~shapely.is_missing(geometries) & ~shapely.is_empty(geometries)
         geometries = geometries[kept]
-
-        def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-            x, y = to_grid.transform(xy[:, 0], xy[:, 1])
-            a, b, c, d, e, f = to_plane[:6]
-            return np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
-
-        placed = shapely.transform(geometries, move)
+        placed = shapely.transform(geometries, to_grid.transform, interleaved=False)
+        placed = shapely.transform(placed, lambda *xy: to_plane @ xy, interleaved=False)
         finite = np.isfinite(shapely.bounds(placed)).all(axis=1)
         values[LAYER] = np.full(len(stored), layer.name, object)
         fields = {name: _column(name, values, len(stored))[kept][finite] for name in wanted}

@@ -46,16 +46,7 @@ _SHORT = {"model_sha256": "model_sha", "confidence": "confid"}  # Shapefiles cut
 
 @dataclass(frozen=True)
 class VectorLayer:
-    """Features of one class.
-
-    Attributes:
-        name: Name of the layer.
-        map_class: Name of the class.
-        colour: Its red, green, blue.
-        geometries: shapely geometries in the CRS of the grid.
-        columns: Attributes by name, one value per feature.
-        lines: Whether they are lines; else polygons.
-    """
+    """Features of one class: shapely lines or polygons in the grid's CRS, and columns of their attributes."""
 
     name: str
     map_class: str
@@ -66,11 +57,7 @@ class VectorLayer:
 
 
 def check_suffix(output: Path, grid: GeoGrid | None = None) -> str:
-    """Return the driver of an output.
-
-    Args:
-        output: The file.
-        grid: Where the features lie, once it is known.
+    """Return the driver of an output; `grid` is where the features lie, once it is known.
 
     Raises:
         OutputError: The suffix is unknown.
@@ -97,11 +84,6 @@ def write_vectors(output: Path, layers: Sequence[VectorLayer], grid: GeoGrid) ->
     """Write layers to one file: a GeoPackage keeps them apart, other formats by the field `class`.
 
     A Shapefile holds one type of geometry, so lines go into a second one beside it, `NAME_lines.shp`.
-
-    Args:
-        output: The file.
-        layers: What to write.
-        grid: Where it lies.
 
     Raises:
         OutputError: The file cannot be written.

@@ -234,14 +234,7 @@ def _unit(name: str, grid: GeoGrid) -> str:
 
 def _place(geometries: NDArray[Any], grid: GeoGrid) -> NDArray[Any]:
     """Move geometries from pixels to the raster's coordinates."""
-    t = grid.transform
-
-    def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.stack(
-            [t.a * xy[:, 0] + t.b * xy[:, 1] + t.c, t.d * xy[:, 0] + t.e * xy[:, 1] + t.f], axis=1
-        )
-
-    return np.asarray(shapely.transform(geometries, move))
+    return np.asarray(shapely.transform(geometries, lambda *xy: grid.transform @ xy, interleaved=False))
 
 
 def _sizes(geometries: NDArray[Any], grid: GeoGrid, *, lines: bool) -> NDArray[np.float64]:

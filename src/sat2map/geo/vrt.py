@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 from xml.etree import ElementTree as Xml
 
 import rasterio
@@ -13,12 +13,14 @@ from rasterio.shutil import copy
 
 from sat2map.geo.gdal import FAILURES, write_error
 from sat2map.geo.grid import GeoGrid
+from sat2map.images.masks import has_mask_band
 from sat2map.images.vrt import GDAL_TYPES
 from sat2map.inference.tiling import Area
 from sat2map.runtime.cpu import processor
+from sat2map.settings import Compression
 
 BLOCK = 512  # px
-COMPRESSIONS: Final = ("deflate", "zstd", "lzw", "lerc", "webp", "none")  # all of them lossless
+COMPRESSIONS: Final = get_args(Compression)
 
 
 class Vrt:
@@ -56,11 +58,8 @@ class Vrt:
             descriptions: A text for each band.
             tags: Metadata.
         """
-        root = Xml.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
-        _add_georeference(root, grid)
-        metadata = Xml.SubElement(root, "Metadata")
-        for key, value in (tags or {}).items():
-            Xml.SubElement(metadata, "MDI", key=key).text = value
+        root = _dataset(grid)
+        _add_metadata(root, tags or {})
         for number, meaning in enumerate(meanings, 1):
             band = Xml.SubElement(root, "VRTRasterBand", dataType=dtype, band=str(number))
             if descriptions:
@@ -75,7 +74,7 @@ class Vrt:
             if number == 1 and colours:
                 _add_colours(band, [(*colour, 255) for colour in colours])
         if mask:
-            Xml.SubElement(Xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")
+            _add_mask(root)
         self._root, self._dtype = root, dtype
 
     def add_file(
@@ -89,30 +88,19 @@ class Vrt:
         mask_band: str = "mask,1",
         relative: bool = True,
     ) -> None:
-        """Put a file's pixels into the raster.
+        """Put a file's pixels into the raster, the first one at `column` and `row`.
 
-        Args:
-            name: The file.
-            width: Its columns.
-            height: Its rows.
-            column: The raster's column of its first pixel.
-            row: The raster's row of its first pixel.
-            mask_band: Where the file keeps its mask.
-            relative: Whether the name is relative to the VRT.
+        The file keeps its mask in `mask_band`; its name is relative to the VRT, or not.
         """
-        size = {"xSize": str(width), "ySize": str(height)}
+        here = Area(row, column, row + height, column + width)
         for band in self._root.iter("VRTRasterBand"):
-            source = Xml.SubElement(band, "SimpleSource")
-            Xml.SubElement(source, "SourceFilename", relativeToVRT=str(int(relative))).text = name
-            _add(source, "SourceBand", band.get("band") or mask_band)
+            source = _add_source(band, name, band.get("band") or mask_band, here, relative=relative)
             # With this, GDAL opens a file when it is looked at, and not all of them at once.
             Xml.SubElement(
                 source, "SourceProperties", RasterXSize=str(width), RasterYSize=str(height),
                 DataType="Byte" if band.get("band") is None else self._dtype,
                 BlockXSize=str(BLOCK), BlockYSize=str(BLOCK),
             )  # fmt: skip
-            Xml.SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **size})
-            Xml.SubElement(source, "DstRect", {"xOff": str(column), "yOff": str(row), **size})
 
     def to_bytes(self) -> bytes:
         """Return its XML."""
@@ -131,25 +119,15 @@ def window_vrt(dataset: rasterio.DatasetReader, area: Area, grid: GeoGrid) -> st
         area: The rectangle.
         grid: The other one's place.
     """
-    root = Xml.Element("VRTDataset", rasterXSize=str(area.width), rasterYSize=str(area.height))
-    _add_georeference(root, grid.part(area))
-    size = {"xSize": str(area.width), "ySize": str(area.height)}
-
-    def add_source(band: Xml.Element, number: str) -> None:
-        source = Xml.SubElement(band, "SimpleSource")
-        _add(source, "SourceFilename", dataset.name)
-        _add(source, "SourceBand", number)
-        Xml.SubElement(source, "SrcRect", {"xOff": str(area.left), "yOff": str(area.top), **size})
-        Xml.SubElement(source, "DstRect", {"xOff": "0", "yOff": "0", **size})
-
+    part = grid.part(area)
+    root = _dataset(part)
     for number in dataset.indexes:
         band = Xml.SubElement(
             root, "VRTRasterBand", dataType=GDAL_TYPES[dataset.dtypes[number - 1]], band=str(number)
         )
         bits = dataset.tags(number, ns="IMAGE_STRUCTURE").get("NBITS")
         if bits:
-            structure = Xml.SubElement(band, "Metadata", domain="IMAGE_STRUCTURE")
-            Xml.SubElement(structure, "MDI", key="NBITS").text = bits
+            _add_metadata(band, {"NBITS": bits}, domain="IMAGE_STRUCTURE")
         _add(band, "Description", dataset.descriptions[number - 1] or "")
         nodata = dataset.nodatavals[number - 1]
         if nodata is not None:
@@ -158,12 +136,9 @@ def window_vrt(dataset: rasterio.DatasetReader, area: Area, grid: GeoGrid) -> st
         _add(band, "ColorInterp", interp.capitalize())
         if interp == "palette":
             _add_colours(band, dataset.colormap(number).values())
-        add_source(band, str(number))
-    flags = {flag.name for flag in dataset.mask_flag_enums[0]}
-    if "per_dataset" in flags and "alpha" not in flags:
-        add_source(
-            Xml.SubElement(Xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte"), "mask,1"
-        )
+        _add_source(band, dataset.name, str(number), part.whole, seen=area)
+    if has_mask_band(dataset):
+        _add_source(_add_mask(root), dataset.name, "mask,1", part.whole, seen=area)
     return Xml.tostring(root, encoding="unicode")
 
 
@@ -226,24 +201,53 @@ def _check_whole(path: Path) -> None:
                     raise RasterioIOError("a part of it is missing")
 
 
-def _add_georeference(root: Xml.Element, grid: GeoGrid) -> None:
+def _dataset(grid: GeoGrid) -> Xml.Element:
+    """Return a virtual raster without bands that lies where a grid does."""
+    root = Xml.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
     if grid.crs is not None:
         _add(root, "SRS", grid.crs.to_wkt(version="WKT2_2019"))
     if not grid.transform.is_identity and (grid.crs is not None or grid.control is None):
         _add(root, "GeoTransform", ", ".join(repr(float(v)) for v in grid.transform.to_gdal()))
     control = grid.control
-    if control is None:
-        return
-    if control.points:
+    if control is not None and control.points:
         wkt = control.crs.to_wkt(version="WKT2_2019") if control.crs else ""
         listed = Xml.SubElement(root, "GCPList", Projection=wkt)
         for number, point in enumerate(control.points, 1):
             place = {"Pixel": point.col, "Line": point.row, "X": point.x, "Y": point.y, "Z": point.z or 0.0}
             Xml.SubElement(listed, "GCP", {"Id": str(number)} | {k: repr(float(v)) for k, v in place.items()})
-    if control.rpcs is not None:
-        metadata = Xml.SubElement(root, "Metadata", domain="RPC")
-        for key, value in control.rpcs.to_gdal().items():
-            Xml.SubElement(metadata, "MDI", key=key).text = value
+    if control is not None and control.rpcs is not None:
+        _add_metadata(root, control.rpcs.to_gdal(), domain="RPC")
+    return root
+
+
+def _add_source(
+    band: Xml.Element,
+    name: str,
+    number: str,
+    drawn: Area,
+    seen: Area | None = None,
+    *,
+    relative: bool = False,
+) -> Xml.Element:
+    """Let a band show a part of a file, `seen` (None: from its first pixel), at a place of its own."""
+    source = Xml.SubElement(band, "SimpleSource")
+    Xml.SubElement(source, "SourceFilename", relativeToVRT=str(int(relative))).text = name
+    _add(source, "SourceBand", number)
+    size = {"xSize": str(drawn.width), "ySize": str(drawn.height)}
+    column, row = (seen.left, seen.top) if seen else (0, 0)
+    Xml.SubElement(source, "SrcRect", {"xOff": str(column), "yOff": str(row), **size})
+    Xml.SubElement(source, "DstRect", {"xOff": str(drawn.left), "yOff": str(drawn.top), **size})
+    return source
+
+
+def _add_mask(root: Xml.Element) -> Xml.Element:
+    return Xml.SubElement(Xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")
+
+
+def _add_metadata(parent: Xml.Element, values: Mapping[str, str], **domain: str) -> None:
+    metadata = Xml.SubElement(parent, "Metadata", domain)
+    for key, value in values.items():
+        Xml.SubElement(metadata, "MDI", key=key).text = value
 
 
 def _add_colours(band: Xml.Element, colours: Iterable[tuple[int, ...]]) -> None:

@@ -13,8 +13,31 @@ from sat2map.geo.grid import Box, GeoGrid
 SIDE = 256  # px of a tile
 HIGHEST_ZOOM = 24
 MAX_LATITUDE = 85.0511287798066  # degrees; where web mercator ends
-_WORLD = 2 * math.pi * 6378137  # m; the width of the world in EPSG:3857
+EDGE = math.pi * 6378137  # m; EPSG:3857 reaches from -EDGE to EDGE
 _TMS = morecantile.tms.get("WebMercatorQuad")
+
+
+def pixel_size(zoom: int) -> float:
+    """Return the side of a pixel of the world at a zoom, in metres of web mercator."""
+    return 2 * EDGE / (SIDE << zoom)
+
+
+def zoom_of(size: float) -> float:
+    """Return the zoom, with a fraction, at which a pixel of the world has a side of `size` metres."""
+    return math.log2(2 * EDGE / SIDE / size)
+
+
+def tile_corner(zoom: int, x: int, y: int) -> tuple[float, float]:
+    """Return the upper left corner of a tile in web mercator (m)."""
+    side = SIDE * pixel_size(zoom)
+    return x * side - EDGE, EDGE - y * side
+
+
+def tile_range(first: float, last: float, zoom: int) -> range:
+    """Return the columns or rows of tiles between two places along the world, 0 to 1; at least one."""
+    count = 1 << zoom
+    start = min(max(math.floor(first * count + 1e-9), 0), count - 1)
+    return range(start, max(min(math.ceil(last * count - 1e-9), count), start + 1))
 
 
 class CoveragePart(NamedTuple):
@@ -36,17 +59,11 @@ class CoveragePart(NamedTuple):
 
     def columns(self, zoom: int) -> range:
         """Return the columns of tiles that it touches."""
-        count = 1 << zoom
-        first = math.floor((self.west + 180) / 360 * count + 1e-9)
-        last = math.ceil((self.east + 180) / 360 * count - 1e-9)
-        return range(min(first, count - 1), max(min(last, count), min(first, count - 1) + 1))
+        return tile_range((self.west + 180) / 360, (self.east + 180) / 360, zoom)
 
     def rows(self, zoom: int) -> range:
         """Return the rows of tiles that it touches, counted from the north."""
-        count = 1 << zoom
-        first = math.floor(_from_north(self.north) * count + 1e-9)
-        last = math.ceil(_from_north(self.south) * count - 1e-9)
-        return range(min(first, count - 1), max(min(last, count), min(first, count - 1) + 1))
+        return tile_range(_from_north(self.north), _from_north(self.south), zoom)
 
 
 class Coverage(NamedTuple):
@@ -72,12 +89,8 @@ class Coverage(NamedTuple):
     def world(self) -> Box:
         """Return the bounds in EPSG:3857."""
         west, south, east, north = self.bounds
-        return (
-            west / 360 * _WORLD,
-            (0.5 - _from_north(south)) * _WORLD,
-            east / 360 * _WORLD,
-            (0.5 - _from_north(north)) * _WORLD,
-        )
+        bottom, top = (EDGE - 2 * EDGE * _from_north(edge) for edge in (south, north))
+        return west / 180 * EDGE, bottom, east / 180 * EDGE, top
 
     def count(self, zoom: int) -> int:
         """Return how many tiles it touches."""
@@ -112,7 +125,7 @@ def find_coverage(grid: GeoGrid, name: str) -> Coverage:
         raise ImageError(f"{name} lies beyond {MAX_LATITUDE:.2f} degrees of latitude, where web maps end")
     crs = grid.proj_crs
     assert crs is not None
-    period = 360.0 if crs.is_geographic else _WORLD if crs.to_epsg() == 3857 else 0.0
+    period = 360.0 if crs.is_geographic else 2 * EDGE if crs.to_epsg() == 3857 else 0.0
     if period:
         left, _, right, _ = (edge * 360 / period for edge in grid.bounds())
         turns = range(math.floor((left + 180) / 360), math.ceil((right + 180) / 360))

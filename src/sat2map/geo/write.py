@@ -56,13 +56,7 @@ def write_sidecars(layer: Layer) -> None:
 
 
 def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
-    """Write a VRT of a layer's blocks.
-
-    Args:
-        parts: Where they are.
-        layer: Which.
-        grid: The pixels of all of it on the ground.
-    """
+    """Write a VRT of a layer's blocks; `grid` is that of all of it."""
     colours = {1: ["Gray"], 3: ["Red", "Green", "Blue"]} if not layer.descriptions else {}
     meanings = colours.get(layer.bands, ["Undefined"] * layer.bands)
     classes = layer.palette.classes if layer.palette is not None else ()

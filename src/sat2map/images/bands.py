@@ -75,13 +75,7 @@ def choose_bands(
 
 
 def check_bands(bands: Sequence[int], count: int, needed: int, name: object) -> None:
-    """Check a choice of bands.
-
-    Args:
-        bands: The choice, numbers from 1.
-        count: How many bands the file has.
-        needed: How many are to be chosen.
-        name: What to call the file.
+    """Check a choice of bands, numbers from 1, of a file that has `count`.
 
     Raises:
         SettingsError: There is no such band, or they are too many or too few.

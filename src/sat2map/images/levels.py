@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+import functools
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sat2map.errors import ImageError
+from sat2map.errors import ImageError, SettingsError
 
 Limits = tuple[tuple[float, float], ...]
 """Lowest and highest value of each band, which become 0 and 255."""
+
+Stretch: TypeAlias = Callable[[NDArray[Any], NDArray[np.bool_] | None, object], tuple[Limits, str]]
+"""Returns the limits of a file's bands, and a note or "": such as `measure_limits`."""
 
 PERCENTILES: Final = (2.0, 98.0)
 
@@ -62,17 +67,73 @@ def measure_limits(
                 hint="give the lowest and the highest value",
                 setting="scale",
             )
-        # Halved, so that the difference of two of the largest floats is no infinity.
-        low, high = (2 * float(v) for v in np.percentile(known / 2, PERCENTILES))
-        if not high > low:
-            high = low + max(1.0, abs(low) * 1e-6)
-        limits.append((low, high))
-    text = ", ".join(f"{low:.6g} to {high:.6g}" for low, high in dict.fromkeys(limits))
+        limits.append(percentiles(known))
     note = (
-        f"{name} holds {values.dtype}: its percentiles 2 and 98 ({text}) became black and white; "
-        "the setting 'scale' sets other limits"
+        f"{name} holds {values.dtype}: its percentiles 2 and 98 ({text_of(tuple(limits))}) became black and "
+        "white; the setting 'scale' sets other limits"
     )
     return tuple(limits), note
+
+
+def percentiles(known: NDArray[np.float64]) -> tuple[float, float]:
+    """Return percentiles 2 and 98 of finite values (n,), the second above the first."""
+    # Halved, so that the difference of two of the largest floats is no infinity.
+    low, high = (2 * float(v) for v in np.percentile(known / 2, PERCENTILES))
+    return low, high if high > low else low + max(1.0, abs(low) * 1e-6)
+
+
+def text_of(limits: Limits) -> str:
+    """Return limits for a message, those that all bands share once."""
+    return ", ".join(f"{low:.6g} to {high:.6g}" for low, high in dict.fromkeys(limits))
+
+
+def given_limits(scale: tuple[float, ...], bands: int) -> Limits:
+    """Return the limits of each band that a user gives: one pair for all of them, or one for each.
+
+    Raises:
+        SettingsError: They are another number, or run downwards.
+    """
+    if len(scale) not in (2, 2 * bands):
+        raise SettingsError(
+            f"the scale has {len(scale)} numbers",
+            hint=f"give the lowest and highest value, such as 0,3000, or both for each of the {bands} bands",
+            setting="scale",
+        )
+    pairs = tuple(zip(scale[::2], scale[1::2], strict=True))
+    # Written so that NaN is refused as well.
+    if not all(-float("inf") < low < high < float("inf") for low, high in pairs):
+        raise SettingsError(
+            f"the scale is {','.join(f'{v:g}' for v in scale)}",
+            hint="each lowest value must be below its highest, and both finite",
+            setting="scale",
+        )
+    return pairs * (bands // len(pairs))
+
+
+def use_limits(limits: Limits | None) -> Stretch:
+    """Return what gives these limits for every file; for None, what measures those of each file."""
+    return measure_limits if limits is None else functools.partial(_known, limits)
+
+
+def _known(
+    limits: Limits, values: NDArray[Any], valid: NDArray[np.bool_] | None, name: object
+) -> tuple[Limits, str]:
+    return limits, ""
+
+
+def note_of_8_bits(limits: Limits | None, name: object) -> tuple[str, ...]:
+    """Return the note on a file of 8 bits, which are used as they are, where a model knows other numbers.
+
+    Args:
+        limits: Of the model; None: it knows 8 bits, and there is nothing to note.
+        name: What to call the file.
+    """
+    if limits is None:
+        return ()
+    return (
+        f"{name} holds 8 bits, and the model knows values of {text_of(limits)}: 0 to 255 were taken "
+        "for that range; give the file that it was made of if the map looks wrong",
+    )
 
 
 def to_8_bits(values: NDArray[np.generic], limits: Limits) -> NDArray[np.uint8]:

@@ -12,13 +12,7 @@ MAX_BYTES: Final = 2 << 30  # of the decoded samples and a mask
 
 
 def check_size(name: object, height: int, width: int, bytes_per_pixel: int = 4) -> None:
-    """Refuse an image that would not fit in memory.
-
-    Args:
-        name: What to call it.
-        height: Rows.
-        width: Columns.
-        bytes_per_pixel: Of all samples of a pixel, decoded.
+    """Refuse an image that would not fit in memory, decoded, with all samples of its pixels.
 
     Raises:
         ImageError: It has too many pixels, or a side that is too long.
@@ -35,13 +29,7 @@ def check_size(name: object, height: int, width: int, bytes_per_pixel: int = 4) 
 
 
 def too_large(name: object, size: str, limit: str = f"{MAX_PIXELS // 1_000_000} million") -> ImageError:
-    """Return the error of an image that is too large.
-
-    Args:
-        name: What to call it.
-        size: Its size, as text.
-        limit: What it exceeds.
-    """
+    """Return the error of an image of some size that exceeds a limit."""
     return ImageError(
         f"{name} is too large to be decoded as one image: it has {size}, and the limit is {limit}",
         hint="save it as a TIFF, which is read in strips (gdal_translate does it), or cut it",

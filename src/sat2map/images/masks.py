@@ -50,32 +50,21 @@ class PixelMask:
         nodata = tuple(dataset.nodatavals[band - 1] for band in bands)
         names = [interp.name for interp in dataset.colorinterp]
         alpha = names.index("alpha") + 1 if "alpha" in names else None
+        alpha = None if alpha in bands else alpha
+        opaque = None if alpha is None else _opaque_value(dataset, alpha)
         notes: list[str] = []
-        opaque = 255.0
-        if alpha is not None and alpha in bands:
+        if alpha is not None and opaque is None:
+            notes.append(
+                f"band {alpha} of {name} is marked as alpha, but holds measurements (perhaps near infrared): "
+                "it is not taken for a mask"
+            )
             alpha = None
-        if alpha is not None:
-            measured = _opaque_value(dataset, alpha)
-            if measured is None:
-                notes.append(
-                    f"band {alpha} of {name} is marked as alpha, but holds measurements (perhaps near "
-                    "infrared): it is not taken for a mask"
-                )
-                alpha = None
-            else:
-                opaque = measured
-        flags = {flag.name for flag in dataset.mask_flag_enums[bands[0] - 1]}
-        stored = "per_dataset" in flags and "alpha" not in flags
-        has_nodata = any(value is not None for value in nodata)
-        floats = any(np.dtype(dataset.dtypes[band - 1]).kind == "f" for band in bands)
-        kind: MaskKind = "none"
-        if alpha is not None:
-            kind = "alpha"
-        elif stored:
-            kind = "mask"
-        elif has_nodata or floats:  # floats may be NaN
+        stored = has_mask_band(dataset, bands[0])
+        kind: MaskKind = "alpha" if alpha is not None else "mask" if stored else "none"
+        floats = any(np.dtype(dataset.dtypes[band - 1]).kind == "f" for band in bands)  # they may be NaN
+        if kind == "none" and (floats or any(value is not None for value in nodata)):
             kind = "nodata"
-        return cls(kind, tuple(bands), nodata, alpha, opaque, stored, tuple(notes))
+        return cls(kind, tuple(bands), nodata, alpha, opaque or 255, stored, tuple(notes))
 
     def read(
         self, dataset: Any, values: NDArray[np.generic] | None = None, **window: Any
@@ -87,7 +76,7 @@ class PixelMask:
             values: The bands, (bands, h, w), where they have been read already.
             window: `window` and `out_shape` of rasterio's `read`.
         """
-        if values is None and self._needs_values:
+        if values is None and self.kind != "none":
             values = dataset.read(self.bands, **_of_bands(window, len(self.bands)))
         mask = self._of_values(values) if values is not None else None
         if self.stored:
@@ -103,14 +92,10 @@ class PixelMask:
             mask = np.full(shape[-2:], 255, np.uint8)
         return mask
 
-    @property
-    def _needs_values(self) -> bool:
-        return self.kind != "none"
-
     def _of_values(self, values: NDArray[np.generic]) -> NDArray[np.uint8] | None:
         """Return where a band differs from its nodata value, as GDAL does, and none is NaN."""
         floats = values.dtype.kind == "f"
-        if not any_nodata(self.nodata) and not floats:
+        if not floats and all(value is None for value in self.nodata):
             return None
         valid = np.zeros(values.shape[1:], bool)
         for band, nodata in zip(values, self.nodata, strict=True):
@@ -133,9 +118,16 @@ class PixelMask:
         return mask
 
 
-def any_nodata(nodata: Sequence[float | None]) -> bool:
-    """Whether a band has a nodata value."""
-    return any(value is not None for value in nodata)
+def has_mask_band(dataset: Any, band: int = 1) -> bool:
+    """Whether a rasterio dataset has a mask of its own, inside the file or beside it (.msk)."""
+    flags = {flag.name for flag in dataset.mask_flag_enums[band - 1]}
+    return "per_dataset" in flags and "alpha" not in flags
+
+
+def reduced_shape(dataset: Any, side: int) -> tuple[int, int]:
+    """Return the height and width of a copy of a rasterio dataset with at most `side` px a side."""
+    shrink = max(1.0, max(dataset.shape) / side)
+    return max(1, round(dataset.height / shrink)), max(1, round(dataset.width / shrink))
 
 
 def _both(first: NDArray[np.uint8] | None, second: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -158,9 +150,9 @@ def _opaque_value(dataset: Any, alpha: int) -> float | None:
 
     GDAL writes 255 into 16-bit and float bands as well, other programs the largest number, or 1.
     """
-    shrink = max(1.0, max(dataset.shape) / SAMPLE)
-    shape = tuple(max(1, round(side / shrink)) for side in dataset.shape)
-    sample = np.nan_to_num(dataset.read(alpha, out_shape=shape).astype(np.float32), nan=0.0)
+    sample = np.nan_to_num(
+        dataset.read(alpha, out_shape=reduced_shape(dataset, SAMPLE)).astype(np.float32), nan=0.0
+    )
     largest = float(sample.max())
     if np.dtype(dataset.dtypes[alpha - 1]) == np.uint8:
         return 255.0 if np.isin(sample, (0, 255)).mean() >= _MIN_BINARY else None

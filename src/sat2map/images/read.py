@@ -20,7 +20,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from sat2map.errors import ImageError, MissingExtraError
-from sat2map.images.levels import lab_error, measure_limits, to_8_bits
+from sat2map.images.levels import Stretch, given_limits, lab_error, measure_limits, to_8_bits
 from sat2map.images.limits import check_size, too_large
 from sat2map.images.tiff import TiffError, TiffHeader, is_tiff, read_tiff_header
 
@@ -58,7 +58,7 @@ class Picture(NamedTuple):
         pixels: uint8 array (height, width, bands), bands 1 or 3, or as many as were asked for.
         alpha: uint8 array (height, width), or None where all of the file is valid.
         notes: What was assumed or left out, for the user.
-        stretched: Whether the levels were made of larger numbers, by their percentiles.
+        stretched: Whether the levels were made of larger numbers, by limits.
     """
 
     pixels: NDArray[np.uint8]
@@ -67,7 +67,14 @@ class Picture(NamedTuple):
     stretched: bool = False
 
 
-def read_image(path: Path, *, page: int | None = None, bands: int = 3) -> Picture:
+def read_image(
+    path: Path,
+    *,
+    page: int | None = None,
+    bands: int = 3,
+    scale: tuple[float, ...] | None = None,
+    stretch: Stretch = measure_limits,
+) -> Picture:
     """Decode an image file, upright as its EXIF says.
 
     Samples of more than 8 bits are scaled so that their percentiles 2 and 98 become black and white, with a
@@ -78,12 +85,44 @@ def read_image(path: Path, *, page: int | None = None, bands: int = 3) -> Pictur
         page: Which page, frame or view of a file that holds several, from 1; None: the first, with a note.
         bands: How many are wanted. Up to three are colours or grey, as the file has; any other number must
             be there, in a TIFF: red, green, blue and near infrared where the file names them, else the first.
+        scale: Lowest and highest value, once or for each band, that become 0 and 255.
+        stretch: What finds these limits of samples of more than 8 bits, where they are not given.
 
     Raises:
         ImageError: The file is missing, truncated, too large or no image, holds L*a*b* or complex samples, or
             has no such page.
         MissingExtraError: Its samples are of a kind that GDAL reads, and the `geo` extra is missing.
+        SettingsError: `scale` does not fit.
     """
+    if scale is None:
+        return _read(path, page, bands, stretch)
+    picture = _read(path, page, bands, lambda values, _valid, _name: (given_limits(scale, len(values)), ""))
+    if picture.stretched:
+        return picture
+    values = np.moveaxis(picture.pixels, -1, 0)
+    levels = to_8_bits(values, given_limits(scale, len(values)))
+    return picture._replace(pixels=np.ascontiguousarray(np.moveaxis(levels, 0, -1)), stretched=True)
+
+
+def has_deep_samples(path: Path) -> bool:
+    """Whether an image file has samples that are not plain 8 bits or fewer, from its header alone.
+
+    Raises:
+        ImageError: The file is missing, or damaged at its beginning.
+    """
+    with _opened(path) as file:
+        head = file.read(_PNG_DEPTH + 1)
+        if is_tiff(head):
+            header = _tiff_header(path, file)
+            return header.bits > 8 or not header.unsigned
+        return _is_deep_png(head)
+
+
+def _is_deep_png(head: bytes) -> bool:
+    return head.startswith(b"\x89PNG") and head[_PNG_DEPTH:] == b"\x10"
+
+
+def _read(path: Path, page: int | None, bands: int, stretch: Stretch) -> Picture:
     with _opened(path) as file:
         head = file.read(_PNG_DEPTH + 1)
         header = _tiff_header(path, file) if is_tiff(head) else None
@@ -92,18 +131,17 @@ def read_image(path: Path, *, page: int | None = None, bands: int = 3) -> Pictur
             if header.photometric in _LAB:
                 raise lab_error(path)
         if header is not None and bands not in (1, 3):
-            return _read_with_gdal(path, file, header, page, bands)
-        deep_png = head.startswith(b"\x89PNG") and head[_PNG_DEPTH:] == b"\x10"
-        if deep_png or (header is not None and not header.pillow_reads_all):
-            return _read_with_gdal(path, file, header, page)
+            return _read_with_gdal(path, file, header, page, stretch, bands)
+        if _is_deep_png(head) or (header is not None and not header.pillow_reads_all):
+            return _read_with_gdal(path, file, header, page, stretch)
         try:
-            return _read_with_pillow(path, file, header, page)
+            return _read_with_pillow(path, file, header, page, stretch)
         except ImageError:
             if header is None or header.pages < (page or 1):
                 raise
             # Pillow fails at some sound ones, such as 4 bits in tiles.
             with contextlib.suppress(ImageError, MissingExtraError):
-                return _read_with_gdal(path, file, header, page)
+                return _read_with_gdal(path, file, header, page, stretch)
             raise
 
 
@@ -127,17 +165,24 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def _read_with_gdal(
-    path: Path, file: IO[bytes], header: TiffHeader | None, page: int | None, bands: int = 3
+    path: Path,
+    file: IO[bytes],
+    header: TiffHeader | None,
+    page: int | None,
+    stretch: Stretch,
+    bands: int = 3,
 ) -> Picture:
     from sat2map.images.read_gdal import read_with_gdal
 
     notes = _check_page(path, 1 if header is None else header.pages, page)
-    picture = read_with_gdal(path, file, page or 1, tiff=header is not None, bands=bands)
+    picture = read_with_gdal(path, file, page or 1, stretch, tiff=header is not None, bands=bands)
     turned = _turn(picture, 1 if header is None else header.orientation)
     return turned._replace(notes=(*notes, *picture.notes))
 
 
-def _read_with_pillow(path: Path, file: IO[bytes], header: TiffHeader | None, page: int | None) -> Picture:
+def _read_with_pillow(
+    path: Path, file: IO[bytes], header: TiffHeader | None, page: int | None, stretch: Stretch
+) -> Picture:
     with _decoding(path), _open(file) as image:
         check_size(path, image.height, image.width)
         pages = header.pages if header is not None else getattr(image, "n_frames", 1)
@@ -150,16 +195,17 @@ def _read_with_pillow(path: Path, file: IO[bytes], header: TiffHeader | None, pa
         # Pillow itself turns a TIFF, and then has no orientation any more.
         turn = _TURNS.get(image.getexif().get(Base.Orientation, 1))
         upright: Image.Image = image if turn is None else image.transpose(turn)
-        picture = _to_picture(path, upright)
+        picture = _to_picture(path, upright, stretch)
     return picture._replace(notes=(*notes, *picture.notes))
 
 
-def _to_picture(path: Path, image: Image.Image) -> Picture:
+def _to_picture(path: Path, image: Image.Image, stretch: Stretch) -> Picture:
     notes: tuple[str, ...] = ()
     if image.mode in _NUMBERS:
         values = np.asarray(image)[None]
-        limits, note = measure_limits(values, None, path)
-        return Picture(to_8_bits(values, limits)[0, :, :, None], None, (note,), stretched=True)
+        limits, note = stretch(values, None, path)
+        notes = (note,) if note else ()
+        return Picture(to_8_bits(values, limits)[0, :, :, None], None, notes, stretched=True)
     if (
         image.mode in ("P", "PA") or "transparency" in image.info
     ):  # one colour of it, or some, are transparent

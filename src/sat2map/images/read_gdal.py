@@ -10,20 +10,23 @@ import numpy as np
 
 from sat2map.errors import ImageError, MissingExtraError
 from sat2map.images.bands import COLOURS, band_meanings, choose_bands, default_names
-from sat2map.images.levels import measure_limits, reject_complex, to_8_bits
+from sat2map.images.levels import Stretch, reject_complex, to_8_bits
 from sat2map.images.limits import check_size
 from sat2map.images.masks import PixelMask
 from sat2map.images.read import Picture
 from sat2map.images.vrt import plain_vrt
 
 
-def read_with_gdal(path: Path, file: IO[bytes], page: int, *, tiff: bool, bands: int = 3) -> Picture:
+def read_with_gdal(
+    path: Path, file: IO[bytes], page: int, stretch: Stretch, *, tiff: bool, bands: int = 3
+) -> Picture:
     """Decode an image as it is stored, not turned.
 
     Args:
         path: What to call it.
         file: The file, open, on the disk or in memory.
         page: Which page of a TIFF, from 1; overviews and masks do not count.
+        stretch: What finds the limits of samples of more than 8 bits.
         tiff: Whether it is a TIFF, or else a PNG.
         bands: How many are wanted (see `sat2map.images.read.read_image`).
 
@@ -42,15 +45,17 @@ def read_with_gdal(path: Path, file: IO[bytes], page: int, *, tiff: bool, bands:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             if isinstance(name, str):
-                return _read(rasterio, path, name, page, tiff=tiff, bands=bands)
+                return _read(rasterio, path, name, page, stretch, tiff=tiff, bands=bands)
             file.seek(0)
             with rasterio.MemoryFile(file.read()) as memory:
-                return _read(rasterio, path, memory.name, page, tiff=tiff, bands=bands)
+                return _read(rasterio, path, memory.name, page, stretch, tiff=tiff, bands=bands)
         except (CPLE_BaseError, RasterioError) as error:
             raise _error(path, error) from None
 
 
-def _read(rasterio: Any, path: Path, name: str, page: int, *, tiff: bool, bands: int) -> Picture:
+def _read(
+    rasterio: Any, path: Path, name: str, page: int, stretch: Stretch, *, tiff: bool, bands: int
+) -> Picture:
     # Of this format only: another one of GDAL's could read other files, or the network.
     driver = "GTiff" if tiff else "PNG"
     if page > 1:
@@ -58,9 +63,9 @@ def _read(rasterio: Any, path: Path, name: str, page: int, *, tiff: bool, bands:
     with rasterio.open(name, driver=driver) as stored:
         plain = plain_vrt(stored)
         if plain is None:
-            return _decode(stored, path, bands)
+            return _decode(stored, path, bands, stretch)
         with rasterio.open(plain) as dataset:
-            return _decode(dataset, path, bands)
+            return _decode(dataset, path, bands, stretch)
 
 
 def _directory(name: str, page: int) -> int:
@@ -71,7 +76,7 @@ def _directory(name: str, page: int) -> int:
         return page_directories(file)[page - 1]
 
 
-def _decode(dataset: Any, path: Path, count: int) -> Picture:
+def _decode(dataset: Any, path: Path, count: int, stretch: Stretch) -> Picture:
     for dtype in dataset.dtypes:
         reject_complex(dtype, path)
     meanings = band_meanings(dataset)
@@ -94,9 +99,9 @@ def _decode(dataset: Any, path: Path, count: int) -> Picture:
     if not stretched:
         levels = values
     else:
-        limits, measured = measure_limits(values, alpha > 0, path)
+        limits, measured = stretch(values, alpha > 0, path)
         levels = to_8_bits(values, limits)
-        notes.append(measured)
+        notes += [measured] if measured else []
     pixels = np.ascontiguousarray(np.moveaxis(levels, 0, -1))
     return Picture(pixels, None if (alpha == 255).all() else alpha, tuple(notes), stretched)
 

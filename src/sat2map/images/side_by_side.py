@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.images.palette import Palette
-from sat2map.images.palette.lab import srgb_to_lab
+from sat2map.images.palette.lab import nearest_colours
 from sat2map.images.read import Picture
 
 MIN_HEIGHT: Final = 64  # px; smaller halves show too little to tell
@@ -46,14 +45,12 @@ def looks_like_a_training_pair(pixels: NDArray[np.uint8], palette: Palette) -> b
         return False
     step = max(1, height // SAMPLES)
     photo, drawn = pixels[::step, :height:step], pixels[::step, height::step]
-    colours = [colour for kind in palette.classes for colour in kind.colours]
-    coloured = np.array([min(colour) < WHITE for colour in colours])
-    colourful = np.array([max(colour) - min(colour) >= COLOURFUL for colour in colours])
-    in_map = _palette_shares(drawn, colours)
+    in_map, colours = _palette_shares(drawn, palette), palette.colours
+    coloured, colourful = colours.min(axis=1) < WHITE, np.ptp(colours, axis=1) >= COLOURFUL
     return (
         float(in_map.sum()) >= MIN_MAP_SHARE
         and float(in_map[coloured].sum()) >= MIN_COLOURED_SHARE
-        and float(_palette_shares(photo, colours).sum()) <= MAX_PHOTO_SHARE
+        and palette_share(photo, palette) <= MAX_PHOTO_SHARE
         and flatness(pixels[:, height:]) >= MIN_FLATNESS
         and (
             in_map[colourful].sum() >= MIN_COLOURFUL_SHARE
@@ -98,9 +95,7 @@ def palette_share(pixels: NDArray[np.uint8], palette: Palette) -> float:
         pixels: uint8 (h, w, 3).
         palette: The palette.
     """
-    return float(
-        _palette_shares(pixels, [colour for kind in palette.classes for colour in kind.colours]).sum()
-    )
+    return float(_palette_shares(pixels, palette).sum())
 
 
 def _edges(pixels: NDArray[np.uint8]) -> float:
@@ -109,14 +104,8 @@ def _edges(pixels: NDArray[np.uint8]) -> float:
     return float((across.max(axis=2) >= EDGE).mean())
 
 
-def _palette_shares(
-    pixels: NDArray[np.uint8], colours: Sequence[tuple[int, int, int]]
-) -> NDArray[np.float64]:
-    """Return the share of pixels near each colour, float64 (colours,)."""
-    lab = srgb_to_lab(pixels.reshape(-1, 3))
-    anchors = srgb_to_lab(np.array(colours, dtype=np.uint8))
-    squared = np.stack([((lab - anchor) ** 2).sum(axis=-1) for anchor in anchors])
-    nearest = squared.argmin(axis=0)
-    near = squared.min(axis=0) <= NEAR**2
-    counts = np.bincount(nearest[near], minlength=len(colours))
-    return counts / len(lab)
+def _palette_shares(pixels: NDArray[np.uint8], palette: Palette) -> NDArray[np.float64]:
+    """Return the share of pixels near each colour of a palette, float64 (colours,)."""
+    flat = pixels.reshape(-1, 3)
+    nearest, squared = nearest_colours(flat, palette.colours)
+    return np.bincount(nearest[squared <= NEAR**2], minlength=len(palette.colours)) / len(flat)

@@ -16,6 +16,7 @@ from sat2map.errors import ModelFileError, SettingsError
 from sat2map.images.palette.lab import pack_rgb, unpack_rgb
 from sat2map.images.palette.palette import MapClass, Palette
 from sat2map.images.pixels import from_unit
+from sat2map.inference.likeliest import likeliest, likeliest_on
 from sat2map.inference.resample import Resampling
 from sat2map.inference.tiling import Area, Block
 from sat2map.models.header import ModelHeader
@@ -119,16 +120,24 @@ class Drawer:
                 hint="train a palette network, as the preset default does",
             )
 
-    def draw(self, outputs: NDArray[np.float32], products: Products = IMAGE_ONLY) -> Drawn:
+    def draw(
+        self,
+        outputs: NDArray[np.float32],
+        products: Products = IMAGE_ONLY,
+        colours: NDArray[np.uint8] | None = None,
+    ) -> Drawn:
         """Draw outputs.
 
         Args:
             outputs: float32 (outputs, h, w): logits of colours; or an image in [-1, 1], class logits and, if
                 confidence is asked for, the confidence in 0..1.
             products: What to draw.
+            colours: Numbers of the largest logits of colours, uint8 (h, w), where they are known.
         """
-        draw = self._draw_colours if self._spec.colours else self._draw_image
-        drawn = draw(outputs, products)
+        if self._spec.colours:
+            drawn = self._draw_colours(outputs, products, colours)
+        else:
+            drawn = self._draw_image(outputs, products)
         if not products.probabilities:
             return drawn
         percent = np.rint(self.probabilities(outputs) * 100).astype(np.uint8)
@@ -177,20 +186,22 @@ class Drawer:
         best: NDArray[np.float32] = np.maximum.reduceat(logits, starts, axis=0)
         return best
 
-    def _draw_colours(self, logits: NDArray[np.float32], products: Products) -> Drawn:
-        # np.argmax over the first axis takes four times as long.
-        top, colours = logits[0].copy(), np.zeros(logits.shape[1:], np.uint8)
-        for number, plane in enumerate(logits[1:], 1):
-            better = plane > top
-            np.maximum(colours, better.view(np.uint8) * np.uint8(number), out=colours)
-            np.maximum(top, plane, out=top)
-        image = np.stack([band[colours] for band in self._table.T])
-        classes = self._owner[colours] if products.classes else None
-        confidence = None
-        if products.confidence:
-            odds = np.exp((self._best_of_classes(logits) - top) / self._temperature)
-            confidence = np.rint(100 / odds.sum(axis=0)).astype(np.uint8)
-        return Drawn(image, classes, confidence)
+    def _draw_colours(
+        self, logits: NDArray[np.float32], products: Products, colours: NDArray[np.uint8] | None = None
+    ) -> Drawn:
+        drawn = self.paint(likeliest(logits) if colours is None else colours, products)
+        if not products.confidence:
+            return drawn
+        best = self._best_of_classes(logits)
+        odds = np.exp((best - best.max(axis=0)) / self._temperature)
+        return drawn._replace(confidence=np.rint(100 / odds.sum(axis=0)).astype(np.uint8))
+
+    def paint(self, colours: NDArray[np.uint8], products: Products = IMAGE_ONLY) -> Drawn:
+        """Draw the image, and if it is asked for the classes, of numbers of colours, uint8 (h, w)."""
+        numbers = colours.tobytes()
+        layers = [_look_up(numbers, band, colours.shape) for band in self._table.T]
+        classes = _look_up(numbers, self._owner, colours.shape) if products.classes else None
+        return Drawn(np.stack(layers), classes)
 
     def _draw_image(self, outputs: NDArray[np.float32], products: Products) -> Drawn:
         bands, classes = self._spec.target_bands, None
@@ -295,11 +306,23 @@ def draw_block(block: Block, drawer: Drawer, resampling: Resampling, area: Area,
         area: The outputs, from `resampling.finished_by`.
         products: What to draw.
     """
+    if drawer.is_palette_network:
+        colours = likeliest_on(block, resampling, area)
+        if not (products.confidence or products.probabilities):
+            return drawer.paint(colours, products)
     step = max(1, PIECE // area.width)
     pieces = []
     for top in range(area.top, area.bottom, step):
         rows = Area(top, area.left, min(top + step, area.bottom), area.right)
-        pieces.append(drawer.draw(resampling.apply(block, rows), products))
+        known = colours[top - area.top :][: rows.height] if drawer.is_palette_network else None
+        pieces.append(drawer.draw(resampling.apply(block, rows), products, known))
     layers = [None if one[0] is None else np.concatenate(one, axis=-2) for one in zip(*pieces, strict=True)]
     assert layers[0] is not None
     return Drawn(layers[0], *layers[1:])
+
+
+def _look_up(numbers: bytes, table: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return table[numbers] of bytes, in a third of the time that NumPy takes."""
+    whole = np.zeros(256, np.uint8)
+    whole[: len(table)] = table
+    return np.frombuffer(bytearray(numbers.translate(whole.tobytes())), np.uint8).reshape(shape)

@@ -17,8 +17,16 @@ from urllib.parse import urlsplit
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.files import lock_output, output_error, refuse_existing, remove_leftovers
 from sat2map.images.inputs import expand_input
+from sat2map.images.levels import Stretch, note_of_8_bits, use_limits
 from sat2map.images.palette import Palette
-from sat2map.images.pixels import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, read_image, with_bands, write_image
+from sat2map.images.pixels import (
+    IMAGE_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    read_image,
+    with_bands,
+    write_image,
+)
+from sat2map.images.shared_limits import measure_shared_limits
 from sat2map.images.side_by_side import photo_of_pair
 from sat2map.inference.backends import EngineOptions
 from sat2map.inference.scale import ScaledTranslator
@@ -165,6 +173,8 @@ def translate_image(
     turn: AbstractContextManager[object] | None = None,
     page: int | None = None,
     whole: bool = False,
+    scale: tuple[float, ...] | None = None,
+    stretch: Stretch | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Translate one file; an alpha channel is carried over.
@@ -178,40 +188,32 @@ def translate_image(
         turn: Held while the network runs, and not while files are read and written.
         page: Which page or frame of a file that holds several, from 1; None: the first.
         whole: Translate all of an image that looks like a training pair.
+        scale: Lowest and highest value, once or for each band; None: 8 bits as they are, or by `stretch`.
+        stretch: What finds the limits of samples of more than 8 bits; None: the model, or each file.
         note: Called before the work with each thing that a user should know of the file.
 
     Raises:
         ImageError: The input cannot be read without damage, or the output's format cannot hold its alpha.
         OutputError: The output cannot be written, or another process writes it, or has written it.
     """
+    header = translator.header
+    bands = header.generator.source_bands
     with lock_output(job.output, tidy=False):
         refuse_existing(job.output, overwrite=job.replace)
-        _translate_locked(translator, job, progress, turn or nullcontext(), page, whole, note)
-
-
-def _translate_locked(
-    translator: Translator | ScaledTranslator,
-    job: Job,
-    progress: Callable[[int, int], None] | None,
-    turn: AbstractContextManager[object],
-    page: int | None,
-    whole: bool,
-    note: Callable[[str], None],
-) -> None:
-    header = translator.header
-    palette, bands = header.palette or Palette.load("maps"), header.generator.source_bands
-    picture = read_image(job.source, page=page, bands=bands)
-    if not whole:
-        picture = photo_of_pair(picture, palette, job.source)
-    for text in picture.notes:
-        note(text)
-    source = with_bands(picture.pixels, bands, job.source)
-    try:
-        with turn:
-            fake = translator(source, progress) if progress else translator(source)
-    except ImageError as error:
-        raise ImageError(f"{job.source}: {error}") from None
-    write_image(job.output, fake, picture.alpha)
+        stretch = stretch or use_limits(header.limits)
+        picture = read_image(job.source, page=page, bands=bands, scale=scale, stretch=stretch)
+        if not whole:
+            picture = photo_of_pair(picture, header.palette or Palette.load("maps"), job.source)
+        assumed = () if picture.stretched else note_of_8_bits(header.limits, job.source)
+        for text in (*picture.notes, *assumed):
+            note(text)
+        source = with_bands(picture.pixels, bands, job.source)
+        try:
+            with turn or nullcontext():
+                fake = translator(source, progress) if progress else translator(source)
+        except ImageError as error:
+            raise ImageError(f"{job.source}: {error}") from None
+        write_image(job.output, fake, picture.alpha)
 
 
 def translate_images(
@@ -221,6 +223,7 @@ def translate_images(
     *,
     page: int | None = None,
     whole: bool = False,
+    scale: tuple[float, ...] | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Translate all jobs, some of them at the same time; a bad image does not stop the rest.
@@ -234,6 +237,7 @@ def translate_images(
         done: Called after each job, in their order, with its error, or None.
         page: As in `translate_image`.
         whole: As in `translate_image`.
+        scale: As in `translate_image`; where it is None, all images of more than 8 bits get one stretch.
         note: As in `translate_image`; called from several threads.
 
     Returns:
@@ -248,6 +252,13 @@ def translate_images(
         except OSError as failure:
             raise output_error(folder, failure) from failure
         remove_leftovers(folder)
+    header, stretch = translator.header, use_limits(translator.header.limits)
+    if len(jobs) > 1 and scale is None and header.limits is None:
+        bands = header.generator.source_bands
+        shared, deep = measure_shared_limits([job.source for job in jobs], page=page, bands=bands)
+        stretch = shared
+        for text in shared.notes(len(deep)):
+            note(text)
     streams = translator.engine.streams
     turn, stopped = threading.Semaphore(streams), threading.Event()
 
@@ -257,7 +268,10 @@ def translate_images(
 
     def work(job: Job) -> ImageError | None:
         try:
-            translate_image(translator, job, progress, turn=turn, page=page, whole=whole, note=note)
+            translate_image(
+                translator, job, progress, turn=turn, page=page, whole=whole, scale=scale, stretch=stretch,
+                note=note,
+            )  # fmt: skip
         except ImageError as error:
             return error
         return None

@@ -232,15 +232,28 @@ def _run_tile(
     out = run(tile[None])[0]
     down = fade(rows, grid.overlap)[used.top - rows.first : used.bottom - rows.first]
     across = fade(columns, grid.overlap)[used.left - columns.first : used.right - columns.first]
-    part = out[
+    part: NDArray[np.float32] = out[
         :,
         used.top - rows.start : used.bottom - rows.start,
         used.left - columns.start : used.right - columns.start,
     ]
-    in_place = part.flags.writeable and not np.may_share_memory(part, tile)  # a copy is as large as the tile
-    weighted: NDArray[np.float32] = np.multiply(part, down[:, None], out=part if in_place else None)
-    weighted *= across
-    return weighted
+    if not part.flags.writeable or np.may_share_memory(part, tile):
+        part = part.copy()
+    _weigh(part, down, axis=1)
+    _weigh(part, across, axis=2)
+    return part
+
+
+def _weigh(values: NDArray[np.float32], weights: NDArray[np.float32], *, axis: int) -> None:
+    """Multiply (outputs, rows, columns) along an axis; weights are 1 but at its ends."""
+    faded = np.flatnonzero(weights != 1)
+    if not len(faded):
+        return
+    inner = np.flatnonzero(weights == 1)
+    ends = [slice(0, inner[0]), slice(inner[-1] + 1, None)] if len(inner) else [slice(None)]
+    for end in ends:
+        here = (slice(None), end) if axis == 1 else (slice(None), slice(None), end)
+        values[here] *= weights[end, None] if axis == 1 else weights[end]
 
 
 def pad_to(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import ImageError
+from sat2map.images.levels import to_8_bits, use_limits
 from sat2map.images.palette.palette import Palette
 from sat2map.images.pixels import from_unit, read_image, resize, to_unit, with_bands
 from sat2map.inference.backends import Engine, EngineOptions, Uint8Backend, open_engine
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 PALETTE_TILE: Final = 640  # px
 IMAGE_TILE: Final = 512  # px
 
-Source: TypeAlias = "NDArray[np.uint8] | str | Path | Image.Image"
+Source: TypeAlias = "NDArray[Any] | str | Path | Image.Image"
 Progress = Callable[[int, int], None]
 
 
@@ -122,7 +123,8 @@ class Translator:
         padded by reflection and run in one piece; larger ones are run in overlapping tiles that are blended.
 
         Args:
-            source: A path, a PIL image, or an array, uint8 (h, w, source_bands).
+            source: A path, a PIL image, or an array (h, w, source_bands), uint8; of a model that has limits
+                of its bands (`header.limits`), of any type.
             progress: Called with tiles done and tiles in all.
             gsd: Metres per pixel of the image; None: that of the model's training images.
 
@@ -307,10 +309,14 @@ class Translator:
         """Return the pixels of whatever `__call__` takes, with as many bands as the model wants."""
         bands = self.header.generator.source_bands
         if isinstance(source, str | Path):
-            return with_bands(read_image(Path(source)).pixels, bands, Path(source))
+            picture = read_image(Path(source), bands=bands, stretch=use_limits(self.header.limits))
+            return with_bands(picture.pixels, bands, Path(source))
         if not isinstance(source, np.ndarray):
             image = np.asarray(source.convert({1: "L", 3: "RGB"}.get(bands, source.mode)))
             source = image.reshape(*image.shape[:2], -1)
+        limits = self.header.limits
+        if limits is not None and source.dtype != np.uint8 and source.ndim == 3 and source.shape[2] == bands:
+            source = np.moveaxis(to_8_bits(np.moveaxis(source, -1, 0), limits), 0, -1)
         self._check(source)
         return source
 

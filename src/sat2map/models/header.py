@@ -10,14 +10,15 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sat2map.errors import ModelFileError
+from sat2map.images.bands import default_names
+from sat2map.images.levels import Limits
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import MAX_BANDS, GeneratorSpec
-from sat2map.settings import Direction
+from sat2map.settings import Direction, InferenceMode
 
 FORMAT_VERSION: Final = 2
 
-InferenceMode = Literal["eval", "paper"]
 # Metres per pixel: from microscopes of plants to weather satellites.
 Gsd = Annotated[float, Field(ge=1e-4, le=1e5)]
 Side = Annotated[int, Field(ge=1, le=1 << 15)]  # px; larger inputs in one piece fit into no memory
@@ -28,8 +29,9 @@ class BandSpec(BaseModel):
 
     Attributes:
         name: Such as `red` or `nir`.
-        low: The value that the network sees as -1. Only 0 is run today: images reach the network as uint8.
-        high: The value that the network sees as 1. Only 255 is run today.
+        low: The value that the network sees as -1, as what lies below.
+        high: The value that the network sees as 1, as what lies above. Files of more than 8 bits become 256
+            levels between the two; files of 8 bits are used as they are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
@@ -108,8 +110,6 @@ class ModelHeader(BaseModel):
             object.__setattr__(self, "bands", default_bands(spec.source_bands))  # the model is frozen
         if len(self.bands) != spec.source_bands:
             raise ValueError(f"bands has {len(self.bands)} entries for {spec.source_bands} source bands")
-        if any((band.low, band.high) != (0, 255) for band in self.bands):
-            raise ValueError("bands have other ranges than 0 to 255, which this version does not run")
         if self.gsd_range is not None and self.gsd_range[0] > self.gsd_range[1]:
             raise ValueError(f"gsd_range runs from {self.gsd_range[0]:g} down to {self.gsd_range[1]:g}")
         if bool(spec.colours) != find_architecture(spec.architecture).gives_colours:
@@ -121,23 +121,28 @@ class ModelHeader(BaseModel):
         return self
 
     @property
+    def limits(self) -> Limits | None:
+        """Lowest and highest value of each band; None for photos of 8 bits."""
+        limits = tuple((band.low, band.high) for band in self.bands)
+        return None if set(limits) == {(0.0, 255.0)} else limits
+
+    @property
     def typical_size(self) -> int:
         """Side of an image to try the model with (px)."""
         return self.image_size or 512
 
 
-def default_bands(count: int) -> tuple[BandSpec, ...]:
-    """Return the bands of 8-bit images."""
-    names = {1: ("grey",), 3: ("red", "green", "blue")}.get(count)
-    return tuple(BandSpec(name=name) for name in names or [f"band {i + 1}" for i in range(count)])
+def default_bands(count: int, limits: Limits | None = None) -> tuple[BandSpec, ...]:
+    """Return the bands of images of 8 bits, or of others with these limits."""
+    pairs = limits or ((0.0, 255.0),) * count
+    return tuple(
+        BandSpec(name=name, low=low, high=high)
+        for name, (low, high) in zip(default_names(count), pairs, strict=True)
+    )
 
 
 def parse_header(raw: str, path: Path) -> ModelHeader:
     """Read a header from its JSON, of this version or an older one.
-
-    Args:
-        raw: The JSON.
-        path: The file that it is from, for the error.
 
     Raises:
         ModelFileError: It is damaged, of a newer version, or has values out of bounds.

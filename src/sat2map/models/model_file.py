@@ -19,7 +19,6 @@ from sat2map.models.checksum import checksum_of, checksum_of_file
 from sat2map.models.header import (
     FORMAT_VERSION,
     BandSpec,
-    InferenceMode,
     ModelHeader,
     default_bands,
     parse_header,
@@ -34,7 +33,6 @@ __all__ = [
     "FORMAT_VERSION",
     "HEADER_KEY",
     "BandSpec",
-    "InferenceMode",
     "ModelHeader",
     "default_bands",
     "describe",
@@ -121,7 +119,6 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 def describe(path: Path, header: ModelHeader) -> str:
     """Describe a model file in words, one fact per line."""
     spec, palette = header.generator, header.palette
-    low, high = header.bands[0].low, header.bands[0].high
     outputs = (
         f"{spec.colours} colours of the palette" if spec.colours else f"{spec.target_bands} bands, uint8"
     )
@@ -129,8 +126,7 @@ def describe(path: Path, header: ModelHeader) -> str:
         "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB, format {header.format_version})",
         "network": find_architecture(spec.architecture).describe(spec)
         + (f", a head for {spec.classes} classes" if spec.classes else ""),
-        "input": f"{', '.join(band.name for band in header.bands)} from {low:g} to {high:g}, any size; "
-        f"{describe_scale(header)}",
+        "input": f"{_describe_bands(header)}, any size; {describe_scale(header)}",
         "output": outputs
         + (f"; map classes {', '.join(palette.names)} (palette {palette.name})" if palette else ""),
         "direction": header.direction.replace("-", " "),
@@ -145,6 +141,12 @@ def describe(path: Path, header: ModelHeader) -> str:
         "licences": "; ".join(f"{part}: {text.splitlines()[0]}" for part, text in header.licenses.items()),
     }
     return "\n".join(f"{name + ':':<11} {fact}" for name, fact in facts.items() if fact)
+
+
+def _describe_bands(header: ModelHeader) -> str:
+    if header.limits is None:
+        return f"{', '.join(band.name for band in header.bands)} from 0 to 255"
+    return ", ".join(f"{band.name} from {band.low:g} to {band.high:g}" for band in header.bands)
 
 
 def describe_scale(header: ModelHeader) -> str:

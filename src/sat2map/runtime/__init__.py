@@ -125,8 +125,7 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 def explain_out_of_memory(hint: str) -> Iterator[None]:
     """Turn PyTorch's and Python's errors about memory into ours.
 
-    Args:
-        hint: What needs less memory.
+    The hint says what needs less memory.
 
     Raises:
         OutOfMemoryError: The device, or the machine, ran out of memory.

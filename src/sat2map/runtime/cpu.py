@@ -83,11 +83,7 @@ class Processor:
 
 
 def read_processor(root: Path = Path("/")) -> Processor:
-    """Read what the system says of the processor and of this process's share of it.
-
-    Args:
-        root: Where /proc and /sys lie.
-    """
+    """Read what the system says of the processor and of this process's share of it."""
     fields = _read_fields(root / "proc/cpuinfo")
     flags = {*fields.get("flags", "").split(), *fields.get("Features", "").split()}  # x86, ARM
     name = fields.get("model name") or platform.processor() or platform.machine()

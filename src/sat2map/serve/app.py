@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import shutil
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -47,10 +47,9 @@ from sat2map.serve.routes.jobs import job_routes
 from sat2map.serve.routes.maps_of_images import map_routes
 from sat2map.serve.routes.page import add_page, not_found_page
 from sat2map.serve.routes.translations import translate_routes
-from sat2map.serve.scaling import size_for_model
 from sat2map.serve.serve_settings import MIB, ServeSettings
 from sat2map.serve.served_models import Models
-from sat2map.serve.service import ClientGone, Service
+from sat2map.serve.service import Service
 from sat2map.settings import Device
 
 _log = logging.getLogger("sat2map.serve")
@@ -73,7 +72,7 @@ def create_service(
     keys = ApiKeys.read(settings.api_keys) if settings.api_keys else None
     metrics, limits = Metrics(), settings.limits
     rasters = maps = None
-    if settings.rasters is not None:  # rio-tiler takes a while to import
+    if settings.rasters is not None:  # GDAL takes a while to import
         from sat2map.serve.livemap import LiveMaps
         from sat2map.serve.raster_folder import RasterFolder
 
@@ -85,7 +84,11 @@ def create_service(
         settings.models, limits, metrics, decoder, engine=engine, device=device, colors=settings.colors
     )
     jobs = Jobs(
-        _JobParts(models, metrics, memory, decoder), settings.state, limits, shared=settings.workers > 1
+        functools.partial(_translate_job, models=models, memory=memory),
+        settings.state,
+        limits,
+        count=lambda state: metrics.jobs.labels(state).inc(),
+        shared=settings.workers > 1,
     )
     metrics.watch("memory_reserved_bytes", "Memory reserved for images", lambda: memory.used)
     metrics.watch("queue_images", "Images that wait", lambda: sum(model.waiting for model in models.values()))
@@ -112,28 +115,24 @@ def create_service(
     )
 
 
-@dataclass(frozen=True)
-class _JobParts:
-    """What jobs need (see `sat2map.serve.job_runner.JobParts`)."""
-
-    models: Models
-    metrics: Metrics
-    memory: MemoryBudget
-    decoder: Decoder
-
-    def translate(self, record: JobRecord, source: Path, output: Path, report: Progress) -> tuple[str, ...]:
-        model = self.models.find(record.model)
-        with self.memory.account(patience=600) as reserve:
-            if record.kind == "picture":
-                shape = record.height, record.width
-                size = size_for_model(model.header, shape, record.gsd, pixels=sys.maxsize)
-                reserve(price(model.header.generator, *size))
-            upload = Inspected(source, record.kind, record.height, record.width)
-            part = Part(record.page, record.whole)
-            return model.translate_file_now(upload, output, report, gsd=record.gsd, part=part)
-
-    def ended(self, state: str) -> None:
-        self.metrics.jobs.labels(state).inc()
+def _translate_job(
+    record: JobRecord,
+    source: Path,
+    output: Path,
+    report: Progress,
+    *,
+    models: Models,
+    memory: MemoryBudget,
+) -> tuple[str, ...]:
+    """Translate the upload of a job (see `job_runner.Translate`)."""
+    model = models.find(record.model)
+    with memory.account(patience=600) as reserve:
+        if record.kind == "picture":
+            shape = record.height, record.width
+            reserve(price(model.header, shape, record.gsd, pixels=sys.maxsize))
+        upload = Inspected(source, record.kind, record.height, record.width)
+        part = Part(record.page, record.whole)
+        return model.translate_file_now(upload, output, report, gsd=record.gsd, part=part)
 
 
 def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
@@ -190,7 +189,6 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
     app.include_router(about_routes(service))
     add_page(app, service)
     problems.install(app, not_found_page)
-    app.add_exception_handler(ClientGone, _answer_nobody)
     app.add_exception_handler(ClientDisconnect, _answer_nobody)
     limits = settings.limits
     app.add_middleware(

@@ -35,11 +35,7 @@ class ApiKeys:
             SettingsError: It cannot be read, or has a line of another form.
         """
         hashes: dict[str, str] = {}
-        try:
-            lines = path.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"the API keys {path} cannot be read: {error}") from None
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(_read(path).splitlines(), 1):
             if not line.strip() or line.startswith("#"):
                 continue
             match = _LINE.fullmatch(line.strip())
@@ -90,10 +86,7 @@ def new_key(path: Path, name: str) -> str:
             hint="use a word without spaces, # and :",
             setting="new_key",
         )
-    try:
-        text = path.read_text("utf-8") if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the API keys {path} cannot be read: {error}") from None
+    text = _read(path) if path.exists() else ""
     if any(line.split()[:1] == [name] for line in text.splitlines()):
         raise SettingsError(
             f"{path} has a key called {name} already",
@@ -108,6 +101,13 @@ def new_key(path: Path, name: str) -> str:
         temporary.write_text(f"{text}{newline}{name} sha256:{_hash(key)}\n", encoding="utf-8")
         temporary.chmod(mode)
     return key
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the API keys {path} cannot be read: {error}") from None
 
 
 def _hash(key: str) -> str:

@@ -19,11 +19,12 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from sat2map.errors import ImageError, Sat2MapError
+from sat2map.images.levels import Stretch, measure_limits
 from sat2map.images.pixels import Picture, read_image, read_size
 from sat2map.serve.parent import when_parent_ends
 
@@ -31,11 +32,6 @@ T = TypeVar("T")
 SMALL_FILE = 2**20  # bytes that are decoded in the calling thread
 SMALL_IMAGE = 2_000_000  # px
 _HEADROOM = 512 * 2**20  # bytes that a child may take beside the decoded image
-
-
-class _Failure(NamedTuple):
-    kind: type[Sat2MapError]
-    problem: str
 
 
 class _Stored(NamedTuple):
@@ -78,13 +74,21 @@ class Decoder:
         """
         return self._run(read_size, file, child=_length(file) > SMALL_FILE)
 
-    def pixels(self, file: bytes | Path, *, page: int | None = None, bands: int = 3) -> Picture:
+    def pixels(
+        self,
+        file: bytes | Path,
+        *,
+        page: int | None = None,
+        bands: int = 3,
+        stretch: Stretch = measure_limits,
+    ) -> Picture:
         """Decode an image file whose size was accepted.
 
         Args:
             file: The file.
             page: Which page or frame of it, from 1; None: the first. The size of others is not known before.
             bands: How many are wanted (see `read_image`).
+            stretch: What gives the limits of samples of more than 8 bits (see `read_image`).
 
         Raises:
             ImageError: It is damaged, of a kind that cannot be read without damage, or has no such page.
@@ -93,7 +97,8 @@ class Decoder:
         if not child:
             height, width = self.size(file)
             child = height * width > SMALL_IMAGE
-        return self._run(functools.partial(read_image, page=page, bands=bands), file, child=child)
+        read = functools.partial(read_image, page=page, bands=bands, stretch=stretch)
+        return self._run(read, file, child=child)
 
     def close(self) -> None:
         """End the child processes."""
@@ -118,16 +123,14 @@ class Decoder:
                 initargs=(self._memory + _HEADROOM,),
             )
         try:
-            found = pool.submit(_attempt, function, file, self._folder).result()
+            found = pool.submit(_run_on_file, function, file, self._folder).result()
+        except MemoryError:
+            raise ImageError("decoding the image takes too much memory") from None
         except BrokenProcessPool:
             with self._lock:
                 if self._pool is pool:
                     self._pool = None
             raise ImageError("the image cannot be decoded: it is damaged, or takes too much memory") from None
-        if isinstance(found, _Failure):
-            error = found.kind.__new__(found.kind)
-            Sat2MapError.__init__(error, found.problem)  # subclasses take other arguments
-            raise error
         return cast("T", _take(found) if isinstance(found, _Stored) else found)
 
 
@@ -145,15 +148,9 @@ def _as_path(file: bytes | Path) -> Path:
     return cast("Path", _Upload(file)) if isinstance(file, bytes) else file  # Pillow reads either
 
 
-def _attempt(function: Callable[[Path], Any], file: bytes | Path, folder: Path | None) -> Any:
-    """Run in the child: errors go back as a record, since exceptions of ours do not survive pickling."""
-    try:
-        found = function(_as_path(file))
-        return found if folder is None or not isinstance(found, Picture) else _store(found, folder)
-    except MemoryError:
-        return _Failure(ImageError, "decoding the image takes too much memory")
-    except Sat2MapError as error:
-        return _Failure(type(error), error.problem)
+def _run_on_file(function: Callable[[Path], object], file: bytes | Path, folder: Path | None) -> object:
+    found = function(_as_path(file))
+    return _store(found, folder) if folder is not None and isinstance(found, Picture) else found
 
 
 def _store(picture: Picture, folder: Path) -> Picture | _Stored:

@@ -24,7 +24,6 @@ from sat2map.serve.http_errors import BadRequestError, NotFoundError
 from sat2map.serve.image_store import ImageStore, StoredImage
 from sat2map.serve.memory import MemoryBudget, price
 from sat2map.serve.pictures import ALL, Part, read_picture
-from sat2map.serve.scaling import size_for_model
 from sat2map.serve.serve_settings import MIB, Limits
 from sat2map.serve.served_models import ServedModel
 
@@ -146,9 +145,9 @@ class Drawings:
     def _draw(self, work: Work[_Request, Drawing]) -> Drawing:
         model, image, gsd, colors, part = work.source
         shape = image.height, image.width
-        size = size_for_model(model.header, shape, gsd, pixels=self._limits.pixels)
+        needed = price(model.header, shape, gsd, pixels=self._limits.pixels)
         with self._memory.account(patience=self._limits.request_seconds / 2) as reserve:
-            reserve(price(model.header.generator, *size) + 8 * image.height * image.width)
+            reserve(needed + 8 * image.height * image.width)
             path = self._images.path(image)
             if not path.exists():
                 raise NotFoundError("there is no such image: it may have expired, upload it again")

@@ -14,6 +14,7 @@ import numpy as np
 from sat2map.errors import ImageError, Sat2MapError
 from sat2map.extras import require_geo
 from sat2map.geo.detect import is_raster
+from sat2map.images.levels import use_limits
 from sat2map.images.pixels import Picture, with_bands, write_image
 from sat2map.inference import Translator
 from sat2map.inference.scale import ScaledTranslator
@@ -48,7 +49,7 @@ class Inspected(NamedTuple):
     width: int
 
 
-def inspect_file(path: Path, decoder: Decoder, *, picture_pixels: int, raster_pixels: int) -> Inspected:
+def inspect_file(path: Path, decoder: Decoder, picture_pixels: int, raster_pixels: int) -> Inspected:
     """Find out what an upload is, and give it the suffix of its format.
 
     Raises:
@@ -59,7 +60,11 @@ def inspect_file(path: Path, decoder: Decoder, *, picture_pixels: int, raster_pi
     with path.open("rb") as file:
         form = sniff_format(file.read(16))
     with reading_untrusted():
-        return _inspect(path, form, decoder, picture_pixels, raster_pixels)
+        named = path.rename(path.with_name(f"source.{'tif' if form == 'tiff' else form}"))
+        kind: Kind = "raster" if form == "tiff" and is_raster(str(named)) else "picture"
+        height, width = _raster_size(named) if kind == "raster" else decoder.size(named)
+        check_size(height, width, raster_pixels if kind == "raster" else picture_pixels)
+        return Inspected(named, kind, height, width)
 
 
 @contextlib.contextmanager
@@ -80,25 +85,8 @@ def reading_untrusted() -> Iterator[None]:
         raise ImageError("the image cannot be decoded: it is damaged, or of an unusual kind") from None
 
 
-def _inspect(path: Path, form: str, decoder: Decoder, picture_pixels: int, raster_pixels: int) -> Inspected:
-    named = path.rename(path.with_name(f"source.{'tif' if form == 'tiff' else form}"))
-    if form == "tiff" and is_raster(str(named)):
-        height, width = _raster_size(named)
-        check_size(height, width, raster_pixels)
-        return Inspected(named, "raster", height, width)
-    height, width = decoder.size(named)
-    check_size(height, width, picture_pixels)
-    return Inspected(named, "picture", height, width)
-
-
 def read_file(upload: Inspected, decoder: Decoder, header: ModelHeader, part: Part = ALL) -> Picture:
     """Return the 8-bit pixels of an inspected file, as the model sees them.
-
-    Args:
-        upload: The file.
-        decoder: Decodes pictures.
-        header: The model's.
-        part: Which part of a picture.
 
     Raises:
         ImageError: The file is damaged, or no picture.
@@ -109,7 +97,9 @@ def read_file(upload: Inspected, decoder: Decoder, header: ModelHeader, part: Pa
     try:
         if upload.kind == "picture":
             return read_picture(decoder, upload.path, (upload.height, upload.width), header, part)
-        with reading_untrusted(), gdal_env(), open_raster(upload.path, bands=None, count=3) as raster:
+        count, stretch = header.generator.source_bands, use_limits(header.limits)
+        opened = open_raster(upload.path, bands=None, count=count, stretch=stretch)
+        with reading_untrusted(), gdal_env(), opened as raster:
             mask = raster.read_mask(raster.grid.whole)
             pixels = np.ascontiguousarray(np.moveaxis(raster.read(raster.grid.whole), 0, -1))
             return Picture(pixels, None if mask.all() else mask, for_clients(raster.notes, upload.path))

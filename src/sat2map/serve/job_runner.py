@@ -8,8 +8,8 @@ import secrets
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from sat2map.errors import OutputError
 from sat2map.serve.batch_queue import Cancelled, Progress
@@ -34,14 +34,8 @@ _DIED = (
 )
 
 
-class JobParts(Protocol):
-    """What jobs need of the service."""
-
-    def translate(self, record: JobRecord, source: Path, output: Path, report: Progress) -> tuple[str, ...]:
-        """Translate the upload of a job and return the notes; called in a thread of the jobs."""
-
-    def ended(self, state: str) -> None:
-        """Count a job that ended."""
+Translate = Callable[[JobRecord, Path, Path, Progress], tuple[str, ...]]
+"""Translates the upload of a job into a file, in a thread of the jobs, and returns the notes."""
 
 
 class Jobs:
@@ -52,8 +46,23 @@ class Jobs:
     failed and not started again, as it may be what killed the process.
     """
 
-    def __init__(self, parts: JobParts, state: Path, limits: Limits, *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        translate: Translate,
+        state: Path,
+        limits: Limits,
+        *,
+        count: Callable[[State], None] = lambda state: None,
+        shared: bool = False,
+    ) -> None:
         """Open the state folder.
+
+        Args:
+            translate: Does the work.
+            state: The folder.
+            limits: Of the service.
+            count: Called with the state of each job that ends.
+            shared: Whether other processes of the service use the folder too.
 
         Raises:
             SettingsError: It cannot be used.
@@ -61,7 +70,8 @@ class Jobs:
         self._store = JobStore(state / "jobs.sqlite", shared=shared)
         self._exclusive = not shared
         self._folder = state / "jobs"
-        self._parts = parts
+        self._translate = translate
+        self._count = count
         self._limits = limits
         self._cancelled: set[str] = set()
         self._arriving: dict[Path, int] = {}
@@ -260,7 +270,7 @@ class Jobs:
         try:
             report(0, 0)
             source, output = folder / record.source, folder / RESULTS[record.kind]
-            notes = self._parts.translate(record, source, output, report)
+            notes = self._translate(record, source, output, report)
             source.unlink()
             size = _size(folder)
             if self._store.total_bytes() - record.bytes + size > self._limits.result_mib * MIB:
@@ -301,8 +311,8 @@ class Jobs:
                 time.sleep(LOOK_AGAIN)
         self._ended(job, state)
 
-    def _ended(self, job: str, state: str) -> None:
-        self._parts.ended(state)
+    def _ended(self, job: str, state: State) -> None:
+        self._count(state)
         self._cancelled.discard(job)
         if state != "done":
             shutil.rmtree(self._folder / job, ignore_errors=True)

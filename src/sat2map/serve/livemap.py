@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from sat2map.geo.layers import NODATA
 from sat2map.geo.qgis_styles import ramp_colours
+from sat2map.geo.web_mercator import SIDE
 from sat2map.images.png import encode_png
 from sat2map.inference.drawing import Drawer, Products, average_pixels
 from sat2map.inference.tiling import Area, Grid, Span, blended_blocks
 from sat2map.serve.http_errors import NotFoundError
 from sat2map.serve.map_layers import MapLayer
 from sat2map.serve.prometheus import Metrics
-from sat2map.serve.raster_folder import TILE, Piece, RasterFile
+from sat2map.serve.raster_folder import Piece, RasterFile
 from sat2map.serve.scene import Scene
 from sat2map.serve.shared_work import SharedWork
 from sat2map.serve.vector_tiles import encode_vector_tile
@@ -66,11 +67,7 @@ class LiveMaps:
     async def vector_tile(self, layer: MapLayer, zoom: int, x: int, y: int) -> bytes:
         """Return the polygons of a tile's classes as a vector tile; empty where the raster has nothing.
 
-        Args:
-            layer: The layer `classes` of a raster.
-            zoom: At most the zoom of the model; clients enlarge what they get there.
-            x: Column of the tile.
-            y: Its row.
+        The zoom is at most that of the model: clients enlarge what they get there.
 
         Raises:
             NotFoundError: There are no tiles at this zoom.
@@ -115,7 +112,7 @@ class LiveMaps:
         whole = np.tile(_nothing(layer), (2, 2) if layer.kind == "classes" else (2, 2, 1))
         for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
             if _meet(_area(2 * x + column, 2 * y + row), layer.raster.pixels(zoom + 1)):
-                here = np.s_[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
+                here = np.s_[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
                 whole[here] = await self._drawn(layer, zoom + 1, 2 * x + column, 2 * y + row)
         return whole[::2, ::2] if layer.kind == "classes" else average_pixels(whole, 2)
 
@@ -194,7 +191,7 @@ def _draw(layer: MapLayer, drawer: Drawer, logits: NDArray[np.float32], mask: ND
     if layer.kind == "classes" and drawer.is_palette_network:
         products = Products(classes=True)
     drawn = drawer.draw(logits, products)
-    rgb = np.moveaxis(np.broadcast_to(drawn.image[:3], (3, TILE, TILE)), 0, -1)
+    rgb = np.moveaxis(np.broadcast_to(drawn.image[:3], (3, SIDE, SIDE)), 0, -1)
     if layer.kind == "classes":  # a network that draws the image itself: its classes are those of its colours
         assert drawer.palette is not None
         classes = drawer.palette.classify(rgb) if drawn.classes is None else drawn.classes
@@ -211,8 +208,8 @@ def _check_zoom(layer: MapLayer, zoom: int) -> None:
 
 def _nothing(layer: MapLayer) -> NDArray[np.uint8]:
     if layer.kind == "classes":
-        return np.full((TILE, TILE), NODATA, np.uint8)
-    return np.zeros((TILE, TILE, 4), np.uint8)
+        return np.full((SIDE, SIDE), NODATA, np.uint8)
+    return np.zeros((SIDE, SIDE, 4), np.uint8)
 
 
 def _key(what: str, layer: MapLayer, *place: int) -> Hashable:
@@ -225,7 +222,7 @@ def _of_model(layer: MapLayer) -> tuple[str, str]:
 
 
 def _area(x: int, y: int) -> Area:
-    return Area(y * TILE, x * TILE, (y + 1) * TILE, (x + 1) * TILE)
+    return Area(y * SIDE, x * SIDE, (y + 1) * SIDE, (x + 1) * SIDE)
 
 
 def _meet(one: Area, other: Area) -> bool:
@@ -233,4 +230,4 @@ def _meet(one: Area, other: Area) -> bool:
     return rows and min(one.right, other.right) > max(one.left, other.left)
 
 
-_EMPTY = encode_png(np.zeros((TILE, TILE, 4), np.uint8))
+_EMPTY = encode_png(np.zeros((SIDE, SIDE, 4), np.uint8))

@@ -18,10 +18,10 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
+from sat2map.geo.web_mercator import EDGE, SIDE, pixel_size, tile_corner, tile_range, zoom_of
 from sat2map.serve.http_errors import BadRequestError
 from sat2map.serve.livemap import LiveMaps
-from sat2map.serve.map_layers import MapLayer
-from sat2map.serve.raster_folder import MAX_ZOOM, TILE, pixel_size, tile_corner, zoom_of
+from sat2map.serve.map_layers import MapLayer, offered_zoom
 
 LONGEST: Final = 4096  # px a side of an image
 DEFAULT_SIDE: Final = 1024  # px of the longer side where no size is given
@@ -35,15 +35,7 @@ Box = tuple[float, float, float, float]
 
 
 class View(NamedTuple):
-    """What an image shows.
-
-    Attributes:
-        crs: Its CRS.
-        uri: The CRS as a URI.
-        box: Least x and y, greatest x and y.
-        width: Columns.
-        height: Rows.
-    """
+    """What an image shows: a box of a CRS (least x and y, greatest x and y), and its size (px)."""
 
     crs: pyproj.CRS
     uri: str
@@ -54,7 +46,7 @@ class View(NamedTuple):
     @property
     def price(self) -> int:
         """Memory that drawing it takes at most (bytes): the tiles, the image, and the image warped."""
-        return 4 * (MOST_TILES * TILE**2 + 3 * self.width * self.height)
+        return 4 * (MOST_TILES * SIDE**2 + 3 * self.width * self.height)
 
     @property
     def content_bbox(self) -> str:
@@ -114,18 +106,18 @@ async def draw_view(maps: LiveMaps, layer: MapLayer, view: View) -> NDArray[np.u
     if left >= right or bottom >= top:
         return np.moveaxis(image, 0, -1)
     resolution = min((asked[2] - asked[0]) / view.width, (asked[3] - asked[1]) / view.height)
-    zoom = min(max(math.ceil(zoom_of(resolution) - 0.01), layer.min_zoom), min(layer.max_zoom + 1, MAX_ZOOM))
+    zoom = min(max(math.ceil(zoom_of(resolution) - 0.01), layer.min_zoom), offered_zoom(layer))
     columns, rows = _tiles(left, right, zoom), _tiles(-top, -bottom, zoom)
     while len(columns) * len(rows) > MOST_TILES:
         if zoom == layer.min_zoom:
             raise BadRequestError("the area is too large for this layer: ask for a smaller one")
         zoom -= 1
         columns, rows = _tiles(left, right, zoom), _tiles(-top, -bottom, zoom)
-    mosaic = np.zeros((4, len(rows) * TILE, len(columns) * TILE), np.uint8)
+    mosaic = np.zeros((4, len(rows) * SIDE, len(columns) * SIDE), np.uint8)
 
     async def fetch(row: int, column: int) -> None:
         pixels = await maps.pixels(layer, zoom, columns[column], rows[row])
-        here = np.s_[:, row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
+        here = np.s_[:, row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
         mosaic[here] = np.moveaxis(pixels, -1, 0)
 
     await asyncio.gather(*(fetch(r, c) for r in range(len(rows)) for c in range(len(columns))))
@@ -161,9 +153,7 @@ def _unmultiplied(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _tiles(start: float, stop: float, zoom: int) -> range:
     """Return the tiles between two distances from the middle of the world, along one of its axes."""
-    side, half = TILE * pixel_size(zoom), TILE * pixel_size(zoom) * (1 << zoom) / 2
-    first, last = math.floor((start + half) / side + 1e-9), math.ceil((stop + half) / side - 1e-9)
-    return range(min(max(first, 0), (1 << zoom) - 1), max(min(last, 1 << zoom), first + 1))
+    return tile_range((start + EDGE) / (2 * EDGE), (stop + EDGE) / (2 * EDGE), zoom)
 
 
 def _parse_crs(text: str) -> tuple[pyproj.CRS, str]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from sat2map.errors import ImageError
+from sat2map.geo.web_mercator import HIGHEST_ZOOM
 from sat2map.images.palette import Palette
 from sat2map.serve.http_errors import NotFoundError
-from sat2map.serve.raster_folder import MAX_ZOOM, RasterFile
+from sat2map.serve.raster_folder import RasterFile
 from sat2map.serve.served_models import ServedModel
 
 Kind = Literal["map", "classes", "confidence", "imagery"]
@@ -21,13 +22,7 @@ _VERSION: Final = 3  # of what a tile looks like; raise it when that changes, as
 
 @dataclass(frozen=True)
 class MapLayer:
-    """A layer that is shown as tiles.
-
-    Attributes:
-        raster: The raster.
-        model: The model that draws it.
-        kind: What is shown.
-    """
+    """What a model draws of a raster, as a layer of tiles."""
 
     raster: RasterFile
     model: ServedModel
@@ -76,6 +71,11 @@ class MapLayer:
         return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"'
 
 
+def offered_zoom(layer: MapLayer) -> int:
+    """Return the highest zoom that clients are offered: one above the raster's own resolution."""
+    return min(layer.max_zoom + 1, HIGHEST_ZOOM)
+
+
 def layers_of(raster: RasterFile, model: ServedModel) -> list[MapLayer]:
     """Return what a model can show of a raster."""
     layers = [MapLayer(raster, model, kind) for kind in KINDS]
@@ -113,5 +113,5 @@ def check_tile(zoom: int, x: int, y: int) -> None:
     Raises:
         NotFoundError: There is no such tile.
     """
-    if not 0 <= zoom <= MAX_ZOOM or not 0 <= min(x, y) <= max(x, y) < 1 << zoom:
+    if not 0 <= zoom <= HIGHEST_ZOOM or not 0 <= min(x, y) <= max(x, y) < 1 << zoom:
         raise NotFoundError(f"there is no tile {x}, {y} at zoom {zoom}")

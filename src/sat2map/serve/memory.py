@@ -6,19 +6,17 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
-from sat2map.models.architectures.spec import GeneratorSpec
+from sat2map.inference.scale import size_at_model_scale
+from sat2map.models.model_file import ModelHeader
 from sat2map.serve.http_errors import BusyError, TooManyPixelsError
 from sat2map.serve.serve_settings import MIB
 
 Reserve = Callable[[int], None]
+Size = tuple[int, int]
 
 
 class MemoryBudget:
-    """The memory that all requests and jobs may take together; may be used from any thread.
-
-    Attributes:
-        total: The budget (bytes).
-    """
+    """The memory that all requests and jobs may take together, `total` bytes; may be used from any thread."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -62,14 +60,33 @@ class MemoryBudget:
                 self._released.notify_all()
 
 
-def price(spec: GeneratorSpec, height: int, width: int) -> int:
-    """Return the memory that translating an image takes at its peak (bytes).
+def size_for_model(header: ModelHeader, size: Size, gsd: float | None, *, pixels: int) -> Size:
+    """Return the height and width that a picture has at the model's scale.
 
     Args:
-        spec: The network.
-        height: Rows at the model's scale.
-        width: Columns at the model's scale.
+        header: Header of the model.
+        size: The picture's height and width (px).
+        gsd: Its metres per pixel; None: unknown.
+        pixels: Largest number of pixels at that scale.
+
+    Raises:
+        SettingsError: The model's own metres per pixel are unknown.
+        ImageError: The picture is too small at the model's scale.
+        TooManyPixelsError: It is too large there.
     """
+    height, width = size_at_model_scale(header, size, gsd)
+    if height * width > pixels:
+        raise TooManyPixelsError(
+            f"at the model's scale the image has {width}×{height} px: at most {pixels / 1e6:g} million are "
+            "accepted here"
+        )
+    return height, width
+
+
+def price(header: ModelHeader, size: Size, gsd: float | None, *, pixels: int) -> int:
+    """Return the memory that translating a picture takes at its peak (bytes); see `size_for_model`."""
+    height, width = size_for_model(header, size, gsd, pixels=pixels)
+    spec = header.generator
     outputs = spec.colours or spec.target_bands + spec.classes
     levels = spec.source_bands + spec.target_bands  # uint8: the image and its map
     floats = 4 * (spec.source_bands + outputs)  # float32: what the network sees and gives

@@ -98,7 +98,8 @@ class ConcurrencyLimitMiddleware:
             return
         arriving = _has_body(scope)
         if self._running >= self._limit or (arriving and self._arriving >= self._uploads_limit):
-            await to_response(_busy(self._running))(scope, receive, send)
+            busy = BusyError(f"{self._running} requests are being processed: try again in a second")
+            await to_response(busy)(scope, receive, send)
             return
         self._arriving += arriving
         self._running += not arriving
@@ -165,7 +166,3 @@ class MetricsMiddleware:
 def _has_body(scope: Scope) -> bool:
     headers = dict(scope["headers"])
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
-
-
-def _busy(running: int) -> BusyError:
-    return BusyError(f"{running} requests are being processed: try again in a second")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from sat2map.images.levels import note_of_8_bits, use_limits
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import Picture
 from sat2map.images.side_by_side import photo_of_pair
@@ -58,7 +59,8 @@ def read_picture(
         ImageError: It is damaged, or has no such page.
         TooManyPixelsError: The page is larger than the first.
     """
-    picture = decoder.pixels(file, page=part.page, bands=header.generator.source_bands)
+    limits = use_limits(header.limits)
+    picture = decoder.pixels(file, page=part.page, bands=header.generator.source_bands, stretch=limits)
     height, width = picture.pixels.shape[:2]
     if height * width > size[0] * size[1]:
         raise TooManyPixelsError(
@@ -68,6 +70,7 @@ def read_picture(
         picture = photo_of_pair(picture, header.palette or Palette.load("maps"), "the image")
     assumed = scale_note(header, gsd)
     notes = [*picture.notes, *([assumed] if assumed else [])]
+    notes += () if picture.stretched else note_of_8_bits(header.limits, "the image")
     return picture._replace(notes=for_clients(notes, file))
 
 

@@ -23,9 +23,6 @@ class PrioritySemaphore:
     slower, and PyTorch is not safe to share. Large work acquires permits for each tile (low priority), so a
     small image (high priority) waits for at most one tile. Under constant high-priority load a low-priority
     caller waits for at most `MAX_LOW_PRIORITY_WAIT`.
-
-    Attributes:
-        permits: How many permits exist.
     """
 
     def __init__(self, permits: int = 1) -> None:

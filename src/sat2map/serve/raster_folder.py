@@ -8,7 +8,6 @@ import logging
 import math
 import threading
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,14 +18,13 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rio_tiler.errors import NoOverviewWarning
 
 from sat2map.errors import ImageError, Sat2MapError
 from sat2map.geo.gdal import FAILURES, reason
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.read import open_raster
 from sat2map.geo.samples import plain_samples, warped, without_alpha
-from sat2map.geo.web_mercator import find_coverage
+from sat2map.geo.web_mercator import EDGE, HIGHEST_ZOOM, SIDE, find_coverage, pixel_size, zoom_of
 from sat2map.images.levels import Limits, to_8_bits
 from sat2map.images.masks import PixelMask
 from sat2map.inference.tiling import Area
@@ -34,14 +32,9 @@ from sat2map.serve.http_errors import NotFoundError
 
 # What is opened, and by nothing else: a VRT in disguise could point at any file of the machine.
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG"}
-TILE = 256  # px
-MAX_ZOOM = 24
-_EARTH = 2 * math.pi * 6378137  # m; the width of the world in web mercator
 _MERCATOR = CRS.from_epsg(3857)
 _RESCAN = 5  # s
 
-# Small rasters need no overviews, and who runs the service reads no warnings. Set once, as threads may read.
-warnings.simplefilter("ignore", NoOverviewWarning)
 _log = logging.getLogger("sat2map.serve")
 
 
@@ -102,18 +95,18 @@ class RasterFile:
         size = pixel_size(zoom)
         left, bottom, right, top = self.world
         return Area(
-            math.floor((_EARTH / 2 - top) / size),
-            math.floor((left + _EARTH / 2) / size),
-            math.ceil((_EARTH / 2 - bottom) / size),
-            math.ceil((right + _EARTH / 2) / size),
+            math.floor((EDGE - top) / size),
+            math.floor((left + EDGE) / size),
+            math.ceil((EDGE - bottom) / size),
+            math.ceil((right + EDGE) / size),
         )
 
     def tile_limits(self, zoom: int) -> dict[str, int]:
         """Return the first and last row and column of the tiles at a zoom, in OGC's words."""
         area, last = self.pixels(zoom), (1 << zoom) - 1
         rows, columns = (area.top, area.bottom - 1), (area.left, area.right - 1)
-        low, high = (min(max(v // TILE, 0), last) for v in rows)
-        left, right = (min(max(v // TILE, 0), last) for v in columns)
+        low, high = (min(max(v // SIDE, 0), last) for v in rows)
+        left, right = (min(max(v // SIDE, 0), last) for v in columns)
         return {
             "tileMatrix": zoom, "minTileRow": low, "maxTileRow": high, "minTileCol": left, "maxTileCol": right
         }  # fmt: skip
@@ -125,7 +118,7 @@ class RasterFile:
             ImageError: The file is damaged, or gone.
         """
         size = pixel_size(zoom)
-        left, top = area.left * size - _EARTH / 2, _EARTH / 2 - area.top * size
+        left, top = area.left * size - EDGE, EDGE - area.top * size
         try:
             with contextlib.ExitStack() as stack:
                 plain = stack.enter_context(plain_samples(stack.enter_context(_open(self.path))))
@@ -206,22 +199,6 @@ class RasterFolder:
         self._known, self._names = known, names
 
 
-def pixel_size(zoom: int) -> float:
-    """Return the side of a pixel of the world at a zoom, in metres of web mercator."""
-    return _EARTH / (TILE << zoom)
-
-
-def zoom_of(size: float) -> float:
-    """Return the zoom, with a fraction, at which a pixel of the world has a side of `size` metres."""
-    return math.log2(_EARTH / TILE / size)
-
-
-def tile_corner(zoom: int, x: int, y: int) -> tuple[float, float]:
-    """Return the upper left corner of a tile in web mercator (m)."""
-    side = TILE * pixel_size(zoom)
-    return x * side - _EARTH / 2, _EARTH / 2 - y * side
-
-
 def _open(path: Path) -> rasterio.DatasetReader:
     return rasterio.open(path, driver=DRIVERS[path.suffix.lower()])
 
@@ -232,7 +209,7 @@ def _inspect(name: str, path: Path, identity: str) -> RasterFile | str:
         with _open(path) as dataset:
             coverage = find_coverage(read_grid(dataset, str(path), []), str(path))
             bounds, world = coverage.bounds, coverage.world
-            zoom = min(coverage.zooms()[1], MAX_ZOOM)
+            zoom = min(coverage.zooms()[1], HIGHEST_ZOOM)
             width, height = dataset.width, dataset.height
         with open_raster(path, bands=None, count=3) as raster:
             bands, mask, scale = raster.bands, raster.mask, raster.scale

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,9 +17,11 @@ from sat2map.geo.grid import GeoGrid
 from sat2map.geo.raster_job import SAME_PIXELS, Factors, RasterOptions, resampling_factors
 from sat2map.geo.read import open_raster
 from sat2map.geo.strips import cut_tile
+from sat2map.geo.web_mercator import SIDE, pixel_size, tile_corner
+from sat2map.images.levels import use_limits
 from sat2map.inference.tiling import Area, Span
 from sat2map.models.header import ModelHeader
-from sat2map.serve.raster_folder import TILE, RasterFile, pixel_size, tile_corner
+from sat2map.serve.raster_folder import RasterFile
 
 MERCATOR: Final = CRS.from_epsg(3857)
 MARGIN: Final = 3  # px of the network's grid around a tile, for interpolation
@@ -52,7 +53,9 @@ class Scene:
         Raises:
             ImageError: The raster cannot be read.
         """
-        with gdal_env(), open_raster(raster.path, bands=None, count=header.generator.source_bands) as opened:
+        count = header.generator.source_bands
+        stretch = use_limits(header.limits)
+        with gdal_env(), open_raster(raster.path, bands=None, count=count, stretch=stretch) as opened:
             factors = resampling_factors(opened, header, RasterOptions()).network
             grid = opened.grid if factors == SAME_PIXELS else opened.grid.scaled(*factors)
             scale = None if opened.scale is None else tuple(v for limits in opened.scale for v in limits)
@@ -77,33 +80,20 @@ class Scene:
     def needed_for(self, zoom: int, x: int, y: int) -> Area | None:
         """Return the pixels of the grid that a web-mercator tile shows, with a margin; None for none."""
         left, top = tile_corner(zoom, x, y)
-        side = TILE * pixel_size(zoom)
+        side = SIDE * pixel_size(zoom)
         bounds = transform_bounds(MERCATOR, self.grid.crs, left, top - side, left + side, top)
-        corners = [~self.grid.transform @ (x, y) for x in bounds[::2] for y in bounds[1::2]]
-        columns, rows = zip(*corners, strict=True)
-        area = Area(
-            max(0, math.floor(min(rows)) - MARGIN),
-            max(0, math.floor(min(columns)) - MARGIN),
-            min(self.grid.height, math.ceil(max(rows)) + MARGIN),
-            min(self.grid.width, math.ceil(max(columns)) + MARGIN),
-        )
-        return area if area.height > 0 and area.width > 0 else None
+        return self.grid.covering([(x, y) for x in bounds[::2] for y in bounds[1::2]], MARGIN)
 
     def warp(
         self, outputs: NDArray[np.float32], area: Area, zoom: int, x: int, y: int
     ) -> NDArray[np.float32]:
-        """Interpolate a network's outputs at the pixels of a web-mercator tile, float32 (outputs, 256, 256).
+        """Interpolate outputs of the network in an area of its grid at the pixels of a web-mercator tile.
 
-        Args:
-            outputs: float32 (outputs, h, w).
-            area: Where they lie on the grid.
-            zoom: The tile's zoom.
-            x: Its column.
-            y: Its row.
+        From float32 (outputs, h, w) to float32 (outputs, 256, 256).
         """
         left, top = tile_corner(zoom, x, y)
         size = pixel_size(zoom)
-        warped = np.zeros((len(outputs), TILE, TILE), np.float32)
+        warped = np.zeros((len(outputs), SIDE, SIDE), np.float32)
         reproject(
             outputs,
             warped,

@@ -83,13 +83,7 @@ class _Protocol(H11Protocol):
 
 
 def run(service: Service, listener: socket.socket, *, runs_jobs: bool = True) -> None:
-    """Answer requests at `listener` until SIGTERM or Ctrl-C, then finish the running ones.
-
-    Args:
-        service: The service.
-        listener: A listening socket.
-        runs_jobs: Whether this process runs the jobs.
-    """
+    """Answer requests at `listener` until SIGTERM or Ctrl-C, then finish the running ones."""
     limits = service.settings.limits
     sys.setswitchinterval(SWITCH_INTERVAL)
     _log_to_stderr()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+import functools
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from sat2map.serve.auth import ApiKeys
 from sat2map.serve.decoder import Decoder
@@ -29,29 +34,12 @@ if TYPE_CHECKING:  # these need the `geo` extra, a service without rasters does 
 T = TypeVar("T")
 
 
-class ClientGone(Exception):  # noqa: N818 - not an error
-    """The client closed the connection; an answer would not be read."""
-
-
 @dataclass
 class Service:
     """The parts of a service.
 
-    Attributes:
-        settings: Its settings.
-        models: The models.
-        jobs: Work in the background.
-        images: Uploaded images that may be translated again.
-        drawings: Draws them.
-        metrics: Counters and timers.
-        memory: The memory that requests and jobs share.
-        decoder: Reads uploaded images.
-        keys: API keys; None: no key is needed.
-        rasters: The rasters of the live maps, or None.
-        maps: The live maps, or None.
-        threads: For decoding and encoding small images.
-        large_threads: The same for large images.
-        ready: Whether it accepts requests: not before it has started, and not once it stops.
+    Without keys none is needed; rasters and maps are those of the live map, if there is one. It is `ready`
+    for requests once it has started, and no more once it stops.
     """
 
     settings: ServeSettings
@@ -74,6 +62,18 @@ class Service:
         threads = self.large_threads if large else self.threads
         return await asyncio.get_running_loop().run_in_executor(threads, function, *values)
 
+    @contextlib.asynccontextmanager
+    async def temporary_folder(self) -> AsyncIterator[Path]:
+        """Yield a new folder for the files of one request, and remove it afterwards."""
+        folder = self.settings.state / "now" / secrets.token_urlsafe(16)
+        await self.run_in_thread(functools.partial(folder.mkdir, parents=True))
+        try:
+            yield folder
+        finally:
+            # Cancelled work may still write there until its next tile; the next start removes that.
+            remove = functools.partial(shutil.rmtree, folder, ignore_errors=True)
+            await asyncio.shield(self.run_in_thread(remove))
+
     def stop(self) -> None:
         """Finish what is running and accept nothing new."""
         self.ready = False
@@ -86,7 +86,7 @@ async def run_until_disconnected(request: Request, work: Coroutine[Any, Any, T],
     Call this after the body of the request has been read.
 
     Raises:
-        ClientGone: The client disconnected.
+        ClientDisconnect: The client disconnected.
         BusyError: It took longer than `seconds`.
     """
     task = asyncio.ensure_future(work)
@@ -96,7 +96,7 @@ async def run_until_disconnected(request: Request, work: Coroutine[Any, Any, T],
         if task.done():
             return task.result()
         if gone.done():
-            raise ClientGone
+            raise ClientDisconnect
         raise BusyError(
             f"this took longer than {seconds:g} s: try again, or send a large image as a job", retry_after=5
         )

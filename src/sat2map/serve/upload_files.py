@@ -10,16 +10,16 @@ import anyio
 import anyio.to_thread
 from fastapi import Request
 
+from sat2map.models.model_file import ModelHeader
 from sat2map.serve.http_errors import BadRequestError, TooManyPixelsError
 from sat2map.serve.input_files import Inspected, inspect_file
-from sat2map.serve.memory import price
+from sat2map.serve.memory import price, size_for_model
 from sat2map.serve.serve_settings import MIB
-from sat2map.serve.served_models import ServedModel
 from sat2map.serve.service import Service
 from sat2map.serve.uploads import stream_body
 
 
-async def receive_file(service: Service, request: Request, folder: Path, *, raster_pixels: int) -> Inspected:
+async def receive_file(service: Service, request: Request, folder: Path) -> Inspected:
     """Write the body of a request into a folder and find out what it is.
 
     Raises:
@@ -34,24 +34,20 @@ async def receive_file(service: Service, request: Request, folder: Path, *, rast
             await file.write(part)
         if not await file.tell():
             raise BadRequestError("the request has no body: send the bytes of an image")
-    return await service.run_in_thread(
-        lambda: inspect_file(
-            folder / "upload",
-            service.decoder,
-            picture_pixels=limits.job_picture_pixels,
-            raster_pixels=raster_pixels,
-        ),
-        large=True,
-    )
+    most = limits.job_picture_pixels, limits.job_pixels
+    return await service.run_in_thread(inspect_file, folder / "upload", service.decoder, *most, large=True)
 
 
-def check_price(service: Service, model: ServedModel, size: tuple[int, int]) -> None:
+def check_price(service: Service, header: ModelHeader, shape: tuple[int, int], gsd: float | None) -> None:
     """Refuse a picture that could never be translated in the service's memory.
 
     Raises:
+        SettingsError, ImageError, TooManyPixelsError: See `memory.size_for_model`.
         TooManyPixelsError: It takes more than all memory for images.
     """
-    needed = price(model.header.generator, *size)
+    pixels = service.settings.limits.job_picture_pixels
+    size = size_for_model(header, shape, gsd, pixels=pixels)
+    needed = price(header, shape, gsd, pixels=pixels)
     if needed > service.memory.total:
         raise TooManyPixelsError(
             f"translating {size[1]}×{size[0]} px takes {needed / MIB:.0f} MiB of memory, and the service has "

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from sat2map.geo.class_polygons import class_polygons
 from sat2map.geo.layers import NODATA
 from sat2map.geo.qgis_styles import TILE_LAYER
+from sat2map.geo.web_mercator import SIDE, pixel_size, tile_corner
 from sat2map.images.palette import Palette
-from sat2map.serve.raster_folder import TILE, pixel_size, tile_corner
 
 MEDIA_TYPE: Final = "application/vnd.mapbox-vector-tile"
 EXTENT: Final = 4096  # units of a side of a tile
@@ -26,12 +26,7 @@ TOLERANCE: Final = 0.75  # px by which borders may differ from those of the pixe
 def encode_vector_tile(classes: NDArray[np.uint8], palette: Palette, zoom: int, x: int, y: int) -> bytes:
     """Return a tile with one polygon layer, `map`, whose fields `class` and `number` are the palette's.
 
-    Args:
-        classes: Class numbers, uint8 (256, 256); `NODATA` where there is nothing.
-        palette: Names of the classes.
-        zoom: The tile's zoom.
-        x: Its column.
-        y: Its row.
+    It is made of class numbers, uint8 (256, 256), `NODATA` where there is nothing.
     """
     if (classes == NODATA).all():
         return b""
@@ -52,6 +47,6 @@ def _write(folder: Path, polygons: NDArray[Any], fields: dict[str, NDArray[Any]]
         folder, shapely.to_wkb(polygons), list(fields.values()), list(fields), layer=TILE_LAYER, driver="MVT",
         geometry_type="Polygon", crs="EPSG:3857", dataset_options={
             "FORMAT": "DIRECTORY", "COMPRESS": "NO", "MINZOOM": zoom, "MAXZOOM": zoom, "EXTENT": EXTENT,
-            "BUFFER": BUFFER * EXTENT // TILE, "MAX_SIZE": 10_000_000, "MAX_FEATURES": TILE * TILE,
+            "BUFFER": BUFFER * EXTENT // SIDE, "MAX_SIZE": 10_000_000, "MAX_FEATURES": SIDE * SIDE,
         },
     )  # fmt: skip

@@ -8,8 +8,7 @@ from xml.etree import ElementTree as ET
 
 import morecantile
 
-from sat2map.serve.map_layers import MapLayer
-from sat2map.serve.raster_folder import MAX_ZOOM
+from sat2map.serve.map_layers import MapLayer, offered_zoom
 
 OWS = "http://www.opengis.net/ows/1.1"
 WMTS = "http://www.opengis.net/wmts/1.0"
@@ -21,13 +20,7 @@ for _prefix, _uri in (("", WMTS), ("ows", OWS), ("xlink", XLINK)):
 
 
 class WmtsLayer(NamedTuple):
-    """A layer, and where its tiles and its legend are.
-
-    Attributes:
-        layer: The layer.
-        template: Address of tiles, with {z}, {x} and {y}.
-        legend: Address of a picture of its colours, or None.
-    """
+    """A layer, the address of its tiles with {z}, {x} and {y}, and that of its legend, if it has one."""
 
     layer: MapLayer
     template: str
@@ -58,7 +51,7 @@ def capabilities(layers: Sequence[WmtsLayer], kvp: str, rest: str) -> bytes:
     contents = _add(root, WMTS, "Contents")
     for layer in layers:
         _add_layer(contents, layer)
-    _add_matrix_set(contents, max((_max_zoom(one.layer) for one in layers), default=0))
+    _add_matrix_set(contents, max((offered_zoom(one.layer) for one in layers), default=0))
     _add(root, WMTS, "ServiceMetadataURL").set(f"{{{XLINK}}}href", rest)
     return _document(root)
 
@@ -93,7 +86,7 @@ def _add_layer(contents: ET.Element, one: WmtsLayer) -> None:
     link = _add(node, WMTS, "TileMatrixSetLink")
     _add(link, WMTS, "TileMatrixSet", MATRIX_SET)
     limits = _add(link, WMTS, "TileMatrixSetLimits")
-    for zoom in range(layer.min_zoom, _max_zoom(layer) + 1):
+    for zoom in range(layer.min_zoom, offered_zoom(layer) + 1):
         limit = _add(limits, WMTS, "TileMatrixLimits")
         for name, value in layer.raster.tile_limits(zoom).items():
             _add(limit, WMTS, name[0].upper() + name[1:], str(value))
@@ -101,10 +94,6 @@ def _add_layer(contents: ET.Element, one: WmtsLayer) -> None:
     for short, name in (("{z}", "{TileMatrix}"), ("{y}", "{TileRow}"), ("{x}", "{TileCol}")):
         template = template.replace(short, name)
     _add(node, WMTS, "ResourceURL", format="image/png", resourceType="tile", template=template)
-
-
-def _max_zoom(layer: MapLayer) -> int:
-    return min(layer.max_zoom + 1, MAX_ZOOM)
 
 
 def _add_matrix_set(contents: ET.Element, max_zoom: int) -> None:

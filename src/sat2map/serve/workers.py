@@ -31,15 +31,7 @@ def serve_forever(
     device: Device = "auto",
     notes: Sequence[str] = (),
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C.
-
-    Args:
-        settings: Settings of the service.
-        host: Address to listen at.
-        port: Port to listen at; 0: any free one.
-        engine: What runs the models.
-        device: Where they run.
-        notes: Sentences to print at the start.
+    """Serve until SIGTERM or Ctrl-C; `notes` are printed at the start, and port 0 is any free one.
 
     Raises:
         SettingsError: The address, a folder or the keys cannot be used.

@@ -8,12 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sat2map.settings.choices import (
+    Adversarial,
+    Augment,
+    Compression,
+    DataSetName,
     Device,
     Direction,
     EngineName,
     ExportFormat,
+    InferenceMode,
     Norm,
     Precision,
+    Skips,
+    TownLayout,
     TrainPrecision,
     Upsample,
 )
@@ -43,12 +50,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SETTINGS",
+    "Adversarial",
+    "Augment",
+    "Compression",
     "ComputeSettings",
+    "DataSetName",
     "DataSettings",
     "Device",
     "Direction",
     "EngineName",
     "ExportFormat",
+    "InferenceMode",
     "LossSettings",
     "NetworkSettings",
     "Norm",
@@ -56,6 +68,8 @@ __all__ = [
     "OutputSettings",
     "Precision",
     "ScheduleSettings",
+    "Skips",
+    "TownLayout",
     "TrainPrecision",
     "TrainSettings",
     "Upsample",
@@ -72,18 +86,11 @@ __all__ = [
     "upgrade_settings",
 ]
 
-_MODULES = {
-    **dict.fromkeys(("SETTINGS", "flatten", "replace", "to_toml"), "flat"),
-    **dict.fromkeys(("as_rgb_recipe", "change", "explain", "load_settings"), "loading"),
-    **dict.fromkeys(("make_settings", "preset_names", "resolve_recipe"), "loading"),
-    "upgrade_settings": "upgrade",
-}  # of all others: groups
-
 
 def __getattr__(name: str) -> Any:
     """Import a name's module when the name is first used (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    from sat2map.settings import flat, groups, loading, upgrade
 
-    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'groups')}"), name)
+    return next(getattr(module, name) for module in (groups, flat, upgrade, loading) if hasattr(module, name))

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sat2map.settings.choices import Device, Direction, Norm, TrainPrecision, Upsample
+from sat2map.settings.choices import Adversarial, Augment, Device, Direction, Norm, TrainPrecision, Upsample
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Scale = Annotated[float, Field(ge=0.1, le=10)]
@@ -47,21 +47,15 @@ class DataSettings(Group):
         None, gt=0, le=1e4, description="Ground sample distance of the network's input (metres per pixel)."
     )
     image_size: int | None = Field(
-        None,
-        ge=16,
-        le=16384,
-        description="Side that images are resized to for use (px); none: as they are.",
+        None, ge=16, le=16384, description="Side that images are resized to for use (px); none: as they are."
     )
     load_size: int | None = Field(
-        None,
-        ge=16,
-        le=16384,
-        description="Side that training images are resized to (px); none: as they are.",
+        None, ge=16, le=16384, description="Side that training images are resized to (px); none: as they are."
     )
     crop_size: int = Field(
         256, ge=16, le=4096, description="Side of the random crop of a training step (px)."
     )
-    augment: Literal["none", "flip", "symmetries"] = Field(
+    augment: Augment = Field(
         "symmetries", description="Random mirror, or one of the eight right-angle symmetries."
     )
     scale_jitter: tuple[Scale, Scale] = Field(
@@ -107,8 +101,7 @@ class NetworkSettings(Group):
         "auto", description="Architecture; auto: efficient-unet where the target has a palette, else unet."
     )
     pretrained: str = Field(
-        "auto",
-        description="Weights the encoder starts from: auto (those installed), none, or a name.",
+        "auto", description="Weights the encoder starts from: auto (those installed), none, or a name."
     )
     width: int = Field(64, ge=4, le=1024, description="Channels of the first layer (the paper's ngf).")
     depth: int | None = Field(
@@ -143,7 +136,7 @@ class LossSettings(Group):
     adversarial_weight: float = Field(
         0.0, ge=0, description="Weight of the adversarial loss; 0: no discriminator is trained."
     )
-    adversarial: Literal["bce", "lsgan", "hinge"] = Field("bce", description="Form of the adversarial loss.")
+    adversarial: Adversarial = Field("bce", description="Form of the adversarial loss.")
     extra: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict, description="Weights of losses that you add in code, by name."
     )
@@ -161,10 +154,7 @@ class OptimizerSettings(Group):
     weight_decay: float = Field(0.01, ge=0, le=1, description="Weight decay of adamw.")
     batch_size: int = Field(8, ge=1, le=65536, description="Pairs in an update.")
     accumulate: int = Field(
-        1,
-        ge=1,
-        le=1024,
-        description="Parts that a batch is computed in, to save memory.",
+        1, ge=1, le=1024, description="Parts that a batch is computed in, to save memory."
     )
     ema: float = Field(
         0.998, ge=0, lt=1, description="Decay per step of the moving average of the generator; 0: off."
@@ -176,10 +166,7 @@ class ScheduleSettings(Group):
 
     epochs: int = Field(200, ge=1, le=10**7, description="Passes over the training pairs.")
     minutes: float | None = Field(
-        None,
-        gt=0,
-        le=1e6,
-        description="Longest time of a training (minutes), if its epochs take longer.",
+        None, gt=0, le=1e6, description="Longest time of a training (minutes), if its epochs take longer."
     )
     patience: int | None = Field(
         None, ge=1, description="Validations without a better score after which training stops; none: never."

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,10 @@ from sat2map.errors import DataError, SettingsError
 from sat2map.files import atomic_write_text, locks
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import write_image
+from sat2map.settings import TownLayout
+from sat2map.synthetic.canvas import Polygon
 from sat2map.synthetic.layout import METRES_PER_UNIT, plan_town
-from sat2map.synthetic.paint import Polygon, paint_town
+from sat2map.synthetic.paint import paint_town
 
 SIZES = (16, 4096)
 """The smallest and the largest side of a picture, in pixels."""
@@ -32,8 +33,6 @@ MARKER = "towns.json"
 """The file that tells a folder of ours, and says how it was drawn."""
 
 OURS = re.compile(r"(train|val)/((source|target)/)?\d{5,}\.png|polygons/(train|val)/\d{5,}\.geojson")
-
-Layout = Literal["side-by-side", "folders"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def write_towns(
     size: int = 256,
     seed: int = 0,
     val_fraction: float = 0.2,
-    layout: Layout = "side-by-side",
+    layout: TownLayout = "side-by-side",
     gsd: float = GSD,
     polygons: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -168,7 +167,7 @@ def _pair_seed(seed: int, split: int, number: int) -> int:
     return (seed << 33) + (split << 32) + number
 
 
-def _write_pair(folder: Path, name: str, town: Town, layout: Layout) -> list[Path]:
+def _write_pair(folder: Path, name: str, town: Town, layout: TownLayout) -> list[Path]:
     if layout == "side-by-side":
         images = {folder / name: np.hstack([town.source, town.target])}
     else:

@@ -33,15 +33,6 @@ class Batches:
     An epoch is a random order of all pairs, cut into whole batches; the few pairs left over are seen in other
     epochs. Several processes draw the same batch, and each takes its rows.
 
-    Args:
-        pairs: The training pairs.
-        how: How they were read.
-        settings: How they are cropped and varied.
-        batch_size: Pairs in a batch, over all processes.
-        seed: Of every random choice.
-        device: Where batches go.
-        context: The processes.
-
     Attributes:
         size: Pairs in a batch, over all processes; there may be fewer pairs than `batch_size`.
         per_epoch: Batches in an epoch.

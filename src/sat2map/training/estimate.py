@@ -45,11 +45,6 @@ def dry_run(
 ) -> Estimate:
     """Check all settings and data, make two steps, and estimate memory and time.
 
-    Args:
-        settings: All of them.
-        init_from: As in `sat2map.training.loop.train`.
-        report: Called with a line for the user about what is being done.
-
     Raises:
         Sat2MapError: Whatever would stop the training at its start.
     """

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from sat2map.errors import ModelFileError, RunError, SettingsError
+from sat2map.images.levels import Limits
 from sat2map.models.architectures.record import OutputLayer
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import GeneratorSpec, spec_of
@@ -32,12 +33,14 @@ class PretrainedInit:
         spec: Its network.
         weights: Its weights; None where a checkpoint has newer ones.
         licenses: Licences of the parts that others made, which stay with the weights.
+        limits: Of each band, where its sources had more than 8 bits.
     """
 
     file: Path
     spec: GeneratorSpec
     weights: Mapping[str, Tensor] | None
     licenses: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits | None = None
 
     def fit_settings(self, settings: TrainSettings) -> TrainSettings:
         """Return the settings with the network of the file.
@@ -99,7 +102,7 @@ class PretrainedInit:
             "file": str(self.file.absolute()),
             "generator": self.spec.model_dump(mode="json"),
         }
-        values["licenses"] = dict(self.licenses)
+        values |= {"licenses": dict(self.licenses), "limits": self.limits}
         return json.dumps(values, indent=2) + "\n"
 
 
@@ -110,15 +113,14 @@ def read_init(file: Path) -> PretrainedInit:
         ModelFileError: The file cannot be used.
     """
     header = read_header(Path(file))
-    return PretrainedInit(Path(file), header.generator, read_weights(Path(file)), header.licenses)
+    weights = read_weights(Path(file))
+    return PretrainedInit(Path(file), header.generator, weights, header.licenses, header.limits)
 
 
 def read_run_init(run: Path, *, with_weights: bool) -> PretrainedInit | None:
     """Read what a run started from; None where that was chance.
 
-    Args:
-        run: The run folder.
-        with_weights: Whether the weights are needed, as where the run has no checkpoint yet.
+    The weights are needed where the run has no checkpoint yet.
 
     Raises:
         RunError: The note is damaged.
@@ -131,18 +133,16 @@ def read_run_init(run: Path, *, with_weights: bool) -> PretrainedInit | None:
         values = json.loads(path.read_text("utf-8"))
         file, spec = Path(values["file"]), GeneratorSpec(**values["generator"])
         licenses = values.get("licenses", {})
+        limits = tuple((float(low), float(high)) for low, high in values.get("limits") or ()) or None
     except ValidationError as error:
         raise RunError(f"{path} does not fit this version: {explain(error)}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} cannot be read ({error}): it is damaged, start a new run") from None
-    return read_init(file) if with_weights else PretrainedInit(file, spec, None, licenses)
+    return read_init(file) if with_weights else PretrainedInit(file, spec, None, licenses, limits)
 
 
 def _fitted(
-    weights: Mapping[str, Tensor],
-    fresh: Mapping[str, Tensor],
-    old: GeneratorSpec,
-    new: GeneratorSpec,
+    weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor], old: GeneratorSpec, new: GeneratorSpec
 ) -> dict[str, Tensor]:
     """Return a state dict of the shapes of `fresh`."""
     architecture = find_architecture(new.architecture)

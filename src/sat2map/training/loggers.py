@@ -86,12 +86,7 @@ class Loggers:
 
 
 def open_loggers(run: Path, *, first_step: int) -> Loggers:
-    """Open those that are installed and, where they send data away, asked for by their own variable.
-
-    Args:
-        run: The run folder.
-        first_step: Steps that a resumed run has behind it.
-    """
+    """Open those that are installed and, where they send data away, asked for by their own variable."""
     return Loggers(
         {
             "TensorBoard": lambda: _open_tensorboard(run / TENSORBOARD, first_step),

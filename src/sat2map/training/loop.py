@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sat2map.errors import DataError, TrainingError
 from sat2map.evaluation import report
+from sat2map.evaluation.result import selection_metric
 from sat2map.models.model_file import save_model
 from sat2map.run_folder import (
     BEST,
@@ -284,10 +285,11 @@ def _validate(
     header = setup.header.model_copy(update={"steps": state.step, "scores": found.scores})
     weights = setup.networks.best_generator.state_dict()
     save_model(output.run / LAST, weights, header)
-    is_best = state.best is None or found.selection_metric > state.best
+    metric = selection_metric(found.scores)
+    is_best = state.best is None or metric > state.best
     state.stale += 1
     if is_best:
-        state.best, state.best_step, state.stale = found.selection_metric, state.step, 0
+        state.best, state.best_step, state.stale = metric, state.step, 0
         save_model(output.run / BEST, weights, header)
         if setup.palette is not None:
             writer.show_confusion(setup.palette.names, found.confusion)

@@ -26,14 +26,8 @@ _KINDS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 class Networks:
     """Everything that a step changes.
 
-    Attributes:
-        spec: The generator's specification.
-        generator: The generator.
-        discriminator: The discriminator.
-        generator_optimizer: Its groups have a `rate_factor` on the learning rate.
-        discriminator_optimizer: Likewise.
-        average: Moving average of the generator, or None.
-        scaler: Scales the losses in fp16, or None.
+    Groups of the optimizers have a `rate_factor` on the learning rate. There may be no moving average of the
+    generator, and no scaler of the losses, which fp16 needs.
     """
 
     spec: GeneratorSpec

@@ -37,11 +37,7 @@ class PaletteTensors:
     ) -> PaletteTensors:
         """Put a palette onto the device.
 
-        Args:
-            palette: The palette.
-            frequencies: float (classes,), each class's share of the training pixels.
-            settings: How much rare classes count more.
-            device: Where to.
+        Frequencies are each class's share of the training pixels, float (classes,).
         """
         table = torch.full((256,), IGNORED, dtype=torch.long)
         class_of_colour = torch.from_numpy(palette.class_of_colour).long()

@@ -56,10 +56,7 @@ def encoder_of(settings: TrainSettings) -> PretrainedEncoder | None:
 def load_pretrained(generator: nn.Module, encoder: PretrainedEncoder, bands: int) -> None:
     """Put the weights of an installed encoder into a generator.
 
-    Args:
-        generator: A generator with that encoder.
-        encoder: Which.
-        bands: Bands of its source; the first layer is widened to them.
+    Its first layer is widened to the bands of the source.
 
     Raises:
         ModelFileError: The package holds other weights than those that are known.

@@ -25,9 +25,7 @@ PAPER, INK = (255, 255, 255), (40, 44, 52)
 def draw_batch(batch: Batch, palette: PaletteTensors | None) -> NDArray[np.uint8]:
     """Draw the first pairs of a batch, cropped and varied as the networks see them, uint8 (h, w, 3).
 
-    Args:
-        batch: Of this process.
-        palette: What its labels are drawn with, where it has no targets.
+    Where it has no targets, the palette draws its labels.
     """
     sources, targets, labels = (
         None if of is None else of[:BATCH_ROWS] for of in (batch.source, batch.target, batch.labels)

@@ -10,11 +10,7 @@ from sat2map.settings import ScheduleSettings
 def progress_of(settings: ScheduleSettings, step: int, total: int, seconds: float) -> float:
     """Return how much of a training is done, 0 to 1: by steps or by time, whichever is further.
 
-    Args:
-        settings: How long it is.
-        step: Steps done.
-        total: Steps of all epochs.
-        seconds: Time spent, over all sittings.
+    Seconds are those of all sittings.
     """
     by_time = 0.0 if settings.minutes is None else seconds / (60 * settings.minutes)
     return min(1.0, max(step / total, by_time))

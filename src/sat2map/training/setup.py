@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 import torch
 
+from sat2map.data.band_limits import measure_band_limits
 from sat2map.data.beside import gsd_beside, palette_beside
 from sat2map.data.cache import LEAST_NEAR, PairCache, PairFormat, open_pairs
 from sat2map.data.left_out import count_left_out
@@ -17,10 +18,11 @@ from sat2map.data.read_pair import pair_notes, read_pair_size
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
+from sat2map.images.levels import Limits, text_of
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
-from sat2map.models.model_file import ModelHeader
+from sat2map.models.model_file import ModelHeader, default_bands
 from sat2map.runtime import pick_device, pick_training_precision
 from sat2map.settings import TrainSettings, as_rgb_recipe, change, resolve_recipe
 from sat2map.training.batches import Batches, class_frequencies
@@ -108,7 +110,7 @@ def set_up(
     if settings.data.load_size is not None:  # else the crop is yet to be fitted to the images
         spec_of(settings)  # whose errors should not wait for the decoding
     with context.first_on_machine():
-        data = _open_data(settings, palette, report)
+        data = _open_data(settings, palette, init.limits if init else None, report)
     report(f"{len(data.train)} pairs to train on, {len(data.val)} to validate on; building the networks")
     settings = _fit_crop(settings, data.val, notes)
     has_colours = find_architecture(settings.network.generator).gives_colours
@@ -152,6 +154,7 @@ def set_up(
         created_with=version("sat2map"),
         generator=spec,
         direction=settings.data.direction,
+        bands=default_bands(spec.source_bands, data.how.limits),
         image_size=settings.data.image_size,
         source_scale=data.source_scale,
         max_untiled_size=settings.data.crop_size if one_pixel else MAX_UNTILED_SIZE,
@@ -218,7 +221,9 @@ class _Data:
     source_scale: float | None = None
 
 
-def _open_data(settings: TrainSettings, palette: Palette | None, report: Report) -> _Data:
+def _open_data(
+    settings: TrainSettings, palette: Palette | None, known: Limits | None, report: Report
+) -> _Data:
     """Open the pairs to train on and those to validate on."""
     data, compute = settings.data, settings.compute
     # A palette generator learns from label maps alone.
@@ -237,7 +242,14 @@ def _open_data(settings: TrainSettings, palette: Palette | None, report: Report)
             f"{first_unpaired(splits.unpaired_files)} has no partner",
             hint=f"add it or move the file away; a check of {data.path} lists all",
         )
-    for note in pair_notes(splits["train"][0], data.file_bands):
+    if data.direction == "source-to-target":
+        limits, about_limits = measure_band_limits(splits["train"], data.source_bands)
+        if limits is not None and known is not None and len(known) == len(limits):
+            limits, about_limits = known, f"the sources are read as the model's: {text_of(known)}"
+        if about_limits:
+            report(about_limits)
+        train, val = replace(train, limits=limits), replace(val, limits=limits)
+    for note in pair_notes(splits["train"][0], data.file_bands, train.limits):
         report(f"{note}; likewise of the other pairs")
     if splits.left_out:
         report(count_left_out(splits.left_out, data.path))

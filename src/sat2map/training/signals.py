@@ -12,8 +12,7 @@ from typing import Any
 def stop_signals(announce: Callable[[], None]) -> Iterator[list[int]]:
     """Collect stop signals in a list, so that the step in hand ends whole; a second one ends at once.
 
-    Args:
-        announce: Called at the first one.
+    `announce` is called at the first one.
     """
     stop: list[int] = []
     before: dict[signal.Signals, Any] = {}

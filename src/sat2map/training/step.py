@@ -59,14 +59,7 @@ class Batch:
 class TrainStep:
     """Updates the networks by one batch.
 
-    Args:
-        networks: What is updated, in place.
-        loss: Losses and their weights.
-        optimizer: Batch size, accumulation and moving average.
-        device: Where all of it is.
-        dtype: Arithmetic of the networks; losses are fp32.
-        palette: Colours and classes of the targets; None for targets without.
-        context: The processes that share each batch; every one calls the step with its rows.
+    Losses are fp32, whatever the `dtype` of the networks. Each of several processes calls it with its rows.
 
     Raises:
         SettingsError: No loss is left to train with, or a weight is that of an unknown loss.

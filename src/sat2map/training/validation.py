@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sat2map.evaluation.scores import ScoreSheet
 from sat2map.inference import Translator
-from sat2map.inference.backends.torch import TorchEngine
+from sat2map.inference.backends.torch.engine import TorchEngine
 from sat2map.training.samples import draw_grid
 from sat2map.training.setup import Setup
 
@@ -30,11 +30,6 @@ class Validation:
     scores: dict[str, float]
     samples: NDArray[np.uint8]
     confusion: NDArray[np.int64]
-
-    @property
-    def selection_metric(self) -> float:
-        """By which the best model is kept; higher is better."""
-        return self.scores.get("mean_iou", -self.scores["l1"])
 
 
 def validate(setup: Setup, step: int) -> Validation:

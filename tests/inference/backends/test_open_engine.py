@@ -16,11 +16,13 @@ from sat2map.export import export_model
 from sat2map.images.pixels import from_unit, to_unit
 from sat2map.inference import Translator
 from sat2map.inference.backends import EngineOptions, Uint8Backend, auto, open_engine
-from sat2map.inference.backends.onnx_runtime import OnnxEngine
-from sat2map.inference.backends.torch import TorchEngine
+from sat2map.inference.backends.onnx.engine import OnnxEngine
+from sat2map.inference.backends.torch.engine import TorchEngine
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
+from sat2map.models.bundled import bundled_model
 from sat2map.models.model_file import ModelHeader, read_header, save_model
+from sat2map.synthetic.towns import draw_town
 
 SPEC = GeneratorSpec(width=8, depth=3, classes=4)
 
@@ -97,7 +99,7 @@ def test_auto_passes_over_an_engine_that_draws_something_else(
     model: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     pytest.importorskip("openvino")
-    from sat2map.inference.backends.openvino import OpenVinoEngine
+    from sat2map.inference.backends.openvino.engine import OpenVinoEngine
 
     real = OpenVinoEngine.__call__
 
@@ -108,6 +110,28 @@ def test_auto_passes_over_an_engine_that_draws_something_else(
 
     monkeypatch.setattr(OpenVinoEngine, "__call__", broken)
     assert open_engine(model, device="cpu").name.startswith("ONNX Runtime")
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino", "torch"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_bundled_network_gives_new_arrays_of_the_same_classes(engine: Any, precision: Any) -> None:
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    source = to_unit(draw_town(5, size=256).source[None])
+    expected = open_engine(bundled_model(), engine="torch", precision="fp32")(source).argmax(axis=1)
+    opened = open_engine(bundled_model(), engine=engine, precision=precision)
+    first = opened(source)
+    kept = first.copy()
+    opened(-source)
+    np.testing.assert_array_equal(first, kept)  # the next call writes elsewhere
+    assert (first.argmax(axis=1) == expected).mean() >= (0.999 if precision == "fp32" else 0.99)
+
+
+def test_a_size_that_the_bundled_network_would_crop_is_an_error_in_bf16_too() -> None:
+    pytest.importorskip("openvino")
+    engine = open_engine(bundled_model(), engine="openvino", precision="bf16")
+    with pytest.raises((ValueError, RuntimeError)):
+        engine(picture(1, 3, 65, 64))
 
 
 def test_paper_mode_is_run_by_pytorch_alone(model: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from sat2map.errors import MissingExtraError, SettingsError
 from sat2map.inference import Translator
 from sat2map.inference.backends import EngineOptions, open_engine
-from sat2map.inference.backends.registry import BACKENDS, MODEL_FILE, BackendRecord, candidates
+from sat2map.inference.backends.record import MODEL_FILE, BackendRecord
+from sat2map.inference.backends.registry import BACKENDS, candidates
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.header import ModelHeader
@@ -53,6 +55,12 @@ def test_an_engine_translates_as_soon_as_its_record_is_there(
     monkeypatch.setitem(BACKENDS, "toy", TOY)
     pixels = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
     np.testing.assert_array_equal(Translator.open(model, engine="toy")(pixels), pixels)
+
+
+def test_the_command_line_offers_the_engines_that_there_are() -> None:
+    from sat2map.cli.flags import EngineChoice
+
+    assert get_args(EngineChoice) == ("auto", *sorted(BACKENDS))
 
 
 def test_auto_takes_the_first_in_order(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,11 +145,16 @@ def test_instance_norm_statistics_of_old_files_are_left_out(tmp_path: Path) -> N
 
 
 def test_batch_norm_without_counters_as_in_old_files_is_read() -> None:
-    weights = them.well_used(them.NestedUNet(7)).state_dict()
+    theirs = them.well_used(them.NestedUNet(7))
+    weights = theirs.state_dict()
     found = detect_generator(
         {name: w for name, w in weights.items() if not name.endswith("num_batches_tracked")}
     )
-    build_generator(found.spec).load_state_dict(found.weights)
+    ours = build_generator(found.spec).eval()
+    ours.load_state_dict(found.weights)
+    source = picture(1, 3, 128, 128)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(source), theirs(source), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module.module.", "_orig_mod.module."])
@@ -477,7 +482,7 @@ def test_a_model_file_of_ours_is_told_apart(tmp_path: Path) -> None:
 def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     path = saved(them.FlatResNet(6), tmp_path / "g.pth")
     (tmp_path / "m.safetensors").write_text("mine")
-    with pytest.raises(OutputError, match="exists: choose another name, or replace the file"):
+    with pytest.raises(OutputError, match="exists: choose another name, or allow it to be replaced"):
         import_checkpoint(path, tmp_path / "m.safetensors")
     assert (tmp_path / "m.safetensors").read_text() == "mine"
     import_checkpoint(path, tmp_path / "m.safetensors", overwrite=True)

@@ -12,6 +12,7 @@ import torch
 
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import to_unit
+from sat2map.inference.backends.graphs import join_phases
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.onnx.generator_graph import build_graph
@@ -33,9 +34,9 @@ def generator() -> torch.nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def graph_of(*, pixels: bool = False) -> onnx.ModelProto:
+def graph_of(*, pixels: bool = False, phases: bool = False) -> onnx.ModelProto:
     arrays = {name: value.numpy() for name, value in generator().state_dict().items()}
-    graph = build_graph(SPEC, arrays, pixels=pixels, palette=PALETTE)
+    graph = build_graph(SPEC, arrays, pixels=pixels, palette=PALETTE, phases=phases)
     onnx.checker.check_model(graph, full_check=True)
     return graph
 
@@ -63,6 +64,15 @@ def test_the_logits_are_those_of_pytorch_at_any_size(runtime: str, shape: tuple[
     assert expected.std() > 0.1
     (logits,) = run(runtime, graph_of(), source)
     np.testing.assert_allclose(logits, expected, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_four_phases_joined_are_the_logits_of_pytorch(runtime: str) -> None:
+    source = np.random.default_rng(0).uniform(-1, 1, (2, 3, 64, 96)).astype(np.float32)
+    expected = generator()(torch.from_numpy(source)).numpy()
+    phases = run(runtime, graph_of(phases=True), source)
+    assert [phase.shape for phase in phases] == [(2, len(COLOURS), 32, 48)] * 4
+    np.testing.assert_allclose(join_phases(phases), expected, atol=TOLERANCE, rtol=TOLERANCE)
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])

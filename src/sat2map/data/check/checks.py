@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
-from sat2map.data.check.inspection import Finding, Inspection, in_pixels
+from sat2map.data.check.inspection import Finding, Inspection, Severity, in_pixels
 from sat2map.data.check.overlap import describe, find_overlaps
 from sat2map.data.pairs import Splits
 
@@ -51,26 +51,19 @@ def find_swapped(seen: list[InspectedPair], data: str) -> tuple[bool, list[Findi
     return swapped, findings
 
 
-def find_constant(seen: list[InspectedPair], photo: int) -> list[Finding]:
+def find_constant(seen: list[InspectedPair], photo: int) -> Iterator[Finding]:
     """Find images of one colour: an error on the photos' side (0 or 1), as a map may well be all water."""
-    findings = []
     for pair in seen:
         for side, name in enumerate(("source", "target")):
-            if not pair.stats.constant[side]:
-                continue
-            message = f"has a {name} of one colour all over: leave the pair out"
-            if side == photo:
-                findings.append(Finding("constant", "error", pair.where, message))
-            else:
-                findings.append(
-                    Finding("constant", "warning", pair.where, f"{message}, unless the place is so")
-                )
-    return findings
+            if pair.stats.constant[side]:
+                severity: Severity = "error" if side == photo else "warning"
+                unless = "" if side == photo else ", unless the place is so"
+                message = f"has a {name} of one colour all over: leave the pair out{unless}"
+                yield Finding("constant", severity, pair.where, message)
 
 
-def find_transparent(seen: list[InspectedPair]) -> list[Finding]:
+def find_transparent(seen: list[InspectedPair]) -> Iterator[Finding]:
     """Find pairs with transparent pixels."""
-    findings = []
     for pair in seen:
         for side, share in zip(("source", "target"), pair.stats.transparent, strict=True):
             if share > 0:
@@ -78,8 +71,7 @@ def find_transparent(seen: list[InspectedPair]) -> list[Finding]:
                     f"has a {side} of which {share:.1%} is transparent: palette networks ignore these "
                     "pixels, others learn the colour below them: fill them if they hold a map"
                 )
-                findings.append(Finding("transparent", "warning", pair.where, message))
-    return findings
+                yield Finding("transparent", "warning", pair.where, message)
 
 
 def find_class_numbers(seen: list[InspectedPair]) -> list[Finding]:
@@ -121,34 +113,28 @@ def find_mixed_sizes(seen: list[InspectedPair], usual: tuple[int, int]) -> list[
     ]
 
 
-def find_duplicates(seen: list[InspectedPair], splits: Splits) -> list[Finding]:
+def find_duplicates(seen: list[InspectedPair], splits: Splits) -> Iterator[Finding]:
     """Find pairs of the same pixels, within a split and across."""
     firsts: dict[bytes, InspectedPair] = {}
-    findings = []
     for pair in seen:
         first = firsts.setdefault(pair.stats.digest, pair)
-        if first is pair:
-            continue
-        if first.split == pair.split:
+        if first is not pair and first.split == pair.split:
             message = "have the same pixels: remove one, or it counts twice"
-            findings.append(Finding("duplicate", "warning", f"{first.where} and {pair.where}", message))
-        else:
-            findings.append(_leak("duplicate", "have the same pixels", first, pair, splits))
-    return findings
+            yield Finding("duplicate", "warning", f"{first.where} and {pair.where}", message)
+        elif first is not pair:
+            yield _leak("duplicate", "have the same pixels", first, pair, splits)
 
 
-def find_split_groups(splits: Splits) -> list[Finding]:
+def find_split_groups(splits: Splits) -> Iterator[Finding]:
     """Find groups that the data set's own splits cut apart."""
     homes: dict[str, set[str]] = {}
     for split, pairs in splits.pairs.items():
         for pair in pairs:
             homes.setdefault(pair.group or "", set()).add(split)
-    findings = []
     for group, home in homes.items():
         if group and len(home) > 1:
             message = f"is in {' and '.join(sorted(home))}: move it to one split"
-            findings.append(Finding("split-group", "error", f"group {group}", message))
-    return findings
+            yield Finding("split-group", "error", f"group {group}", message)
 
 
 def find_shared_ground(

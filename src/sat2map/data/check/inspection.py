@@ -19,6 +19,9 @@ from sat2map.images.pixels import Picture, read_image
 MAX_CLASSES: Final = 64  # a grey target of no larger numbers holds classes: as levels, it would be all dark
 
 
+Severity = Literal["error", "warning"]
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something about a data set that a person should know.
@@ -31,7 +34,7 @@ class Finding:
     """
 
     kind: str
-    severity: Literal["error", "warning"]
+    severity: Severity
     where: str
     message: str
 
@@ -63,10 +66,7 @@ class Inspection:
 def inspect_pair(pair: Pair, root: Path, with_thumbnails: bool) -> Inspection | Finding:
     """Read a pair and return its marks, or the fault that keeps it from being read.
 
-    Args:
-        pair: Where it lies.
-        root: The folder that findings name files from.
-        with_thumbnails: Whether the pair is to be compared with others.
+    Findings name files from `root`.
     """
     pictures: list[Picture] = []
     for path in pair.files:

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations, count, groupby
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,7 +25,7 @@ from sat2map.data.check.checks import (
     find_swapped,
     find_transparent,
 )
-from sat2map.data.check.inspection import Finding, in_pixels, inspect_pair, relative
+from sat2map.data.check.inspection import Finding, Severity, in_pixels, inspect_pair, relative
 from sat2map.data.pairs import Splits, find_pairs
 from sat2map.errors import DataError
 from sat2map.images.pixels import IMAGE_SUFFIXES
@@ -35,7 +34,7 @@ from sat2map.runtime.cpu import processor
 __all__ = ["CheckResult", "Finding", "check", "print_result"]
 
 # A file that looks like a pair but is none is missing from the training; the others may be there on purpose.
-_SEVERITY: dict[str, Literal["error", "warning"]] = {
+_SEVERITY: dict[str, Severity] = {
     "not-side-by-side": "error",
     "unknown-split": "error",
     "same-name": "warning",
@@ -50,11 +49,7 @@ LIMIT = 2000  # pairs a split that are compared with other splits: 2,000 by 2,00
 class CheckResult:
     """What a validation found.
 
-    Attributes:
-        findings: Errors and warnings.
-        counts: Pairs in each split.
-        sizes: How many pairs have sides of each (height, width), in px.
-        notes: What was not checked, and why.
+    Sizes say how many pairs have sides of (height, width) px; notes, what was not checked, and why.
     """
 
     findings: list[Finding]

@@ -7,6 +7,7 @@ an image with three pixels of water does not weigh as much as one of a harbour.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +23,7 @@ from sat2map.evaluation.metrics.record import (
     has_palette,
     mean_of_sums,
 )
+from sat2map.images.palette import Palette
 
 ClassMap = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -65,11 +67,7 @@ def class_iou(confusion: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
 
 
 def mean_iou(confusion: npt.NDArray[np.integer]) -> float:
-    """Mean of `class_iou` over the classes that occur, 0..1, NaN if none does.
-
-    Args:
-        confusion: counts (n, n), summed over the data set.
-    """
+    """Mean of `class_iou` over the classes that occur, 0..1, NaN if none does."""
     iou = class_iou(confusion)
     present = iou[~np.isnan(iou)]
     return float(present.mean()) if present.size else float("nan")
@@ -77,22 +75,29 @@ def mean_iou(confusion: npt.NDArray[np.integer]) -> float:
 
 @dataclass(frozen=True)
 class Counts:
-    """Pixels of a mask that were hit, of how many: `sum(list_of_counts, Counts())` is the data set's."""
+    """Pixels of a mask that were hit, of how many: `sum(list_of_counts, Counts())` is the data set's.
+
+    Attributes:
+        hit_fake: Fake pixels that lie close to a target pixel.
+        n_fake: All of them.
+        hit_target: Target pixels that lie close to a fake pixel.
+        n_target: All of them.
+    """
 
     hit_fake: int = 0
-    """Fake pixels that lie close to a target pixel."""
     n_fake: int = 0
     hit_target: int = 0
-    """Target pixels that lie close to a fake pixel."""
     n_target: int = 0
 
+    @classmethod
+    def of(cls, fake: Mask, target: Mask, near_fake: Mask, near_target: Mask) -> Counts:
+        """Count the pixels of two masks, and those that lie near the other one; bool (h, w) each."""
+        assert fake.shape == target.shape, (fake.shape, target.shape)
+        masks = (fake & near_target, fake, target & near_fake, target)
+        return cls(*(int(np.count_nonzero(mask)) for mask in masks))
+
     def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.hit_fake + other.hit_fake,
-            self.n_fake + other.n_fake,
-            self.hit_target + other.hit_target,
-            self.n_target + other.n_target,
-        )
+        return Counts(**{name: count + getattr(other, name) for name, count in vars(self).items()})
 
     @property
     def precision(self) -> float:
@@ -125,13 +130,8 @@ def mask_counts(fake_mask: Mask, target_mask: Mask, tolerance: float = 2) -> Cou
         target_mask: bool (h, w).
         tolerance: pixels as far apart as this (Euclidean, between centres) still count as a hit.
     """
-    assert fake_mask.shape == target_mask.shape, (fake_mask.shape, target_mask.shape)
-    return Counts(
-        hit_fake=int(np.count_nonzero(fake_mask & _grown(target_mask, tolerance))),
-        n_fake=int(np.count_nonzero(fake_mask)),
-        hit_target=int(np.count_nonzero(target_mask & _grown(fake_mask, tolerance))),
-        n_target=int(np.count_nonzero(target_mask)),
-    )
+    near_fake, near_target = _grown(fake_mask, tolerance), _grown(target_mask, tolerance)
+    return Counts.of(fake_mask, target_mask, near_fake, near_target)
 
 
 def class_edges(classes: ClassMap, ignored: Mask | None = None) -> Mask:
@@ -215,8 +215,15 @@ def _counted(counts: Counts) -> tuple[float, ...]:
     return (counts.hit_fake, counts.n_fake, counts.hit_target, counts.n_target)
 
 
-def _score_f1(sums: Sums) -> float:
-    return Counts(*sums).f1
+def _f1_metric(
+    name: str,
+    label: str,
+    meaning: str,
+    measure: Callable[[MapPair], tuple[float, ...]],
+    applies_to: Callable[[Palette | None], bool],
+) -> Metric:
+    score = lambda sums: Counts(*sums).f1  # noqa: E731
+    return Metric(name, label, meaning, _SHOWS, measure=measure, score=score, applies_to=applies_to)
 
 
 MEAN_IOU = Metric(
@@ -231,31 +238,25 @@ MEAN_IOU = Metric(
 
 METRICS = (
     MEAN_IOU,
-    Metric(
+    _f1_metric(
         "road_f1",
         "road F1",
         "roads found and not invented, within 2 px, 0 to 1",
-        _SHOWS,
-        measure=_measure_roads,
-        score=_score_f1,
-        applies_to=has_class(ROAD),
+        _measure_roads,
+        has_class(ROAD),
     ),
-    Metric(
+    _f1_metric(
         "edge_f1",
         "edge F1",
         "borders between classes, within 2 px, 0 to 1",
-        _SHOWS,
-        measure=partial(_measure_edges, 2),
-        score=_score_f1,
-        applies_to=has_palette,
+        partial(_measure_edges, 2),
+        has_palette,
     ),
-    Metric(
+    _f1_metric(
         "boundary_f1",
         "boundary F1",
         "borders between classes, within 1 px, 0 to 1",
-        _SHOWS,
-        measure=partial(_measure_edges, 1),
-        score=_score_f1,
-        applies_to=has_palette,
+        partial(_measure_edges, 1),
+        has_palette,
     ),
 )

@@ -9,23 +9,21 @@ from sat2map.evaluation.metrics.record import MapPair, Metric, has_palette, mean
 from sat2map.images.palette import Palette
 from sat2map.images.palette.lab import pack_rgb, srgb_to_lab, unpack_rgb
 
-MAX_DELTA_E = (
-    1.5  # a difference in CIELAB that hardly anybody sees; half land, half road is 1.6 from a building
-)
+# A difference in CIELAB that hardly anybody sees; half land, half road is 1.6 from a building.
+MAX_DELTA_E = 1.5
 
 
-def crispness(image: npt.NDArray[np.uint8], palette: Palette, *, max_delta_e: float = MAX_DELTA_E) -> float:
-    """Return the share of pixels that lie close to a colour of the palette, 0 to 1.
+def crispness(image: npt.NDArray[np.uint8], palette: Palette) -> float:
+    """Return the share of pixels within `MAX_DELTA_E` (Delta E 1976) of a colour of the palette, 0 to 1.
 
     Args:
         image: uint8 (h, w, 3).
         palette: The colours.
-        max_delta_e: Largest distance in CIELAB (Delta E 1976).
     """
     colours, counts = np.unique(pack_rgb(image), return_counts=True)
     anchors = srgb_to_lab(np.array([c for one in palette.classes for c in one.colours], np.uint8))
     distances = np.linalg.norm(srgb_to_lab(unpack_rgb(colours))[:, None] - anchors, axis=-1).min(axis=1)
-    return float(counts[distances <= max_delta_e].sum() / counts.sum())
+    return float(counts[distances <= MAX_DELTA_E].sum() / counts.sum())
 
 
 def _measure(pair: MapPair) -> tuple[float, float]:

@@ -28,13 +28,7 @@ def buffer_counts(fake: Mask, target: Mask, buffer: float, pixel: tuple[float, f
         buffer: Distance between pixels' centres up to which they count as hits (m).
         pixel: Height and width of a pixel (m).
     """
-    assert fake.shape == target.shape, (fake.shape, target.shape)
-    return Counts(
-        hit_fake=int(np.count_nonzero(fake & _near(target, buffer, pixel))),
-        n_fake=int(np.count_nonzero(fake)),
-        hit_target=int(np.count_nonzero(target & _near(fake, buffer, pixel))),
-        n_target=int(np.count_nonzero(target)),
-    )
+    return Counts.of(fake, target, _near(fake, buffer, pixel), _near(target, buffer, pixel))
 
 
 def _near(mask: Mask, buffer: float, pixel: tuple[float, float]) -> Mask:

@@ -27,7 +27,11 @@ SWD = ScoreInfo(
 
 _PATCH = 7
 _SMALLEST_LEVEL = 16
-_PROJECTIONS_AT_ONCE = 128  # as the authors' code; bounds the memory of the sort
+_PATCHES_PER_IMAGE = 128  # of each level
+_PROJECTIONS, _PROJECTIONS_AT_ONCE = (
+    512,
+    128,
+)  # as the authors' code; the latter bounds the memory of the sort
 # Levels of a constant image hold rounding errors of 1e-5 grey levels, which normalising must not blow up.
 _LEAST_DEVIATION = 1e-2
 _BINOMIAL = np.array([1, 4, 6, 4, 1], dtype=np.float32) / 16
@@ -47,12 +51,7 @@ class SlicedWasserstein:
 
 
 def sliced_wasserstein(
-    fakes: Sequence[Image] | Image,
-    targets: Sequence[Image] | Image,
-    *,
-    seed: int = 0,
-    patches_per_image: int = 128,
-    projections: int = 512,
+    fakes: Sequence[Image] | Image, targets: Sequence[Image] | Image, *, seed: int = 0
 ) -> SlicedWasserstein:
     """Compare two sets of images by the distributions of their patches, at every scale from 16 pixels up.
 
@@ -69,8 +68,6 @@ def sliced_wasserstein(
         fakes: uint8 (n, h, w, 3), or a sequence of n images (h, w, 3) of one size.
         targets: likewise; the longer set is cut to the length of the shorter.
         seed: of the places and the directions; the result depends on nothing else.
-        patches_per_image: patches cut from each level of each image.
-        projections: random directions.
 
     Raises:
         DataError: There is no image, an image is smaller than 16 pixels, or sizes differ.
@@ -90,26 +87,25 @@ def sliced_wasserstein(
                 f"the sliced Wasserstein distance needs images of one size, "
                 f"not {width} x {height} and {image.shape[1]} x {image.shape[0]}"
             )
-    fake_patches = _patches(fakes[:count], seed, patches_per_image)
-    target_patches = _patches(targets[:count], seed, patches_per_image)
+    fake_patches = _patches(fakes[:count], seed)
+    target_patches = _patches(targets[:count], seed)
     rng = np.random.default_rng([seed, 1])
     levels = {}
     for side, patches in target_patches.items():
-        levels[side] = 1e3 * _distance(
-            _normalised(fake_patches[side]), _normalised(patches), projections, rng
-        )
+        fake, target = _normalised(fake_patches[side]), _normalised(patches)
+        levels[side] = 1e3 * _distance(fake, target, _PROJECTIONS, rng)
     return SlicedWasserstein(levels)
 
 
-def _patches(images: Sequence[Image] | Image, seed: int, per_image: int) -> dict[int, Patches]:
-    """Patches float32 (n * per_image, 3, 7, 7) of each level, by the level's shorter side."""
+def _patches(images: Sequence[Image] | Image, seed: int) -> dict[int, Patches]:
+    """Patches float32 (n * _PATCHES_PER_IMAGE, 3, 7, 7) of each level, by the level's shorter side."""
     rng = np.random.default_rng([seed, 0])
     found: dict[int, list[Patches]] = {}
     for image in images:
         for level in _laplacian_pyramid(image):
             windows = np.lib.stride_tricks.sliding_window_view(level, (_PATCH, _PATCH), axis=(1, 2))
-            rows = rng.integers(windows.shape[1], size=per_image)
-            columns = rng.integers(windows.shape[2], size=per_image)
+            rows = rng.integers(windows.shape[1], size=_PATCHES_PER_IMAGE)
+            columns = rng.integers(windows.shape[2], size=_PATCHES_PER_IMAGE)
             found.setdefault(min(level.shape[1:]), []).append(windows[:, rows, columns].swapaxes(0, 1))
     return {side: np.concatenate(patches) for side, patches in found.items()}
 

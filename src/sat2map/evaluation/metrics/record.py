@@ -106,18 +106,16 @@ def mean_metric(
     meaning: str,
     function: Callable[[Image, Image], float],
     *,
-    part: Part = "Pixel by pixel",
     pixel_by_pixel: bool = True,
     **shown: Any,
 ) -> Metric:
     """Return the metric that is the mean over images of a function of map and target, uint8 (h, w, bands).
 
     Args:
-        name: See `ScoreInfo`, as for label, meaning and part.
+        name: See `ScoreInfo`, as for label and meaning.
         label: Likewise.
         meaning: Likewise.
         function: NaN for an image that has no score.
-        part: Likewise.
         pixel_by_pixel: Whether where a pixel lies does not matter: then the function is given the pixels that
             are not ignored, in one row.
         **shown: Further fields of `ScoreInfo`.
@@ -131,7 +129,7 @@ def mean_metric(
             images = (pair.known(pair.fake), pair.known(pair.target))
         return function(*images), 1
 
-    return Metric(name, label, meaning, part, measure=measure, score=mean_of_sums, **shown)
+    return Metric(name, label, meaning, "Pixel by pixel", measure=measure, score=mean_of_sums, **shown)
 
 
 def mean_of_sums(sums: Sums) -> float:

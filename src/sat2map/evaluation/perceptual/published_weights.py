@@ -23,12 +23,7 @@ _BATCH_COUNT = "num_batches_tracked"  # of batch norm; files of old versions of 
 class Published(NamedTuple):
     """Published weights of a network.
 
-    Attributes:
-        what: The network.
-        setting: The argument of `evaluate` that takes them.
-        file: Their file.
-        where: Who publishes it.
-        sha256: Its hash.
+    `setting` is the argument of `evaluate` that takes their file.
     """
 
     what: str

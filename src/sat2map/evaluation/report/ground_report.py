@@ -71,14 +71,7 @@ def write_ground_report(
 ) -> Path:
     """Write the report of a comparison on the ground.
 
-    Args:
-        scores: The scores.
-        pictures: Images, uint8 (h, w, 3), by their captions.
-        legend: Names and colours of the difference that occur.
-        path: Where to.
-
-    Returns:
-        `path`.
+    The pictures, uint8 (h, w, 3), stand by their captions; the legend names the colours of the difference.
 
     Raises:
         OutputError: The report cannot be written.

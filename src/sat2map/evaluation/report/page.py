@@ -35,14 +35,7 @@ class Section(NamedTuple):
 def write_page(path: Path, title: str, lead: str, sections: Iterable[Section]) -> Path:
     """Write a page with everything in it, whole or not at all.
 
-    Args:
-        path: Where to.
-        title: Plain text.
-        lead: A sentence below the title, plain text.
-        sections: In order.
-
-    Returns:
-        `path`.
+    Title and lead are plain text. Returns `path`.
 
     Raises:
         OutputError: It cannot be written.

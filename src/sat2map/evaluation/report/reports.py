@@ -37,12 +37,6 @@ def write_run_report(run: Path) -> Path:
     The scores are those of `evaluation.json` where the folder has one (with its examples in `evaluation/`),
     else those of the last validations.
 
-    Args:
-        run: The run folder.
-
-    Returns:
-        Path of the report.
-
     Raises:
         RunError: The folder is not that of a run.
         OutputError: The report cannot be written.
@@ -68,14 +62,6 @@ def write_run_report(run: Path) -> Path:
 def write_evaluation_report(evaluation: Evaluation, examples: Sequence[Example], path: Path) -> Path:
     """Write the report of an evaluation.
 
-    Args:
-        evaluation: The scores.
-        examples: From `sat2map.evaluation.draw_examples`, or none.
-        path: Where to.
-
-    Returns:
-        `path`.
-
     Raises:
         OutputError: The report cannot be written.
     """
@@ -96,15 +82,7 @@ def write_demo_report(
 ) -> Path:
     """Write the report of a demo: a run on drawn towns, its scores, and a scene it never saw, translated.
 
-    Args:
-        path: Where to.
-        run: The run folder.
-        evaluation: Of the run's best model.
-        scene: A source, its generated map and its real map, uint8 (h, w, bands) each.
-        examples: Of the evaluation, from `sat2map.evaluation.draw_examples`.
-
-    Returns:
-        `path`.
+    The scene is a source, its generated map and its real map, uint8 (h, w, bands) each.
 
     Raises:
         RunError: The folder is not that of a run.

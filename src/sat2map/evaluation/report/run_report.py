@@ -14,6 +14,7 @@ from sat2map.evaluation.formatting import format_value, label
 from sat2map.evaluation.report.charts import Line, line_chart
 from sat2map.evaluation.report.page import Section, details, figure, image, paragraph, shell, table, tiles
 from sat2map.evaluation.report.score_sections import numbers
+from sat2map.evaluation.result import selection_metric
 from sat2map.images.pixels import read_image
 from sat2map.run_folder import BEST, SAMPLES
 from sat2map.settings import SETTINGS, TrainSettings, flatten
@@ -36,7 +37,7 @@ class RunLog:
     def __init__(self, lines: Lines) -> None:
         self.training = [line for line in lines if line.get("kind") == "train"]
         self.validation = [line for line in lines if line.get("kind") == "validation"]
-        self.best = max(self.validation, key=_selection_metric, default=None)
+        self.best = max(self.validation, key=selection_metric, default=None)
         last = lines[-1] if lines else {}
         self.step, self.epoch = int(last.get("step", 0)), int(last.get("epoch", 0))
 
@@ -236,13 +237,6 @@ def _names(lines: Lines) -> list[str]:
 
 def _curve(chart: Chart, name: str) -> str:
     return _LOSSES[name] if chart.kind == "train" else name[4:] if name.startswith("iou_") else label(name)
-
-
-def _selection_metric(line: dict[str, Any]) -> float:
-    metric = line.get("mean_iou")
-    if metric is None:
-        metric = -line["l1"] if line.get("l1") is not None else float("-inf")
-    return float(metric)
 
 
 def _value(value: object) -> str:

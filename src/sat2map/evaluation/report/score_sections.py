@@ -8,7 +8,7 @@ from html import escape
 from sat2map.evaluation.calibration import expected_calibration_error
 from sat2map.evaluation.examples import Example
 from sat2map.evaluation.formatting import (
-    beats,
+    beats_constant,
     caveats,
     format_uncertainty,
     format_value,
@@ -88,16 +88,13 @@ def _scores(evaluation: Evaluation) -> Section:
 
 
 def _cell(name: str, row: Row, constant: Row | None, *, stacked: bool) -> str:
-    score = row.scores.get(name)
     uncertainty = format_uncertainty(name, row)
-    text = format_value(name, score, unit=False)
+    text = format_value(name, row.scores.get(name), unit=False)
     if uncertainty:
         text += f"{'<br>' if stacked else ''}<small>{uncertainty}</small>"
     if row.name != MODEL:
         return text
-    other = constant.scores.get(name) if constant else None
-    better = score is not None and other is not None and beats(name, score, other)
-    return f'<td class="mine better">{text}</td>' if better else f'<td class="mine">{text}</td>'
+    return f'<td class="mine{" better" if beats_constant(name, row, constant) else ""}">{text}</td>'
 
 
 def _classes(evaluation: Evaluation) -> Section:

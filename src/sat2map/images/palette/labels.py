@@ -6,13 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import SettingsError
-from sat2map.images.palette.lab import pack_rgb, srgb_to_lab, unpack_rgb
+from sat2map.images.palette.lab import nearest_colours, pack_rgb, unpack_rgb
 from sat2map.images.palette.palette import Palette
 
 IGNORED = 255
 """The label of a pixel that counts in no loss and no score."""
-
-_CHUNK = 1 << 16  # colours compared at once
 
 
 class Labeller:
@@ -28,10 +26,10 @@ class Labeller:
         Raises:
             SettingsError: The palette has more colours than labels.
         """
-        self._anchors = srgb_to_lab(palette.colours)
-        if len(self._anchors) > IGNORED:
+        self._colours = palette.colours
+        if len(self._colours) > IGNORED:
             raise SettingsError(
-                f"palette '{palette.name}' has {len(self._anchors)} colours, and label maps hold {IGNORED}",
+                f"palette '{palette.name}' has {len(self._colours)} colours, and label maps hold {IGNORED}",
                 hint="merge colours that are alike",
                 setting="palette",
             )
@@ -51,14 +49,6 @@ class Labeller:
         new = labels == IGNORED
         if new.any():
             colours = np.unique(packed[new])
-            for start in range(0, len(colours), _CHUNK):
-                part = colours[start : start + _CHUNK]
-                self._table[part] = self._nearest(unpack_rgb(part))
+            self._table[colours] = nearest_colours(unpack_rgb(colours), self._colours)[0]
             labels = self._table[packed]
         return labels
-
-    def _nearest(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        lab = srgb_to_lab(rgb)
-        squared = np.stack([((lab - anchor) ** 2).sum(axis=-1) for anchor in self._anchors])
-        nearest: NDArray[np.uint8] = squared.argmin(axis=0).astype(np.uint8)
-        return nearest

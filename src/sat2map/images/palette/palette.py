@@ -195,18 +195,6 @@ class Palette(BaseModel):
 
     def _nearest(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Classes, uint8 (n,), of the colours uint8 (n, 3)."""
-        import numpy as np
+        from sat2map.images.palette.lab import nearest_colours
 
-        from sat2map.images.palette.lab import srgb_to_lab
-
-        lab = srgb_to_lab(rgb)
-        best = np.zeros(len(rgb), dtype=np.uint8)
-        least = np.full(len(rgb), np.inf, dtype=np.float32)
-        # One palette colour at a time: memory stays at a few floats a pixel, whatever the palette's size.
-        for number, map_class in enumerate(self.classes):
-            for anchor in srgb_to_lab(np.array(map_class.colours, dtype=np.uint8)):
-                squared = ((lab - anchor) ** 2).sum(axis=-1)
-                closer = squared < least
-                best[closer] = number
-                least[closer] = squared[closer]
-        return best
+        return self.class_of_colour[nearest_colours(rgb, self.colours)[0]]

@@ -12,7 +12,8 @@ from sat2map.errors import SettingsError, nearest
 from sat2map.extras import is_installed
 from sat2map.inference.backends.graphs import refuse_paper_mode
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
-from sat2map.inference.backends.registry import BACKENDS, MODEL_FILE, BackendRecord, candidates
+from sat2map.inference.backends.record import MODEL_FILE, BackendRecord
+from sat2map.inference.backends.registry import BACKENDS, candidates
 from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime import may_have_gpu

@@ -15,7 +15,7 @@ from sat2map.files import atomic_write_bytes
 from sat2map.inference.backends import Engine
 from sat2map.inference.backends.graphs import shared_graphs
 from sat2map.inference.backends.options import EngineOptions
-from sat2map.inference.backends.registry import BackendRecord
+from sat2map.inference.backends.record import BackendRecord
 from sat2map.models.bundled import bundled_model
 from sat2map.models.header import ModelHeader
 from sat2map.models.model_file import read_header

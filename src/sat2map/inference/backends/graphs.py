@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -22,7 +22,12 @@ Run = Callable[[NDArray[np.generic]], list[NDArray[np.generic]]]
 
 
 def make_graph(
-    model: Path, header: ModelHeader, *, uint8_io: bool = False, image_only: bool = False
+    model: Path,
+    header: ModelHeader,
+    *,
+    uint8_io: bool = False,
+    image_only: bool = False,
+    phases: bool = False,
 ) -> bytes:
     """Return a model file's network as a serialized ONNX graph (see `generator_graph.build_graph`).
 
@@ -31,6 +36,7 @@ def make_graph(
         header: Its header.
         uint8_io: Take and give uint8.
         image_only: The same, and leave the class head out; without effect on a network of colour logits.
+        phases: Give logits of colours in four outputs (see `generator_graph.build_graph`).
 
     Raises:
         ModelFileError: The weights do not fit the header, or the model runs in `paper` mode only.
@@ -40,7 +46,7 @@ def make_graph(
     refuse_paper_mode(model, header)
     image_only = image_only and not header.generator.colours
     shared = _shared.get()
-    key = (model, header.generator, uint8_io, image_only)
+    key = (model, header.generator, uint8_io, image_only, phases)
     if shared is not None and key in shared:
         return shared[key]
     try:
@@ -50,6 +56,7 @@ def make_graph(
             pixels=uint8_io or image_only,
             classes=not image_only,
             palette=header.palette,
+            phases=phases,
         )
     except ModelFileError as error:
         raise ModelFileError(f"{model}: {error}") from None
@@ -69,8 +76,15 @@ def shared_graphs() -> Iterator[None]:
         _shared.reset(token)
 
 
-def read_graph(model: Path, options: EngineOptions) -> tuple[bytes | Path, ModelHeader]:
+def read_graph(
+    model: Path, options: EngineOptions, *, phases: bool = False
+) -> tuple[bytes | Path, ModelHeader]:
     """Return what a runtime opens, the graph of a model file or an exported file itself, and the header.
+
+    Args:
+        model: The file.
+        options: How it runs.
+        phases: As in `make_graph`.
 
     Raises:
         ModelFileError: The model cannot be used, or runs in `paper` mode only.
@@ -79,7 +93,9 @@ def read_graph(model: Path, options: EngineOptions) -> tuple[bytes | Path, Model
     if options.mode is not None:
         header = header.model_copy(update={"inference_mode": options.mode})
     refuse_paper_mode(model, header)
-    return model if is_exported(model) else make_graph(model, header, image_only=options.image_only), header
+    if is_exported(model):
+        return model, header
+    return make_graph(model, header, image_only=options.image_only, phases=phases), header
 
 
 def refuse_paper_mode(model: Path, header: ModelHeader) -> None:
@@ -113,7 +129,10 @@ class GraphEngine(ABC):
         """Run a batch (see `sat2map.inference.backends.Engine`)."""
         if self.uint8_io:
             return run_on_pixels(self._run, source, self.header)
-        return self._run(source)[0].astype(np.float32, copy=False)
+        (outputs,) = self._run(source)
+        if outputs.shape[2:] != source.shape[2:]:
+            raise ValueError(f"{source.shape[2:]} is no multiple of the network's divisor")
+        return outputs.astype(np.float32, copy=False)
 
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Translate a batch of pictures (see `sat2map.inference.backends.Uint8Backend`)."""
@@ -124,7 +143,24 @@ class GraphEngine(ABC):
 
     @abstractmethod
     def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.generic]]:
-        """Give the graph its input and return its outputs."""
+        """Give the graph its input and return its outputs, in arrays of their own."""
+
+
+def join_phases(phases: Sequence[NDArray[np.generic]]) -> NDArray[np.float32]:
+    """Do a depth-to-space, in one pass where runtimes take three.
+
+    Args:
+        phases: float32 (n, c, h, w) each: the pixels (0, 0), (0, 1), (1, 0) and (1, 1) of each 2×2 block.
+
+    Returns:
+        float32 (n, c, 2h, 2w).
+    """
+    count, channels, height, width = phases[0].shape
+    joined = np.empty((count, channels, height, 2, width, 2), np.float32)
+    for channel in range(channels):  # one at a time: its rows stay in the processor's cache for all four
+        for (y, x), phase in zip(np.ndindex(2, 2), phases, strict=True):
+            joined[:, channel, :, y, :, x] = phase[:, channel]
+    return joined.reshape(count, channels, 2 * height, 2 * width)
 
 
 def run_on_pixels(run: Run, source: NDArray[np.float32], header: ModelHeader) -> NDArray[np.float32]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sat2map.models.model_file import InferenceMode
-from sat2map.settings import Device, Precision
+from sat2map.settings import Device, InferenceMode, Precision
 
 
 @dataclass(frozen=True)

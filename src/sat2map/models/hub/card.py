@@ -12,12 +12,7 @@ _TEMPLATE = Path(__file__).with_name("card.md")
 
 
 def model_card(header: ModelHeader, repo: str) -> str:
-    """Write a model card; it says nothing that the header does not.
-
-    Args:
-        header: Of the model file.
-        repo: `user/repo`.
-    """
+    """Write a model card; it says nothing that the header does not."""
     spec = header.generator
     draws_map = header.direction == "source-to-target"
     architecture = find_architecture(spec.architecture)

@@ -16,9 +16,6 @@ def fetch(model: str | Path) -> tuple[Path, str]:
     A file in the cache is not fetched again; without a network, or with `HF_HUB_OFFLINE=1`, the cache's copy
     serves. Cache, endpoint and token are those of huggingface_hub (`HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN`).
 
-    Args:
-        model: `hf://user/repo[@revision][/file]`.
-
     Raises:
         ModelFileError: The hub has no such model, is out of reach and the cache has none, or the file there
             is not a model file of sat2map.

@@ -17,13 +17,7 @@ _NAME: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?
 
 @dataclass(frozen=True)
 class HubName:
-    """A model on the hub.
-
-    Attributes:
-        repo: `user/repo`.
-        revision: A branch, tag or commit; None for the newest.
-        file: Its path in the repository.
-    """
+    """A model on the hub."""
 
     repo: str
     revision: str | None = None

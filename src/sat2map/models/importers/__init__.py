@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -13,15 +14,14 @@ import torch
 from torch import Tensor
 
 from sat2map.errors import ModelFileError, OutputError, nearest
-from sat2map.files import locks
+from sat2map.files import locks, refuse_existing
 from sat2map.images.palette import Palette
 from sat2map.models.header import BandSpec
 from sat2map.models.importers import cyclegan, pix2pixhd, tutorial
-from sat2map.models.importers.cyclegan import Skips
 from sat2map.models.importers.found import Found, StateDict, track_as_batch_norm
 from sat2map.models.importers.state_dicts import NamedStateDict, read_state_dicts, split_by_prefix
-from sat2map.models.model_file import HEADER_KEY, InferenceMode, ModelHeader, save_model
-from sat2map.settings import Direction
+from sat2map.models.model_file import HEADER_KEY, ModelHeader, save_model
+from sat2map.settings import Direction, InferenceMode, Skips
 
 __all__ = ["Found", "Skips", "detect_generator", "import_checkpoint"]
 
@@ -44,14 +44,6 @@ class _UnknownNetworkError(ModelFileError):
 
 class _DiscriminatorError(ModelFileError):
     """A state dict that is a discriminator's."""
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A generator in a checkpoint, and the key it lies under."""
-
-    key: str
-    found: Found
 
 
 @locks("output")
@@ -94,10 +86,7 @@ def import_checkpoint(
     checkpoint, output = Path(checkpoint), Path(output)
     if output.suffix.lower() != ".safetensors":
         raise OutputError(f"{output} does not end in .safetensors, as model files do", hint="rename it")
-    if output.exists() and not overwrite:
-        raise OutputError(
-            f"{output} exists", hint="choose another name, or replace the file", setting="overwrite"
-        )
+    refuse_existing(output, overwrite=overwrite)
     colours = None if palette == "none" else Palette.load(palette)
     found = _pick(checkpoint, generator, skips)
     spec = found.spec
@@ -170,47 +159,42 @@ def _is_discriminator(weights: StateDict) -> bool:
 def _pick(checkpoint: Path, key: str | None, skips: Skips) -> Found:
     """Return the generator of a checkpoint; where there are several, a note says which one."""
     _reject_our_own(checkpoint)
-    candidates, refused = _find_generators(read_state_dicts(checkpoint), skips)
-    if not candidates:
+    generators, refused = _find_generators(read_state_dicts(checkpoint), skips)
+    if not generators:
         # The reason that helps most: a generator that does not fit, then an unknown network.
         ranks = {_UnknownNetworkError: 1, _DiscriminatorError: 2}
         first = min(refused, key=lambda error: ranks.get(type(error), 0))
         raise ModelFileError(f"{checkpoint} cannot be imported: {first.problem}", hint=first.hint)
-    by_key = {candidate.key: candidate.found for candidate in candidates}
-    if key is not None and key not in by_key:
-        known = nearest(key, [name for name in by_key if name] or ["(the whole file)"])
+    if key is not None and key not in generators:
+        known = nearest(key, [name for name in generators if name] or ["(the whole file)"])
         raise ModelFileError(
             f"{checkpoint} holds no generator under the key '{key}'", hint=known, setting="generator"
         )
-    chosen = candidates[0].key if key is None else key
-    found = by_key[chosen]
-    if len(by_key) > 1:
-        note = f"of the generators {', '.join(by_key)} in the file, {chosen} was taken"
+    chosen = next(iter(generators)) if key is None else key
+    found = generators[chosen]
+    if len(generators) > 1:
+        note = f"of the generators {', '.join(generators)} in the file, {chosen} was taken"
         found = replace(found, notes=(*found.notes, note))
     return replace(found, weights=_in_full_precision(found.weights, checkpoint))
 
 
 def _find_generators(
     state_dicts: list[NamedStateDict], skips: Skips
-) -> tuple[list[_Candidate], list[ModelFileError]]:
-    """Return the generators, whole state dicts or parts of one, and why the others are none."""
-    candidates, refused = [], []
+) -> tuple[dict[str, Found], list[ModelFileError]]:
+    """Return the generators by key, whole state dicts or parts of one, and why the others are none."""
+    generators: dict[str, Found] = {}
+    refused = []
     for key, weights in state_dicts:
         try:
-            candidates.append(_Candidate(key, detect_generator(weights, skips)))
-            continue
-        except ModelFileError as error:
-            reason = error
-        parts = []
-        for prefix, part in split_by_prefix(weights):
-            try:
-                found = detect_generator(part, skips)
-            except ModelFileError:
-                continue
-            parts.append(_Candidate(f"{key}.{prefix}" if key else prefix, found))
-        candidates += parts
-        refused += [] if parts else [reason]
-    return candidates, refused
+            generators[key] = detect_generator(weights, skips)
+        except ModelFileError as reason:
+            parts: dict[str, Found] = {}
+            for prefix, part in split_by_prefix(weights):
+                with contextlib.suppress(ModelFileError):
+                    parts[f"{key}.{prefix}" if key else prefix] = detect_generator(part, skips)
+            generators |= parts
+            refused += [] if parts else [reason]
+    return generators, refused
 
 
 def _reject_our_own(checkpoint: Path) -> None:

@@ -6,7 +6,6 @@ https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix, `unet_*` and `resnet_*b
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,8 +14,7 @@ from sat2map.errors import ModelFileError
 from sat2map.models.architectures.resnet.record import num_blocks, num_downsamplings
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.importers.found import Found, StateDict, fit, norm_of, rename, shape_of
-
-Skips = Literal["auto", "old", "new"]
+from sat2map.settings import Skips
 
 UNET, RESNET = "a U-Net of pytorch-CycleGAN-and-pix2pix", "a ResNet of pytorch-CycleGAN-and-pix2pix"
 

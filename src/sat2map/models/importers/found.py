@@ -117,11 +117,7 @@ def fit(
 ) -> tuple[GeneratorSpec, dict[str, Tensor]]:
     """Find out which convolutions have a bias, and check every name and shape.
 
-    Args:
-        spec: The network, but for `bias`.
-        weights: The state dict under our names; counters of batches may be missing, as in old files.
-        layers: Names there, for the complaint.
-        kind: What it is, for the complaint.
+    Counters of batches may be missing, as in old files. `layers` and `kind` are for the error.
 
     Raises:
         ModelFileError: No form of the network has these weights.

@@ -29,6 +29,7 @@ def build_graph(
     pixels: bool = False,
     classes: bool = True,
     palette: Palette | None = None,
+    phases: bool = False,
 ) -> onnx.ModelProto:
     """Build a generator's graph in eval mode: running statistics, no dropout.
 
@@ -42,6 +43,8 @@ def build_graph(
             float32 (n, c, h, w): `class_logits` with a class head, `colour_logits` of a palette's colours.
         classes: Whether to give logits beside the image, where there are any.
         palette: What the colours are, for an image drawn from their logits.
+        phases: Without `pixels`, give logits of colours as four outputs, float32 (n, outputs, h/2, w/2), if
+            the last layer computes them so: of the pixels (0, 0), (0, 1), (1, 0) and (1, 1) of 2×2 blocks.
 
     Raises:
         ModelFileError: The weights do not fit the network.
@@ -53,7 +56,13 @@ def build_graph(
     weights.check_all_taken()
     bands = spec.target_bands
     outputs: list[onnx.ValueInfoProto]
-    if spec.colours:
+    apart = tail.last.phases() if phases and spec.colours and not pixels else []
+    if apart:
+        outputs = []
+        for i, phase in enumerate(apart):
+            graph.node("Identity", graph.layer(tail.x, phase), output=f"{FAKE}_{i}")
+            outputs.append(_floats(f"{FAKE}_{i}", spec.colours, "half_"))
+    elif spec.colours:
         logits = graph.layer(tail.x, tail.last)
         if pixels:
             assert palette is not None
@@ -88,8 +97,9 @@ def _bytes(name: str, bands: int) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.UINT8, ["batch", "height", "width", bands])
 
 
-def _floats(name: str, channels: int) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, "height", "width"])
+def _floats(name: str, channels: int, sides: str = "") -> onnx.ValueInfoProto:
+    shape: list[str | int | None] = ["batch", channels, f"{sides}height", f"{sides}width"]
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
 def _give_bytes(graph: GraphBuilder, x: str, bands: int) -> onnx.ValueInfoProto:
@@ -105,15 +115,9 @@ def _give(
 ) -> onnx.ValueInfoProto:
     """Make numbers, float32 (n, channels, h, w), an output.
 
-    The shape is that of the source. A network halves what it can, so a side that is not a multiple of
-    its divisor would give a smaller output: here that is an error, in every runtime.
-
-    Args:
-        graph: The graph.
-        x: Name of the numbers.
-        name: Name of the output.
-        channels: How many.
-        source_axis: Axis of the source's height.
+    The shape is that of the source. A network halves what it can, so a side that is not a multiple of its
+    divisor would give a smaller output: here that is an error, in every runtime. `source_axis` is the axis of
+    the source's height.
     """
     batch, sides = _part_of_shape(graph, 0, 1), _part_of_shape(graph, source_axis, source_axis + 2)
     shape = graph.node("Concat", batch, graph.integers(channels), sides, axis=0)

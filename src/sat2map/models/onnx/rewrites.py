@@ -50,6 +50,13 @@ class Convolution:
         bias = self.bias.reshape(self.blocks**2, self.channels)[:, start:stop]
         return replace(self, weight=weight.reshape(-1, *weight.shape[2:]), bias=bias.ravel())
 
+    def phases(self) -> list[Convolution]:
+        """Return the convolutions of the four phases without the depth-to-space; [] if it crops."""
+        if self.blocks != 2 or self.crop:
+            return []
+        weights, biases = np.split(self.weight, 4), np.split(self.bias, 4)
+        return [replace(self, weight=w, bias=b, blocks=1) for w, b in zip(weights, biases, strict=True)]
+
     def scaled(self, scale: Array, shift: Array) -> Convolution:
         """Return this convolution followed by scale·y + shift; float32 (outputs,) after depth-to-space."""
         scale, shift = (np.tile(values, self.blocks**2) for values in (scale, shift))

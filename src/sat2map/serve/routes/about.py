@@ -20,8 +20,8 @@ from sat2map.serve.served_models import ServedModel
 from sat2map.serve.service import Service
 
 
-class MapClass(BaseModel):
-    """A class of a model's map."""
+class LegendEntry(BaseModel):
+    """A class of a model's map and its colour."""
 
     name: str = Field(examples=["water"])
     colour: str = Field(examples=["#b1d0fe"])
@@ -44,7 +44,7 @@ class ModelCard(BaseModel):
     gsd: float | None = Field(examples=[0.9], description="Metres per pixel that it expects, if known.")
     mode: str = Field(examples=["eval"])
     direction: str = Field(examples=["source-to-target"])
-    classes: list[MapClass]
+    classes: list[LegendEntry]
     scores: dict[str, float | None] = Field(description="On the validation images.")
     colors: list[str] = Field(examples=[["dark"]], description="Other colours of its maps.")
     notes: str = Field(examples=["Trained on photos and maps of New York."])
@@ -166,7 +166,9 @@ def _card(model: ServedModel) -> ModelCard:
         gsd=header.gsd,
         mode=header.inference_mode,
         colors=[*colors_for(header)],
-        classes=[MapClass(name=c.name, colour="#{:02x}{:02x}{:02x}".format(*c.colours[0])) for c in classes],
+        classes=[
+            LegendEntry(name=c.name, colour="#{:02x}{:02x}{:02x}".format(*c.colours[0])) for c in classes
+        ],
         scores={name: score if abs(score) < float("inf") else None for name, score in header.scores.items()},
         **fields,
     )

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
-from starlette.requests import ClientDisconnect
 
 from sat2map.errors import ImageError
 from sat2map.serve.http_errors import (
@@ -18,10 +17,9 @@ from sat2map.serve.http_errors import (
     UnauthorizedError,
 )
 from sat2map.serve.image_store import StoredImage
-from sat2map.serve.input_files import Inspected, Kind, read_file
-from sat2map.serve.pictures import Part, notes_header
+from sat2map.serve.input_files import Inspected, Kind
+from sat2map.serve.pictures import Part
 from sat2map.serve.problems import documented
-from sat2map.serve.responses import encode
 from sat2map.serve.routes.access import (
     PNG,
     UPLOAD,
@@ -33,7 +31,8 @@ from sat2map.serve.routes.access import (
     location,
     owner_of,
 )
-from sat2map.serve.service import ClientGone, Service, run_until_disconnected
+from sat2map.serve.routes.translations import show_picture
+from sat2map.serve.service import Service, run_until_disconnected
 from sat2map.serve.upload_files import receive_file
 
 ImageId = Annotated[
@@ -69,11 +68,8 @@ def image_routes(service: Service) -> APIRouter:
         size = int(declared) if declared.isdecimal() else limits.image_bytes
         folder = await service.run_in_thread(images.new_folder, min(size, limits.job_body_bytes))
         try:
-            upload = await receive_file(service, request, folder, raster_pixels=limits.job_pixels)
+            upload = await receive_file(service, request, folder)
             image = images.add(folder, upload, owner_of(request))
-        except ClientDisconnect:
-            images.drop(folder)
-            raise ClientGone from None
         except BaseException:
             images.drop(folder)
             raise
@@ -111,20 +107,11 @@ def image_routes(service: Service) -> APIRouter:
         if found.height * found.width > limits.pixels:
             raise TooManyPixelsError(f"a preview may have {limits.pixels / 1e6:g} million pixels at most")
         upload = Inspected(images.path(found), found.kind, found.height, found.width)
-
-        header = service.models.find(model).header
-
-        async def show() -> tuple[bytes, dict[str, str]]:
-            read = (read_file, upload, service.decoder, header, Part(page, whole))
-            picture = await service.run_in_thread(*read, large=True)
-            png = await service.run_in_thread(encode, picture.pixels, picture.alpha, "image/png", large=True)
-            return png, notes_header(picture.notes)
-
+        served, part = service.models.find(model), Part(page, whole)
         with service.memory.account() as reserve:
             reserve(8 * found.height * found.width)
-            content, notes = await run_until_disconnected(request, show(), limits.request_seconds)
-        headers = {"Cache-Control": "private, max-age=3600", **notes}
-        return Response(content, media_type="image/png", headers=headers)
+            work = show_picture(service, served, upload, part, cache="private, max-age=3600")
+            return await run_until_disconnected(request, work, limits.request_seconds)
 
     return router
 

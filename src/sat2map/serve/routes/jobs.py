@@ -12,7 +12,6 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
-from starlette.requests import ClientDisconnect
 
 from sat2map.serve.http_errors import (
     BusyError,
@@ -38,8 +37,7 @@ from sat2map.serve.routes.access import (
     location,
     owner_of,
 )
-from sat2map.serve.scaling import size_for_model
-from sat2map.serve.service import ClientGone, Service
+from sat2map.serve.service import Service
 from sat2map.serve.upload_files import check_price, copy_file, receive_file
 
 HEARTBEAT = 15.0  # s after which a comment is sent although nothing has changed
@@ -117,19 +115,14 @@ def job_routes(service: Service) -> APIRouter:
         folder = jobs.new_folder(min(size, limits.job_body_bytes))
         try:
             if stored is None:
-                upload = await receive_file(service, request, folder, raster_pixels=limits.job_pixels)
+                upload = await receive_file(service, request, folder)
             else:
                 path = folder / stored.file
                 await anyio.to_thread.run_sync(copy_file, service.images.path(stored), path)
                 upload = Inspected(path, stored.kind, stored.height, stored.width)
             if upload.kind == "picture":
-                shape = upload.height, upload.width
-                scaled = size_for_model(served.header, shape, gsd, pixels=limits.job_picture_pixels)
-                check_price(service, served, scaled)
+                check_price(service, served.header, (upload.height, upload.width), gsd)
             record = jobs.add(folder, upload, owner=owner, model=served.name, gsd=gsd, part=Part(page, whole))
-        except ClientDisconnect:
-            jobs.drop(folder)
-            raise ClientGone from None
         except BaseException:
             jobs.drop(folder)
             raise

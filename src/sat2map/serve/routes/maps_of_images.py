@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -108,10 +106,8 @@ def map_routes(service: Service) -> APIRouter:
             raise TooManyPixelsError(
                 f"at most {limits.pixels / 1e6:g} million pixels are drawn at once: use a job"
             )
-        base = service.settings.state / "now"
-        base.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=base, ignore_cleanup_errors=True) as folder:
-            output = Path(folder) / RESULTS["raster"]
+        async with service.temporary_folder() as folder:
+            output = folder / RESULTS["raster"]
             upload = Inspected(service.images.path(image), image.kind, image.height, image.width)
             work = service.models.find(model).translate_file(upload, output)
             notes, _ = await run_until_disconnected(request, work, limits.request_seconds)

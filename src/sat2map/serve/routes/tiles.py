@@ -13,13 +13,14 @@ from fastapi import Path as InPath
 from fastapi.responses import Response
 
 from sat2map.errors import ImageError
+from sat2map.geo.web_mercator import HIGHEST_ZOOM
 from sat2map.serve.conditional import ConditionalRoute, if_changed
 from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
 from sat2map.serve.livemap import LiveMaps
 from sat2map.serve.map_layers import MapLayer, all_layers, check_tile, find_layer
 from sat2map.serve.problems import documented
-from sat2map.serve.raster_folder import MAX_ZOOM, RasterFolder
-from sat2map.serve.routes.access import check_key
+from sat2map.serve.raster_folder import RasterFolder
+from sat2map.serve.routes.access import BINARY, check_key
 from sat2map.serve.service import Service, run_until_disconnected
 from sat2map.serve.vector_tiles import MEDIA_TYPE
 
@@ -32,26 +33,20 @@ LayerName = Annotated[
         examples=["town"],
     ),
 ]
-Zoom = Annotated[int, InPath(ge=0, le=MAX_ZOOM, examples=[16])]
-Number = Annotated[int, InPath(ge=0, lt=1 << MAX_ZOOM, examples=[19300])]
+Zoom = Annotated[int, InPath(ge=0, le=HIGHEST_ZOOM, examples=[16])]
+Number = Annotated[int, InPath(ge=0, lt=1 << HIGHEST_ZOOM, examples=[19300])]
 FAILURES = documented(UnauthorizedError, NotFoundError, ImageError)
 
 
 def answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI's `responses` of a route that gives binary content, or 304."""
-    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in media_types}
+    content = {kind: {"schema": BINARY} for kind in media_types}
     return {200: {"content": content}, 304: {"description": "The client has this already."}, **FAILURES}
 
 
 @dataclass(frozen=True)
 class TileSource:
-    """The layers of a service and their tiles.
-
-    Attributes:
-        service: The service.
-        rasters: Its rasters.
-        maps: Its live maps.
-    """
+    """The layers of a service and their tiles."""
 
     service: Service
     rasters: RasterFolder

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -38,7 +35,6 @@ from sat2map.serve.routes.access import (
     Whole,
     check_key,
 )
-from sat2map.serve.scaling import size_for_model
 from sat2map.serve.served_models import ServedModel
 from sat2map.serve.service import Service, run_until_disconnected
 from sat2map.serve.uploads import check_size, read_body, sniff_format
@@ -113,8 +109,7 @@ def translate_routes(service: Service) -> APIRouter:
         def read() -> tuple[Picture, NDArray[np.uint8]]:
             height, width = service.decoder.size(body)
             check_size(height, width, limits.pixels)
-            size = size_for_model(served.header, (height, width), gsd, pixels=limits.pixels)
-            reserve(price(served.header.generator, *size) + 8 * height * width)
+            reserve(price(served.header, (height, width), gsd, pixels=limits.pixels) + 8 * height * width)
             picture = read_picture(service.decoder, body, (height, width), served.header, part, gsd=gsd)
             path = cast("Path", "the image")
             source = with_bands(picture.pixels, served.header.generator.source_bands, path)
@@ -151,41 +146,26 @@ def translate_routes(service: Service) -> APIRouter:
         request: Request, model: ModelName = None, page: Page = None, whole: Whole = False
     ) -> Response:
         """Return an image as the model sees it, since browsers open neither TIFF nor 16 bits per band."""
-        header = service.models.find(model).header
+        served = service.models.find(model)
         with service.memory.account() as reserve:
             body = await read_body(request, reserve, limit=limits.body_bytes, seconds=limits.upload_seconds)
 
             async def show() -> Response:
                 async with _spool_upload(body) as upload:
                     reserve(8 * upload.height * upload.width)
-                    read = (read_file, upload, service.decoder, header, Part(page, whole))
-                    picture = await service.run_in_thread(*read, large=True)
-                content = await service.run_in_thread(
-                    encode, picture.pixels, picture.alpha, "image/png", large=True
-                )
-                headers = {"Cache-Control": "no-store", **notes_header(picture.notes)}
-                return Response(content, media_type="image/png", headers=headers)
+                    return await show_picture(service, served, upload, Part(page, whole), cache="no-store")
 
             return await run_until_disconnected(request, show(), limits.request_seconds)
 
     @contextlib.asynccontextmanager
     async def _spool_upload(body: bytes) -> AsyncIterator[Inspected]:
         """Write an upload into a folder of its own, as GDAL reads files."""
-        folder = await service.run_in_thread(_make_folder, service.settings.state / "now")
-        try:
-            await service.run_in_thread((folder / "upload").write_bytes, body)
+        async with service.temporary_folder() as folder:
+            path, most = folder / "upload", (limits.pixels, limits.pixels)
+            await service.run_in_thread(path.write_bytes, body)
             yield await service.run_in_thread(
-                lambda: inspect_file(
-                    folder / "upload",
-                    service.decoder,
-                    picture_pixels=limits.pixels,
-                    raster_pixels=limits.pixels,
-                ),
-                large=len(body) > SMALL_FILE,
+                inspect_file, path, service.decoder, *most, large=len(body) > SMALL_FILE
             )
-        finally:
-            # Cancelled work may still write there until its next tile; the next start removes that.
-            await asyncio.shield(service.run_in_thread(_clear, folder))
 
     def _answer(
         served: ServedModel,
@@ -209,10 +189,11 @@ def translate_routes(service: Service) -> APIRouter:
     return router
 
 
-def _make_folder(base: Path) -> Path:
-    base.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=base))
-
-
-def _clear(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+async def show_picture(
+    service: Service, model: ServedModel, upload: Inspected, part: Part, *, cache: str
+) -> Response:
+    """Return an inspected file as the model sees it, as a PNG that clients may `cache` so."""
+    picture = await service.run_in_thread(read_file, upload, service.decoder, model.header, part, large=True)
+    content = await service.run_in_thread(encode, picture.pixels, picture.alpha, "image/png", large=True)
+    headers = {"Cache-Control": cache, **notes_header(picture.notes)}
+    return Response(content, media_type="image/png", headers=headers)

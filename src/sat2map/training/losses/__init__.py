@@ -40,11 +40,6 @@ def weight_of(name: str, settings: LossSettings) -> float:
 def active_losses(settings: LossSettings, *, has_labels: bool, has_logits: bool) -> dict[str, float]:
     """Return the weights of the losses that a training computes, by name.
 
-    Args:
-        settings: The weights.
-        has_labels: Whether the targets have a palette.
-        has_logits: Whether the generator gives logits of colours or classes.
-
     Raises:
         SettingsError: A weight is that of an unknown loss, or no loss is left.
     """

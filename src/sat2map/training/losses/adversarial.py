@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sat2map.settings import Adversarial
 from sat2map.training.losses.loss import Loss, LossInputs
-
-Adversarial = Literal["bce", "lsgan", "hinge"]
 
 
 def discriminator_loss(kind: Adversarial, logits: Tensor, *, real: bool) -> Tensor:

@@ -15,7 +15,6 @@ from sat2map.models.architectures.efficient_unet.layout import (
     DECODER_CHANNELS,
     LITE0,
     STEM_CHANNELS,
-    EncoderStage,
     same_padding,
 )
 from sat2map.models.architectures.spec import GeneratorSpec
@@ -114,7 +113,7 @@ class Encoder(nn.Module):
         tap_channels: Channels of the feature maps that `forward` returns.
     """
 
-    def __init__(self, bands: int, stages: tuple[EncoderStage, ...] = LITE0) -> None:
+    def __init__(self, bands: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             SamePadConv(bands, STEM_CHANNELS, 3, stride=2),
@@ -125,7 +124,7 @@ class Encoder(nn.Module):
         inputs = STEM_CHANNELS
         self.tap_channels: list[int] = []
         self._taps: list[int] = []
-        for i, stage in enumerate(stages):
+        for i, stage in enumerate(LITE0):
             for repeat in range(stage.repeats):
                 blocks.append(
                     InvertedResidual(
@@ -138,7 +137,7 @@ class Encoder(nn.Module):
                 )
                 inputs = stage.channels
             # The last features of each resolution are the U-Net's skips.
-            if i + 1 == len(stages) or stages[i + 1].stride == 2:
+            if i + 1 == len(LITE0) or LITE0[i + 1].stride == 2:
                 self._taps.append(len(blocks) - 1)
                 self.tap_channels.append(stage.channels)
         self.blocks = nn.ModuleList(blocks)

@@ -39,9 +39,6 @@ def is_installed() -> bool:
 def read_encoder_weights(bands: int = 3) -> dict[str, Tensor]:
     """Read the pretrained weights as a state dict of `network.Encoder`.
 
-    Args:
-        bands: Bands of the source (see `network.convert_encoder_weights`).
-
     Raises:
         MissingExtraError: The package is not installed.
         ModelFileError: The package holds another file than that of version 0.1.0.

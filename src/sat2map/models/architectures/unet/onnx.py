@@ -18,10 +18,7 @@ def build_unet(graph: GraphBuilder, x: str) -> Tail:
 def add_encoder(graph: GraphBuilder, x: str, *, reflects: bool = False) -> tuple[str, list[str]]:
     """Add the encoder; return the rectified bottleneck and the skips after their LeakyReLU.
 
-    Args:
-        graph: The graph.
-        x: Name of the input.
-        reflects: Whether all convolutions but the innermost pad by reflection.
+    With `reflects` all convolutions but the innermost pad by reflection.
     """
     channels, inner = _channels(graph), graph.spec.depth - 1
     skips = []

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from sat2map.models.architectures.spec import GeneratorSpec
 
 
-def deepest(crop_size: int) -> int:
+def _deepest(crop_size: int) -> int:
     """Return how often a size can be halved (256 → 8), which makes the bottleneck as small as it can be."""
     return max(2, (crop_size & -crop_size).bit_length() - 1)
 
 
-def output_layer(spec: GeneratorSpec) -> OutputLayer:
+def _output_layer(spec: GeneratorSpec) -> OutputLayer:
     """Return the last layer: an upsampling one (see `blocks.make_upsampling`)."""
     return {
         "transpose": OutputLayer("up.0.conv", transposed=True),
@@ -27,16 +27,15 @@ def output_layer(spec: GeneratorSpec) -> OutputLayer:
 
 _HERE = "sat2map.models.architectures.unet"
 
-ARCHITECTURES = (
-    Architecture(
-        name="unet",
-        label="U-Net",
-        size_divisor=lambda spec: 1 << spec.depth,
-        build=lazily(f"{_HERE}.network", "UNet"),
-        build_onnx=lazily(f"{_HERE}.onnx", "build_unet"),
-        input_layer="down.0.conv",
-        output_layer=output_layer,
-        default_depth=deepest,
-        least_divisor=32,
-    ),
+UNET = Architecture(
+    name="unet",
+    label="U-Net",
+    size_divisor=lambda spec: 1 << spec.depth,
+    build=lazily(f"{_HERE}.network", "UNet"),
+    build_onnx=lazily(f"{_HERE}.onnx", "build_unet"),
+    input_layer="down.0.conv",
+    output_layer=_output_layer,
+    default_depth=_deepest,
+    least_divisor=32,
 )
+ARCHITECTURES = (UNET,)

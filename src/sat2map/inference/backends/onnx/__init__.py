@@ -1,0 +1,1 @@
+"""The engine of ONNX Runtime, which the base install brings."""
