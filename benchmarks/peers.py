@@ -29,9 +29,10 @@ from sat2map.models.model_file import read_header
 from sat2map.runtime.cpu import processor
 
 HERE = Path(__file__).parent
+TORCH = "torch>=2.6,<2.14"  # as in pyproject.toml
 ENVIRONMENTS = {
-    "loop": ["torch>=2.6", "numpy", "pillow"],
-    "script": ["torch>=2.6", "numpy", "rasterio", "pydantic", "safetensors"],
+    "loop": [TORCH, "numpy", "pillow"],
+    "script": [TORCH, "numpy", "rasterio", "pydantic", "safetensors"],
     "rio-tiler": ["rio-tiler", "onnxruntime", "pillow"],
 }
 

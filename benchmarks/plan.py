@@ -56,7 +56,9 @@ def main() -> None:
             "date": time.strftime("%Y-%m-%d"),
         }
         about |= {"grid": asdict(translator.grid)}
-        given.json.write_text(json.dumps({**about, "speeds": asdict(speeds), "rows": rows}, indent=1) + "\n")
+        before = json.loads(given.json.read_text("utf-8")) if given.json.exists() else {}
+        content = {**before, **about, "speeds": asdict(speeds), "rows": rows}
+        given.json.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     sys.exit(any(row["verdict"] != "met" for row in rows))
 
 

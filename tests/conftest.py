@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ MARKED = {
         "images/test_masks.py",
         "images/test_one_picture.py",
         "images/test_samples.py",
+        "images/test_shared_limits.py",
     ),
     "browser": (
         "serve/test_page.py",
@@ -51,6 +53,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, places in MARKED.items():
             if any(path.is_relative_to(place) for place in places):
                 item.add_marker(marker)
+
+
+@pytest.fixture
+def make_disk() -> Iterator[Callable[[Path, str], Path]]:
+    """A function that mounts a disk of some size at a new folder, such as 256k."""
+    disks: list[Path] = []
+
+    def make(disk: Path, size: str) -> Path:
+        disk.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+        if (
+            shutil.which("mount") is None
+            or subprocess.run(command, capture_output=True, check=False).returncode
+        ):
+            pytest.skip("making a small disk needs the right to mount one")
+        disks.append(disk)
+        return disk
+
+    yield make
+    for disk in disks:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("rasterio", reason="the geo extra is not installed")
+
 from sat2map.errors import SettingsError
 from sat2map.images.read import has_deep_samples, read_image
 from sat2map.images.shared_limits import FILES, SharedLimits, measure_shared_limits, spread
@@ -41,6 +43,15 @@ def test_a_note_names_the_limits_once_for_all_files(tmp_path: Path) -> None:
         f"2 inputs hold uint16: percentiles 2 and 98 of all of it ({low:.6g} to {high:.6g})"
     )
     assert read_image(paths[0], stretch=stretch).notes == ()
+
+
+def test_a_file_of_other_units_that_would_be_flat_is_named() -> None:
+    shared = SharedLimits()
+    values = np.linspace(0, 1, 100, dtype=np.float32).reshape(1, 10, 10)
+    for name, factor in (("reflectance.tif", 1), ("digital.tif", 10_000)):
+        shared.add(values * factor, None, name)
+    assert "reflectance.tif would show fewer than 8 grey levels" in shared.notes(2)[1]
+    assert len(shared.notes(2)) == 2
 
 
 def test_pixels_that_are_not_valid_do_not_count() -> None:

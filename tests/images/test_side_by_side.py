@@ -54,6 +54,7 @@ def test_real_pairs_are_found() -> None:
 
 @pytest.mark.skipif(not (DATA / "maps").is_dir(), reason="the real photos are not on this machine")
 def test_real_wide_photos_raise_no_false_alarm() -> None:
+    pytest.importorskip("rasterio", reason="the geo extra is not installed")
     rng = np.random.default_rng(0)
     images = [
         read_image(file).pixels[:, :600] for file in sorted((DATA / "maps" / "train").glob("*.jpg"))[::20]

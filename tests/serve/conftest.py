@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -181,3 +182,27 @@ def client(server: Server) -> Iterator[httpx.Client]:
     """Talk to the shared server."""
     with server.client() as talking:
         yield talking
+
+
+@pytest.fixture
+def page(browser: Any, server: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page of the shared server, on which no script may fail and nothing may be asked of others."""
+    context = browser.new_context(
+        viewport={"width": getattr(request, "param", 1280), "height": 800}, base_url=server.url
+    )
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on(
+        "console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None
+    )
+    page.on(
+        "request",
+        lambda request: (
+            faults.append(request.url) if not request.url.startswith((server.url, "blob:")) else None
+        ),
+    )
+    yield page
+    context.close()
+    assert faults == []

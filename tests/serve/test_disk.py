@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +26,9 @@ def noise() -> bytes:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
+def disk(make_disk: Callable[[Path, str], Path], tmp_path: Path) -> Path:
     """The service's state folder as a disk of 8 MiB."""
-    disk = tmp_path / "state"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("making a small disk needs the right to mount one")
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    return make_disk(tmp_path / "state", "8m")
 
 
 def _fill(disk: Path, free: int) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +12,6 @@ import pytest
 from sat2map.images.png import encode_png
 
 MAP_TILES = ".leaflet-generated-pane .leaflet-tile-loaded img"
-
-
-@pytest.fixture
-def page(browser: Any, server: Any) -> Iterator[Any]:
-    """A page of the shared server, on which no script may fail and nothing may be asked of others."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, base_url=server.url)
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on(
-        "console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None
-    )
-    page.on(
-        "request",
-        lambda asked: faults.append(asked.url) if not asked.url.startswith((server.url, "blob:")) else None,
-    )
-    yield page
-    context.close()
-    assert faults == []
 
 
 def _until(page: Any, expression: str) -> None:

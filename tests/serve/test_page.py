@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,30 +39,6 @@ def _until(page: Any, expression: str) -> None:
 
 
 AT_ALL_WIDTHS = pytest.mark.parametrize("page", [1280, 390], indirect=True)  # px: at a desk, on a phone
-
-
-@pytest.fixture
-def page(browser: Any, server: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page of the shared server, on which no script may fail and nothing may be asked of others."""
-    context = browser.new_context(
-        viewport={"width": getattr(request, "param", 1280), "height": 800}, base_url=server.url
-    )
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on(
-        "console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None
-    )
-    page.on(
-        "request",
-        lambda request: (
-            faults.append(request.url) if not request.url.startswith((server.url, "blob:")) else None
-        ),
-    )
-    yield page
-    context.close()
-    assert faults == []
 
 
 @AT_ALL_WIDTHS

@@ -69,13 +69,7 @@ class Neighbourhood:
 class SheetInfo:
     """What planning needs to know of a raster that may be a sheet.
 
-    Attributes:
-        source: Its path or address.
-        kind: CRS, pixel size, bands and mask: alike in all sheets of an image.
-        transform: Where it lies.
-        width: Columns.
-        height: Rows.
-        metres: Width and height of its pixels (m), or None.
+    Its `kind` is the same in all sheets of an image: CRS, pixel size, bands and mask.
     """
 
     source: str

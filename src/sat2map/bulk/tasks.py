@@ -68,14 +68,7 @@ _TASK: Final = TypeAdapter(Task)
 
 @dataclass(frozen=True)
 class Mosaic:
-    """A source that was cut: its windows' outputs are put together again.
-
-    Attributes:
-        name: What the whole is called, without a suffix.
-        height: Rows of the source.
-        width: Columns.
-        tasks: Its windows.
-    """
+    """A source that was cut: its windows' outputs are put together again, under a name without a suffix."""
 
     name: str
     height: int
@@ -108,13 +101,7 @@ class BulkPlan:
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """What planning needs to know of a raster.
-
-    Attributes:
-        height: Rows.
-        width: Columns.
-        sheet: What is known of it as a sheet, or None.
-    """
+    """What planning needs to know of a raster: its size, and what is known of it as a sheet."""
 
     height: int
     width: int
@@ -233,10 +220,8 @@ def _names(sources: Iterable[str]) -> list[str]:
     stems = [PurePosixPath(urlsplit(s).path if "://" in s else s).stem or "raster" for s in sources]
     counts = Counter(stem.casefold() for stem in stems)  # some file systems do not tell A from a
     return [
-        stem if counts[stem.casefold()] == 1 else f"{stem}-{_hash(source)}"
+        stem
+        if counts[stem.casefold()] == 1
+        else f"{stem}-{hashlib.blake2b(source.encode(), digest_size=4).hexdigest()}"
         for source, stem in zip(sources, stems, strict=True)
     ]
-
-
-def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

@@ -115,11 +115,7 @@ class Worker:
     """
 
     def __init__(self, options: WorkOptions, *, images: int = 0) -> None:
-        """Open the model.
-
-        Args:
-            options: How tasks are done.
-            images: How many images there are, where there is nothing else.
+        """Open the model, for so many images where there is nothing else.
 
         Raises:
             Sat2MapError: It cannot be used here.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from sat2map.cli.flags import Seed, between
-from sat2map.cli.terminal import open_console, progress_bar
+from sat2map.cli.terminal import open_console, progress_bar, working
 from sat2map.errors import RunError
 from sat2map.extras import require
 from sat2map.files import atomic_write_text
@@ -72,12 +72,13 @@ def run_demo(
         OutputError: It cannot be written.
         KeyboardInterrupt: The training was stopped.
     """
-    from sat2map.evaluation import draw_examples, evaluate, print_evaluation
-    from sat2map.evaluation.report import write_demo_report
-    from sat2map.images.pixels import write_image
-    from sat2map.inference import Translator
-    from sat2map.synthetic.towns import draw_town, write_towns
-    from sat2map.training.samples import draw_grid
+    with working("loading PyTorch"):
+        from sat2map.evaluation import draw_examples, evaluate, print_evaluation
+        from sat2map.evaluation.report import write_demo_report
+        from sat2map.images.pixels import write_image
+        from sat2map.inference import Translator
+        from sat2map.synthetic.towns import draw_town, write_towns
+        from sat2map.training.samples import draw_grid
 
     pairs, report, picture = folder / "pairs", folder / "report.html", folder / "scene-map.png"
     kept = _prepare(folder, {"seed": seed, "pairs": PAIRS, "minutes": minutes}, overwrite=overwrite)
@@ -100,18 +101,19 @@ def run_demo(
     evaluation.save(folder / "evaluation.json")
 
     console.rule("4 of 4: translate a scene")
-    scene = draw_town(SCENE_SEED + seed, size=SCENE_SIZE)
-    fake = Translator.open(result.best)(scene.source)
-    views = {"photo": scene.source, "generated map": fake, "real map": scene.target}
-    write_image(folder / "scene.png", scene.source)
-    write_image(picture, draw_grid([tuple(views.values())], tuple(views)))
-    write_demo_report(
-        report,
-        run=result.run,
-        evaluation=evaluation,
-        scene=(scene.source, fake, scene.target),
-        examples=draw_examples(evaluation, result.best, pairs),
-    )
+    with working("drawing its map and the report"):
+        scene = draw_town(SCENE_SEED + seed, size=SCENE_SIZE)
+        fake = Translator.open(result.best)(scene.source)
+        views = {"photo": scene.source, "generated map": fake, "real map": scene.target}
+        write_image(folder / "scene.png", scene.source)
+        write_image(picture, draw_grid([tuple(views.values())], tuple(views)))
+        write_demo_report(
+            report,
+            run=result.run,
+            evaluation=evaluation,
+            scene=(scene.source, fake, scene.target),
+            examples=draw_examples(evaluation, result.best, pairs),
+        )
     console.rule("done")
     _print_end(folder, result, console)
     return report

@@ -110,13 +110,10 @@ def progress_bar(
     from rich.progress import Progress
 
     console = open_console(stderr=True)
-    with Progress(
-        *columns,
-        console=console,
-        disable=not console.is_terminal,
-        transient=transient,
-        speed_estimate_period=period,
-    ) as bar:
+    if not console.is_terminal:  # rich 13.7 ends a bar that is disabled with an empty line
+        yield lambda done, total: None
+        return
+    with Progress(*columns, console=console, transient=transient, speed_estimate_period=period) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from safetensors import safe_open
 
 from sat2map.files import atomic_write_text, refuse_existing, sha256_of
-from sat2map.images.palette.classification import describe_classes
+from sat2map.images.palette.palette import describe_classes
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.model_file import ModelHeader, read_header
 

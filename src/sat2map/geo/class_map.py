@@ -26,14 +26,7 @@ _UNSEEN = 0xFFFF
 
 @dataclass(frozen=True)
 class ClassMap:
-    """A map as class numbers.
-
-    Attributes:
-        classes: uint8 (h, w), `NODATA` where nothing is.
-        palette: Their names and colours.
-        grid: Where they lie.
-        tags: What `translate` wrote about them.
-    """
+    """A map as class numbers, uint8 (h, w), `NODATA` where nothing is, and the tags of `translate`."""
 
     classes: NDArray[np.uint8]
     palette: Palette

@@ -23,13 +23,7 @@ EXACT = 0.1  # px; GCPs that lie within this of one affine transform are that tr
 
 @dataclass(frozen=True)
 class ControlPoints:
-    """What says where a raster lies when a transform does not.
-
-    Attributes:
-        points: Ground control points, in pixels and in coordinates of `crs`.
-        crs: Their CRS, or None.
-        rpcs: Rational polynomial coefficients, or None.
-    """
+    """What says where a raster lies without a transform: GCPs in pixels and coordinates of `crs`, or RPCs."""
 
     points: tuple[GroundControlPoint, ...]
     crs: CRS | None

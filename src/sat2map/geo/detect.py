@@ -51,7 +51,7 @@ def is_raster(text: str, *, listed: bool = False) -> bool:
     if suffix in (".tif", ".tiff"):
         return not _is_plain_tiff(path)
     if suffix in IMAGE_SUFFIXES:
-        return _has_sidecar(path) and _gdal_places(text)
+        return _has_sidecar(path) and _gdal_finds(text, _is_placed, without_gdal=True)
     if suffix in RASTER_SUFFIXES:
         return _gdal_opens(text)
     return not listed and _gdal_opens(text)
@@ -92,11 +92,6 @@ def _has_sidecar(path: Path) -> bool:
         if any(path.with_name(stem + form).exists() for form in (ending, ending.lower(), ending.upper())):
             return True
     return False
-
-
-def _gdal_places(text: str) -> bool:
-    """Whether GDAL finds a georeference of an image; without GDAL, a file beside it is taken for one."""
-    return _gdal_finds(text, _is_placed, without_gdal=True)
 
 
 def _gdal_opens(text: str) -> bool:

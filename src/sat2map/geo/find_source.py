@@ -28,7 +28,7 @@ def find_source(text: str | Path, place: Place, *, cut: bool = False) -> Source:
         ImageError: The source does not answer as such a source does.
     """
     text = str(text)
-    if _is_template(text):
+    if "://" in text and "{z}" in text and "{x}" in text and re.search(r"\{-?y\}", text):
         return tile_source(text, place)
     service = _service_of(text)
     if service == "wms":
@@ -50,12 +50,6 @@ def find_source(text: str | Path, place: Place, *, cut: bool = False) -> Source:
         raise SettingsError(f"{shown(text)} is no STAC item, and has no assets", setting="asset")
     source = replace(Source.of(text), notes=notes)
     return source if place.bbox is None or not cut else cut_source(source, place.bbox, place.bbox_crs)
-
-
-def _is_template(text: str) -> bool:
-    return (
-        "://" in text and all(part in text for part in ("{z}", "{x}")) and bool(re.search(r"\{-?y\}", text))
-    )
 
 
 def _service_of(text: str) -> str | None:

@@ -92,16 +92,10 @@ def cut_tiles(
     progress: Callable[[int, int], None],
     clip: Clip | None,
 ) -> None:
-    """Cut all tiles of a raster and its map that show something into a folder, and list them in `pairs.csv`.
+    """Cut all tiles of a raster and its map that show something into a new folder, listed in `pairs.csv`.
 
-    Args:
-        raster: The orthophoto, at the resolution of the pairs.
-        read_target: Gives the map in a rectangle of its grid.
-        folder: A new folder.
-        options: How to cut.
-        result: Gets the counts, and notes.
-        progress: Called with tiles done and tiles in all.
-        clip: The area of interest, if there is one.
+    The raster has the resolution of the pairs, and `read_target` gives the map on its grid; `result` gets the
+    counts.
 
     Raises:
         SettingsError: The raster is one block.

@@ -125,10 +125,7 @@ class StyledLayer(NamedTuple):
 def maplibre_style(name: str, source: dict[str, Any], layers: Iterable[StyledLayer]) -> dict[str, Any]:
     """Return a MapLibre style for vector tiles, lines above polygons.
 
-    Args:
-        name: Its name.
-        source: Where the tiles are, as a source of the style.
-        layers: What is drawn of them.
+    The source says where the tiles are, as MapLibre has it.
     """
     drawn = []
     for layer in sorted(layers, key=lambda layer: layer.lines):

@@ -64,13 +64,7 @@ def read_reference_raster(
 ) -> NDArray[np.uint8]:
     """Return the class numbers of a reference on the grid of a map, uint8 (h, w); see `Reference.classes`.
 
-    Args:
-        dataset: The reference.
-        path: Its file.
-        found: The map.
-        map_class: The one class that it shows; None: it shows all.
-        palette: Name or file of its palette; None: what its tags say, else the map's.
-        notes: Gets a sentence for each thing that a user should know.
+    The arguments are those of `read_reference` and `ReferenceOptions`.
 
     Raises:
         DataError: It lies in another place, or does not say what it shows.

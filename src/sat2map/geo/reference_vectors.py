@@ -39,12 +39,6 @@ def draw_style(path: Path, found: ClassMap, style: str, notes: list[str]) -> NDA
 
     Borders of lines and areas (casings) are left out: they are none of the ground's.
 
-    Args:
-        path: The vectors.
-        found: The map.
-        style: `web`, or a TOML file.
-        notes: Gets a sentence for each thing that a user should know.
-
     Returns:
         Class numbers, uint8 (h, w), `NODATA` outside of the vectors' bounds.
 
@@ -67,13 +61,7 @@ def draw_style(path: Path, found: ClassMap, style: str, notes: list[str]) -> NDA
 def draw_polygons(
     path: Path, found: ClassMap, column: str | None, notes: list[str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Draw polygons whose classes a column names, or which are all of one class.
-
-    Args:
-        path: The vectors.
-        found: The map.
-        column: The column; None: all polygons are of one class.
-        notes: Gets a sentence for each thing that a user should know.
+    """Draw polygons whose classes a column names, or which are all of one class where it is None.
 
     Returns:
         Class numbers, uint8 (h, w), `NODATA` where nothing is drawn; without a column 1 where a polygon is,

@@ -24,13 +24,9 @@ class ResumeStore:
     """A folder `.OUTPUT.parts` with blocks of each layer, as TIFF files; each is whole or not there."""
 
     def __init__(self, output: Path, job: dict[str, Any], width: int, *, resume: bool) -> None:
-        """Start a job, or continue one.
+        """Start a job, or continue an equal one: `job` is everything that decides the result.
 
-        Args:
-            output: The file they will become.
-            job: Everything that decides the result; only an equal job is continued.
-            width: Columns of the output.
-            resume: Keep what an earlier run has left.
+        `width` is that of the output in columns.
 
         Raises:
             OutputError: What is there is of another job, or the folder cannot be written.

@@ -17,14 +17,7 @@ from rasterio.vrt import WarpedVRT
 from sat2map.errors import ImageError
 from sat2map.geo.gdal import FAILURES, reason
 from sat2map.images.bands import band_meanings, check_bands, choose_bands, default_names
-from sat2map.images.levels import (
-    Limits,
-    Stretch,
-    given_limits,
-    lab_error,
-    measure_limits,
-    reject_complex,
-)
+from sat2map.images.levels import Limits, Stretch, given_limits, lab_error, measure_limits, reject_complex
 from sat2map.images.masks import SAMPLE, PixelMask, reduced_shape
 from sat2map.images.vrt import plain_vrt, unmarked_vrt
 
@@ -60,11 +53,7 @@ def warped(
 ) -> tuple[WarpedVRT, PixelMask]:
     """Return a dataset on another grid, and how its valid pixels are found there.
 
-    Args:
-        dataset: Where to read; alpha is marked only if it is a mask.
-        mask: How its valid pixels are found.
-        resampling: The filter.
-        target: The grid, as `rasterio.vrt.WarpedVRT` takes it.
+    Its alpha is marked only if it is a mask; `target` is the grid, as `rasterio.vrt.WarpedVRT` takes it.
     """
     nan = {}
     if mask.kind == "nodata" and dataset.nodata is None:  # floats that may be NaN, which would spread
@@ -79,14 +68,7 @@ def warped(
 def find_bands(
     dataset: rasterio.DatasetReader, bands: tuple[int, ...] | None, count: int, name: str, notes: list[str]
 ) -> tuple[int, ...]:
-    """Return the bands to read, from 1.
-
-    Args:
-        dataset: The raster.
-        bands: The user's choice, or None.
-        count: How many the model takes.
-        name: What the raster is called in messages.
-        notes: Gets a sentence where the meaning of bands was assumed.
+    """Return the bands to read, from 1: the user's choice, or as many as the model takes.
 
     Raises:
         ImageError: There are too few, or they hold complex numbers or L*a*b* colours.

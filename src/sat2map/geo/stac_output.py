@@ -16,7 +16,7 @@ from sat2map.files import atomic_write_text
 from sat2map.geo.gdal import is_remote, shown
 from sat2map.geo.grid import LONLAT, GeoGrid
 from sat2map.geo.layers import Layer
-from sat2map.images.palette.classification import describe_classes
+from sat2map.images.palette.palette import describe_classes
 
 EXTENSIONS: Final = tuple(
     f"https://stac-extensions.github.io/{name}/schema.json"

@@ -32,11 +32,6 @@ def open_target(target: str | Path, grid: GeoGrid, notes: list[str]) -> Iterator
     A single band holds class numbers, of whatever type, and keeps them; a palette becomes its colours; three
     bands and more are colours, of which alpha and infrared are none.
 
-    Args:
-        target: The map raster.
-        grid: The grid of the orthophoto.
-        notes: Gets a sentence for each thing that a user should know.
-
     Raises:
         DataError: It cannot be read, has no CRS, or holds numbers that are neither classes nor colours.
     """

@@ -24,9 +24,7 @@ Put = Callable[[int, int, int, bytes], None]
 def open_archive(output: Path, about: dict[str, Any]) -> Iterator[Put]:
     """Yield a function that takes tiles (zoom, x, y, PNG); the archive appears when all are there.
 
-    Args:
-        output: .mbtiles, .pmtiles, or a folder.
-        about: Its metadata, as in TileJSON.
+    It is .mbtiles, .pmtiles, or a folder, with metadata as in TileJSON.
 
     Raises:
         OutputError: It cannot be written.

@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import rasterio
 from rasterio.enums import ColorInterp
@@ -78,7 +77,13 @@ def write_tiles(
         zooms = zooms or coverage.zooms()
         _check_zooms(zooms, coverage)
         paint = _find_paint(dataset, raster, colors)
-        about = _about(raster, coverage, zooms)
+        about = {
+            "name": raster.stem,
+            "bounds": list(coverage.bounds),
+            "center": [*coverage.centre, zooms[0]],
+            "minzoom": zooms[0],
+            "maxzoom": zooms[1],
+        }
         with open_archive(output, about) as put:
             count = _cut(dataset, raster.name, paint, grid, coverage, zooms, put, progress)
             if not count:
@@ -198,13 +203,3 @@ def _cut(
             put_first()
     progress(total, total)
     return count
-
-
-def _about(raster: Path, coverage: Coverage, zooms: tuple[int, int]) -> dict[str, Any]:
-    return {
-        "name": raster.stem,
-        "bounds": list(coverage.bounds),
-        "center": [*coverage.centre, zooms[0]],
-        "minzoom": zooms[0],
-        "maxzoom": zooms[1],
-    }

@@ -30,11 +30,7 @@ _OTHER_TAGS = re.compile(r'"((?:[^"\\]|\\.)*)"=>"((?:[^"\\]|\\.)*)"')
 class Vectors:
     """Lines and polygons in metres from a grid's first pixel: x along its rows, y along its columns.
 
-    Attributes:
-        geometries: shapely geometries.
-        fields: Values of each field as text, or None, in the same order.
-        notes: What a user should know about how they were read.
-        known: Names of all fields that the file has.
+    Fields hold text, or None, in the order of the geometries; `known` are the names of all that the file has.
     """
 
     geometries: NDArray[Any]

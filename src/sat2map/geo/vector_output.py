@@ -21,13 +21,7 @@ from sat2map.errors import OutputError, SettingsError, nearest
 from sat2map.extras import require
 from sat2map.files import atomic_path, atomic_write_text
 from sat2map.geo.grid import GeoGrid
-from sat2map.geo.qgis_styles import (
-    TILE_LAYER,
-    StyledLayer,
-    add_layer_styles,
-    categorised_qml,
-    maplibre_style,
-)
+from sat2map.geo.qgis_styles import TILE_LAYER, StyledLayer, add_layer_styles, categorised_qml, maplibre_style
 
 DRIVERS: Final = {
     ".gpkg": "GPKG",

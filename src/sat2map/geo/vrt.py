@@ -112,13 +112,7 @@ class Vrt:
 
 
 def window_vrt(dataset: rasterio.DatasetReader, area: Area, grid: GeoGrid) -> str:
-    """Return the XML of a virtual raster that is a rectangle of another one.
-
-    Args:
-        dataset: The other one; it is opened again by its name.
-        area: The rectangle.
-        grid: The other one's place.
-    """
+    """Return the XML of a virtual raster that is a rectangle of another one, opened again by its name."""
     part = grid.part(area)
     root = _dataset(part)
     for number in dataset.indexes:

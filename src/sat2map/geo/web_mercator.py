@@ -41,14 +41,9 @@ def tile_range(first: float, last: float, zoom: int) -> range:
 
 
 class CoveragePart(NamedTuple):
-    """A box of longitudes and latitudes that does not cross 180 degrees.
+    """A box of longitudes and latitudes within web mercator that does not cross 180 degrees.
 
-    Attributes:
-        west: At least -180.
-        south: At least -85.05….
-        east: At most 180, more than `west`.
-        north: At most 85.05….
-        shift: What is added to the raster's x coordinates to bring them into the box.
+    `shift` is what is added to the raster's x coordinates to bring them into the box.
     """
 
     west: float

@@ -22,7 +22,8 @@ def band_meanings(dataset: Any) -> list[str]:
 
     The colour interpretation counts, then the description ("Red", "B04 (665 nm)").
     """
-    meanings = [_by_interpretation(interp.name) for interp in dataset.colorinterp]
+    plain = {"gray": "grey", "undefined": "", "palette": ""}
+    meanings = [plain.get(interp.name, interp.name) for interp in dataset.colorinterp]
     described = _by_description([text or "" for text in dataset.descriptions])
     if set(COLOURS) <= set(described):
         # GDAL calls the first band of anything grey, and the first three of any four bytes RGB.
@@ -38,12 +39,7 @@ def band_meanings(dataset: Any) -> list[str]:
 def choose_bands(
     meanings: Sequence[str], wanted: Sequence[str], name: object
 ) -> tuple[tuple[int, ...], str | None]:
-    """Find the wanted bands of a file.
-
-    Args:
-        meanings: From `band_meanings`.
-        wanted: What a model takes, in its order: ("red", "green", "blue"), ("grey",), ….
-        name: What to call the file.
+    """Find the wanted bands of a file, such as ("red", "green", "blue") or ("grey",), by its `band_meanings`.
 
     Returns:
         Band numbers from 1, and a note where their meaning was assumed.
@@ -98,10 +94,6 @@ def default_names(count: int) -> tuple[str, ...]:
     if count < 3:
         return ("grey", "band 2")[:count]
     return (*COLOURS, "nir", *(f"band {number}" for number in range(5, count + 1)))[:count]
-
-
-def _by_interpretation(name: str) -> str:
-    return {"gray": "grey", "undefined": "", "palette": ""}.get(name, name)
 
 
 def _by_description(texts: Sequence[str]) -> list[str]:

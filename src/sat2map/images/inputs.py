@@ -14,11 +14,7 @@ def expand_input(
 ) -> list[str]:
     """Return the files that an input names: itself, those right in a folder, or those that a glob matches.
 
-    Args:
-        text: A file, a folder, or a glob.
-        accepts: Whether a file of a folder is wanted; hidden files never are.
-        kinds: What is wanted, for messages.
-        recursive: Whether the folders in a folder count too.
+    Hidden files of a folder never count; `kinds` is what is wanted, for messages.
 
     Raises:
         ImageError: It does not exist, or names nothing that is wanted.

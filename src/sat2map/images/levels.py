@@ -137,11 +137,9 @@ def note_of_8_bits(limits: Limits | None, name: object) -> tuple[str, ...]:
 
 
 def to_8_bits(values: NDArray[np.generic], limits: Limits) -> NDArray[np.uint8]:
-    """Map the limits of each band to 0 and 255, and what lies beyond to the nearer one.
+    """Map the limits of each band to 0 and 255, and what lies beyond to the nearer one; NaN becomes 0.
 
-    Args:
-        values: (bands, h, w) of any real type; NaN becomes 0.
-        limits: Of each band.
+    The values are (bands, h, w) of any real type.
     """
     out = np.empty(values.shape, np.uint8)
     # float32 holds 24 bits: enough for 16-bit numbers, not for 32-bit integers, nor beyond 3e38.

@@ -77,7 +77,9 @@ class PixelMask:
             window: `window` and `out_shape` of rasterio's `read`.
         """
         if values is None and self.kind != "none":
-            values = dataset.read(self.bands, **_of_bands(window, len(self.bands)))
+            shape = window.get("out_shape")
+            more = {} if shape is None else {"out_shape": (len(self.bands), *shape[-2:])}
+            values = dataset.read(self.bands, **{**window, **more})
         mask = self._of_values(values) if values is not None else None
         if self.stored:
             mask = _both(mask, dataset.read_masks(self.bands[0], **window))
@@ -132,11 +134,6 @@ def reduced_shape(dataset: Any, side: int) -> tuple[int, int]:
 
 def _both(first: NDArray[np.uint8] | None, second: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return second if first is None else np.minimum(first, second)
-
-
-def _of_bands(window: dict[str, Any], bands: int) -> dict[str, Any]:
-    shape = window.get("out_shape")
-    return window if shape is None else {**window, "out_shape": (bands, *shape[-2:])}
 
 
 def _as_stored(nodata: float, dtype: np.dtype[Any]) -> float:

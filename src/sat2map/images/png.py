@@ -44,7 +44,8 @@ def png_parts(pixels: NDArray[np.uint8]) -> Iterator[bytes]:
     last = np.zeros((1, width * bands), np.uint8)  # above the picture is 0
     for top in range(0, height, _ROWS):
         part = pixels[top : top + _ROWS].reshape(-1, width * bands)
-        yield _chunk(b"IDAT", packer.compress((_plain(part) if flat else _averaged(part, last, bands)).data))
+        rows = np.insert(part, 0, _NONE, axis=1) if flat else _averaged(part, last, bands)
+        yield _chunk(b"IDAT", packer.compress(rows.data))
         last = part[-1:]
     yield _chunk(b"IDAT", packer.flush())
     yield _chunk(b"IEND", b"")
@@ -58,11 +59,6 @@ def check_bytes(pixels: NDArray[Any]) -> None:
     """
     if pixels.dtype != np.uint8:
         raise TypeError(f"only uint8 pixels can be written, not {pixels.dtype}")
-
-
-def _plain(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Put the filter's name before each row."""
-    return np.pad(part, ((0, 0), (1, 0)), constant_values=_NONE)
 
 
 def _averaged(part: NDArray[np.uint8], last: NDArray[np.uint8], bands: int) -> NDArray[np.uint8]:

@@ -20,15 +20,7 @@ from sat2map.images.vrt import plain_vrt
 def read_with_gdal(
     path: Path, file: IO[bytes], page: int, stretch: Stretch, *, tiff: bool, bands: int = 3
 ) -> Picture:
-    """Decode an image as it is stored, not turned.
-
-    Args:
-        path: What to call it.
-        file: The file, open, on the disk or in memory.
-        page: Which page of a TIFF, from 1; overviews and masks do not count.
-        stretch: What finds the limits of samples of more than 8 bits.
-        tiff: Whether it is a TIFF, or else a PNG.
-        bands: How many are wanted (see `sat2map.images.read.read_image`).
+    """Decode a page, from 1, of a TIFF or PNG as it is stored, not turned; overviews and masks are no pages.
 
     Raises:
         ImageError: It is damaged, its samples are complex, or it has too few bands.

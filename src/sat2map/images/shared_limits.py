@@ -15,6 +15,7 @@ from sat2map.images.levels import Limits, measure_limits, percentiles, text_of
 from sat2map.images.read import has_deep_samples, read_image
 
 FILES: Final = 64  # of a job that are measured, evenly spread over it: enough for percentiles
+FEW_LEVELS: Final = 8
 _PIXELS: Final = 1 << 15  # of each of them and each band
 
 
@@ -28,6 +29,7 @@ class SharedLimits:
     def __init__(self) -> None:
         self._samples: dict[tuple[str, int], list[NDArray[Any]]] = {}
         self._limits: dict[tuple[str, int], Limits] = {}
+        self._own: dict[tuple[str, int], list[tuple[object, Limits]]] = {}
 
     def add(self, values: NDArray[Any], valid: NDArray[np.bool_] | None, name: object) -> tuple[Limits, str]:
         """Take the pixels of a file into account; arguments and errors are those of `measure_limits`."""
@@ -40,6 +42,7 @@ class SharedLimits:
         sample = values.reshape(len(values), -1)[:, ::step].astype(np.float64)
         sample[~known.reshape(len(values), -1)[:, ::step]] = np.nan
         self._samples.setdefault(_key(values), []).append(sample)
+        self._own.setdefault(_key(values), []).append((name, limits))
         return limits, ""
 
     def __call__(
@@ -74,7 +77,21 @@ class SharedLimits:
                 f"{who} {key[0]}: percentiles 2 and 98 of all of it ({text_of(limits)}) became black and "
                 "white in each; the setting 'scale' sets other limits"
             )
+            flat = [name for name, own in self._own[key] if _levels(own, limits) < FEW_LEVELS]
+            if flat:
+                others = f" and {len(flat) - 1} others" if len(flat) > 1 else ""
+                found.append(
+                    f"{flat[0]}{others} would show fewer than {FEW_LEVELS} grey levels of it: "
+                    "if it is not of the same survey, translate it by itself"
+                )
         return found
+
+
+def _levels(own: Limits, shared: Limits) -> float:
+    """Return how many grey levels there are between a file's own limits, of 255, in its best band."""
+    pairs = zip(own, shared, strict=True)
+    # Halved, as the difference of two of the largest floats is infinite.
+    return max(255 * ((high / 2 - low / 2) / (last / 2 - first / 2)) for (low, high), (first, last) in pairs)
 
 
 def _key(values: NDArray[Any]) -> tuple[str, int]:

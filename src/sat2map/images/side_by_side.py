@@ -89,12 +89,7 @@ def flatness(pixels: NDArray[np.uint8]) -> float:
 
 
 def palette_share(pixels: NDArray[np.uint8], palette: Palette) -> float:
-    """Return the share of pixels, 0..1, that have a colour of a palette: photos have little of them.
-
-    Args:
-        pixels: uint8 (h, w, 3).
-        palette: The palette.
-    """
+    """Return the share of pixels, uint8 (h, w, 3), in colours of a palette, 0..1: photos have few of them."""
     return float(_palette_shares(pixels, palette).sum())
 
 

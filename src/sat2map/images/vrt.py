@@ -33,9 +33,6 @@ def plain_vrt(dataset: Any) -> str | None:
     """Return the XML of a virtual raster with plain samples, or None where the dataset's are plain already.
 
     It opens with `rasterio.open(xml)`, has the size, place and mask of the dataset, and reads it by its name.
-
-    Args:
-        dataset: A rasterio dataset, open for reading.
     """
     bands = (
         _ink_bands(dataset)
@@ -157,8 +154,9 @@ def _palette_bands(dataset: Any) -> list[str] | None:
     """Colours of a palette; shades of grey only, from black or from white, make one grey band."""
     if dataset.count != 1 or dataset.dtypes[0] not in _FULL:
         return None
-    table = _colour_table(dataset)
-    if table is None:
+    try:
+        table: dict[int, tuple[int, int, int, int]] = dataset.colormap(1)
+    except ValueError:
         return None
     grey = all(red == green == blue for red, green, blue, _ in table.values())
     clear = any(alpha != 255 for *_, alpha in table.values())
@@ -170,13 +168,6 @@ def _palette_bands(dataset: Any) -> list[str] | None:
         )
         for n in range(1, count + 1)
     ]
-
-
-def _colour_table(dataset: Any) -> dict[int, tuple[int, int, int, int]] | None:
-    try:
-        return dict(dataset.colormap(1))
-    except ValueError:
-        return None
 
 
 def _ranged_bands(dataset: Any) -> list[str] | None:

@@ -19,13 +19,7 @@ from sat2map.files import lock_output, output_error, refuse_existing, remove_lef
 from sat2map.images.inputs import expand_input
 from sat2map.images.levels import Stretch, note_of_8_bits, use_limits
 from sat2map.images.palette import Palette
-from sat2map.images.pixels import (
-    IMAGE_SUFFIXES,
-    WRITABLE_SUFFIXES,
-    read_image,
-    with_bands,
-    write_image,
-)
+from sat2map.images.pixels import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, read_image, with_bands, write_image
 from sat2map.images.shared_limits import measure_shared_limits
 from sat2map.images.side_by_side import photo_of_pair
 from sat2map.inference.backends import EngineOptions

@@ -95,11 +95,7 @@ class ScaledTranslator:
     """A translator for images of one ground sample distance."""
 
     def __init__(self, translator: Translator, gsd: float) -> None:
-        """Wrap a translator.
-
-        Args:
-            translator: The model.
-            gsd: Metres per pixel of the images to come.
+        """Wrap a translator for images of so many metres per pixel.
 
         Raises:
             SettingsError: As in `scale_factor`.

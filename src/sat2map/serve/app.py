@@ -138,9 +138,7 @@ def _translate_job(
 def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
     """Create the ASGI app of a service; it starts and stops the service's jobs.
 
-    Args:
-        service: The service.
-        runs_jobs: Whether this process runs the jobs and cleans up the state folder.
+    `runs_jobs`: whether this process runs the jobs and cleans up the state folder.
     """
     settings = service.settings
 

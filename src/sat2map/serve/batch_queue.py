@@ -98,9 +98,7 @@ class BatchQueue(Generic[S, R]):
     async def submit(self, source: S, progress: Progress = lambda done, total: None) -> tuple[R, Work[S, R]]:
         """Queue an item and return its result; cancelling removes it from the queue.
 
-        Args:
-            source: The input.
-            progress: Called from another thread with the tiles done and the number of tiles.
+        `progress` is called from another thread with the tiles done and the number of tiles.
 
         Raises:
             BusyError: The queue is full.

@@ -110,14 +110,7 @@ class Drawings:
         colors: str | None = None,
         part: Part = ALL,
     ) -> Drawing:
-        """Return the drawing of an uploaded picture.
-
-        Args:
-            model: The model.
-            image: The picture.
-            gsd: Its metres per pixel, if known.
-            colors: Name of the colours, one of `colors_for`; None: the model's.
-            part: Which part of the picture.
+        """Return the drawing of an uploaded picture, or a part of it, in some of the colours of `colors_for`.
 
         Raises:
             BadRequestError: There are no such colours.

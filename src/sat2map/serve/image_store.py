@@ -19,17 +19,7 @@ _META = "image.json"
 
 
 class StoredImage(BaseModel):
-    """An uploaded image.
-
-    Attributes:
-        id: Its name, 128 random bits.
-        owner: Name of the API key that uploaded it; empty without keys.
-        file: Name of the file in its folder.
-        kind: A picture or a raster.
-        height: Rows (px).
-        width: Columns (px).
-        expires: Unix time (s).
-    """
+    """An uploaded image: its id has 128 random bits, its owner is a key, and it expires (Unix time, s)."""
 
     model_config = ConfigDict(frozen=True)
 

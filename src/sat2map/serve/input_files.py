@@ -34,14 +34,7 @@ RESULTS: dict[Kind, str] = {"picture": "map.png", "raster": "map.tif"}
 
 
 class Inspected(NamedTuple):
-    """What an upload is, from its header.
-
-    Attributes:
-        path: The file, which now has the suffix of its format.
-        kind: A plain picture, or a georeferenced raster.
-        height: Rows.
-        width: Columns.
-    """
+    """What an upload is, from its header; the file has the suffix of its format, and its size is in px."""
 
     path: Path
     kind: Kind

@@ -34,25 +34,9 @@ _COLUMNS = (
 class JobRecord(BaseModel):
     """A job as it is stored.
 
-    Attributes:
-        id: Its name, 128 random bits.
-        owner: Name of the API key that created it; empty without keys.
-        model: Name of the model.
-        source: Name of the uploaded file in the job's folder.
-        kind: A picture or a raster.
-        state: Its state.
-        height: Rows of the upload (px).
-        width: Columns of the upload (px).
-        gsd: Metres per pixel of a picture, if given.
-        bytes: Size of upload and result on disk.
-        created: Unix time (s).
-        finished: Unix time (s), or None.
-        error: Why it failed.
-        tiles_done: Tiles that are translated.
-        tiles: Number of tiles; 0 while it is unknown.
-        page: Page of the file, from 1; None: the first.
-        whole: Whether all of an image that looks like a training pair is translated.
-        notes: What was assumed or left out.
+    Its id has 128 random bits, its owner is the name of an API key, and its source that of the upload in its
+    folder. Times are Unix times (s); `bytes` are those of upload and result on disk; `tiles` is 0 while it
+    is unknown.
     """
 
     model_config = ConfigDict(frozen=True)

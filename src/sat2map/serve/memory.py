@@ -61,13 +61,7 @@ class MemoryBudget:
 
 
 def size_for_model(header: ModelHeader, size: Size, gsd: float | None, *, pixels: int) -> Size:
-    """Return the height and width that a picture has at the model's scale.
-
-    Args:
-        header: Header of the model.
-        size: The picture's height and width (px).
-        gsd: Its metres per pixel; None: unknown.
-        pixels: Largest number of pixels at that scale.
+    """Return the height and width (px) that a picture of some gsd, if known, has at the model's scale.
 
     Raises:
         SettingsError: The model's own metres per pixel are unknown.

@@ -47,13 +47,7 @@ def read_picture(
 ) -> Picture:
     """Decode an image file as `translate` does; the notes are what a client should know.
 
-    Args:
-        decoder: Decodes it.
-        file: The file.
-        size: Height and width (px) of its first page, for which memory was reserved.
-        header: The model's.
-        part: Which part of the file.
-        gsd: Metres per pixel, if known.
+    `size` is the height and width (px) of its first page, for which memory was reserved.
 
     Raises:
         ImageError: It is damaged, or has no such page.

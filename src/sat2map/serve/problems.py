@@ -236,9 +236,7 @@ def documented(*kinds_of_error: type[Exception]) -> dict[int | str, dict[str, An
 def install(app: FastAPI, not_found_page: Callable[[Request], Response]) -> None:
     """Register handlers, so that `app` answers every error with a problem detail.
 
-    Args:
-        app: The app.
-        not_found_page: Answers a browser that asks for an address that does not exist.
+    A browser that asks for an address that does not exist gets `not_found_page`.
     """
 
     async def handle_known(_: Request, error: Exception) -> Response:

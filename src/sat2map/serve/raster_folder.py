@@ -39,12 +39,7 @@ _log = logging.getLogger("sat2map.serve")
 
 
 class Piece(NamedTuple):
-    """A rectangle of the world.
-
-    Attributes:
-        pixels: uint8 (h, w, bands).
-        mask: uint8 (h, w), 0 where the raster has nothing.
-    """
+    """A rectangle of the world: pixels, uint8 (h, w, bands), and mask, uint8 (h, w), 0 where nothing is."""
 
     pixels: NDArray[np.uint8]
     mask: NDArray[np.uint8]

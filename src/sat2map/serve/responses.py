@@ -26,11 +26,9 @@ _LONGEST = {"image/webp": 16383, "image/jpeg": 65500}
 
 
 def negotiate(accept: str, offered: Sequence[MediaType]) -> MediaType:
-    """Return the format that an `Accept` header prefers (RFC 9110, 12.5.1).
+    """Return the format of those offered, the best first, that an `Accept` header prefers (RFC 9110, 12.5.1).
 
-    Args:
-        accept: The header; empty accepts anything.
-        offered: The possible formats, the preferred one first.
+    An empty header accepts anything.
 
     Raises:
         NotAcceptableError: The client accepts none of them.
@@ -54,12 +52,7 @@ def negotiate(accept: str, offered: Sequence[MediaType]) -> MediaType:
 
 
 def encode(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, media_type: MediaType) -> bytes:
-    """Encode a map.
-
-    Args:
-        pixels: uint8 (h, w, bands).
-        alpha: uint8 (h, w) or None.
-        media_type: The format.
+    """Encode a map, uint8 (h, w, bands), with its alpha, uint8 (h, w), if it has one.
 
     Raises:
         NotAcceptableError: The format cannot hold it.

@@ -91,8 +91,7 @@ class ServedModel:
     async def run_tile(self, tile: Outputs) -> Outputs:
         """Queue one tile of a raster and return the network's outputs that the drawing of an image needs.
 
-        Args:
-            tile: float32 (source_bands, h, w) in [-1, 1].
+        The tile is float32 (source_bands, h, w) in [-1, 1].
 
         Raises:
             BusyError: The queue is full.

@@ -73,11 +73,7 @@ def check_size(height: int, width: int, pixels: int) -> None:
 async def read_body(request: Request, reserve: Reserve, *, limit: int, seconds: float) -> bytes:
     """Return the image in a request: its whole body, or the one file of a multipart form.
 
-    Args:
-        request: The request.
-        reserve: Reserves the memory of what arrives.
-        limit: Largest body (bytes).
-        seconds: Longest time for it (s).
+    The memory of what arrives is reserved; it has `limit` bytes and `seconds` at most.
 
     Raises:
         BodyTooLargeError: It has more than `limit` bytes.

@@ -18,11 +18,7 @@ TO_XYZ = np.array(
 def srgb_to_lab(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Convert sRGB colours to CIELAB (CIE 1976, D65 white, 2 degree observer).
 
-    Args:
-        rgb: uint8 (..., 3).
-
-    Returns:
-        float32 (..., 3): L* in 0..100, then a* and b*, about -110..110.
+    From uint8 (..., 3) to float32 (..., 3): L* in 0..100, then a* and b*, about -110..110.
     """
     xyz = _LINEAR[rgb] @ TO_XYZ.T
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
@@ -35,12 +31,8 @@ def nearest_colours(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Find the nearest of some colours in CIELAB (Delta E 1976; a tie goes to the first).
 
-    Args:
-        rgb: uint8 (n, 3).
-        colours: uint8 (colours, 3).
-
-    Returns:
-        Indices of `colours`, int64 (n,), and squared distances, float32 (n,).
+    For uint8 (n, 3) and colours uint8 (colours, 3), return indices of the colours, int64 (n,), and squared
+    distances, float32 (n,).
     """
     nearest, least = np.zeros(len(rgb), np.int64), np.full(len(rgb), np.inf, np.float32)
     anchors = srgb_to_lab(colours)

@@ -36,14 +36,7 @@ class Labeller:
         self._table = np.full(1 << 24, IGNORED, np.uint8)
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Label an image.
-
-        Args:
-            rgb: uint8 (..., 3).
-
-        Returns:
-            Indices into `Palette.colours`, uint8 (...).
-        """
+        """Return the indices into `Palette.colours`, uint8 (...), of an image's pixels, uint8 (..., 3)."""
         packed = pack_rgb(rgb)
         labels: NDArray[np.uint8] = self._table[packed]
         new = labels == IGNORED

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -145,11 +146,7 @@ class Palette(BaseModel):
     def classify(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Give each pixel the class of the nearest colour in CIELAB (Delta E 1976; a tie goes to the first).
 
-        Args:
-            rgb: uint8 (..., 3).
-
-        Returns:
-            Class numbers, uint8 (...).
+        From uint8 (..., 3) to class numbers, uint8 (...).
         """
         import numpy as np
 
@@ -180,14 +177,7 @@ class Palette(BaseModel):
         return self._nearest(np.stack([red, green, blue], axis=-1).astype(np.uint8).reshape(-1, 3))
 
     def colourise(self, classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Draw each class in its first colour.
-
-        Args:
-            classes: class numbers, uint8 (h, w).
-
-        Returns:
-            uint8 (h, w, 3).
-        """
+        """Draw class numbers, uint8 (h, w), each in the class's first colour, uint8 (h, w, 3)."""
         import numpy as np
 
         colours = np.array([map_class.colours[0] for map_class in self.classes], dtype=np.uint8)
@@ -198,3 +188,17 @@ class Palette(BaseModel):
         from sat2map.images.palette.lab import nearest_colours
 
         return self.class_of_colour[nearest_colours(rgb, self.colours)[0]]
+
+
+def describe_classes(palette: Palette) -> list[dict[str, Any]]:
+    """Return the classes of a palette as STAC's classification extension writes them."""
+    return [
+        {
+            "value": number,
+            "name": re.sub(r"[^A-Za-z0-9_-]", "_", one.name),  # all that the extension allows
+            "title": one.name,
+            "description": one.name,
+            "color_hint": "{:02X}{:02X}{:02X}".format(*one.colours[0]),
+        }
+        for number, one in enumerate(palette.classes)
+    ]

@@ -33,12 +33,6 @@ def open_first_right(
     level, at the precision that it chooses or else in fp32. What the bundled weights draw is stored, since
     opening a second engine takes longer than a map.
 
-    Args:
-        records: The engines to try, in order.
-        model: The model file.
-        options: How it runs.
-        mode: The inference mode.
-
     Raises:
         MissingExtraError: None is installed.
         ModelFileError: The model cannot be used.

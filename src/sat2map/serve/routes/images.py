@@ -11,11 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from sat2map.errors import ImageError
-from sat2map.serve.http_errors import (
-    NotFoundError,
-    TooManyPixelsError,
-    UnauthorizedError,
-)
+from sat2map.serve.http_errors import NotFoundError, TooManyPixelsError, UnauthorizedError
 from sat2map.serve.image_store import StoredImage
 from sat2map.serve.input_files import Inspected, Kind
 from sat2map.serve.pictures import Part

@@ -13,12 +13,7 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
-from sat2map.serve.http_errors import (
-    BusyError,
-    NotFoundError,
-    NotReadyError,
-    UnauthorizedError,
-)
+from sat2map.serve.http_errors import BusyError, NotFoundError, NotReadyError, UnauthorizedError
 from sat2map.serve.input_files import Inspected, Kind
 from sat2map.serve.job_runner import Jobs
 from sat2map.serve.job_store import ENDED, JobRecord, State

@@ -21,32 +21,22 @@ from sat2map.serve.service import Service
 from sat2map.synthetic.examples import SEEDS, draw_example
 
 PAGE = Path(str(resources.files("sat2map") / "page"))
+FILES = {"/": "index.html", "/map": "map.html", "/docs": "docs.html", "/favicon.ico": "icon.svg"}
 
 
 def add_page(app: FastAPI, service: Service) -> None:
     """Serve the page, its files and its examples."""
     files = StaticFiles(directory=PAGE)
 
-    async def read(request: Request, name: str) -> Response:
-        response = await files.get_response(name, request.scope)  # with ETag, and 304 where it matches
-        response.headers["Cache-Control"] = "no-cache"
-        return response
+    def add_file(path: str, name: str) -> None:
+        @app.get(path, include_in_schema=False, name=name)
+        async def read(request: Request) -> Response:
+            response = await files.get_response(name, request.scope)  # with ETag, and 304 where it matches
+            response.headers["Cache-Control"] = "no-cache"
+            return response
 
-    @app.get("/", include_in_schema=False)
-    async def page(request: Request) -> Response:
-        return await read(request, "index.html")
-
-    @app.get("/map", include_in_schema=False)
-    async def live_map(request: Request) -> Response:
-        return await read(request, "map.html")
-
-    @app.get("/docs", include_in_schema=False)
-    async def api_page(request: Request) -> Response:
-        return await read(request, "docs.html")
-
-    @app.get("/favicon.ico", include_in_schema=False)
-    async def icon(request: Request) -> Response:
-        return await read(request, "icon.svg")
+    for path, name in FILES.items():
+        add_file(path, name)
 
     async def town_of(number: int) -> NDArray[np.uint8]:
         return await anyio.to_thread.run_sync(_town, number, service.models.find(None).header.gsd)

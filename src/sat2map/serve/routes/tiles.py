@@ -106,11 +106,7 @@ class TileSource:
 def address(request: Request, route: str, query: Mapping[str, str | None] | None = None, **path: str) -> str:
     """Return the address of a route, with the read-only key of the request if it has one.
 
-    Args:
-        request: The request.
-        route: Name of the route.
-        query: Parameters of its query; without those that are None.
-        **path: Parameters of its path; braces such as {z} are kept.
+    Parameters of the query that are None are left out; braces in the path, such as {z}, are kept.
     """
     given = {**(query or {}), "key": request.query_params.get("key")}
     text = urlencode({name: value for name, value in given.items() if value})

@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 from sat2map.images.pixels import Picture, with_bands
 from sat2map.serve.batch_queue import Work
 from sat2map.serve.decoder import SMALL_FILE, SMALL_IMAGE
-from sat2map.serve.http_errors import (
-    NotAcceptableError,
-    NotFoundError,
-)
+from sat2map.serve.http_errors import NotAcceptableError, NotFoundError
 from sat2map.serve.input_files import RESULTS, Inspected, inspect_file, read_file
 from sat2map.serve.memory import Reserve, price
 from sat2map.serve.pictures import NOTES_HEADER, Part, notes_header, read_picture
