@@ -19,6 +19,7 @@ from sat2map.errors import DataError, ImageError  # noqa: E402
 from sat2map.evaluation.evaluation_set import open_evaluation_set  # noqa: E402
 from sat2map.export.mlm import describe_model  # noqa: E402
 from sat2map.geo.front_door import translate_raster  # noqa: E402
+from sat2map.images.bands import choose_bands, default_names  # noqa: E402
 from sat2map.inference import Translator  # noqa: E402
 from sat2map.inference.image_files import translate_images  # noqa: E402
 from sat2map.models.model_file import ModelHeader, describe, read_header  # noqa: E402
@@ -147,6 +148,15 @@ def test_the_description_of_the_model_names_each_bands_range(model: Path) -> Non
     assert f"band 10 from {header.bands[9].low:g} to {header.bands[9].high:g}" in describe(model, header)
     scaling = describe_model(header, "ten", 1)["properties"]["mlm:input"][0]["value_scaling"]
     assert [(one["minimum"], one["maximum"]) for one in scaling] == list(header.limits or ())
+
+
+def test_ten_bands_are_taken_in_the_files_order_and_a_rest_is_named() -> None:
+    named = [*"rgb", "nir", *[""] * 9]
+    assert choose_bands(named[:10], default_names(10), "s2.tif") == (tuple(range(1, 11)), None)
+    chosen, note = choose_bands(named, default_names(10), "s2.tif")
+    assert chosen == tuple(range(1, 11))
+    assert note is not None
+    assert note.startswith("s2.tif has 13 bands: bands 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 were used")
 
 
 def test_an_8_bit_file_is_taken_as_it_is_with_a_note(model: Path, tmp_path: Path) -> None:

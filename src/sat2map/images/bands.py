@@ -63,6 +63,9 @@ def choose_bands(
         )
     taken = image[: len(wanted)]
     numbers = ", ".join(map(str, taken))
+    if len(wanted) > len(COLOURS) + 1:  # in the order of the file, whatever they are
+        extra = f"{has}: bands {numbers} were used; the setting 'bands' chooses others"
+        return tuple(taken), extra if len(image) > len(wanted) else None
     note = (
         f"{has} and does not say which are {', '.join(wanted)}: bands {numbers} were used; the "
         "setting 'bands' chooses others"
@@ -90,10 +93,10 @@ def check_bands(bands: Sequence[int], count: int, needed: int, name: object) -> 
 
 
 def default_names(count: int) -> tuple[str, ...]:
-    """Return the bands of a model that names none: grey, or red, green and blue, then near infrared."""
+    """Return the bands of a model that names none: grey; red, green, blue, near infrared; or numbers."""
     if count < 3:
         return ("grey", "band 2")[:count]
-    return (*COLOURS, "nir", *(f"band {number}" for number in range(5, count + 1)))[:count]
+    return (*COLOURS, "nir")[:count] if count <= 4 else tuple(f"band {i + 1}" for i in range(count))
 
 
 def _by_description(texts: Sequence[str]) -> list[str]:
