@@ -112,12 +112,12 @@ def test_a_degraded_photo_has_lost_its_finest_detail() -> None:
 
 def test_sharpening_is_pillows_unsharp_mask() -> None:
     levels = np.asarray(Image.effect_noise((64, 64), 40).filter(ImageFilter.GaussianBlur(2)))
-    source = torch.from_numpy(levels / 127.5 - 1).float().expand(1, 3, 64, 64)
+    changed = torch.from_numpy(levels / 127.5 - 1).float().repeat(1, 3, 1, 1)
     none = PhotoJitter(
         exposure=(0, 0), gain=0, offset=0, gamma=0, season=0, haze=0, noise=0, degraded=1, jpeg=0
     )
-    changed = _degrade(source, none, torch.tensor([True]), torch.tensor([[0.9, 1.0]]))[0, 0]
+    _degrade(changed, none, torch.tensor([True]), torch.tensor([[0.9, 1.0]]))
     expected = Image.fromarray(levels).filter(ImageFilter.UnsharpMask(radius=1, percent=150, threshold=0))
-    levels_now = (changed.clamp(-1, 1).numpy() + 1) * 127.5
+    levels_now = (changed[0, 0].clamp(-1, 1).numpy() + 1) * 127.5
     difference = np.abs(levels_now - np.asarray(expected))[4:-4, 4:-4]
     assert difference.max() < 5  # Pillow's Gaussian is made of box blurs

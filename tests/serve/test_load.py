@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import signal
@@ -22,7 +23,13 @@ from PIL import Image
 from sat2map.errors import ImageError, OutputError
 from sat2map.serve.auth import new_key
 from sat2map.serve.decoder import Decoder
-from sat2map.serve.http_errors import BusyError, InsufficientStorageError, TooManyPixelsError
+from sat2map.serve.http_errors import (
+    BusyError,
+    InsufficientStorageError,
+    NotFoundError,
+    TooManyPixelsError,
+)
+from sat2map.serve.job_watch import Watch
 from sat2map.serve.memory import MemoryBudget
 from sat2map.serve.problems import to_response
 
@@ -83,6 +90,41 @@ def test_a_large_file_is_decoded_in_a_child_as_in_the_parent(town: NDArray[np.ui
     with pytest.raises(ImageError):
         decoder.pixels(tmp_path / "damaged.png")
     decoder.close()
+
+
+@pytest.mark.parametrize("has_folder", [True, False])
+def test_large_pixels_come_back_whole_and_leave_no_file(
+    town: NDArray[np.uint8], tmp_path: Path, has_folder: bool
+) -> None:
+    folder = tmp_path / "now"
+    if not has_folder:  # as where the disk is full
+        folder.write_bytes(b"")
+    image = np.tile(town, (-(-1500 // len(town)), -(-1500 // town.shape[1]), 1))[:1500, :1499]
+    decoder = Decoder(2**28, folder=folder)
+    np.testing.assert_array_equal(decoder.pixels(_png(image)).pixels, image)
+    decoder.close()
+    assert not has_folder or not list(folder.iterdir())
+
+
+def test_all_who_watch_a_job_share_one_look_at_it() -> None:
+    looks: list[str] = []
+
+    def read(job: str, owner: str) -> str:
+        looks.append(job)
+        if job == "gone":
+            raise NotFoundError("there is no such job")
+        return f"{job} of {owner}"
+
+    async def watch() -> list[str | None]:
+        watched = Watch(read)
+        leaving = asyncio.create_task(watched.next("a", "me"))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        found = await asyncio.gather(*(watched.next("a", "me") for _ in range(64)))
+        return [*set(found), await watched.next("a", "me"), await watched.next("gone", "me")]
+
+    assert asyncio.run(watch()) == ["a of me", "a of me", None]
+    assert looks == ["a", "a", "gone"]
 
 
 def test_a_decoder_that_takes_too_much_memory_fails_alone(

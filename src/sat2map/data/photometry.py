@@ -110,59 +110,85 @@ def jitter_photos(
         matrix = jitter.season * drawn(3, 3)
         matrix = torch.eye(3, device=device) + matrix - matrix.mean(dim=2, keepdim=True)
         x = torch.einsum("nij,njhw->nihw", matrix, x)
-    x = ((x + 1) * exposure - 1).clamp(-1, 1)
-    x = (x * gain + offset).clamp(-1, 1)
-    x = 2 * ((x + 1) / 2).clamp_min(1e-4) ** torch.exp2(jitter.gamma * drawn(1, 1, 1)) - 1
-    airlight, share = 0.6 + 0.2 * drawn(1, 1, 1), jitter.haze * drawn(1, 1, 1).clamp_min(0)
-    x = torch.lerp(x, airlight.expand_as(x), share.expand_as(x))
-    x = _degrade(x, jitter, chosen(jitter.degraded), torch.rand(n, 2, generator=generator)[rows])
+    octaves, airlight = jitter.gamma * drawn(1, 1, 1), 0.6 + 0.2 * drawn(1, 1, 1)
+    light = exposure, gain, offset, torch.exp2(octaves), airlight, jitter.haze * drawn(1, 1, 1).clamp_min(0)
+    x = x.clone(memory_format=torch.contiguous_format)
+    # One photo after the other stays in a processor's cache; a GPU takes them all at once.
+    for rows_of in range(len(x)) if device.type == "cpu" else (ALL,):
+        _relight(x[rows_of], *(values[rows_of] for values in light))
+    _degrade(x, jitter, chosen(jitter.degraded), torch.rand(n, 2, generator=generator)[rows])
     # Noise is drawn on the device, from a seed per photo: moving it there would cost more than all the rest.
     seeds = torch.randint(2**62, (n,), generator=generator)[rows].tolist()
-    x = x + _noise(x, seeds) * jitter.noise * drawn(1, 1, 1).clamp_min(0)
-    compressed = chosen(jitter.jpeg).nonzero().flatten().to(device, non_blocking=True)
+    noise = (jitter.noise * (2 * torch.rand(n, generator=generator) - 1))[rows].tolist()
+    _add_noise(x, seeds, noise)
+    compressed = chosen(jitter.jpeg).nonzero().flatten()
     quality = 62.5 + 32.5 * drawn()
-    if len(compressed):
-        x = x.index_copy(0, compressed, compress_jpeg(x[compressed], quality[compressed]))
-    return x.clamp(-1, 1)
+    for some in torch.split(compressed, 1 if device.type == "cpu" else n) if len(compressed) else ():
+        here = some.to(device, non_blocking=True)
+        x[here] = compress_jpeg(x[here], quality[here])
+    return x.clamp_(-1, 1)
 
 
-def _noise(x: Tensor, seeds: list[int]) -> Tensor:
-    """Return normal noise of the shape of a batch, a seed per photo."""
+def _relight(
+    x: Tensor,
+    exposure: Tensor,
+    gain: Tensor,
+    offset: Tensor,
+    exponent: Tensor,
+    airlight: Tensor,
+    haze: Tensor,
+) -> None:
+    """Change exposure, contrast, gamma and haze of photos in place, float (..., bands, h, w) in [-1, 1]."""
+    x.add_(1).mul_(exposure).sub_(1).clamp_(-1, 1)
+    x.mul_(gain).add_(offset).clamp_(-1, 1)
+    x.add_(1).div_(2).clamp_(min=1e-4).pow_(exponent).mul_(2).sub_(1)
+    x.lerp_(airlight.expand_as(x), haze.expand_as(x))
+
+
+def _add_noise(x: Tensor, seeds: list[int], deviations: list[float]) -> None:
+    """Add normal noise to the photos of a batch in place, from a seed each, where there is to be any."""
     generator = torch.Generator(x.device)
-    noise = torch.empty_like(x, memory_format=torch.contiguous_format)
-    for photo, seed in zip(noise, seeds, strict=True):
-        photo.normal_(generator=generator.manual_seed(seed))
-    return noise
+    for photo, seed, deviation in zip(x, seeds, deviations, strict=True):
+        if deviation > 0:
+            noise = torch.empty_like(photo).normal_(generator=generator.manual_seed(seed))
+            photo.add_(noise, alpha=deviation)
 
 
-def _degrade(x: Tensor, jitter: PhotoJitter, chosen: Tensor, drawn: Tensor) -> Tensor:
-    """Blur or sharpen the chosen photos, or make them coarser and enlarge them again."""
+def _degrade(x: Tensor, jitter: PhotoJitter, chosen: Tensor, drawn: Tensor) -> None:
+    """Blur or sharpen the chosen photos, or make them coarser and enlarge them again, in place."""
     height, width = x.shape[2:]
-    photos = list(torch.split(x, 1))
     for i in chosen.nonzero().flatten().tolist():
         kind, amount = drawn[i].tolist()
+        photo = x[i : i + 1]
         if kind < 0.55:
             factor = 2 ** (jitter.coarser * amount)
             size = [max(8, round(height / factor)), max(8, round(width / factor))]
-            small = F.interpolate(photos[i], size, mode="bilinear", antialias=True)
-            photos[i] = F.interpolate(small, [height, width], mode="bicubic")
+            small = F.interpolate(photo, size, mode="bilinear", antialias=True)
+            photo.copy_(F.interpolate(small, [height, width], mode="bicubic"))
         elif kind < 0.75:
-            photos[i] = blur(photos[i], jitter.blur * amount)
+            photo.copy_(blur(photo, jitter.blur * amount))
         else:
-            photos[i] = photos[i] + jitter.sharpening * amount * (photos[i] - blur(photos[i], 1.0))
-    return torch.cat(photos)
+            photo.add_(photo - blur(photo, 1.0), alpha=jitter.sharpening * amount)
 
 
 def blur(x: Tensor, sigma: float) -> Tensor:
     """Blur float (n, bands, h, w) by a Gaussian of standard deviation `sigma` (px)."""
     radius = max(1, round(3 * sigma))
-    taps = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
-    kernel = torch.exp(-taps.square() / (2 * max(sigma, 1e-3) ** 2))
-    kernel = (kernel / kernel.sum()).view(1, 1, -1)
-    n, bands, height, width = x.shape
-    padded = F.pad(x, (radius, radius, radius, radius), mode="reflect")
-    rows = F.conv2d(padded.reshape(n * bands, 1, *padded.shape[2:]), kernel.unsqueeze(2))
-    return F.conv2d(rows, kernel.unsqueeze(3)).view(n, bands, height, width)
+    taps = torch.arange(-radius, radius + 1, dtype=x.dtype)
+    weights = torch.exp(-taps.square() / (2 * max(sigma, 1e-3) ** 2))
+    kernel = (weights / weights.sum()).tolist()
+    height, width = x.shape[2:]
+    x = F.pad(x, (radius, radius, radius, radius), mode="reflect")
+    rows = _weighted_sum(kernel, [x[:, :, i : i + height] for i in range(len(kernel))])
+    return _weighted_sum(kernel, [rows[:, :, :, i : i + width] for i in range(len(kernel))])
+
+
+def _weighted_sum(weights: list[float], parts: list[Tensor]) -> Tensor:
+    # Several times as fast as a convolution of one channel on a CPU.
+    total = parts[0] * weights[0]
+    for weight, part in zip(weights[1:], parts[1:], strict=True):
+        total.add_(part, alpha=weight)
+    return total
 
 
 def compress_jpeg(x: Tensor, quality: Tensor) -> Tensor:

@@ -77,7 +77,9 @@ def cut_windows(
         rows = slice(window.top, window.top + window.side)
         columns = slice(window.left, window.left + window.side)
         cut = pair[rows, columns].permute(2, 0, 1)[None]
-        images.append(_turn(_resample(cut[:, : len(cut[0]) - labels].float() / 127.5 - 1, crop), window))
+        images.append(
+            _turn(_resample(cut[:, : len(cut[0]) - labels].float().div_(127.5).sub_(1), crop), window)
+        )
         if labels:
             label_maps.append(_turn(_resample(cut[:, -1:], crop), window)[:, 0])
     return torch.cat(images), torch.cat(label_maps).long() if labels else None

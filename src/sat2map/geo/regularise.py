@@ -26,8 +26,10 @@ def regularise(polygons: NDArray[Any], tolerance: float) -> NDArray[Any]:
         tolerance: About the size of a pixel that the model saw, in their units.
     """
     out = []
-    for polygon, simple in zip(polygons, shapely.simplify(polygons, _SIMPLER * tolerance), strict=True):
-        square = _squared(polygon, simple, tolerance)
+    centres = shapely.get_coordinates(shapely.centroid(polygons))
+    simplified = shapely.simplify(polygons, _SIMPLER * tolerance)
+    for polygon, simple, centre in zip(polygons, simplified, centres, strict=True):
+        square = _squared(polygon, simple, centre, tolerance)
         out.append(simple if square is None else square)
     return np.array(out, object)
 
@@ -44,9 +46,10 @@ def main_direction(polygon: shapely.Polygon) -> float:
     return float(np.rad2deg(_ANGLES[areas.argmin()]))
 
 
-def _squared(polygon: shapely.Polygon, simple: shapely.Polygon, tolerance: float) -> shapely.Polygon | None:
-    best, least = None, MOST_MOVED * tolerance * simple.length
-    centre = shapely.get_coordinates(polygon.centroid)[0]
+def _squared(
+    polygon: shapely.Polygon, simple: shapely.Polygon, centre: NDArray[np.float64], tolerance: float
+) -> shapely.Polygon | None:
+    best, least, area = None, MOST_MOVED * tolerance * simple.length, polygon.area
     outlines = [shapely.get_coordinates(ring) for ring in (simple.exterior, *simple.interiors)]
     edges = np.diff(outlines[0], axis=0)
     # The mean direction of the edges, modulo 90 degrees; long ones count most.
@@ -61,7 +64,10 @@ def _squared(polygon: shapely.Polygon, simple: shapely.Polygon, tolerance: float
         square = shapely.Polygon(exterior, holes)
         if not square.is_valid:
             continue
-        changed = square.symmetric_difference(polygon).area
+        difference = area + square.area  # of the areas; less twice what is common, that of the outlines
+        if abs(2 * area - difference) >= least:
+            continue
+        changed = difference - 2 * square.intersection(polygon).area
         if changed < least:
             best, least = square, changed
     return best
@@ -82,11 +88,11 @@ def _right_angled(ring: NDArray[np.float64], shortest: float) -> NDArray[np.floa
         for (dx, dy), (x, y) in zip(steps.tolist(), middles.tolist(), strict=True)
     ]
     edges = _merged(edges)
+    # An edge is as long as its two neighbours are apart.
+    places = [place for _, place, _ in edges]
+    neighbours = zip(places[-1:] + places[:-1], places[1:] + places[:1], strict=True)
+    lengths = [abs(before - after) for before, after in neighbours]
     while len(edges) >= 4:
-        # An edge is as long as its two neighbours are apart.
-        places = [place for _, place, _ in edges]
-        neighbours = zip(places[-1:] + places[:-1], places[1:] + places[:1], strict=True)
-        lengths = [abs(before - after) for before, after in neighbours]
         least = min(lengths)
         if least >= shortest:
             break
@@ -94,6 +100,10 @@ def _right_angled(ring: NDArray[np.float64], shortest: float) -> NDArray[np.floa
         gone = lengths.index(least)
         edges = edges[gone:] + edges[:gone]
         edges = [_mean(edges[-1], edges[1]), *edges[2:-1]]
+        lengths = lengths[gone:] + lengths[:gone]
+        lengths = [lengths[0], *lengths[2:-1]]
+        for i in (-1, 0, 1):
+            lengths[i] = abs(edges[i - 1][1] - edges[(i + 1) % len(edges)][1])
     if len(edges) < 4:
         return None
     corners = []

@@ -54,7 +54,9 @@ def road_graph(mask: NDArray[np.bool_], *, shortest: float, tolerance: float) ->
         if not spur.any():
             break
         lines = _joined(lines[~spur])
-    widths = np.array([2 * np.median(half.at(shapely.get_coordinates(line))) for line in lines], np.float64)
+    points = half.at(shapely.get_coordinates(lines))
+    along = np.split(points, np.cumsum(shapely.get_num_coordinates(lines))[:-1])
+    widths = np.array([2 * np.median(line) for line in along[: len(lines)]], np.float64)
     lines = np.asarray(shapely.simplify(lines, tolerance))
     if not len(lines):
         return RoadGraph(np.array([], object), widths, np.zeros((0, 2), np.int64))
@@ -98,16 +100,12 @@ def _contracted(lines: NDArray[Any], half: _HalfWidth) -> NDArray[Any]:
     tree = shapely.STRtree(groups)
     centres = shapely.get_coordinates(shapely.centroid(groups))
     kept = lines[~short]
-    ends = _ends(kept)
-    moved = []
-    for line, (first, last) in zip(kept, ends, strict=True):
-        points = shapely.get_coordinates(line).copy()
-        for index, end in ((0, first), (-1, last)):
-            found = tree.query(shapely.Point(end), predicate="intersects")
-            if len(found):
-                points[index] = centres[found[0]]
-        moved.append(shapely.LineString(points))
-    return np.array(moved, object)
+    points, of_line = shapely.get_coordinates(kept, return_index=True)
+    last = np.cumsum(shapely.get_num_coordinates(kept)) - 1
+    ends = np.concatenate([np.append(0, last[:-1] + 1), last])
+    end, group = tree.query(shapely.points(points[ends]), predicate="intersects")
+    points[ends[end]] = centres[group]
+    return np.asarray(shapely.linestrings(points, indices=of_line))
 
 
 def _ends(lines: NDArray[Any]) -> NDArray[np.float64]:

@@ -79,7 +79,7 @@ def create_service(
         rasters, maps = RasterFolder(settings.rasters), LiveMaps(limits.cache_mib * MIB, metrics)
         metrics.watch("map_cache_bytes", "Memory of live maps", lambda: maps.cached_bytes)
     memory = MemoryBudget(limits.memory_mib * MIB)
-    decoder = Decoder(memory.total // 2)
+    decoder = Decoder(memory.total // 2, folder=settings.state / "now")
     models = Models.open(
         settings.models, limits, metrics, decoder, engine=engine, device=device, colors=settings.colors
     )

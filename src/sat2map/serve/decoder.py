@@ -2,6 +2,7 @@
 
 Decoders hold Python's lock for long on some files (a PNG with one chunk of 24 MB, metadata with a million
 entries), and damaged files have crashed decoders. Small files are decoded in the calling thread instead.
+Decoded pixels come back through a file: to unpickle 48 MB would hold Python's lock for tens of milliseconds.
 Errors call the file "the image": clients must not learn where the service keeps it.
 """
 
@@ -13,11 +14,14 @@ import io
 import multiprocessing
 import os
 import threading
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
+
+import numpy as np
 
 from sat2map.errors import ImageError, Sat2MapError
 from sat2map.images.levels import Stretch, measure_limits
@@ -30,6 +34,14 @@ SMALL_IMAGE = 2_000_000  # px
 _HEADROOM = 512 * 2**20  # bytes that a child may take beside the decoded image
 
 
+class _Stored(NamedTuple):
+    """A picture whose pixels lie in a file."""
+
+    rest: Picture
+    path: Path
+    shape: tuple[int, ...]
+
+
 class _Upload(io.BytesIO):
     """Bytes with the name that errors show instead of a path."""
 
@@ -40,11 +52,15 @@ class _Upload(io.BytesIO):
 class Decoder:
     """Reads sizes and pixels of image files; may be used from any thread."""
 
-    def __init__(self, memory: int, *, processes: int = 1) -> None:
+    def __init__(self, memory: int, *, processes: int = 1, folder: Path | None = None) -> None:
         """Prepare; the child processes start with the first large file.
 
-        `memory` is what the largest decoded image takes (bytes).
+        Args:
+            memory: Largest decoded image (bytes).
+            processes: Number of child processes.
+            folder: Where the pixels of large images pass from a child to this process; None: through a pipe.
         """
+        self._folder = folder
         self._memory = memory
         self._processes = processes
         self._pool: ProcessPoolExecutor | None = None
@@ -92,7 +108,7 @@ class Decoder:
 
     def _run(self, function: Callable[[Path], T], file: bytes | Path, *, child: bool) -> T:
         try:
-            return self._in_child(function, file) if child else _run_on_file(function, file)
+            return self._in_child(function, file) if child else function(_as_path(file))
         except Sat2MapError as error:
             if isinstance(file, Path):
                 hide_path(error, file)
@@ -107,7 +123,7 @@ class Decoder:
                 initargs=(self._memory + _HEADROOM,),
             )
         try:
-            return pool.submit(_run_on_file, function, file).result()
+            found = pool.submit(_run_on_file, function, file, self._folder).result()
         except MemoryError:
             raise ImageError("decoding the image takes too much memory") from None
         except BrokenProcessPool:
@@ -115,6 +131,7 @@ class Decoder:
                 if self._pool is pool:
                     self._pool = None
             raise ImageError("the image cannot be decoded: it is damaged, or takes too much memory") from None
+        return cast("T", _take(found) if isinstance(found, _Stored) else found)
 
 
 def hide_path(error: Sat2MapError, path: Path) -> None:
@@ -131,8 +148,31 @@ def _as_path(file: bytes | Path) -> Path:
     return cast("Path", _Upload(file)) if isinstance(file, bytes) else file  # Pillow reads either
 
 
-def _run_on_file(function: Callable[[Path], T], file: bytes | Path) -> T:
-    return function(_as_path(file))
+def _run_on_file(function: Callable[[Path], object], file: bytes | Path, folder: Path | None) -> object:
+    found = function(_as_path(file))
+    return _store(found, folder) if folder is not None and isinstance(found, Picture) else found
+
+
+def _store(picture: Picture, folder: Path) -> Picture | _Stored:
+    """Write the pixels of a large picture into a file; without room for it, they go through the pipe."""
+    if picture.pixels.size <= SMALL_IMAGE:
+        return picture
+    path = folder / f"pixels-{uuid.uuid4().hex}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        picture.pixels.tofile(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return picture
+    return _Stored(picture._replace(pixels=np.empty(0, np.uint8)), path, picture.pixels.shape)
+
+
+def _take(stored: _Stored) -> Picture:
+    try:
+        return stored.rest._replace(pixels=np.fromfile(stored.path, np.uint8).reshape(stored.shape))
+    finally:
+        stored.path.unlink(missing_ok=True)
 
 
 def _prepare_child(more: int) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from types import FrameType
 from typing import Final
@@ -20,6 +21,9 @@ from sat2map.serve.service import Service
 
 MAX_CONNECTIONS: Final = 4096
 SPARE_HANDLES: Final = 128
+# A request passes between the event loop and threads ten times, and beside a busy thread waits this long for
+# Python's lock at each: with Python's 5 ms that is twice the time of the request itself.
+SWITCH_INTERVAL: Final = 0.0005  # s
 
 
 class _Server(uvicorn.Server):
@@ -81,6 +85,7 @@ class _Protocol(H11Protocol):
 def run(service: Service, listener: socket.socket, *, runs_jobs: bool = True) -> None:
     """Answer requests at `listener` until SIGTERM or Ctrl-C, then finish the running ones."""
     limits = service.settings.limits
+    sys.setswitchinterval(SWITCH_INTERVAL)
     _log_to_stderr()
     # The C parser would be faster, but does not bound the size of headers.
     protocol = type("_Protocol", (_Protocol,), {"header_seconds": limits.header_seconds})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime, timezone
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from sat2map.serve.http_errors import BusyError, NotFoundError, NotReadyError, U
 from sat2map.serve.input_files import Inspected, Kind
 from sat2map.serve.job_runner import Jobs
 from sat2map.serve.job_store import ENDED, JobRecord, State
+from sat2map.serve.job_watch import LOOK_AGAIN, Watch
 from sat2map.serve.pictures import Part
 from sat2map.serve.problems import Problem, documented
 from sat2map.serve.routes.access import (
@@ -35,7 +35,6 @@ from sat2map.serve.routes.access import (
 from sat2map.serve.service import Service
 from sat2map.serve.upload_files import check_price, copy_file, receive_file
 
-LOOK_AGAIN = 0.25  # s between reads of a watched job
 HEARTBEAT = 15.0  # s after which a comment is sent although nothing has changed
 
 JobId = Annotated[
@@ -78,6 +77,7 @@ def job_routes(service: Service) -> APIRouter:
     router = APIRouter(dependencies=[Depends(check_key(service.keys))], prefix="/v1/jobs", tags=["jobs"])
     limits, jobs = service.settings.limits, service.jobs
     streams: set[object] = set()
+    watch = Watch(lambda job, owner: status(jobs.get(job, owner)))
 
     def status(record: JobRecord) -> JobStatus:
         return JobStatus(
@@ -143,7 +143,7 @@ def job_routes(service: Service) -> APIRouter:
         The data of each is a JobStatus. `restart`: the service stops; the job continues with its next start.
         """
         owner = owner_of(request)
-        jobs.get(job, owner)
+        first = status(jobs.get(job, owner))
         if request.scope.get("sat2map.head"):
             return StreamingResponse(iter(()), media_type="text/event-stream")
         if len(streams) >= limits.event_streams:
@@ -153,7 +153,7 @@ def job_routes(service: Service) -> APIRouter:
             token = object()
             streams.add(token)
             try:
-                async for event in _events(lambda: status(jobs.get(job, owner)), jobs):
+                async for event in _events(first, watch, owner, jobs):
                     yield event
             finally:
                 streams.discard(token)
@@ -190,14 +190,11 @@ def job_routes(service: Service) -> APIRouter:
     return router
 
 
-async def _events(read: Callable[[], JobStatus], jobs: Jobs) -> AsyncIterator[str]:
+async def _events(first: JobStatus, watch: Watch[JobStatus], owner: str, jobs: Jobs) -> AsyncIterator[str]:
     """Yield the server-sent events of a job until it ends or the service stops."""
     last, silent = "", 0.0
-    while True:
-        try:
-            now = read()
-        except NotFoundError:  # deleted meanwhile
-            return
+    now: JobStatus | None = first
+    while now is not None:  # else it was deleted
         text = now.model_dump_json()
         if now.state in ENDED:
             yield f"event: {now.state}\ndata: {text}\n\n"
@@ -211,7 +208,7 @@ async def _events(read: Callable[[], JobStatus], jobs: Jobs) -> AsyncIterator[st
         elif silent > HEARTBEAT:
             yield ": still here\n\n"
             silent = 0.0
-        await asyncio.sleep(LOOK_AGAIN)
+        now = await watch.next(first.id, owner)
         silent += LOOK_AGAIN
 
 
