@@ -266,11 +266,15 @@ def test_the_api_page_shows_every_operation_and_sends_a_request(page: Any) -> No
     assert "max_untiled_size" in page.inner_text(".live-responses-table")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
+)
 def test_no_view_has_a_barrier(
-    browser: Any, server: Any, axe: str, scheme: str, town: NDArray[np.uint8]
+    browser: Any, server: Any, axe: str, scheme: str, width: int, town: NDArray[np.uint8]
 ) -> None:
-    context = browser.new_context(color_scheme=scheme, base_url=server.url)
+    context = browser.new_context(
+        color_scheme=scheme, base_url=server.url, viewport={"width": width, "height": 800}
+    )
     page = context.new_page()
 
     def look() -> None:
@@ -297,6 +301,12 @@ def test_no_view_has_a_barrier(
         page.goto(address)
         page.wait_for_load_state("networkidle")
         look()
+    page.route("**/v1/images", lambda route: route.fulfill(status=401, json={"status": 401}))
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#key-form:not([hidden])")
+    look()
     context.close()
 
 

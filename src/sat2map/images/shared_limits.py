@@ -57,6 +57,8 @@ class SharedLimits:
         return [self._shared(key) for key in self._samples]
 
     def _shared(self, key: tuple[str, int]) -> Limits:
+        if len(own := self._own[key]) == 1:
+            return own[0][1]  # a job of one file draws what the file alone would
         if key not in self._limits:
             samples = np.concatenate(self._samples[key], axis=1)
             self._limits[key] = tuple(percentiles(band[~np.isnan(band)]) for band in samples)
