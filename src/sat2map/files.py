@@ -161,9 +161,9 @@ def _shortened(name: str) -> str:
     )
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes have left: temporary files of hours ago, and locks without a process."""
-    oldest = time.time() - LEFTOVER_SECONDS
+def remove_leftovers(folder: Path, *, age: float = LEFTOVER_SECONDS) -> None:
+    """Remove what killed processes left: locks without a process, and temporary files of this age (s)."""
+    oldest = time.time() - age
     for path in folder.glob(".*.sat2map-*"):
         with contextlib.suppress(OSError):
             if path.name.endswith(LOCK_SUFFIX):

@@ -312,6 +312,20 @@ def test_a_killed_run_is_gone_on_with_and_nothing_differs(
     assert not list(options.folder.rglob(".*"))  # no parts, no temporary files
 
 
+def test_what_a_kill_left_of_the_jobs_own_files_goes_but_what_another_shard_writes_stays(
+    plan: BulkPlan, options: WorkOptions
+) -> None:
+    run_bulk(plan, options)
+    names = (".job.sat2map-0123abcd.json", ".SHA256SUMS.sat2map-0123abcd", ".a.sat2map-0123abcd.vrt")
+    left = [options.folder / name for name in names]
+    for path in left:
+        path.write_bytes(b"half")
+    run_bulk(plan, options, shard=(0, 2))
+    assert all(path.exists() for path in left)
+    run_bulk(plan, options, resume=True)
+    assert not list(options.folder.rglob(".*"))
+
+
 def test_photos_of_a_gsd_become_the_maps_that_the_translator_makes_of_them_at_that_gsd(
     options: WorkOptions, tmp_path: Path
 ) -> None:

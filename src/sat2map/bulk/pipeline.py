@@ -20,7 +20,7 @@ from sat2map.bulk.store import Store
 from sat2map.bulk.tasks import BulkPlan, Mosaic, Task
 from sat2map.bulk.worker import Worker, WorkOptions
 from sat2map.errors import OutputError, SettingsError
-from sat2map.files import atomic_write_text, lock_output
+from sat2map.files import atomic_write_text, lock_output, remove_leftovers
 
 JOB = "job.json"
 
@@ -118,6 +118,8 @@ def run_bulk(
     if store is not None:  # of another process nothing lies in it, and at the end nothing at all
         options = replace(options, folder=options.folder / name)
     with lock_output(options.folder / name):
+        if shard is None:  # else what another shard is writing would go, too
+            remove_leftovers(options.folder, age=0)
         manifest = Manifest(options.folder, store)
         try:
             summary = _run(plan, options, store, manifest, shard, backend, assemble, progress)
