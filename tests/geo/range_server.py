@@ -1,7 +1,11 @@
-"""A server for tests: one file by ranges, failing when told to. It is a process, as GDAL keeps the lock."""
+"""A server for tests: one file by ranges, failing when told to; it counts.
+
+It is a process, as GDAL keeps the lock.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 CONTENT = Path(sys.argv[1]).read_bytes()
-STATE = {"answers": 0, "dies_after": 10**9, "failures": 10**9}
+STATE = {"answers": 0, "bytes": 0, "dies_after": 10**9, "failures": 10**9}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -28,6 +32,7 @@ class Handler(BaseHTTPRequestHandler):
             STATE.update({name: int(values[0]) for name, values in parse_qs(address.query).items()})
             self.send_response(200)
             self.end_headers()
+            self.wfile.write(json.dumps(STATE).encode())
             return
         if address.path != "/ortho.tif":
             self.send_error(404)
@@ -48,6 +53,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(CONTENT)}")
         self.end_headers()
         if body:
+            STATE["bytes"] += last - first + 1
             self.wfile.write(CONTENT[first : last + 1])
 
 

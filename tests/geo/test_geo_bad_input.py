@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import resource
 import subprocess
@@ -9,19 +10,22 @@ import sys
 import textwrap
 import urllib.parse
 import urllib.request
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from rasterio.windows import Window
 
 from sat2map.errors import ImageError, ModelFileError, OutputError, SettingsError
 from sat2map.geo import gdal
 from sat2map.geo import read as reading
 from sat2map.geo.raster_job import RasterOptions
 from sat2map.geo.read import open_raster
+from sat2map.geo.strips import StripReader
 from sat2map.geo.translate_raster import translate_raster
-from sat2map.inference.tiling import Area
+from sat2map.inference.tiling import Area, Grid
 
 
 def refused(kind, words, translator, source, output, **options):
@@ -212,9 +216,18 @@ class Served:
         self.pixels = pixels
 
     def tell(self, **state):
-        urllib.request.urlopen(
-            self.address.replace("ortho.tif", f"control?{urllib.parse.urlencode(state)}")
-        ).close()
+        """Set how it answers; return how often it did, and with how many bytes."""
+        address = self.address.replace("ortho.tif", f"control?{urllib.parse.urlencode(state)}")
+        with urllib.request.urlopen(address) as answer:
+            return json.load(answer)
+
+
+@contextmanager
+def serving(file, pixels):
+    script = Path(__file__).with_name("range_server.py")
+    with subprocess.Popen([sys.executable, script, file], stdout=subprocess.PIPE, text=True) as process:
+        yield Served(int(process.stdout.readline()), pixels)
+        process.kill()
 
 
 @pytest.fixture
@@ -222,11 +235,8 @@ def served(write, monkeypatch):
     monkeypatch.setattr(reading, "RETRY_AFTER", (0.01, 0.01))
     monkeypatch.setattr(gdal, "RETRY_DELAY", 0.01)
     pixels = np.random.default_rng(0).integers(1, 255, (3, 3000, 600), dtype=np.uint8)
-    file = write(pixels, "served.tif", tiled=True, blockxsize=64, blockysize=64)
-    script = Path(__file__).with_name("range_server.py")
-    with subprocess.Popen([sys.executable, script, file], stdout=subprocess.PIPE, text=True) as process:
-        yield Served(int(process.stdout.readline()), pixels)
-        process.kill()
+    with serving(write(pixels, "served.tif", tiled=True, blockxsize=64, blockysize=64), pixels) as server:
+        yield server
 
 
 def test_an_address_works_and_its_key_is_told_to_nobody(served, tmp_path, straight, read):
@@ -268,3 +278,33 @@ def test_a_raster_behind_an_address_is_resampled_as_one_on_the_disk_is(served, t
             with open_raster(source, bands=None, count=3) as raster, raster.resampled(1.7, 2.3) as coarser:
                 resampled.append(coarser.read(area))
     np.testing.assert_array_equal(*resampled)
+
+
+@pytest.mark.parametrize("factor", [1, 1.5, 0.5], ids=["as it is", "coarser", "finer"])
+def test_each_block_of_a_raster_behind_an_address_is_fetched_once(write, factor):
+    pixels = np.random.default_rng(0).integers(1, 255, (3, 1536, 1536), dtype=np.uint8)
+    file = write(
+        np.zeros_like(pixels), tiled=True, blockxsize=256, blockysize=256, interleave="pixel",
+        compress="deflate", sparse_ok=True,
+    )  # fmt: skip
+    for left in range(0, 1536, 512):  # a row of blocks lies in three places of the file
+        with rasterio.open(file, "r+") as part:
+            part.write(pixels[:, :, left : left + 512], window=Window(left, 0, 512, 1536))
+    with serving(file, pixels) as server:
+        with gdal.gdal_env(), open_raster(server.address, bands=None, count=3) as raster:
+            for top in range(0, 1536, 256):  # the least that GDAL needs: a row of blocks at a time
+                raster.read(Area(top, 0, top + 256, 1536))
+        once = server.tell()
+        with (
+            gdal.gdal_env(),
+            open_raster(server.address, bands=None, count=3) as raster,
+            nullcontext(raster) if factor == 1 else raster.resampled(factor, factor) as scaled,
+        ):
+            height, width = scaled.grid.height, scaled.grid.width
+            tiles = Grid.for_network(256, 32)
+            with StripReader(scaled, tiles, scaled.grid.whole) as reader:
+                for rows in tiles.spans(height):
+                    assert reader.cut(rows, tiles.spans(width)[0]) is not None
+        both = server.tell()
+    assert both["answers"] - once["answers"] <= 1.3 * once["answers"]
+    assert both["bytes"] - once["bytes"] <= 1.2 * file.stat().st_size

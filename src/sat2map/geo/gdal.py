@@ -20,6 +20,7 @@ from sat2map.errors import OutputError
 FAILURES = (CPLE_BaseError, RasterioError)
 """What rasterio raises; the first kind comes from GDAL calls that it does not wrap."""
 
+BLOCK_CACHE = 48 * 2**20  # bytes: rasterio takes them, unlike GDAL, which reads small numbers as MB
 RETRY_DELAY = 0.5  # s; doubled with each retry
 TIMEOUT = 10  # s; for a connection, and for a server that has fallen silent
 _NETWORK = ("/vsicurl/http", "/vsis3", "/vsigs", "/vsiaz")
@@ -29,10 +30,11 @@ _FULL = 8 * 2**20  # bytes; a disk with less than this left is full
 def thread_env() -> rasterio.Env:
     """Return GDAL's settings for a `with`; each thread enters its own.
 
-    The block cache is small, as strips are read and written once; a server that stumbles is asked again.
+    The block cache holds a row of blocks, as strips read it part by part: a block that it has lost is
+    fetched and unpacked again. A server that stumbles is asked again.
     """
     return rasterio.Env(
-        GDAL_CACHEMAX=48,  # MB; by default 5 % of the memory
+        GDAL_CACHEMAX=BLOCK_CACHE,
         COG_TMP_COMPRESSION="NONE",  # of overviews on their way into a file: a third of the time to write it
         GDAL_HTTP_MAX_RETRY=3,
         GDAL_HTTP_RETRY_DELAY=RETRY_DELAY,

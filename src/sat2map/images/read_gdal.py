@@ -33,7 +33,7 @@ def read_with_gdal(
     except ImportError:
         raise MissingExtraError(f"{path}, with samples that are not plain 8 bits,", "geo") from None
     name = getattr(file, "name", None)
-    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=64):
+    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=64 * 2**20):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             if isinstance(name, str):
