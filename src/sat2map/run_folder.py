@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sat2map.errors import RunError
-from sat2map.files import atomic_write_text, hold_lock
+from sat2map.files import atomic_write_text, hold_lock, remove_leftovers
 from sat2map.settings import TrainSettings, make_settings, replace
 
 SETTINGS, METRICS, SAMPLES, LATEST = "settings.json", "metrics.jsonl", "samples", "latest.png"
@@ -23,6 +23,8 @@ LOCK = ".lock"
 def lock_run(run: Path) -> Iterator[None]:
     """Keep other processes out of a run folder, which is made where it is missing (see `files.hold_lock`).
 
+    What a killed training was writing is removed: no other process writes there.
+
     Raises:
         RunError: Another process trains into the folder.
         OutputError: The folder cannot be written.
@@ -31,6 +33,8 @@ def lock_run(run: Path) -> Iterator[None]:
         f"another process is training into {run}", hint="wait for it, or choose another folder", setting="run"
     )
     with hold_lock(run / LOCK, run, taken):
+        for folder in (run, run / SAMPLES, run / KEPT):
+            remove_leftovers(folder, age=0)
         yield
 
 

@@ -263,6 +263,28 @@ def test_a_second_training_in_the_same_folder_is_refused_at_once(settings: Make)
     train(settings(epochs=1), console=quiet())  # it is free again
 
 
+def test_what_a_killed_training_was_writing_is_gone_when_the_run_is_locked_again(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    killed = (
+        "import os, pathlib\nfrom sat2map.files import atomic_path\nfrom sat2map.run_folder import lock_run\n"
+        f"run = pathlib.Path({str(run)!r})\n"
+        "with lock_run(run):\n"
+        "    for name in ('checkpoint.safetensors', 'kept/step-1.safetensors', 'samples/1.png'):\n"
+        "        with atomic_path(run / name) as path:\n"
+        "            path.write_bytes(b'half')\n"
+        "            if name.startswith('samples'):\n"
+        "                os._exit(9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == 9
+    assert len(list((run / "samples").iterdir())) == 1
+    with lock_run(run):
+        assert not list((run / "samples").iterdir())
+    assert sorted(path.name for path in run.rglob("*") if path.is_file()) == [
+        "checkpoint.safetensors",
+        "step-1.safetensors",
+    ]
+
+
 def test_the_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     run = tmp_path / "run"
     code = (
