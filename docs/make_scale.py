@@ -27,10 +27,10 @@ CORE_HOUR, SPOT = 0.05, 0.3  # and the share of it that a spot machine costs
 TERABYTE_MONTH, EGRESS = 20.0, 90.0  # for a TB
 PUT_MILLION, GET_MILLION = 5.0, 0.4
 LIST_SECONDS = 0.1  # for 1,000 objects
-# Counted: requests of a raster of 4,096 px at the model's gsd, bytes of a line, bytes of memory.
+# Counted: bytes of a line, bytes of memory, requests of a raster of 8,192 px at 0.6 m.
 JOB_WINDOWS, LINES = 100_000, 1000
 RECORD_BYTES, WINDOW_MEMORY = 532, 1523
-WINDOW_GETS = 31 * 4
+WINDOW_GETS = 134
 
 
 def blocks(measured: dict[str, Any]) -> dict[str, str]:
@@ -106,7 +106,7 @@ def planet(speeds: JobSpeeds, grid: Grid) -> str:
         f"{describe_bytes(JOB_WINDOWS * RECORD_BYTES)} for a job",
         "to list a job": f"{listing:,.0f} s; all at once {listing * jobs / 60:,.0f} min",
         "memory of a process for plan and manifest of a job": describe_bytes(JOB_WINDOWS * WINDOW_MEMORY),
-        "requests, none of a raster that is resampled": f"{puts:,.1f} million PUT, {gets:,.0f} million GET",
+        "requests": f"{puts:,.1f} million PUT, {gets:,.0f} million GET",
         "computing": f"{computing:,.0f}; on spot machines {computing * SPOT:,.0f}",
         "requests, price": f"{requests:,.0f}",
         "storage a month": f"{storage:,.0f}",
