@@ -19,7 +19,7 @@ import rasterio
 from rasterio.windows import Window
 
 from sat2map.errors import ImageError, ModelFileError, OutputError, SettingsError
-from sat2map.geo import gdal
+from sat2map.geo import gdal, scaled
 from sat2map.geo import read as reading
 from sat2map.geo.raster_job import RasterOptions
 from sat2map.geo.read import open_raster
@@ -298,13 +298,25 @@ def test_each_block_of_a_raster_behind_an_address_is_fetched_once(write, factor)
         with (
             gdal.gdal_env(),
             open_raster(server.address, bands=None, count=3) as raster,
-            nullcontext(raster) if factor == 1 else raster.resampled(factor, factor) as scaled,
+            nullcontext(raster) if factor == 1 else raster.resampled(factor, factor) as seen,
         ):
-            height, width = scaled.grid.height, scaled.grid.width
+            height, width = seen.grid.height, seen.grid.width
             tiles = Grid.for_network(256, 32)
-            with StripReader(scaled, tiles, scaled.grid.whole) as reader:
+            with StripReader(seen, tiles, seen.grid.whole) as reader:
                 for rows in tiles.spans(height):
                     assert reader.cut(rows, tiles.spans(width)[0]) is not None
         both = server.tell()
     assert both["answers"] - once["answers"] <= 1.3 * once["answers"]
     assert both["bytes"] - once["bytes"] <= 1.2 * file.stat().st_size
+
+
+@pytest.mark.parametrize("factor", [1.37, 0.61])
+def test_a_raster_that_is_read_in_columns_is_resampled_as_one_that_is_read_whole(write, monkeypatch, factor):
+    file = write(np.random.default_rng(0).integers(1, 255, (3, 200, 2400), dtype=np.uint8))
+    read = []
+    with gdal.gdal_env(), open_raster(file, bands=None, count=3) as raster:
+        for beside in (700, 10**6):
+            monkeypatch.setattr(scaled, "BESIDE", beside)
+            with raster.resampled(factor, factor) as other:
+                read.append(other.read(Area(10, 37, 130, other.grid.width)))
+    np.testing.assert_array_equal(*read)

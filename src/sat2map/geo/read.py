@@ -102,6 +102,7 @@ class Raster:
             ImageError: The file is damaged, or the connection broke off.
         """
         if self.finer is not None:
+            self._refuse_huge(area)
             return read_scaled(*self.finer, area)
         area, beyond = self._read_inside(area)
         values = self._retrying(area, self._read_bands)
@@ -218,15 +219,19 @@ class Raster:
         filled: NDArray[np.generic] = self.filler.read(self.bands, window=window)
         return filled
 
-    def _retrying(self, area: Area, read: Callable[[Window], T]) -> T:
+    def _refuse_huge(self, area: Area) -> None:
         needed = area.height * area.width * len(self.bands) * np.dtype(self.dataset.dtypes[0]).itemsize
         if needed > MAX_READ:
+            grid = self.finer[0].grid if self.finer else self.grid
             raise ImageError(
-                f"{self.name} is {self.grid.width}×{self.grid.height} px: a strip of its tiles takes "
+                f"{self.name} is {grid.width}×{grid.height} px: a strip of its tiles takes "
                 f"{needed / 2**30:.0f} GiB",
                 hint="translate a part of it",
                 setting="window",
             )
+
+    def _retrying(self, area: Area, read: Callable[[Window], T]) -> T:
+        self._refuse_huge(area)
         window = Window(area.left, area.top, area.width, area.height)
         failed = False
         for wait in (*(RETRY_AFTER if self.remote else ()), None):

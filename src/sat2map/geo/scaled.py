@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ROWS: Final = 64  # px of the coarser grid that are read at a time
 COLUMNS: Final = 512  # px that are resampled at a time
+BESIDE: Final = 8192  # pixels of the raster that are read beside each other: GDAL caches a row of blocks
 _REACH: Final = 2  # pixels of the coarser grid to each side of a centre that the cubic filter weighs
 
 
@@ -35,10 +36,14 @@ def read_scaled(raster: Raster, across: float, down: float, area: Area) -> NDArr
         uint8 (bands, h, w).
     """
     out = np.empty((len(raster.bands), area.height, area.width), np.uint8)
-    for top in range(area.top // ROWS * ROWS, area.bottom, ROWS):
-        strip = _read_rows(raster, across, down, Area(top, area.left, top + ROWS, area.right))
-        first, last = max(top, area.top), min(top + ROWS, area.bottom)
-        out[:, first - area.top : last - area.top] = strip[:, first - top : last - top]
+    width = max(1, int(BESIDE / across / COLUMNS)) * COLUMNS
+    for begin in range(area.left // COLUMNS * COLUMNS, area.right, width):
+        left, right = max(begin, area.left), min(begin + width, area.right)
+        columns = slice(left - area.left, right - area.left)
+        for top in range(area.top // ROWS * ROWS, area.bottom, ROWS):
+            strip = _read_rows(raster, across, down, Area(top, left, top + ROWS, right))
+            first, last = max(top, area.top), min(top + ROWS, area.bottom)
+            out[:, first - area.top : last - area.top, columns] = strip[:, first - top : last - top]
     return out
 
 
