@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from sat2map.data.pairs import Pair
 from sat2map.errors import DataError
-from sat2map.images.levels import Limits, text_of
+from sat2map.images.bands import Limits
+from sat2map.images.levels import text_of
 from sat2map.images.pixels import read_image
 from sat2map.images.shared_limits import SharedLimits, spread
 

@@ -18,7 +18,7 @@ from sat2map.data.pairs import Pair
 from sat2map.data.read_pair import read_masked_pair, read_pair_size
 from sat2map.errors import DataError, ImageError
 from sat2map.files import atomic_path, cache_folder
-from sat2map.images.levels import Limits
+from sat2map.images.bands import Limits
 from sat2map.images.palette import Palette
 from sat2map.images.palette.lab import srgb_to_lab
 from sat2map.images.palette.labels import IGNORED, Labeller

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from sat2map.data.pairs import Pair
 from sat2map.errors import ImageError
-from sat2map.images.levels import Limits, text_of, use_limits
+from sat2map.images.bands import Limits
+from sat2map.images.levels import text_of, use_limits
 from sat2map.images.pixels import Picture, read_image, read_size, with_bands
 from sat2map.settings import Direction
 

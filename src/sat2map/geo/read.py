@@ -33,7 +33,8 @@ from sat2map.geo.samples import (
 )
 from sat2map.geo.scaled import read_scaled
 from sat2map.geo.sources import Source
-from sat2map.images.levels import Limits, Stretch, measure_limits, to_8_bits
+from sat2map.images.bands import Limits
+from sat2map.images.levels import Stretch, measure_limits, to_8_bits
 from sat2map.images.masks import MaskKind, PixelMask
 from sat2map.inference.tiling import Area
 

@@ -16,8 +16,8 @@ from rasterio.vrt import WarpedVRT
 
 from sat2map.errors import ImageError
 from sat2map.geo.gdal import FAILURES, reason
-from sat2map.images.bands import band_meanings, check_bands, choose_bands, default_names
-from sat2map.images.levels import Limits, Stretch, given_limits, lab_error, measure_limits, reject_complex
+from sat2map.images.bands import Limits, band_meanings, check_bands, choose_bands, default_names
+from sat2map.images.levels import Stretch, given_limits, lab_error, measure_limits, reject_complex
 from sat2map.images.masks import SAMPLE, PixelMask, reduced_shape
 from sat2map.images.vrt import plain_vrt, unmarked_vrt
 

@@ -10,6 +10,9 @@ from sat2map.errors import ImageError, SettingsError
 
 COLOURS: Final = ("red", "green", "blue")
 
+Limits = tuple[tuple[float, float], ...]
+"""Lowest and highest value of each band, which become 0 and 255."""
+
 # Sentinel-2, and Landsat 8 and 9, which agree in these.
 _SATELLITE_BANDS: Final = {2: "blue", 3: "green", 4: "red"}
 _NIR: Final = re.compile(r"\b(nir|near[ _-]?infra[ _-]?red|infra[ _-]?red|ir)\b")

@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from sat2map.errors import ImageError, SettingsError
-
-Limits = tuple[tuple[float, float], ...]
-"""Lowest and highest value of each band, which become 0 and 255."""
+from sat2map.images.bands import Limits
 
 Stretch: TypeAlias = Callable[[NDArray[Any], NDArray[np.bool_] | None, object], tuple[Limits, str]]
 """Returns the limits of a file's bands, and a note or "": such as `measure_limits`."""

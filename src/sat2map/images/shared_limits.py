@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import Sat2MapError
-from sat2map.images.levels import Limits, measure_limits, percentiles, text_of
+from sat2map.images.bands import Limits
+from sat2map.images.levels import measure_limits, percentiles, text_of
 from sat2map.images.read import has_deep_samples, read_image
 
 FILES: Final = 64  # of a job that are measured, evenly spread over it: enough for percentiles

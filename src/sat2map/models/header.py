@@ -10,8 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sat2map.errors import ModelFileError
-from sat2map.images.bands import default_names
-from sat2map.images.levels import Limits
+from sat2map.images.bands import Limits, default_names
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import MAX_BANDS, GeneratorSpec

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from sat2map.errors import ModelFileError, RunError, SettingsError
-from sat2map.images.levels import Limits
+from sat2map.images.bands import Limits
 from sat2map.models.architectures.record import OutputLayer
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import GeneratorSpec, spec_of

@@ -18,7 +18,8 @@ from sat2map.data.read_pair import pair_notes, read_pair_size
 from sat2map.data.shards import find_index
 from sat2map.data.stream import ShardStream, open_shards
 from sat2map.errors import DataError, SettingsError
-from sat2map.images.levels import Limits, text_of
+from sat2map.images.bands import Limits
+from sat2map.images.levels import text_of
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.models.architectures.spec import spec_of
