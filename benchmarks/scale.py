@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import statistics
 import subprocess
@@ -90,7 +91,7 @@ def measure_ray(folder: Path, model: Path, *, quick: bool) -> dict[str, Any]:
     import ray as ray_cluster
 
     ray_cluster.init(
-        address="local", num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False
+        address="local", num_cpus=4, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False
     )
     rows = []
     for name, workers, backend in (

@@ -277,7 +277,8 @@ def test_a_raster_behind_an_address_is_resampled_as_one_on_the_disk_is(served, t
         for source in (served.address, tmp_path / "served.tif"):
             with open_raster(source, bands=None, count=3) as raster, raster.resampled(1.7, 2.3) as coarser:
                 resampled.append(coarser.read(area))
-    np.testing.assert_array_equal(*resampled)
+    remote, local = resampled
+    np.testing.assert_array_equal(remote, local)
 
 
 @pytest.mark.parametrize("factor", [1, 1.5, 0.5], ids=["as it is", "coarser", "finer"])
@@ -319,4 +320,4 @@ def test_a_raster_that_is_read_in_columns_is_resampled_as_one_that_is_read_whole
             monkeypatch.setattr(scaled, "BESIDE", beside)
             with raster.resampled(factor, factor) as other:
                 read.append(other.read(Area(10, 37, 130, other.grid.width)))
-    np.testing.assert_array_equal(*read)
+    np.testing.assert_array_equal(read[0], read[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -40,9 +42,9 @@ def test_blocks_of_tiles_join_to_the_whole() -> None:
     resampling = Resampling.between((150, 170), size)
     whole = np.full(size, 255, np.uint8)
 
-    def cut(rows: object, columns: object) -> NDArray[np.float32]:
-        part = values[:, rows.start : rows.stop, columns.start : columns.stop]  # type: ignore[attr-defined]
-        return pad_to(part, rows.stop - rows.start, columns.stop - columns.start)  # type: ignore[attr-defined]
+    def cut(rows: Any, columns: Any) -> NDArray[np.float32]:
+        part = values[:, rows.start : rows.stop, columns.start : columns.stop]
+        return pad_to(part, rows.stop - rows.start, columns.stop - columns.start)
 
     blocks = blended_blocks(Grid(64, 48), (150, 170), cut, lambda x: x.copy(), margin=resampling.margin)
     for block in blocks:
