@@ -10,12 +10,15 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from sat2map.cli import parsing
 from sat2map.cli.main import main
 from sat2map.cli.terminal import LOGGER, counted, say
 from sat2map.errors import DataError, OutputError
+from sat2map.synthetic.towns import draw_town
 
 SAT2MAP = [sys.executable, "-m", "sat2map"]
 
@@ -120,6 +123,19 @@ def test_quiet_prints_neither_notes_nor_what_was_done(
 ) -> None:
     assert ended(monkeypatch, None, *switch) == 0
     assert capsys.readouterr() == (out, err)
+
+
+def test_notes_name_a_setting_as_the_flag_of_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    town = draw_town(3, size=128)
+    pair = tmp_path / "pair.png"
+    Image.fromarray(np.hstack([town.source, town.target])).save(pair)
+    main(["translate", str(pair), "--output", str(tmp_path / "map.png"), "--threads", "1"])
+    err = capsys.readouterr().err
+    assert "only its left half, the photo, is used; --whole takes all of it" in err
+    assert "if the map looks wrong, --gsd takes the true one" in err
+    assert "the setting" not in err
 
 
 def test_verbose_prints_details_and_warnings_of_libraries(

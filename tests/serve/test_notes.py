@@ -102,7 +102,9 @@ def test_a_page_larger_than_the_first_is_refused(client):
 
 def test_an_assumed_resolution_is_said_and_a_given_one_is_not(client):
     town = _file(draw_town(1, size=64).source)
-    assert any("2.1 m per pixel" in note for note in _notes(client.post("/v1/translate", content=town)))
+    notes = _notes(client.post("/v1/translate", content=town))
+    assert any("2.1 m per pixel" in note and "the parameter 'gsd' takes" in note for note in notes)
+    assert not any("--" in note or "the setting" in note for note in notes)
     assert _notes(client.post("/v1/translate?gsd=2.1", content=town)) == []
 
 

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from sat2map.cli.commands import COMMANDS, overview
-from sat2map.cli.terminal import print_error, verbosity
+from sat2map.cli.terminal import flag_of, print_error, verbosity
 from sat2map.errors import Sat2MapError, SettingsError, nearest
 
 EXAMPLES = """
@@ -53,15 +53,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     _print_what_cannot_be_encoded()
     arguments, switches = _split_switches(sys.argv[1:] if argv is None else argv)
     quiet, verbose = bool(switches & {"-q", "--quiet"}), bool(switches & {"-v", "--verbose"})
-    with verbosity(quiet=quiet, verbose=verbose), _signals_interrupt():
-        code = _run(arguments)
+    flags: dict[str, str] = {}
+    with verbosity(quiet=quiet, verbose=verbose, flags=flags), _signals_interrupt():
+        code = _run(arguments, flags)
     if code:
         sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
-    """Run a command, print its error, and return the exit code."""
-    flags: dict[str, str] = {}
+def _run(arguments: list[str], flags: dict[str, str]) -> int:
+    """Run a command, print its error, and return the exit code; `flags` gets those of the command."""
     try:
         _dispatch(arguments, flags)
         sys.stdout.flush()  # here, where an error can still be reported
@@ -139,7 +139,7 @@ def _documentation() -> str:
 def _with_flag(error: Sat2MapError, flags: dict[str, str]) -> str:
     """Return the error's sentence, with the flag of the setting that it is about."""
     sentence = str(error)
-    flag = flags.get((error.setting or "").rpartition(".")[2])
+    flag = flag_of(error.setting or "", flags)
     return f"{sentence} ({flag})" if flag and flag not in sentence else sentence
 
 

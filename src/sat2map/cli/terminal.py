@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -15,18 +16,20 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
 LOGGER: Final = logging.getLogger("sat2map")
+_SETTING: Final = re.compile(r"the setting '([\w.]+)'")  # as notes of the library name it
 
 
 @contextlib.contextmanager
-def verbosity(*, quiet: bool, verbose: bool) -> Iterator[None]:
+def verbosity(*, quiet: bool, verbose: bool, flags: Mapping[str, str]) -> Iterator[None]:
     """Print log records of the package on standard error while a command runs.
 
     Args:
         quiet: Errors and results only.
         verbose: Everything, warnings of libraries included, which are left out otherwise.
+        flags: Flags of the command by the settings that they give, once it is known.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(_Format())
+    handler.setFormatter(_Format(flags))
     level, propagate = LOGGER.level, LOGGER.propagate
     LOGGER.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
     LOGGER.addHandler(handler)
@@ -43,9 +46,21 @@ def verbosity(*, quiet: bool, verbose: bool) -> Iterator[None]:
 
 
 class _Format(logging.Formatter):
+    """Says what kind of record it is, and names settings as the command's flags."""
+
+    def __init__(self, flags: Mapping[str, str]) -> None:
+        super().__init__()
+        self._flags = flags
+
     def format(self, record: logging.LogRecord) -> str:
         kind = "note" if record.levelno == logging.INFO else record.levelname.lower()
-        return f"{kind}: {super().format(record)}"
+        text = _SETTING.sub(lambda found: flag_of(found[1], self._flags) or found[0], super().format(record))
+        return f"{kind}: {text}"
+
+
+def flag_of(setting: str, flags: Mapping[str, str]) -> str | None:
+    """Return the flag that gives a setting, such as `schedule.epochs`, to the command, if it has one."""
+    return flags.get(setting.rpartition(".")[2])
 
 
 def is_quiet() -> bool:

@@ -75,7 +75,7 @@ def scale_note(header: ModelHeader, gsd: float | None) -> str | None:
         assumed = own * scale_factor(header, None)
         return (
             f"the ground sample distance is unknown, and taken to be {assumed:.2g} m per pixel, that of the "
-            "model's training images; if the map looks wrong, give the true one"
+            "model's training images; if the map looks wrong, the setting 'gsd' takes the true one"
         )
     factor = scale_factor(header, gsd)
     if factor < 1 / WARN_BEYOND:

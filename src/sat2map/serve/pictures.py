@@ -18,6 +18,7 @@ from sat2map.serve.decoder import Decoder
 from sat2map.serve.http_errors import TooManyPixelsError
 
 NOTES_HEADER: Final = "Sat2map-Notes"
+PARAMETERS: Final = ("page", "whole", "gsd")  # settings of notes that requests have too
 _SETTING: Final = re.compile(r"[;,]? *the setting '(\w+)' [^;]*$")
 
 
@@ -75,7 +76,7 @@ def for_clients(notes: Sequence[str], file: bytes | Path) -> tuple[str, ...]:
         if isinstance(file, Path):
             note = note.replace(str(file), "the image")
         setting = _SETTING.search(note)
-        if setting and setting[1] not in Part._fields:
+        if setting and setting[1] not in PARAMETERS:
             note = note[: setting.start()]
         found.append(note.replace("the setting '", "the parameter '"))
     return tuple(found)

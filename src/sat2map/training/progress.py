@@ -8,9 +8,11 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column
 
 LINE_SECONDS = 15.0  # time between plain lines
 SHOWN = ("d", "adversarial", "l1", "cross_entropy", "iou", "g")
+OTHERS = 65  # columns of a terminal that the bar takes besides the losses
 
 
 class Display:
@@ -21,7 +23,7 @@ class Display:
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[rate]:.1f} images/s"),
             TextColumn("{task.fields[losses]}"),
             TextColumn("{task.fields[left]} left"),
@@ -36,7 +38,13 @@ class Display:
         self._budget = seconds
         self._began = self._last_line = time.monotonic()
         self._task = self._bar.add_task(
-            "train", total=total, completed=start, epoch="1", rate=0.0, losses="", left="-"
+            "train",
+            total=total,
+            completed=start,
+            epoch=self._epoch(min(start + 1, total)),
+            rate=0.0,
+            losses="",
+            left="-",
         )
 
     def __enter__(self) -> Display:
@@ -55,7 +63,10 @@ class Display:
     def update(self, step: int, losses: Mapping[str, float], rate: float) -> None:
         """Show mean losses and images/s of late, after `step` steps."""
         text = "  ".join(f"{name} {losses[name]:.3f}" for name in SHOWN if name in losses)
-        self._bar.update(self._task, rate=rate, losses=text)
+        fitting = text
+        while fitting and len(fitting) > self._console.width - OTHERS:  # else the bar loses its numbers
+            fitting = fitting.rpartition("  ")[0]
+        self._bar.update(self._task, rate=rate, losses=fitting)
         now = time.monotonic()
         if not self._console.is_terminal and (now - self._last_line >= LINE_SECONDS or step == self._total):
             self._last_line = now
