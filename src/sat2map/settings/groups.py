@@ -132,7 +132,9 @@ class LossSettings(Group):
         1.0, ge=0, description="Weight of the cross-entropy of palette colours, or of a class head."
     )
     iou_weight: float = Field(1.0, ge=0, description="Weight of the soft IoU of the map classes.")
-    class_balance: float = Field(0.5, ge=0, le=1, description="As l1_balance, in the cross-entropy.")
+    class_balance: float = Field(
+        0.5, ge=0, le=1, description="How much rare classes count more in the cross-entropy (0..1, as in L1)."
+    )
     adversarial_weight: float = Field(
         0.0, ge=0, description="Weight of the adversarial loss; 0: no discriminator is trained."
     )

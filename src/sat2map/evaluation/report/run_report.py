@@ -148,9 +148,10 @@ _LOSSES = {
 def curves_section(log: RunLog) -> Section | None:
     """Return the curves of scores and losses, or None where nothing was logged yet."""
     try:
+        curves = curves_of(log)
         figures = [
             figure(f"<h3>{escape(one.chart.title)}</h3>{_draw(one)}", one.chart.caption, "chart")
-            for one in curves_of(log)
+            for one in curves
         ]
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("matplotlib"):
@@ -158,7 +159,8 @@ def curves_section(log: RunLog) -> Section | None:
         return Section("Curves", paragraph("The curves need matplotlib: pip install 'sat2map[train]'"))
     if not figures:
         return None
-    dotted = paragraph("The dotted line marks the model that was kept.", "soft") if log.best else ""
+    is_marked = any(one.mark is not None for one in curves)
+    dotted = paragraph("The dotted line marks the model that was kept.", "soft") if is_marked else ""
     return Section("Curves", tiles(figures, "pair") + dotted)
 
 
