@@ -235,6 +235,31 @@ def test_a_mistyped_address_has_a_page(page: Any) -> None:
     page.wait_for_selector("#facts dd")
 
 
+def test_an_image_chosen_before_the_models_are_listed_is_drawn_when_they_are(
+    page: Any, town: NDArray[np.uint8]
+) -> None:
+    held: list[Any] = []
+    page.route("**/v1/models", lambda route: held.append(route))
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#busy:not([hidden])")
+    page.wait_for_timeout(300)
+    assert not page.is_visible("#alert")
+    held[0].continue_()
+    page.wait_for_selector("#result:not([hidden])")
+
+
+def test_the_list_of_models_is_asked_for_again_when_it_did_not_come(
+    page: Any, town: NDArray[np.uint8]
+) -> None:
+    page.route("**/v1/models", lambda route: route.abort(), times=1)
+    page.goto("/")
+    page.wait_for_selector("#alert:not([hidden])")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#result:not([hidden])")
+    assert page.is_visible("#facts dd")
+
+
 def test_a_problem_links_to_a_page_that_says_what_to_do(page: Any) -> None:
     page.goto("/")
     page.set_input_files("#file", files=[_file("text.png", b"no image at all")])

@@ -14,7 +14,8 @@ const MAX_VISIT = 12; // results kept as thumbnails
 fillTexts();
 document.title = texts.title;
 const view = new ResultView(new Viewer());
-let service = { pixels: Infinity, models: [] };
+let service = { models: [] };
+let described;
 let running; // AbortController of what is being drawn
 let current; // the image: { image, name, photo, gsd }
 const visit = [];
@@ -33,6 +34,7 @@ async function start(file, name = file.name || texts.pasted, gsd = given(element
   await work(
     async (signal) => {
       tell(texts.reading);
+      await known();
       await mine.image.open(signal);
       mine.photo = await preview(mine, signal);
       if (mine.photo) {
@@ -250,8 +252,8 @@ function fillExamples() {
       button.dataset.example = number;
       button.addEventListener("click", async () => {
         try {
-          const answer = await fetch(`examples/${number}.png`);
-          await start(await answer.blob(), `${texts.exampleName(number)}.png`, model()?.gsd);
+          const [answer] = await Promise.all([fetch(`examples/${number}.png`), known()]);
+          await start(await answer.blob(), `${texts.exampleName(number)}.png`, model().gsd);
         } catch (error) {
           complain(error);
         }
@@ -306,6 +308,23 @@ function listen() {
   });
 }
 
+/** Wait for the models and limits, since an image may be chosen before they are here; ask again after a failure. */
+function known() {
+  described ??= describe().then(
+    (told) => {
+      service = told;
+      if (!service.models.length) return;
+      showModels(service);
+      fillColors();
+    },
+    (error) => {
+      described = undefined;
+      throw error;
+    },
+  );
+  return described;
+}
+
 function fillColors() {
   element("colors").replaceChildren(
     new Option(texts.colorsOwn, ""),
@@ -315,12 +334,4 @@ function fillColors() {
 
 fillExamples();
 listen();
-try {
-  service = await describe();
-} catch (error) {
-  complain(error);
-}
-if (service.models.length) {
-  showModels(service);
-  fillColors();
-}
+known().catch((error) => complain(error));
