@@ -18,7 +18,8 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from sat2map.errors import ImageError
-from sat2map.geo.gdal import FAILURES, reason, shown
+from sat2map.geo.addresses import shown
+from sat2map.geo.gdal import FAILURES, reason
 from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.samples import (
