@@ -20,7 +20,7 @@ from rasterio.windows import Window
 
 from sat2map.errors import ImageError, ModelFileError, OutputError, SettingsError
 from sat2map.geo import gdal, scaled
-from sat2map.geo import read as reading
+from sat2map.geo import raster as reading
 from sat2map.geo.raster_job import RasterOptions
 from sat2map.geo.read import open_raster
 from sat2map.geo.strips import StripReader

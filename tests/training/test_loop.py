@@ -29,8 +29,8 @@ from sat2map.models.model_file import read_header, read_weights
 from sat2map.run_folder import read_metrics, read_run_settings
 from sat2map.settings import TrainSettings, load_settings
 from sat2map.synthetic.towns import write_towns
+from sat2map.training import epochs, loop, setup
 from sat2map.training import estimate as estimates
-from sat2map.training import loop, setup
 from sat2map.training.batches import Batches
 from sat2map.training.checkpoint import save_checkpoint
 from sat2map.training.loop import resume, train
@@ -390,7 +390,8 @@ def test_nan_stops_the_run_and_keeps_the_last_good_state(
         original(*args)
         good.update(hashes(wanted.output.run))
 
-    monkeypatch.setattr(loop, "save_checkpoint", save)
+    for module in (loop, epochs):
+        monkeypatch.setattr(module, "save_checkpoint", save)
     poison(monkeypatch, at, what)
     with pytest.raises(TrainingError, match=r"not finite any more near step .* with a lower learning_rate"):
         train(wanted, console=quiet())

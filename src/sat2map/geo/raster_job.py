@@ -12,7 +12,7 @@ from sat2map.geo.area_of_interest import AreaOfInterest, Clip
 from sat2map.geo.find_source import find_source
 from sat2map.geo.grid import window_area
 from sat2map.geo.layers import Layer, SideLayer, map_layer, side_layer
-from sat2map.geo.read import Raster
+from sat2map.geo.raster import Raster
 from sat2map.geo.sources import Place, Source
 from sat2map.images.masks import MaskKind
 from sat2map.inference import Translator
