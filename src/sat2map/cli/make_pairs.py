@@ -143,17 +143,17 @@ def from_rasters(
         place=Place((box[0], box[1], box[2], box[3]) if box else None, bbox_crs, zoom, asset),
         aoi=aoi,
     )
-    told: list[str] = []
+    printed: list[str] = []
 
     def note(text: str) -> None:
-        told.append(text)
+        printed.append(text)
         print_notes([text])
 
     with unit_bar(Path(source).name, "tiles") as progress:
         result = write_pairs(
             source, output, options, target=target, vectors=vectors, style=style, progress=progress, note=note
         )
-    print_notes(result.notes[len(told) :])
+    print_notes(result.notes[len(printed) :])
     say(f"{counted(result.train, 'pair')} to train on and {result.val} to validate on, in {output}")
     say(f"left out: {result.nodata} with nodata, {result.empty} empty, {result.border} between train and val")
     say(f"next: sat2map data check {output}")
