@@ -47,7 +47,7 @@ class RasterOptions:
         classes: Where to write the class numbers.
         probabilities: Where to write the probability of each class, a band each, in percent.
         stac: Write a STAC item of the outputs beside the map, NAME.json.
-        compress: How the files are compressed, one of `sat2map.geo.vrt.COMPRESSIONS`.
+        compress: How the files are compressed.
         mask_kind: How the map marks missing pixels; None: as the raster does.
         overwrite: Whether files may be replaced.
         resume: Continue what an interrupted run has left.
