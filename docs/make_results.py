@@ -141,7 +141,8 @@ def _raster(raster: Mapping[str, Any]) -> str:
 def _targets(results: Mapping[str, Any]) -> str:
     """Return what was asked for beside what was measured; nothing is rounded before it is compared."""
     native, small = (_scores(results[name])["model"] for name in ("native", "at_256"))
-    raster, scales = results["raster"], {row["name"]: row["scores"] for row in results["at_256"]["robustness"]}
+    raster = results["raster"]
+    scales = {row["name"]: row["scores"] for row in results["at_256"]["robustness"]}
     bench, scale = (json.loads(path.read_text("utf-8"))["rows"] for path in (BENCH, SCALE))
     ratios = {row["name"]: row["value"] for row in bench if row["name"] in TIME_TARGETS}
     seconds = next(row["measured"] for row in scale if row["side"] == 4096)
@@ -174,9 +175,12 @@ def _reliability(bins: list[Mapping[str, float]]) -> str:
     error = sum(found["pixels"] * abs(found["confidence"] - found["accuracy"]) for found in bins) / pixels
     lines = ["| confidence | share of the pixels | mean confidence | of those right |", "|---|--:|--:|--:|"]
     for found in bins:
+        share, sure, right = (
+            100 * value for value in (found["pixels"] / pixels, found["confidence"], found["accuracy"])
+        )
         lines.append(
-            f"| {100 * found['low']:.0f} to {100 * found['high']:.0f} % | {100 * found['pixels'] / pixels:.1f} % "
-            f"| {100 * found['confidence']:.1f} % | {100 * found['accuracy']:.1f} % |"
+            f"| {100 * found['low']:.0f} to {100 * found['high']:.0f} % "
+            f"| {share:.1f} % | {sure:.1f} % | {right:.1f} % |"
         )
     return "\n".join(lines) + f"\n\nExpected calibration error: {error:.3f}.\n"
 

@@ -35,7 +35,7 @@ PAPER_SIZE = 256  # px; the size at which papers print scores of this data set
 
 
 def score_raster(raster: Path, buildings: Path) -> dict[str, Any]:
-    """Translate a raster and compare its buildings, and how sure of them the model is, with a mask on its grid.
+    """Translate a raster and compare its buildings, and their confidence, with a mask on the same grid.
 
     Args:
         raster: An orthophoto.
