@@ -615,12 +615,12 @@ def test_the_error_of_one_raster_of_many_names_the_flag(
     sat2map: Callable[..., Result], model: Path, tmp_path: Path, command: str
 ) -> None:
     import rasterio
-    from rasterio.transform import from_origin
 
+    place = rasterio.Affine(2, 0, 0, 0, -2, 0)
     about = {"driver": "GTiff", "width": 40, "height": 40, "dtype": "uint8", "crs": "EPSG:32633"}
     for name, bands in (("two.tif", 2), ("three.tif", 3)):
         path = tmp_path / name
-        with rasterio.open(path, "w", count=bands, transform=from_origin(0, 0, 2, 2), **about) as raster:
+        with rasterio.open(path, "w", count=bands, transform=place, **about) as raster:
             raster.write(np.random.default_rng(0).integers(1, 255, (bands, 40, 40)).astype(np.uint8))
     inputs = (tmp_path / "two.tif", tmp_path / "three.tif")
     result = sat2map(command, *inputs, "--model", model, "--output", tmp_path / "maps")
