@@ -15,7 +15,12 @@ def describe_presets() -> str:
     return "\n".join(["", "Presets:", *lines, "", "Train with one: sat2map train NAME --data pairs"])
 
 
-def show(recipe: Annotated[str, Parameter(help="A preset, or a TOML file.")] = "default", /) -> None:
+def show(
+    recipe: Annotated[
+        str, Parameter(help="A preset, of those that `sat2map presets` lists, or a TOML file.")
+    ] = "default",
+    /,
+) -> None:
     """Print a preset as a TOML file, with a comment for each setting, to edit and train with.
 
     Examples:
