@@ -35,7 +35,7 @@ PAPER_SIZE = 256  # px; the size at which papers print scores of this data set
 
 
 def score_raster(raster: Path, buildings: Path) -> dict[str, Any]:
-    """Translate a raster and compare its buildings with a mask on the same grid.
+    """Translate a raster and compare its buildings, and their confidence, with a mask on the same grid.
 
     Args:
         raster: An orthophoto.
@@ -44,12 +44,14 @@ def score_raster(raster: Path, buildings: Path) -> dict[str, Any]:
     palette = read_header(BUNDLED).palette
     assert palette is not None
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "map.tif"
+        output, confidence = Path(folder) / "map.tif", Path(folder) / "confidence.tif"
         began = time.monotonic()
-        sat2map.translate_raster(raster, output)
+        sat2map.translate_raster(raster, output, confidence=confidence)
         seconds = time.monotonic() - began
         with rasterio.open(output) as file:
             drawn = np.moveaxis(file.read([1, 2, 3]), 0, -1)
+        with rasterio.open(confidence) as file:
+            sure = file.read(1) / 100
     with rasterio.open(buildings) as file:
         truth = file.read(1) > 0
     found = palette.classify(drawn) == palette.index("building")
@@ -61,6 +63,8 @@ def score_raster(raster: Path, buildings: Path) -> dict[str, Any]:
         "building_iou": float((found & truth).sum() / (found | truth).sum()),
         "building_recall": float((found & truth).sum() / truth.sum()),
         "buildings_shown": shown / objects,
+        "building_precision": float(truth[found].mean()),
+        "building_confidence": float(sure[found].mean()),
         "crispness": crispness(drawn, palette),
     }
 
