@@ -10,6 +10,7 @@ import pytest
 
 from sat2map.cli.main import main
 from sat2map.extras import EXTRAS
+from sat2map.installation import install_command
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,7 +42,8 @@ def test_a_missing_module_is_named_with_the_extra_that_brings_it(
     monkeypatch.setitem(sys.modules, "pmtiles", None)
     monkeypatch.setitem(sys.modules, "torch", None)
     out = printed(capsys)
-    assert "geo            GeoTIFFs, vectors, tiles: missing (pmtiles): pip install 'sat2map[geo]'" in out
+    command = install_command("geo")
+    assert f"  geo            GeoTIFFs, vectors, tiles: missing (pmtiles): {command}\n" in out
     assert "PyTorch        needs the 'train' extra" in out
     (last,) = [line for line in out.splitlines() if line.startswith("To install all that is missing")]
     assert "train" in last

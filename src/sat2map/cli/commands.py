@@ -86,6 +86,6 @@ def overview(prefix: str = "") -> str:
     for title, group in GROUPS.items():
         shown = {name: command for name, command in group.items() if name.startswith(prefix)}
         if shown:
-            lines += ["", f"{title}:"]
+            lines += ["", "Commands:" if prefix else f"{title}:"]
             lines += [f"  {name:<17} {command.summary}" for name, command in shown.items()]
     return "\n".join(lines)

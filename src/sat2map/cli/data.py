@@ -32,7 +32,7 @@ def check(
 
     Args:
         data: Folder or CSV of pairs.
-        workers: Threads that decode; 0: one a core.
+        workers: Threads that decode; 0: one per core.
 
     Examples:
         sat2map data check pairs

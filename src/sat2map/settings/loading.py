@@ -36,6 +36,17 @@ def preset_names() -> list[str]:
     return sorted([*files, *SAME_PRESETS])
 
 
+def preset_summaries() -> dict[str, str]:
+    """Return the presets with a sentence on each: what its file begins with. The first is `default`."""
+    summaries = {}
+    for name in sorted(preset_names(), key=lambda name: (name != "default", name)):
+        same = SAME_PRESETS.get(name)
+        first_line = (_PRESETS / f"{same or name}.toml").read_text("utf-8").partition("\n")[0]
+        summary = first_line.removeprefix("# ").partition(". ")[0].rstrip(".")
+        summaries[name] = f"The same as {same}" if same else summary
+    return summaries
+
+
 def load_settings(preset_or_toml: str | Path = "default", **overrides: Any) -> TrainSettings:
     """Read a preset by name, or a TOML file, and apply `overrides`.
 

@@ -168,5 +168,6 @@ def _train(setup: Setup, state: TrainState, display: Display) -> TrainResult:
     run = setup.settings.output.run
     finished = Epochs(setup, state, display).run()
     if setup.context.is_main_process:
+        display.say("writing the report")
         report.write_run_report(run)
     return TrainResult(run, run / BEST, run / LAST, finished)
