@@ -6,10 +6,13 @@ MODEL ?= src/sat2map/weights/maps.safetensors
 DATA ?= data
 PIP_ARGS ?=
 
-# Figures of the docs, drawn with the bundled model: an orthophoto of yours.
+# An orthophoto of yours for figures and scores, the mask of its buildings, and the column of places in DATA's CSV.
 RASTER ?= ortho.tif
+BUILDINGS ?= buildings.tif
+GROUPS ?= group
 
-.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-docs bench-peers bench-gpu check-plan kills soak sbom clean check-qgis figures-rasters
+.NOTPARALLEL:
+.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-docs bench-peers bench-gpu check-plan kills soak sbom clean check-qgis figures-rasters scores release-docs
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -61,6 +64,13 @@ site: $(VENV)/.installed-dev web
 	$(BIN)/sat2map export --to web --overwrite --output build/page
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# Everything that follows from the bundled weights: scores, tables, and all figures. Then look at the figures.
+release-docs: scores docs figures figures-rasters screenshots
+
+scores: $(VENV)/.installed-dev
+	$(BIN)/python tools/score_release.py --data $(DATA) --group-column $(GROUPS) --raster $(RASTER) --buildings $(BUILDINGS)
+
+# A part of RASTER: what the README and the analyst's page open with.
 figures: $(VENV)/.installed-dev
 	$(BIN)/python docs/figures/make_hero.py $(RASTER) --window 200 200 600
 

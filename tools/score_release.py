@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from PIL import Image
 
 import sat2map
 from sat2map.evaluation import Evaluation, draw_examples, evaluate
@@ -25,7 +26,7 @@ from sat2map.files import atomic_write_text
 from sat2map.models.bundled import bundled_model
 from sat2map.models.model_file import read_header
 from sat2map.runtime.cpu import describe_processor
-from sat2map.training.samples import HEADINGS, draw_grid
+from sat2map.training.samples import draw_grid
 
 ROOT = Path(__file__).parents[1]
 BUNDLED = bundled_model()
@@ -76,6 +77,20 @@ def in_short(evaluation: Evaluation, data: Path) -> dict[str, Any]:
     return found
 
 
+def draw_samples(native: Evaluation, data: Path) -> None:
+    """Draw the best, median and worst photos, two of each in a row, at half their size."""
+    drawn = [
+        [
+            np.asarray(Image.fromarray(picture).reduce(2))
+            for picture in (found.source, found.fake, found.target)
+        ]
+        for found in draw_examples(native, BUNDLED, data)
+    ]
+    rows = [[*left, *right] for left, right in zip(drawn[::2], drawn[1::2], strict=True)]
+    grid = draw_grid(rows, ("photo", "generated map", "real map") * 2)
+    Image.fromarray(grid).save(SAMPLES, quality=85, subsampling=0)
+
+
 def main() -> None:
     """Score at the photos' own size, at 256 px with degraded sources, and on a raster; draw the samples."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -97,13 +112,7 @@ def main() -> None:
         "raster": score_raster(args.raster, args.buildings),
     }
     atomic_write_text(RESULTS, json.dumps(results, indent=1) + "\n")
-    drawn = [(e.source, e.fake, e.target) for e in draw_examples(native, BUNDLED, args.data)]
-    # Best, median and worst, two of each: a row a kind.
-    rows = [[*left, *right] for left, right in zip(drawn[::2], drawn[1::2], strict=True)]
-    from PIL import Image
-
-    grid = Image.fromarray(draw_grid(rows, HEADINGS * 2))
-    grid.reduce(2).save(SAMPLES, quality=85, subsampling=0)
+    draw_samples(native, args.data)
 
 
 if __name__ == "__main__":
