@@ -167,7 +167,7 @@ def _lines(
         return []
     from sat2map.geo.road_graph import road_graph  # brings scikit-image, in this thread
 
-    graph = road_graph(mask, shortest=limit["min_length"], tolerance=limit["tolerance"])
+    graph = road_graph(mask, found.classes, shortest=limit["min_length"], tolerance=limit["tolerance"])
     classes = np.array([_likeliest_class(line, found.classes, numbers) for line in graph.lines], int)
     layers = []
     for number in numbers:
