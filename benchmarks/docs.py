@@ -53,7 +53,10 @@ def write_tables(bench: Bench) -> None:
 def _summary(bench: Bench) -> str:
     rows = {(row.group, row.name): row for row in bench.rows}
     lines = [f"| {bench.short_machine} | |", "|---|--:|"]
-    lines += [f"| {text} | {cells(rows[key])[1]} |" for key, text in SUMMARY.items() if key in rows]
+    for key, text in SUMMARY.items():
+        if key in rows:
+            value = cells(rows[key])[1].replace(" ", "\N{NO-BREAK SPACE}")  # kept together on a phone
+            lines.append(f"| {text} | {value} |")
     return "\n".join(lines) + "\n"
 
 

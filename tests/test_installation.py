@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sat2map.errors import MissingExtraError
-from sat2map.installation import install_command
+from sat2map.installation import command_name, install_command
 
 
 @pytest.fixture
@@ -68,6 +68,22 @@ def test_the_pip_of_this_environment_is_named_where_the_shells_is_another(
     installed_from(None)
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/pip")
     assert install_command("geo") == f"{sys.executable} -m pip install 'sat2map[geo]'"
+
+
+def test_in_the_working_folder_paths_are_as_one_would_type_them(
+    installed_from: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    installed_from({"url": tmp_path.as_uri(), "dir_info": {"editable": True}})
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("sys.executable", str(tmp_path / ".venv" / "bin" / "python"))
+    monkeypatch.chdir(tmp_path)
+    assert install_command("geo") == ".venv/bin/python -m pip install -e '.[geo]'"
+    assert command_name() == ".venv/bin/sat2map"
+
+
+def test_an_activated_environment_has_the_command_on_its_path(installed_from: Any) -> None:
+    installed_from(None)
+    assert command_name() == "sat2map"
 
 
 def test_on_windows_the_quotes_are_double(installed_from: Any, monkeypatch: pytest.MonkeyPatch) -> None:

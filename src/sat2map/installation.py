@@ -1,4 +1,4 @@
-"""How sat2map was installed here, and so the command that installs an extra of it."""
+"""How sat2map was installed here, and so the commands that run it and that install an extra of it."""
 
 from __future__ import annotations
 
@@ -59,13 +59,28 @@ def _origin() -> tuple[str | None, bool]:
 
 def _pip() -> str:
     """Return `pip` where the shell's is that of this environment, else what runs it there."""
-    found = shutil.which("pip")
-    if found and Path(found).parent == Path(sys.executable).parent:
-        return "pip"
-    return f"{_quoted(sys.executable, only_if_needed=True)} -m pip"
+    return "pip" if _is_on_path("pip") else f"{_typed(Path(sys.executable))} -m pip"
 
 
-def _quoted(text: str, *, only_if_needed: bool = False) -> str:
+def command_name() -> str:
+    """Return what runs sat2map in the user's shell: its path where the environment is not activated."""
+    return "sat2map" if _is_on_path("sat2map") else _typed(Path(sys.executable).with_name("sat2map"))
+
+
+def _is_on_path(program: str) -> bool:
+    """Whether the shell finds this environment's program under its name."""
+    found = shutil.which(program)
+    return found is not None and Path(found).parent == Path(sys.executable).parent
+
+
+def _typed(path: Path) -> str:
+    """Return a path as one would type it in the working folder."""
+    inside = path.is_relative_to(Path.cwd())
+    text = str(path.relative_to(Path.cwd()) if inside else path)
+    return _quoted(text) if " " in text else text
+
+
+def _quoted(text: str) -> str:
     if sys.platform == "win32":  # neither cmd nor PowerShell's arguments to programs know other quotes
-        return text if only_if_needed and " " not in text else f'"{text}"'
+        return f'"{text}"'
     return shlex.quote(text)

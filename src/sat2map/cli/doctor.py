@@ -38,7 +38,8 @@ def doctor() -> None:
         print()
     missing = {extra: modules for extra in EXTRAS if (modules := missing_modules(extra))}
     if missing:
-        print(f"To install all that is missing: {install_command(*missing)}")
+        print("To install what is missing, or some of it:")
+        print(f"  {install_command(*missing)}")
     else:
         print("All extras are installed.")
 
@@ -57,7 +58,7 @@ def _versions() -> Iterator[tuple[str, str]]:
 def _extras() -> Iterator[tuple[str, str]]:
     for extra, use in EXTRAS.items():
         missing = missing_modules(extra)
-        state = f"missing ({', '.join(missing)}): {install_command(extra)}" if missing else "installed"
+        state = f"missing ({', '.join(missing)})" if missing else "installed"
         yield extra, f"{use.purpose}: {state}"
 
 
