@@ -279,6 +279,14 @@ def test_of_a_training_pair_the_photo_is_drawn(page: Any, model_file: Path) -> N
     assert page.evaluate("document.getElementById('before').naturalWidth") == 256
 
 
+def test_the_note_on_an_unknown_scale_points_to_the_page_itself(page: Any, town: NDArray[np.uint8]) -> None:
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#result:not([hidden])")
+    assert page.inner_text("#notes").endswith("if the map looks wrong, change the scale below.")
+    assert page.is_visible("#scale")
+
+
 def test_the_api_page_shows_every_operation_and_sends_a_request(page: Any) -> None:
     page.goto("/docs")
     page.wait_for_selector(".opblock")

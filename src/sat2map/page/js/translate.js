@@ -127,7 +127,8 @@ async function draw(signal) {
 async function display(result) {
   show("result");
   element("summary").textContent = result.caption;
-  element("notes").replaceChildren(...result.notes.map((note) => make("p", { textContent: sentence(note) })));
+  const notes = result.notes.map((note) => note.replace(/the parameter 'gsd' takes .*/, texts.changeScale));
+  element("notes").replaceChildren(...notes.map((note) => make("p", { textContent: sentence(note) })));
   element("scale-tool").hidden = result.image.kind === "raster" || !model().gsd;
   element("colors-box").hidden = !result.summary || element("colors").length < 2;
   setScale(result.gsd || model().gsd || 1);
