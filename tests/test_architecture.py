@@ -75,6 +75,10 @@ def modules_after(code: str) -> set[str]:
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
+def test_a_newcomer_sees_at_most_two_dozen_entries() -> None:
+    assert len([path for path in PACKAGE.iterdir() if not path.name.startswith("__")]) <= 24
+
+
 def test_nothing_needs_torchvision() -> None:
     assert {path.name: bad for path in FILES if (bad := imported_by(path) & FORBIDDEN)} == {}
 

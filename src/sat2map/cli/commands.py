@@ -55,9 +55,9 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
     "Prepare data": {
         "data check": Command("data", "check"),
         "data download": Command("data", "download", {"--folder": "--output"}),
-        "data synth": Command("data", "synth", {"--folder": "--output"}),
+        "data synth": Command("make_pairs", "synth", {"--folder": "--output"}),
         "data palette": Command("data", "palette"),
-        "data from-rasters": Command("data", "from_rasters"),
+        "data from-rasters": Command("make_pairs", "from_rasters"),
         "data pack": Command("data", "pack", {"--shards": "--output"}),
     },
     "Train and score": {

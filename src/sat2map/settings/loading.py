@@ -21,7 +21,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_PRESETS = resources.files("sat2map") / "presets"
+_PRESETS = resources.files(__package__) / "presets"
 SAME_PRESETS = {"cityscapes": "facades", "maps-to-photo": "facades"}
 """Other names of presets: all labels-to-photo experiments of the paper have one recipe."""
 
