@@ -44,6 +44,19 @@ MARKED = {
         "training/test_distributed.py",
     ),
 }
+try:
+    import hypothesis
+except ImportError:  # the lowest versions are tested without it
+    pass
+else:  # the same examples in every run, at any speed, and none kept in the tree
+    hypothesis.settings.register_profile(
+        "repeatable",
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("repeatable")
 SHARED_MAPS = Path(__file__).parents[2] / "shared" / "data" / "maps"
 
 

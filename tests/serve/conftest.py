@@ -39,8 +39,8 @@ class Server:
         """Tell it to stop, as a service manager does; returns its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout=30)
-        self.reader.join(30)
+        code = self.process.wait(timeout=120)
+        self.reader.join(120)
         assert not self.reader.is_alive(), "a process that the service started goes on without it"
         if self.process.stdout is not None:
             self.process.stdout.close()

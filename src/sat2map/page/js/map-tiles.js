@@ -30,11 +30,13 @@ export const FetchedTiles = L.GridLayer.extend({
     askPatiently(L.Util.template(this._address, coords), { signal: tile.stop.signal }, 10)
       .then((answer) => answer.blob())
       .then((blob) => {
-        image.onload = () => finish(null);
+        tile.stop.signal.throwIfAborted();
         image.src = URL.createObjectURL(blob);
+        return image.decode();
       })
+      .then(() => finish(null))
       .catch((error) => {
-        if (error.name !== "AbortError") complain(error);
+        if (!tile.stop.signal.aborted) complain(error);
         finish(error);
       });
     return tile;

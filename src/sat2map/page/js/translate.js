@@ -49,6 +49,20 @@ async function start(file, name = file.name || texts.pasted, gsd = given(element
   );
 }
 
+function startExample(number) {
+  return work(
+    async (signal) => {
+      tell(texts.reading);
+      const [answer] = await Promise.all([fetch(`examples/${number}.png`, { signal }), known()]);
+      const file = await answer.blob();
+      signal.throwIfAborted();
+      await start(file, `${texts.exampleName(number)}.png`, model().gsd);
+    },
+    () => startExample(number),
+    () => show(),
+  );
+}
+
 /** Run something that can be cancelled; show its error with a way to repeat it. */
 async function work(action, retry, back) {
   running?.abort();
@@ -250,14 +264,7 @@ function fillExamples() {
         make("span", { className: "pair" }, ...images),
       );
       button.dataset.example = number;
-      button.addEventListener("click", async () => {
-        try {
-          const [answer] = await Promise.all([fetch(`examples/${number}.png`), known()]);
-          await start(await answer.blob(), `${texts.exampleName(number)}.png`, model().gsd);
-        } catch (error) {
-          complain(error);
-        }
-      });
+      button.addEventListener("click", () => startExample(number));
       return make("li", {}, button);
     }),
   );
