@@ -115,6 +115,14 @@ def browser() -> Iterator[Any]:
         browser = driver.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
+        new_context = browser.new_context
+
+        def patient(**options: Any) -> Any:
+            context = new_context(**options)
+            context.set_default_timeout(180_000)  # ms; it ends a hang, also on a machine as busy as can be
+            return context
+
+        browser.new_context = patient
         yield browser
         browser.close()
 

@@ -69,7 +69,7 @@ def _give(page: Any, name: str, content: bytes) -> None:
 
 
 def _until(page: Any, expression: str) -> None:
-    for _ in range(1200):
+    for _ in range(3600):
         if page.evaluate(expression):
             return
         page.wait_for_timeout(50)
@@ -123,7 +123,6 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(viewport={"width": width, "height": 800}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
         context.on(
@@ -308,6 +307,7 @@ def test_no_view_has_a_barrier(tiny: Site, visit: Callable[..., Any], axe: str) 
 
 
 def _look(page: Any, axe: str) -> None:
+    _until(page, "document.getAnimations().every((one) => !(one instanceof CSSTransition))")  # of colours
     page.evaluate(axe)
     found = page.evaluate("axe.run().then(({ violations }) => violations)")
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []

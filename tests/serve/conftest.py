@@ -191,7 +191,6 @@ def page(browser: Any, server: Any, request: pytest.FixtureRequest) -> Iterator[
         viewport={"width": getattr(request, "param", 1280), "height": 800}, base_url=server.url
     )
     page = context.new_page()
-    page.set_default_timeout(30_000)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on(

@@ -31,7 +31,7 @@ def _file(name: str, content: bytes) -> dict[str, Any]:
 
 def _until(page: Any, expression: str) -> None:
     """Wait until a JavaScript expression is true; Playwright's own way is forbidden by the page's policy."""
-    for _ in range(400):
+    for _ in range(3600):
         if page.evaluate(expression):
             return
         page.wait_for_timeout(50)
@@ -403,6 +403,7 @@ def test_no_view_has_a_barrier(
     page = context.new_page()
 
     def look() -> None:
+        _until(page, "document.getAnimations().every((one) => !(one instanceof CSSTransition))")  # of colours
         page.evaluate(axe)
         found = page.evaluate("axe.run().then(({ violations }) => violations)")
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
@@ -477,7 +478,7 @@ def test_with_the_keyboard_alone(page: Any, town: NDArray[np.uint8]) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate(focused) == "choose"
     page.keyboard.press("Enter")
-    for _ in range(200):
+    for _ in range(3600):
         if choosers:
             break
         page.wait_for_timeout(50)
