@@ -45,6 +45,7 @@ class TaskRecord:
         size: Bytes of the output.
         sha256: Its checksum.
         error: Why it failed.
+        setting: Which setting is wrong or would fix it, or "".
         fatal: Whether the next tasks would fail for the same reason: a disk that is full.
         notes: What a person should know of how it was read.
         tiles: How many a raster took.
@@ -62,6 +63,7 @@ class TaskRecord:
     size: int = 0
     sha256: str = ""
     error: str = ""
+    setting: str = ""
     fatal: bool = False
     notes: tuple[str, ...] = ()
     tiles: int = 0

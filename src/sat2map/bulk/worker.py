@@ -156,7 +156,7 @@ class Worker:
         except OutputError as error:
             record = replace(record, error=str(error), fatal=True)
         except Sat2MapError as error:
-            record = replace(record, error=str(error))
+            record = replace(record, error=str(error), setting=error.setting or "")
         except Exception as error:  # a fault of ours or of a library: this file's, not the job's
             record = replace(record, error=f"unexpected {type(error).__name__}: {error}")
         attempts.end()

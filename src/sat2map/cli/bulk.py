@@ -170,7 +170,7 @@ def bulk(
         def progress(record: TaskRecord | None, done: int, total: int) -> None:
             update(done, total)
             if record is not None and record.state == "failed":
-                print_error(str(record.error))
+                print_error(record.error, record.setting)
 
         summary = run_bulk(
             plan, options, shard=part, backend=backend, resume=resume, assemble=assemble, progress=progress

@@ -159,7 +159,7 @@ def _lines(
     mask = is_road[found.classes]
     if not mask.any():
         return []
-    graph = road_graph(mask, shortest=limit["min_length"], tolerance=limit["tolerance"])
+    graph = road_graph(mask, found.classes, shortest=limit["min_length"], tolerance=limit["tolerance"])
     classes = np.array([_likeliest_class(line, found.classes, numbers) for line in graph.lines], int)
     layers = []
     for number in numbers:

@@ -23,7 +23,7 @@ def write_cog(parts: ResumeStore, layer: Layer, grid: GeoGrid, compress: str = "
         parts: Where its finished blocks are.
         layer: Which.
         grid: Its pixels on the ground.
-        compress: One of `vrt.COMPRESSIONS`; WebP is for colours alone, other layers are deflated then.
+        compress: How blocks are compressed; WebP is for colours alone, other layers are deflated then.
 
     Returns:
         The file; the caller gives it its final name.

@@ -34,11 +34,13 @@ export const FetchedTiles = L.GridLayer.extend({
         image.src = URL.createObjectURL(blob);
         return image.decode();
       })
-      .then(() => finish(null))
-      .catch((error) => {
-        if (!tile.stop.signal.aborted) complain(error);
-        finish(error);
-      });
+      .then(
+        () => finish(null),
+        (error) => {
+          if (!tile.stop.signal.aborted) complain(error);
+          finish(error);
+        },
+      );
     return tile;
   },
   _count(change) {
