@@ -185,7 +185,7 @@ async function offerScales() {
   const { image } = current;
   element("scales").hidden = false;
   const entries = FACTORS.map((factor) => {
-    const gsd = Number((base * factor).toPrecision(3));
+    const gsd = Number((base * factor).toPrecision(2));
     const picture = make("img", { alt: texts.scaleAlt(gsd) });
     const button = make("button", { type: "button" }, picture, make("span", { textContent: texts.scaleOf(gsd) }));
     button.addEventListener("click", () => redraw({ gsd }));
