@@ -76,11 +76,11 @@ figures: $(VENV)/.installed-dev
 
 # Every view of the page into build/screenshots, and the docs' figures of it.
 screenshots: $(VENV)/.installed-dev
-	PYTHONPATH=. $(BIN)/python docs/figures/make_screenshots.py
+	PYTHONPATH=.:$(PYTHONPATH) $(BIN)/python docs/figures/make_screenshots.py
 
 # The figures of docs/rasters.md and docs/analyst.md: a drawn town, the live map, QGIS (as for check-qgis, with xvfb).
 figures-rasters: $(VENV)/.installed-dev
-	PYTHONPATH=. $(BIN)/python docs/figures/make_rasters.py
+	PYTHONPATH=.:$(PYTHONPATH) $(BIN)/python docs/figures/make_rasters.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks --json runs/bench.json --markdown

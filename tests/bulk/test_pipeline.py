@@ -285,7 +285,11 @@ options = WorkOptions(
     sha256,
     engine_options=EngineOptions("torch", "cpu", precision="fp32", threads=1),
 )
-run_bulk(plan, options, shard=(0, 1), progress=lambda record, done, total: print(done, flush=True))
+def tell(record, done, total):
+    print(done, flush=True)
+    if done == total - 1:
+        sys.stdin.read()  # it is killed before the last
+run_bulk(plan, options, shard=(0, 1), progress=tell)
 """
 
 
@@ -298,8 +302,8 @@ def test_a_killed_run_is_gone_on_with_and_nothing_differs(
         RUN,
         *map(str, (photos, options.folder, options.model, options.model_sha256)),
     ]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, **pipes) as process:  # type: ignore[call-overload]
         for line in process.stdout:
             if line.strip() == "3":
                 time.sleep(0.05)  # into the next one
