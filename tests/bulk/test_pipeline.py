@@ -21,7 +21,7 @@ from sat2map.bulk.pipeline import in_process, run_bulk
 from sat2map.bulk.tasks import BulkPlan, Task, plan_tasks
 from sat2map.bulk.worker import WorkOptions
 from sat2map.errors import OutputError, SettingsError
-from sat2map.files import sha256_of
+from sat2map.files import lock_output, sha256_of
 from sat2map.geo.raster_job import RasterOptions
 from sat2map.geo.translate_raster import translate_raster
 from sat2map.images.pixels import read_image, write_image
@@ -156,7 +156,7 @@ def test_an_unexpected_error_is_a_failure_of_its_file(
             raise ZeroDivisionError("by nothing")
         return translate_raster(translator, source, *rest, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("sat2map.bulk.worker.translate_raster", sometimes)
+    monkeypatch.setattr("sat2map.bulk.raster_tasks.translate_raster", sometimes)
     summary = run_bulk(plan_tasks([str(photos / f"small{i}.tif") for i in range(3)]), options)
     assert summary.done == 2
     assert summary.failed[0].error == "unexpected ZeroDivisionError: by nothing"
@@ -168,7 +168,7 @@ def test_a_full_disk_ends_the_run(
     def full(*_: object, **__: object) -> None:
         raise OutputError("the disk is full: maps/small0.tif was not written")
 
-    monkeypatch.setattr("sat2map.bulk.worker.translate_raster", full)
+    monkeypatch.setattr("sat2map.bulk.raster_tasks.translate_raster", full)
     with pytest.raises(OutputError, match=r"the disk is full.*then resume the job"):
         run_bulk(plan_tasks([str(photos / f"small{i}.tif") for i in range(3)]), options)
     assert len(Manifest(options.folder).read()) == 1
@@ -285,7 +285,11 @@ options = WorkOptions(
     sha256,
     engine_options=EngineOptions("torch", "cpu", precision="fp32", threads=1),
 )
-run_bulk(plan, options, shard=(0, 1), progress=lambda record, done, total: print(done, flush=True))
+def tell(record, done, total):
+    print(done, flush=True)
+    if done == total - 1:
+        sys.stdin.read()  # it is killed before the last
+run_bulk(plan, options, shard=(0, 1), progress=tell)
 """
 
 
@@ -298,8 +302,8 @@ def test_a_killed_run_is_gone_on_with_and_nothing_differs(
         RUN,
         *map(str, (photos, options.folder, options.model, options.model_sha256)),
     ]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, **pipes) as process:  # type: ignore[call-overload]
         for line in process.stdout:
             if line.strip() == "3":
                 time.sleep(0.05)  # into the next one
@@ -324,6 +328,20 @@ def test_what_a_kill_left_of_the_jobs_own_files_goes_but_what_another_shard_writ
     assert all(path.exists() for path in left)
     run_bulk(plan, options, resume=True)
     assert not list(options.folder.rglob(".*"))
+
+
+def test_a_run_of_all_tasks_is_refused_beside_a_shard_and_takes_nothing_from_it(
+    plan: BulkPlan, options: WorkOptions
+) -> None:
+    options.folder.mkdir(parents=True)
+    half_written = options.folder / ".a.sat2map-0123abcd.tif"
+    with lock_output(options.folder / "shard-0-of-2"):
+        half_written.write_bytes(b"half")
+        with pytest.raises(OutputError, match="shards of this job are being written to"):
+            run_bulk(plan, options, resume=True)
+        assert half_written.exists()
+    run_bulk(plan, options, resume=True)
+    assert not half_written.exists()
 
 
 def test_photos_of_a_gsd_become_the_maps_that_the_translator_makes_of_them_at_that_gsd(

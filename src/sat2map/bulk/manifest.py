@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from sat2map.bulk.store import Store
 from sat2map.bulk.tasks import Task
 from sat2map.files import atomic_write_text, output_error
-from sat2map.geo.gdal import shown
+from sat2map.geo.addresses import shown
 
 FOLDER = "manifest"
 CHECKSUMS = "SHA256SUMS"

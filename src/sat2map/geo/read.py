@@ -9,7 +9,8 @@ from pathlib import Path
 import rasterio
 
 from sat2map.errors import ImageError
-from sat2map.geo.gdal import FAILURES, shown
+from sat2map.geo.addresses import shown
+from sat2map.geo.gdal import FAILURES
 from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.raster import Dataset, Raster
 from sat2map.geo.samples import (
