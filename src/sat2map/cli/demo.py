@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import shutil
 from pathlib import Path
@@ -94,6 +95,7 @@ def run_demo(
 
     console.rule("2 of 4: train")
     result = _train(folder, seed, minutes, console)
+    _print_whether_short(result, minutes, console)
 
     console.rule("3 of 4: score")
     with progress_bar("scoring") as progress:
@@ -160,6 +162,20 @@ def _train(folder: Path, seed: int, minutes: float, console: Console) -> TrainRe
         console.print(f"stopped: '{again}' with the same options goes on from here", soft_wrap=True)
         raise KeyboardInterrupt
     return result
+
+
+def _print_whether_short(result: TrainResult, minutes: float, console: Console) -> None:
+    """Say that the map will be poor where the minutes were over long before the epochs."""
+    from sat2map.run_folder import read_metrics, read_run_settings
+
+    done, epochs = read_metrics(result.run)[-1]["epoch"], read_run_settings(result.run).schedule.epochs
+    if 2 * done < epochs:
+        console.print(
+            f"only {done} of {epochs} epochs fitted into {minutes:g} minutes on this machine, so its maps "
+            f"will be poor: for good ones, --minutes {math.ceil(minutes * epochs / done)}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _print_end(folder: Path, result: TrainResult, console: Console) -> None:
