@@ -67,8 +67,8 @@ class Epochs:
         display.start(total=self._total, start=self._state.step, per_epoch=self._per_epoch, seconds=left)
         announce = lambda: display.say("stopping after this step; once more stops at once")  # noqa: E731
         with (
+            stop_signals(announce) as stop,  # first: Ctrl-C counts from the bar's first moment
             display,
-            stop_signals(announce) as stop,
             explain_out_of_memory(smaller_step_hint(self._setup.settings)),
             adapted_threads(self._setup.device) as adapt_threads,
         ):
