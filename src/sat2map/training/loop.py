@@ -282,8 +282,7 @@ def _validate(
     found = validate(setup, state.step)
     writer.log("validation", state.step, epoch, found.scores)
 
-    header = setup.header.model_copy(update={"steps": state.step, "scores": found.scores})
-    weights = setup.networks.best_generator.state_dict()
+    header, weights = found.header, found.generator.state_dict()
     save_model(output.run / LAST, weights, header)
     metric = selection_metric(found.scores)
     is_best = state.best is None or metric > state.best
