@@ -6,10 +6,13 @@ MODEL ?= src/sat2map/weights/maps.safetensors
 DATA ?= data
 PIP_ARGS ?=
 
-# Figures of the docs, drawn with the bundled model: an orthophoto of yours.
+# An orthophoto of yours for figures and scores, the mask of its buildings, and the column of places in DATA's CSV.
 RASTER ?= ortho.tif
+BUILDINGS ?= buildings.tif
+GROUPS ?= group
 
-.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-docs bench-peers bench-gpu check-plan kills soak sbom clean check-qgis figures-rasters
+.NOTPARALLEL:
+.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-docs bench-peers bench-gpu check-plan kills soak sbom clean check-qgis figures-rasters scores release-docs
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -61,6 +64,13 @@ site: $(VENV)/.installed-dev web
 	$(BIN)/sat2map export --to web --overwrite --output build/page
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# Everything that follows from the bundled weights: scores, tables, and all figures. Then look at the figures.
+release-docs: scores docs figures figures-rasters screenshots
+
+scores: $(VENV)/.installed-dev
+	$(BIN)/python tools/score_release.py --data $(DATA) --group-column $(GROUPS) --raster $(RASTER) --buildings $(BUILDINGS)
+
+# A part of RASTER: what the README and the analyst's page open with.
 figures: $(VENV)/.installed-dev
 	$(BIN)/python docs/figures/make_hero.py $(RASTER) --window 200 200 600
 
@@ -104,9 +114,9 @@ kills: $(VENV)/.installed-dev
 # pip 25.1 is the first with --group.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	@echo "Installing sat2map with PyTorch into $(VENV): 0.3 GB to download with a CPU build of PyTorch, several GB with CUDA."
+	@echo "Installing sat2map, PyTorch, GDAL and the service into $(VENV): 0.5 GB to download with a CPU build of PyTorch, several GB with CUDA."
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --editable '.[train,encoder]' $(PIP_ARGS)
+	$(BIN)/python -m pip install --editable '.[train,encoder,serve]' $(PIP_ARGS)
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from PIL import Image
 
 import sat2map
 from sat2map.evaluation import Evaluation, draw_examples, evaluate
@@ -25,7 +26,7 @@ from sat2map.files import atomic_write_text
 from sat2map.models.bundled import bundled_model
 from sat2map.models.model_file import read_header
 from sat2map.runtime.cpu import describe_processor
-from sat2map.training.samples import HEADINGS, draw_grid
+from sat2map.training.samples import draw_grid
 
 ROOT = Path(__file__).parents[1]
 BUNDLED = bundled_model()
@@ -35,7 +36,7 @@ PAPER_SIZE = 256  # px; the size at which papers print scores of this data set
 
 
 def score_raster(raster: Path, buildings: Path) -> dict[str, Any]:
-    """Translate a raster and compare its buildings with a mask on the same grid.
+    """Translate a raster and compare its buildings, and their confidence, with a mask on the same grid.
 
     Args:
         raster: An orthophoto.
@@ -44,12 +45,14 @@ def score_raster(raster: Path, buildings: Path) -> dict[str, Any]:
     palette = read_header(BUNDLED).palette
     assert palette is not None
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "map.tif"
+        output, confidence = Path(folder) / "map.tif", Path(folder) / "confidence.tif"
         began = time.monotonic()
-        sat2map.translate_raster(raster, output)
+        sat2map.translate_raster(raster, output, confidence=confidence)
         seconds = time.monotonic() - began
         with rasterio.open(output) as file:
             drawn = np.moveaxis(file.read([1, 2, 3]), 0, -1)
+        with rasterio.open(confidence) as file:
+            sure = file.read(1) / 100
     with rasterio.open(buildings) as file:
         truth = file.read(1) > 0
     found = palette.classify(drawn) == palette.index("building")
@@ -61,6 +64,8 @@ def score_raster(raster: Path, buildings: Path) -> dict[str, Any]:
         "building_iou": float((found & truth).sum() / (found | truth).sum()),
         "building_recall": float((found & truth).sum() / truth.sum()),
         "buildings_shown": shown / objects,
+        "building_precision": float(truth[found].mean()),
+        "building_confidence": float(sure[found].mean()),
         "crispness": crispness(drawn, palette),
     }
 
@@ -70,6 +75,20 @@ def in_short(evaluation: Evaluation, data: Path) -> dict[str, Any]:
     protocol = evaluation.protocol.model_copy(update={"data": data.name})
     found: dict[str, Any] = json.loads(evaluation.model_copy(update={"protocol": protocol}).to_json())
     return found
+
+
+def draw_samples(native: Evaluation, data: Path) -> None:
+    """Draw the best, median and worst photos, two of each in a row, at half their size."""
+    drawn = [
+        [
+            np.asarray(Image.fromarray(picture).reduce(2))
+            for picture in (found.source, found.fake, found.target)
+        ]
+        for found in draw_examples(native, BUNDLED, data)
+    ]
+    rows = [[*left, *right] for left, right in zip(drawn[::2], drawn[1::2], strict=True)]
+    grid = draw_grid(rows, ("photo", "generated map", "real map") * 2)
+    Image.fromarray(grid).save(SAMPLES, quality=85, subsampling=0)
 
 
 def main() -> None:
@@ -93,13 +112,7 @@ def main() -> None:
         "raster": score_raster(args.raster, args.buildings),
     }
     atomic_write_text(RESULTS, json.dumps(results, indent=1) + "\n")
-    drawn = [(e.source, e.fake, e.target) for e in draw_examples(native, BUNDLED, args.data)]
-    # Best, median and worst, two of each: a row a kind.
-    rows = [[*left, *right] for left, right in zip(drawn[::2], drawn[1::2], strict=True)]
-    from PIL import Image
-
-    grid = Image.fromarray(draw_grid(rows, HEADINGS * 2))
-    grid.reduce(2).save(SAMPLES, quality=85, subsampling=0)
+    draw_samples(native, args.data)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ SECTIONS = {
         "leaderboard.md",
         "model-card.md",
         "performance.md",
+        "measurements.md",
         "architecture.md",
         "decisions",
     ],

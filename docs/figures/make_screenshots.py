@@ -26,6 +26,7 @@ from sat2map.models.bundled import bundled_model
 FIGURES = Path(__file__).parent
 FOLDER = Path("build/screenshots")
 FIGURE_OF = {"light-1280-side": "page", "light-390-side": "page-phone", "dark-1280-classes": "page-classes"}
+EXAMPLE = 4  # of the drawn towns, the one with every class
 FRAMES = 24
 WIDTH = 520  # px, of the moving image
 
@@ -68,7 +69,7 @@ def _take_all(page: Any, prefix: str) -> None:
     page.wait_for_selector("#alert:not([hidden])")
     take("error")
     page.click("#alert-close")
-    page.click("[data-example='2']")
+    page.click(f"[data-example='{EXAMPLE}']")
     page.wait_for_selector("#result:not([hidden])")
     for view in ("photo", "map", "classes", "confidence", "side"):
         page.check(f"#view-{view}", force=True)
@@ -89,7 +90,7 @@ def _take_all(page: Any, prefix: str) -> None:
 def _move_slider(page: Any) -> None:
     page.goto("/")
     page.wait_for_selector("#facts dd")
-    page.click("[data-example='2']")
+    page.click(f"[data-example='{EXAMPLE}']")
     page.wait_for_selector("#result:not([hidden])", timeout=120_000)
     frames = []
     for i in range(FRAMES):

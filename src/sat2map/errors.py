@@ -78,10 +78,12 @@ class OutputError(Sat2MapError):
 
 
 class MissingExtraError(Sat2MapError):
-    """An optional dependency that is not installed."""
+    """An optional dependency that is not installed; the hint is the command that installs it here."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs the '{extra}' extra", hint=f"pip install 'sat2map[{extra}]'")
+        from sat2map.installation import install_command  # its needs are for this error alone
+
+        super().__init__(f"{what} needs the '{extra}' extra", hint=install_command(extra))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -156,7 +156,7 @@ def test_an_unexpected_error_is_a_failure_of_its_file(
             raise ZeroDivisionError("by nothing")
         return translate_raster(translator, source, *rest, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("sat2map.bulk.worker.translate_raster", sometimes)
+    monkeypatch.setattr("sat2map.bulk.raster_tasks.translate_raster", sometimes)
     summary = run_bulk(plan_tasks([str(photos / f"small{i}.tif") for i in range(3)]), options)
     assert summary.done == 2
     assert summary.failed[0].error == "unexpected ZeroDivisionError: by nothing"
@@ -168,7 +168,7 @@ def test_a_full_disk_ends_the_run(
     def full(*_: object, **__: object) -> None:
         raise OutputError("the disk is full: maps/small0.tif was not written")
 
-    monkeypatch.setattr("sat2map.bulk.worker.translate_raster", full)
+    monkeypatch.setattr("sat2map.bulk.raster_tasks.translate_raster", full)
     with pytest.raises(OutputError, match=r"the disk is full.*then resume the job"):
         run_bulk(plan_tasks([str(photos / f"small{i}.tif") for i in range(3)]), options)
     assert len(Manifest(options.folder).read()) == 1

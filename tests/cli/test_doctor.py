@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sat2map.cli.main import main
-from sat2map.extras import EXTRAS
+from sat2map.extras import EXTRAS, missing_modules
+from sat2map.installation import install_command
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,11 +42,11 @@ def test_a_missing_module_is_named_with_the_extra_that_brings_it(
     monkeypatch.setitem(sys.modules, "pmtiles", None)
     monkeypatch.setitem(sys.modules, "torch", None)
     out = printed(capsys)
-    assert "geo            GeoTIFFs, vectors, tiles: missing (pmtiles): pip install 'sat2map[geo]'" in out
+    assert "  geo            GeoTIFFs, vectors, tiles: missing (pmtiles)\n" in out
     assert "PyTorch        needs the 'train' extra" in out
-    (last,) = [line for line in out.splitlines() if line.startswith("To install all that is missing")]
-    assert "train" in last
-    assert "geo" in last
+    missing = [extra for extra in EXTRAS if f"  {extra:<14} " in out and missing_modules(extra)]
+    assert {"train", "geo"} <= set(missing)
+    assert out.endswith(f"To install what is missing, or some of it:\n  {install_command(*missing)}\n")
 
 
 def test_a_user_without_a_home_folder_is_no_error(

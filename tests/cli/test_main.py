@@ -585,6 +585,61 @@ def test_the_presets_named_in_the_help_are_all_there(sat2map: Callable[..., Resu
     assert all(name in told for name in preset_names())
 
 
+@pytest.mark.parametrize("arguments", [["presets"], ["presets", "--help"], ["help", "presets"]])
+def test_presets_alone_lists_each_preset_on_a_line(
+    sat2map: Callable[..., Result], arguments: list[str]
+) -> None:
+    lines = sat2map(*arguments).out.splitlines()
+    of_presets = lines[lines.index("Presets:") + 1 :][: len(preset_names())]
+    assert {line.split()[0] for line in of_presets} == set(preset_names())
+    assert all(len(line) < 100 and len(line.split()) > 3 for line in of_presets), of_presets
+    assert "Train and score:" not in lines
+
+
+def test_the_error_of_one_image_of_many_names_the_flag(
+    sat2map: Callable[..., Result], model: Path, tmp_path: Path
+) -> None:
+    for name in ("a.png", "b.png"):
+        draw(tmp_path / "photos" / name)
+    command = ("translate", tmp_path / "photos", "--model", model, "--output", tmp_path / "maps")
+    result = sat2map(*command, "--page", 3)
+    assert result.code == 2
+    errors = [line for line in result.err.splitlines() if line.startswith("sat2map: ")]
+    assert len(errors) == 2
+    assert all("has no page 3" in line and line.endswith("(--page)") for line in errors), errors
+
+
+@pytest.mark.geo
+@pytest.mark.parametrize("command", ["translate", "bulk"])
+def test_the_error_of_one_raster_of_many_names_the_flag(
+    sat2map: Callable[..., Result], model: Path, tmp_path: Path, command: str
+) -> None:
+    import rasterio
+
+    place = rasterio.Affine(2, 0, 0, 0, -2, 0)
+    about = {"driver": "GTiff", "width": 40, "height": 40, "dtype": "uint8", "crs": "EPSG:32633"}
+    for name, bands in (("two.tif", 2), ("three.tif", 3)):
+        path = tmp_path / name
+        with rasterio.open(path, "w", count=bands, transform=place, **about) as raster:
+            raster.write(np.random.default_rng(0).integers(1, 255, (bands, 40, 40)).astype(np.uint8))
+    inputs = (tmp_path / "two.tif", tmp_path / "three.tif")
+    result = sat2map(command, *inputs, "--model", model, "--output", tmp_path / "maps")
+    assert result.code == 2
+    (error,) = (line for line in result.err.splitlines() if line.startswith("sat2map: "))
+    assert error.endswith("choose among them, repeating some (--bands)"), error
+
+
+def test_fp16_on_a_cpu_is_refused_before_the_pairs_are_read(
+    refused: Callable[..., str], towns: Path, tmp_path: Path
+) -> None:
+    told = refused(
+        "train", "tiny", "--data", towns, "--run", tmp_path / "run", "--precision", "fp16", "--device", "cpu"
+    )
+    assert "fp16 trains on GPUs, and this training runs on the CPU" in told
+    assert told.endswith("use bf16 or fp32 (--precision)")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_closed_pipe_is_no_error() -> None:
     command = f"{sys.executable} -m sat2map --help | true; exit ${{PIPESTATUS[0]}}"
     bash = shutil.which("bash")

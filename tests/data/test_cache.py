@@ -7,19 +7,24 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from sat2map.data import cache
-from sat2map.data.cache import PairFormat, open_cache, open_pairs
+from sat2map.data.cache import PairCache, PairFormat, open_pairs
 from sat2map.data.pairs import Pair, find_pairs
 from sat2map.data.read_pair import read_pair
 from sat2map.errors import DataError, ImageError, OutputError
 from sat2map.files import cache_folder
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import resize
+
+
+def open_cache(pairs: Sequence[Pair], size: int | None = None, *, workers: int = 0, **how: Any) -> PairCache:
+    return open_pairs(pairs, PairFormat(size, **how), workers=workers)
 
 
 @pytest.fixture
@@ -72,7 +77,7 @@ def test_bands_stay_with_their_side(folder: Path, tmp_path: Path, direction: str
     rgb, grey = tmp_path / "rgb.png", tmp_path / "grey.png"
     Image.new("RGB", (8, 8), (1, 2, 3)).save(rgb)
     Image.new("L", (8, 8), 9).save(grey)
-    opened = open_cache([Pair("x", rgb, grey)], 8, direction=direction, bands=(3, 1))  # type: ignore[arg-type]
+    opened = open_cache([Pair("x", rgb, grey)], 8, direction=direction, bands=(3, 1))
     sides = [opened.sources[0, 0, 0].tolist(), opened.targets[0, 0, 0].tolist()]
     assert sides == ([[1, 2, 3], [9]] if direction == "source-to-target" else [[9], [1, 2, 3]])
 
@@ -135,10 +140,10 @@ def test_any_number_of_workers_gives_the_same_cache(folder: Path, pairs: list[Pa
 def test_two_processes_that_start_at_once_both_get_whole_caches(folder: Path, pairs: list[Pair]) -> None:
     program = (
         "import hashlib, sys; from pathlib import Path\n"
-        "from sat2map.data.cache import open_cache; from sat2map.data.pairs import Pair\n"
+        "from sat2map.data.cache import PairFormat, open_pairs; from sat2map.data.pairs import Pair\n"
         "pairs = [Pair(Path(name).stem, Path(name), None) for name in sys.argv[1:]]\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
-        "print(hashlib.sha256(open_cache(pairs, 256).pixels.tobytes()).hexdigest())\n"
+        "print(hashlib.sha256(open_pairs(pairs, PairFormat(256)).pixels.tobytes()).hexdigest())\n"
     )
     command = [sys.executable, "-c", program, *(str(pair.source) for pair in pairs)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

@@ -17,7 +17,7 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 from sat2map.data import shards, stream
-from sat2map.data.cache import PairFormat, open_cache
+from sat2map.data.cache import PairFormat, open_pairs
 from sat2map.data.pairs import find_pairs
 from sat2map.data.shards import ShardIndex, ShardReader, find_index, pack, read_index
 from sat2map.data.stream import ShardStream, open_shards
@@ -63,7 +63,7 @@ def rows_of(pixels: Any) -> list[bytes]:
 
 
 def test_an_epoch_sees_every_pair_once(town: Path, packed: Path) -> None:
-    plain = open_cache(find_pairs(town)["train"], 36)
+    plain = open_pairs(find_pairs(town)["train"], PairFormat(36))
     train = open_stream(packed)
     assert len(train) == len(plain) == 20
     for epoch in range(2):

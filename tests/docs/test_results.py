@@ -26,7 +26,16 @@ def test_each_block_of_figures_stands_on_one_page() -> None:
     found = [
         name for page in PAGES for name in re.findall(r"<!-- results: (\w+) -->", (ROOT / page).read_text())
     ]
-    assert sorted(found) == ["at_256", "file", "headline", "native", "raster", "robustness"]
+    assert sorted(found) == [
+        "at_256",
+        "file",
+        "headline",
+        "native",
+        "raster",
+        "reliability",
+        "robustness",
+        "targets",
+    ]
 
 
 def test_the_readme_is_short() -> None:

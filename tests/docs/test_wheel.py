@@ -68,9 +68,9 @@ def test_the_wheel_has_what_the_package_reads_and_nothing_else(wheel: Path) -> N
     names = set(zipfile.ZipFile(wheel).namelist())
     for needed in (
         "py.typed",
-        "presets/default.toml",
-        "presets/facades.toml",
-        "palettes/maps.json",
+        "settings/presets/default.toml",
+        "settings/presets/facades.toml",
+        "images/palette/palettes/maps.json",
         "cli/main.py",
     ):
         assert f"sat2map/{needed}" in names, needed

@@ -22,6 +22,7 @@ from sat2map.evaluation.report import (
 from sat2map.evaluation.report.charts import Line, line_chart
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import read_image, write_image
+from sat2map.installation import install_command
 from sat2map.settings import load_settings
 
 HOSTILE = '<script>alert("1")</script>&\'.png'
@@ -200,6 +201,17 @@ def test_curves_and_confusion_of_a_run_lie_beside_its_report_as_png(make_run):
     assert np.unique(curves.reshape(-1, 3), axis=0).shape[0] > 4  # several colours of lines on paper
 
 
+def test_a_single_chart_takes_the_whole_width_of_the_picture(make_run):
+    run = make_run()
+    lines = [line for line in (run / "metrics.jsonl").read_text().splitlines() if "validation" not in line]
+    kept = ({name: value for name, value in json.loads(line).items() if name[:2] != "d_"} for line in lines)
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in kept))
+    write_run_report(run)
+    curves = read_image(run / "curves.png").pixels
+    right_half = curves[:, curves.shape[1] // 2 :]
+    assert (right_half.min(axis=2) < 200).any(axis=0).mean() > 0.9  # its axis runs through
+
+
 @pytest.mark.parametrize("content", ["", '{"kind": "train", "step": 1, "epoch": 1, "l1": 0.5}\n{"kind": "va'])
 def test_a_run_that_has_just_begun_has_a_report_too(make_run, content):
     run = make_run(epochs=0)
@@ -219,7 +231,7 @@ def test_without_matplotlib_the_report_is_written_and_says_what_is_missing(make_
 
     page = Page(write_run_report(make_run()))
 
-    assert "pip install 'sat2map[train]'" in page.text
+    assert f"The curves need matplotlib: {install_command('train')}" in page.text
 
 
 def test_names_are_text_and_never_markup(make_run, tmp_path):

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -180,6 +181,11 @@ class TileService:
         """Spoil so many answers, `after` so many good ones."""
         self.get(f"control?fault={kind}&count={count}&after={after}&seconds={seconds}")
 
+    def sent(self) -> dict[str, int]:
+        """Return how many answers there were, and how many bytes of files."""
+        found: dict[str, int] = json.loads(self.get("control"))
+        return found
+
     @property
     def requests(self) -> list[str]:
         found: list[str] = json.loads(self.get("requests"))
@@ -190,6 +196,19 @@ class TileService:
         self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+
+@pytest.fixture
+def serve_folder() -> Iterator[Callable[[Path], TileService]]:
+    """A function that serves a folder until the test ends."""
+    with ExitStack() as stack:
+
+        def serve(folder: Path) -> TileService:
+            service = TileService(folder)
+            stack.callback(service.close)
+            return service
+
+        yield serve
 
 
 ZOOM, COLUMN, ROW = 17, 70406, 42987  # four tiles in Berlin
@@ -206,7 +225,12 @@ def tile_ground() -> Any:
 
 
 @pytest.fixture
-def tile_service(tile_ground: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TileService]:
+def tile_service(
+    tile_ground: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    serve_folder: Callable[[Path], TileService],
+) -> TileService:
     """A server of that town: z/x/y.png at zooms 16 and 17, the raster, a WMS."""
     from sat2map.geo.tiles import write_tiles
 
@@ -222,6 +246,4 @@ def tile_service(tile_ground: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     write_tiles(folder / "ortho.tif", tmp_path / "tiles", zooms=(16, 17))
     for path in (tmp_path / "tiles").iterdir():
         path.rename(folder / path.name)
-    service = TileService(folder)
-    yield service
-    service.close()
+    return serve_folder(folder)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import resource
 import subprocess
 import sys
 import textwrap
-import urllib.parse
-import urllib.request
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +17,7 @@ from rasterio.windows import Window
 
 from sat2map.errors import ImageError, ModelFileError, OutputError, SettingsError
 from sat2map.geo import gdal, scaled
-from sat2map.geo import read as reading
+from sat2map.geo import raster as reading
 from sat2map.geo.raster_job import RasterOptions
 from sat2map.geo.read import open_raster
 from sat2map.geo.strips import StripReader
@@ -208,35 +205,15 @@ def test_a_disk_that_fills_half_way(write, tmp_path, limit):
 # a server that dies
 
 
-class Served:
-    """A raster behind an address, whose server can be told to fail."""
-
-    def __init__(self, port, pixels):
-        self.address = f"http://127.0.0.1:{port}/ortho.tif"
-        self.pixels = pixels
-
-    def tell(self, **state):
-        """Set how it answers; return how often it did, and with how many bytes."""
-        address = self.address.replace("ortho.tif", f"control?{urllib.parse.urlencode(state)}")
-        with urllib.request.urlopen(address) as answer:
-            return json.load(answer)
-
-
-@contextmanager
-def serving(file, pixels):
-    script = Path(__file__).with_name("range_server.py")
-    with subprocess.Popen([sys.executable, script, file], stdout=subprocess.PIPE, text=True) as process:
-        yield Served(int(process.stdout.readline()), pixels)
-        process.kill()
-
-
 @pytest.fixture
-def served(write, monkeypatch):
+def served(write, monkeypatch, serve_folder):
+    """A raster behind an address, whose server fails on request."""
     monkeypatch.setattr(reading, "RETRY_AFTER", (0.01, 0.01))
     monkeypatch.setattr(gdal, "RETRY_DELAY", 0.01)
     pixels = np.random.default_rng(0).integers(1, 255, (3, 3000, 600), dtype=np.uint8)
-    with serving(write(pixels, "served.tif", tiled=True, blockxsize=64, blockysize=64), pixels) as server:
-        yield server
+    file = write(pixels, tiled=True, blockxsize=64, blockysize=64)
+    service = serve_folder(file.parent)
+    return SimpleNamespace(address=f"{service.url}/{file.name}", pixels=pixels, fault=service.fault)
 
 
 def test_an_address_works_and_its_key_is_told_to_nobody(served, tmp_path, straight, read):
@@ -251,21 +228,21 @@ def test_an_address_works_and_its_key_is_told_to_nobody(served, tmp_path, straig
 
 
 def test_a_server_that_dies_half_way_ends_clearly_and_resume_goes_on(served, tmp_path, straight, read):
-    served.tell(dies_after=4)
+    served.fault("503", 10**9, after=4)
     translator = straight(tile=128)
     with pytest.raises(
         ImageError, match=r"connection broke off, and asking again did not help.*can be resumed"
     ):
         translate_raster(translator, served.address, tmp_path / "map.tif")
     assert not (tmp_path / "map.tif").exists()
-    served.tell(failures=0)
+    served.fault("", 0)
     result = translate_raster(translator, served.address, tmp_path / "map.tif", RasterOptions(resume=True))
     assert result.resumed_rows > 0
     np.testing.assert_array_equal(read(tmp_path / "map.tif"), served.pixels)
 
 
 def test_a_server_that_stumbles_is_asked_again(served, tmp_path, straight, read):
-    served.tell(dies_after=3, failures=2)
+    served.fault("503", 2, after=3)
     translate_raster(straight(tile=128), served.address, tmp_path / "map.tif")
     np.testing.assert_array_equal(read(tmp_path / "map.tif"), served.pixels)
 
@@ -274,7 +251,7 @@ def test_a_raster_behind_an_address_is_resampled_as_one_on_the_disk_is(served, t
     area = Area(0, 0, 400, 300)
     resampled = []
     with gdal.gdal_env():
-        for source in (served.address, tmp_path / "served.tif"):
+        for source in (served.address, tmp_path / "ortho.tif"):
             with open_raster(source, bands=None, count=3) as raster, raster.resampled(1.7, 2.3) as coarser:
                 resampled.append(coarser.read(area))
     remote, local = resampled
@@ -282,7 +259,7 @@ def test_a_raster_behind_an_address_is_resampled_as_one_on_the_disk_is(served, t
 
 
 @pytest.mark.parametrize("factor", [1, 1.5, 0.5], ids=["as it is", "coarser", "finer"])
-def test_each_block_of_a_raster_behind_an_address_is_fetched_once(write, factor):
+def test_each_block_of_a_raster_behind_an_address_is_fetched_once(write, serve_folder, factor):
     pixels = np.random.default_rng(0).integers(1, 255, (3, 1536, 1536), dtype=np.uint8)
     file = write(
         np.zeros_like(pixels), tiled=True, blockxsize=256, blockysize=256, interleave="pixel",
@@ -291,22 +268,23 @@ def test_each_block_of_a_raster_behind_an_address_is_fetched_once(write, factor)
     for left in range(0, 1536, 512):  # a row of blocks lies in three places of the file
         with rasterio.open(file, "r+") as part:
             part.write(pixels[:, :, left : left + 512], window=Window(left, 0, 512, 1536))
-    with serving(file, pixels) as server:
-        with gdal.gdal_env(), open_raster(server.address, bands=None, count=3) as raster:
-            for top in range(0, 1536, 256):  # the least that GDAL needs: a row of blocks at a time
-                raster.read(Area(top, 0, top + 256, 1536))
-        once = server.tell()
-        with (
-            gdal.gdal_env(),
-            open_raster(server.address, bands=None, count=3) as raster,
-            nullcontext(raster) if factor == 1 else raster.resampled(factor, factor) as seen,
-        ):
-            height, width = seen.grid.height, seen.grid.width
-            tiles = Grid.for_network(256, 32)
-            with StripReader(seen, tiles, seen.grid.whole) as reader:
-                for rows in tiles.spans(height):
-                    assert reader.cut(rows, tiles.spans(width)[0]) is not None
-        both = server.tell()
+    server = serve_folder(file.parent)
+    address = f"{server.url}/{file.name}"
+    with gdal.gdal_env(), open_raster(address, bands=None, count=3) as raster:
+        for top in range(0, 1536, 256):  # the least that GDAL needs: a row of blocks at a time
+            raster.read(Area(top, 0, top + 256, 1536))
+    once = server.sent()
+    with (
+        gdal.gdal_env(),
+        open_raster(address, bands=None, count=3) as raster,
+        nullcontext(raster) if factor == 1 else raster.resampled(factor, factor) as seen,
+    ):
+        height, width = seen.grid.height, seen.grid.width
+        tiles = Grid.for_network(256, 32)
+        with StripReader(seen, tiles, seen.grid.whole) as reader:
+            for rows in tiles.spans(height):
+                assert reader.cut(rows, tiles.spans(width)[0]) is not None
+    both = server.sent()
     assert both["answers"] - once["answers"] <= 1.3 * once["answers"]
     assert both["bytes"] - once["bytes"] <= 1.2 * file.stat().st_size
 

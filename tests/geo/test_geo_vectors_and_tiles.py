@@ -105,7 +105,7 @@ def test_classes_come_from_the_class_head_where_there_is_one(write, town, tmp_pa
     options = RasterOptions(classes=tmp_path / "classes.tif")
     translate_raster(random_translator(), write(town[0][:, :80, :80]), tmp_path / "map.tif", options)
     result = vectorize_raster(tmp_path / "map.tif", tmp_path / "map.gpkg", tolerance=0, min_area=0)
-    assert any("class head" in note for note in result.notes)
+    assert any("classes are those of" in note for note in result.notes)
     names, numbers = Palette.load("maps").names, read(tmp_path / "classes.tif")[0]
     for number in np.unique(numbers):
         area = shapely.area(features(tmp_path / "map.gpkg", names[number])[0]).sum() / 2.1**2

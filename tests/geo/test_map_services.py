@@ -14,8 +14,9 @@ from sat2map.errors import ImageError, SettingsError
 from sat2map.geo import map_services, tile_probe
 from sat2map.geo.find_source import find_source
 from sat2map.geo.gdal import gdal_env
+from sat2map.geo.raster import RETRY_AFTER
 from sat2map.geo.raster_job import RasterOptions
-from sat2map.geo.read import RETRY_AFTER, open_raster
+from sat2map.geo.read import open_raster
 from sat2map.geo.sources import Place
 from sat2map.geo.translate_raster import EmptyRasterError, translate_raster
 from sat2map.inference.tiling import Area

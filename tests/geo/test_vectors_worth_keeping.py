@@ -132,6 +132,26 @@ def test_a_spur_shorter_than_the_road_is_wide_is_removed_and_a_side_road_kept():
     assert shapely.total_bounds(graph.lines)[1] > 50
 
 
+def test_a_road_that_becomes_a_highway_is_parted_at_a_node_there():
+    kinds = np.zeros((40, 300), np.uint8)
+    kinds[16:24, :120], kinds[16:24, 120:] = 2, 5
+    graph = road_graph(kinds > 0, kinds, shortest=10, tolerance=1)
+    ends = sorted(sorted(shapely.get_coordinates(line)[:, 0]) for line in graph.lines)
+    assert [(line[0], line[-1]) for line in ends] == [
+        (pytest.approx(0.5), pytest.approx(120.5)),
+        (pytest.approx(120.5), pytest.approx(299.5)),
+    ]
+    assert len(np.unique(graph.nodes)) == 3
+
+
+def test_a_road_that_crosses_a_highway_is_parted_at_their_crossing_alone():
+    kinds = np.where(crossing(), np.uint8(2), np.uint8(0))
+    plain = road_graph(kinds > 0, shortest=10, tolerance=1)
+    kinds[:, np.flatnonzero(kinds[0])] = 5
+    graph = road_graph(kinds > 0, kinds, shortest=10, tolerance=1)
+    assert [line.wkt for line in graph.lines] == [line.wkt for line in plain.lines]
+
+
 def test_short_loose_pieces_are_no_roads():
     mask = crossing()
     mask[20:24, 120:127] = True

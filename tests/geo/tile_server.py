@@ -1,8 +1,8 @@
 """A server for tests: files of a folder and a WMS of its tiles, with faults on request.
 
 It is a process, as GDAL keeps the lock. Its argument is the folder; it prints its port.
-`/control?fault=html&count=2` spoils the next two answers, after `after` good ones; `/requests` lists what was
-asked for.
+`/control?fault=html&count=2` spoils the next two answers, after `after` good ones, and answers how many there
+were, with how many bytes of files; `/requests` lists what was asked for.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Faults:
 
 FAULTS = Faults()
 REQUESTS: list[str] = []
+SENT = {"bytes": 0}  # of files and their parts
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -54,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         if address.path == "/control":
             for key, value in query.items():
                 setattr(FAULTS, key, type(getattr(FAULTS, key))(value))
-            self.send(b"", "text/plain")
+            self.send(json.dumps({"answers": len(REQUESTS), **SENT}).encode(), "application/json")
             return
         if address.path == "/requests":
             self.send(json.dumps(REQUESTS).encode(), "application/json")
@@ -96,7 +97,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
         self.end_headers()
         if body:
-            self.wfile.write(part[: len(part) // 2] if fault in ("truncate", "hang") else part)
+            SENT["bytes"] += self.wfile.write(
+                part[: len(part) // 2] if fault in ("truncate", "hang") else part
+            )
         self.wfile.flush()
         if fault == "hang":
             time.sleep(FAULTS.seconds)

@@ -360,8 +360,8 @@ def test_a_file_of_format_1_draws_what_the_old_code_drew(name: str) -> None:
     y, x = np.mgrid[:24, :40]
     source = np.stack([(7 * x + 3 * y) % 256, (5 * y + x * x) % 256, (11 * x + 13 * y) % 256], axis=-1)
     drawn = Translator.open(OLD / f"{name}.safetensors")(source.astype(np.uint8))
-    expected = np.asarray(Image.open(OLD / f"{name}.png"))
-    assert np.abs(drawn.astype(int) - expected).max() <= 1  # another machine may round otherwise
+    expected = np.asarray(Image.open(OLD / f"{name}.png"))  # in bf16, from which fp32 is as far
+    assert np.abs(drawn.astype(int) - expected).max() <= 2
 
 
 # writing

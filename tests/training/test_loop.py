@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from sat2map.data.cache import open_cache
+from sat2map.data.cache import PairFormat, open_pairs
 from sat2map.data.pairs import find_pairs
 from sat2map.data.read_pair import read_pair
 from sat2map.errors import DataError, OutOfMemoryError, RunError, SettingsError, TrainingError
@@ -29,8 +29,8 @@ from sat2map.models.model_file import read_header, read_weights
 from sat2map.run_folder import read_metrics, read_run_settings
 from sat2map.settings import TrainSettings, load_settings
 from sat2map.synthetic.towns import write_towns
+from sat2map.training import epochs, loop, setup
 from sat2map.training import estimate as estimates
-from sat2map.training import loop, setup
 from sat2map.training.batches import Batches
 from sat2map.training.checkpoint import save_checkpoint
 from sat2map.training.loop import resume, train
@@ -161,7 +161,7 @@ def test_the_map_is_scored_every_so_many_epochs(finished: Path) -> None:
 def test_samples_show_source_fake_and_target_of_the_validation_pairs(finished: Path, pairs: Path) -> None:
     with Image.open(finished / "samples" / "step-0000020.png") as image:
         grid = np.asarray(image)
-    val = open_cache(find_pairs(pairs)["val"], 32)
+    val = open_pairs(find_pairs(pairs)["val"], PairFormat(32))
     assert any(np.array_equal(grid[26:58, 6:38], source) for source in val.sources)
     assert any(np.array_equal(grid[26:58, 82:114], target) for target in val.targets)
 
@@ -201,7 +201,7 @@ def test_the_scores_of_a_kept_model_are_those_that_its_user_will_see(finished: P
     from sat2map.inference.backends.torch.engine import TorchEngine
 
     translator = Translator(TorchEngine.open(finished / "last.safetensors", EngineOptions(device="cpu")))
-    val = open_cache(find_pairs(pairs)["val"], 32)
+    val = open_pairs(find_pairs(pairs)["val"], PairFormat(32))
     mean = np.mean([l1(translator(np.array(s)), t) for s, t in zip(val.sources, val.targets, strict=True)])
     assert mean == pytest.approx(translator.header.scores["l1"], rel=1e-4)
 
@@ -250,7 +250,9 @@ def test_training_sees_the_training_pairs_alone(
     monkeypatch.setattr(Batches, "__call__", spy)
     train(settings(load_size=32, augment="none", color_jitter=0, epochs=2), console=quiet())
     targets = ((torch.cat(seen) + 1) * 127.5).round().permute(0, 2, 3, 1).numpy().astype(np.uint8)
-    train_targets = {t.tobytes() for t in np.array(open_cache(find_pairs(pairs)["train"], 32).targets)}
+    train_targets = {
+        t.tobytes() for t in np.array(open_pairs(find_pairs(pairs)["train"], PairFormat(32)).targets)
+    }
     assert {t.tobytes() for t in targets} == train_targets
 
 
@@ -266,7 +268,9 @@ def test_validation_sees_the_validation_pairs_as_they_are(
 
     monkeypatch.setattr(Translator, "__call__", spy)
     train(settings(augment="symmetries", epochs=2), console=quiet())
-    val = [source.tobytes() for source in np.array(open_cache(find_pairs(pairs)["val"], 32).sources)]
+    val = [
+        source.tobytes() for source in np.array(open_pairs(find_pairs(pairs)["val"], PairFormat(32)).sources)
+    ]
     assert seen == val + val
 
 
@@ -289,7 +293,7 @@ def test_epochs_differ_in_their_order(settings: Make) -> None:
 def test_target_to_source_trains_the_other_way_round(settings: Make, pairs: Path) -> None:
     ready = setup.set_up(settings(direction="target-to-source", load_size=32, augment="none", color_jitter=0))
     pair = find_pairs(pairs)["train"]
-    maps = {target.tobytes() for target in np.array(open_cache(pair, 32).targets)}
+    maps = {target.tobytes() for target in np.array(open_pairs(pair, PairFormat(32)).targets)}
     source = ((ready.batches(0).source + 1) * 127.5).round().permute(0, 2, 3, 1).numpy().astype(np.uint8)
     assert {picture.tobytes() for picture in source} <= maps
 
@@ -390,7 +394,8 @@ def test_nan_stops_the_run_and_keeps_the_last_good_state(
         original(*args)
         good.update(hashes(wanted.output.run))
 
-    monkeypatch.setattr(loop, "save_checkpoint", save)
+    for module in (loop, epochs):
+        monkeypatch.setattr(module, "save_checkpoint", save)
     poison(monkeypatch, at, what)
     with pytest.raises(TrainingError, match=r"not finite any more near step .* with a lower learning_rate"):
         train(wanted, console=quiet())

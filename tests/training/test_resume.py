@@ -19,7 +19,7 @@ from safetensors import safe_open
 
 from sat2map.run_folder import read_metrics
 from sat2map.settings import TrainSettings, flatten, load_settings
-from sat2map.training import loop
+from sat2map.training import epochs, loop
 from sat2map.training.checkpoint import CHECKPOINT
 from sat2map.training.loop import resume, train
 
@@ -64,7 +64,8 @@ class Killed(BaseException):
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, where: str, when: int, doomed: Callable[[], object]) -> None:
     """Do what is `doomed`, and kill it before the `when`-th call of a function of the loop."""
-    original, calls = getattr(loop, where), []
+    modules = [module for module in (loop, epochs) if hasattr(module, where)]
+    original, calls = getattr(modules[0], where), []
 
     def fatal(*args: Any, **values: Any) -> Any:
         calls.append(1)
@@ -73,7 +74,8 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, where: str, when: int, doomed: Call
         return original(*args, **values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, where, fatal)
+        for module in modules:
+            patch.setattr(module, where, fatal)
         with pytest.raises(Killed):
             doomed()
 

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from sat2map.bulk.store import Store
 from sat2map.bulk.tasks import Task
 from sat2map.files import atomic_write_text, output_error
-from sat2map.geo.gdal import shown
+from sat2map.geo.addresses import shown
 
 FOLDER = "manifest"
 CHECKSUMS = "SHA256SUMS"
@@ -45,6 +45,7 @@ class TaskRecord:
         size: Bytes of the output.
         sha256: Its checksum.
         error: Why it failed.
+        setting: Which setting is wrong or would fix it, or "".
         fatal: Whether the next tasks would fail for the same reason: a disk that is full.
         notes: What a person should know of how it was read.
         tiles: How many a raster took.
@@ -62,6 +63,7 @@ class TaskRecord:
     size: int = 0
     sha256: str = ""
     error: str = ""
+    setting: str = ""
     fatal: bool = False
     notes: tuple[str, ...] = ()
     tiles: int = 0

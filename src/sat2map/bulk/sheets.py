@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -24,6 +24,7 @@ from rasterio.io import MemoryFile
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from sat2map.bulk.tasks import Neighbourhood, Sheet
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.vrt import Vrt
 from sat2map.images.masks import has_mask_band
@@ -31,38 +32,6 @@ from sat2map.images.vrt import GDAL_TYPES, plain_vrt
 
 MAX_SHARED = 0.25  # of the smaller of two sheets; with more in common they are two images of one place
 ALIGNED = 0.01  # px by which a sheet may lie off its neighbours' grid
-
-
-class Sheet(NamedTuple):
-    """A file and its place on the common grid (px)."""
-
-    source: str
-    column: int
-    row: int
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Neighbourhood:
-    """A sheet and those around it.
-
-    Attributes:
-        width: Columns of the common grid.
-        height: Its rows.
-        sheets: The neighbours, and the sheet itself at the end.
-        whole: Whether the sheets leave no gap around it.
-    """
-
-    width: int
-    height: int
-    sheets: tuple[Sheet, ...]
-    whole: bool
-
-    @property
-    def own(self) -> Sheet:
-        """The sheet itself."""
-        return self.sheets[-1]
 
 
 @dataclass(frozen=True)

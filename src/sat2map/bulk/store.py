@@ -6,19 +6,16 @@ in parts, which a killed process would leave behind in the bucket, is never begu
 
 from __future__ import annotations
 
-import configparser
 import contextlib
 import hashlib
 import mmap
-import os
 import re
 from collections.abc import Iterator
-from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
 
+from sat2map.bulk.store_client import MAX_RETRIES, open_client
 from sat2map.errors import OutputError, SettingsError
 from sat2map.extras import require
 from sat2map.files import atomic_path, cache_folder
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
 
 SCHEMES: Final = ("s3", "gs", "az", "file", "memory")
 MAX_PUT: Final = 5 * 10**9  # bytes; S3 and Azure take no more in one request
-MAX_RETRIES: Final = 4
 REQUEST_SECONDS: Final = 60  # for a request, beside …
 SLOWEST: Final = 10**6  # … its body, at so many bytes/s
 _STATUS = re.compile(r"\b[45]\d\d [A-Z][\w ]*")
@@ -188,8 +184,8 @@ class Store:
 
     def _open(self, size: int = 0) -> ObjectStore:
         if self.url.startswith(("file:", "memory:")):
-            return _open(self.url, 0)
-        return _open(self.url, REQUEST_SECONDS * (1 + size // SLOWEST // REQUEST_SECONDS))
+            return open_client(self.url, 0)
+        return open_client(self.url, REQUEST_SECONDS * (1 + size // SLOWEST // REQUEST_SECONDS))
 
     @contextlib.contextmanager
     def _failures(self, verb: str) -> Iterator[None]:
@@ -233,55 +229,3 @@ class Store:
 
 def _is_of_store(error: OSError) -> bool:
     return error.errno is None
-
-
-@lru_cache(maxsize=64)
-def _open(url: str, seconds: int) -> ObjectStore:
-    from obstore.store import LocalStore, MemoryStore, from_url
-
-    parts = urlsplit(url)
-    if parts.scheme == "memory":
-        return MemoryStore()
-    if parts.scheme == "file":
-        return LocalStore(unquote(parts.path), mkdir=True)
-    more: dict[str, Any] = _aws_profile() if parts.scheme == "s3" else {}
-    return from_url(
-        url,
-        retry_config={
-            "max_retries": MAX_RETRIES,
-            "backoff": {
-                "init_backoff": timedelta(seconds=0.5),
-                "max_backoff": timedelta(seconds=8),
-                "base": 2,
-            },
-            "retry_timeout": timedelta(seconds=2 * seconds),
-        },
-        client_options={
-            "timeout": timedelta(seconds=seconds),
-            "connect_timeout": timedelta(seconds=5),
-            "allow_http": True,
-        },
-        **more,
-    )
-
-
-def _aws_profile() -> dict[str, str]:
-    """Return what a profile in ~/.aws says, which obstore does not read, and the environment does not."""
-    profile = os.environ.get("AWS_PROFILE", "default")
-    found = configparser.RawConfigParser(default_section="")
-    home = Path("~/.aws").expanduser()
-    with contextlib.suppress(configparser.Error, OSError, UnicodeDecodeError):
-        found.read(os.environ.get("AWS_CONFIG_FILE", home / "config"), "utf-8")
-        found.read(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", home / "credentials"), "utf-8")
-    values: dict[str, str] = {}
-    for section in (f"profile {profile}", profile):
-        values |= dict(found[section]) if found.has_section(section) else {}
-    keys = {"aws_access_key_id": "access_key_id", "aws_secret_access_key": "secret_access_key",
-            "aws_session_token": "session_token"}  # fmt: skip
-    if "AWS_ACCESS_KEY_ID" in os.environ:
-        keys = {}
-    if not {"AWS_REGION", "AWS_DEFAULT_REGION"} & os.environ.keys():
-        keys["region"] = "region"
-    if not {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"} & os.environ.keys():
-        keys["endpoint_url"] = "endpoint"
-    return {ours: values[theirs] for theirs, ours in keys.items() if theirs in values}

@@ -9,25 +9,55 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
-import rasterio
 from pydantic import TypeAdapter
 
-from sat2map.bulk.sheets import Neighbourhood, SheetInfo, find_neighbourhoods, look_at
 from sat2map.errors import Sat2MapError, SettingsError
 from sat2map.extras import require_geo
 from sat2map.geo.detect import is_raster
-from sat2map.geo.gdal import FAILURES, gdal_env
-from sat2map.geo.raster_job import RasterOptions
-from sat2map.geo.shared_scale import shared_scales
 from sat2map.images.shared_limits import measure_shared_limits
+
+if TYPE_CHECKING:  # where there are images alone, nothing here needs GDAL
+    from sat2map.bulk.sheets import SheetInfo
 
 BESIDE = 16  # px of the network beside its tiles that resampling looks at
 OPENERS = 16  # threads that look into rasters for their sizes: it is mostly waiting
 
 Window = tuple[int, int, int, int]
+
+
+class Sheet(NamedTuple):
+    """A file and its place on the common grid (px)."""
+
+    source: str
+    column: int
+    row: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """A sheet and those around it.
+
+    Attributes:
+        width: Columns of the common grid.
+        height: Its rows.
+        sheets: The neighbours, and the sheet itself at the end.
+        whole: Whether the sheets leave no gap around it.
+    """
+
+    width: int
+    height: int
+    sheets: tuple[Sheet, ...]
+    whole: bool
+
+    @property
+    def own(self) -> Sheet:
+        """The sheet itself."""
+        return self.sheets[-1]
 
 
 @dataclass(frozen=True)
@@ -153,18 +183,25 @@ def plan_tasks(sources: Sequence[str], *, cut: int = 0, reading: Reading = DEFAU
     if rasters:
         require_geo("a raster on the ground")
     found: dict[str, RasterInfo] = {}
-    if cut:
-        with ThreadPoolExecutor(OPENERS) as pool:
-            looked = pool.map(lambda source: _look_into(source, reading), rasters)
-            found = {source: one for source, one in zip(rasters, looked, strict=True) if one is not None}
-    infos = [one.sheet for one in found.values() if one.sheet is not None]
     around: dict[str, Neighbourhood] = {}
-    for image in find_neighbourhoods(infos, reading.reach):
-        around |= image
-    how = RasterOptions(bands=reading.bands, scale=reading.scale)
-    # Without a cut no raster is opened here, and those far away would take their time.
-    measured = [source for source in rasters if cut or Path(source).exists()]
-    scales, notes = shared_scales(measured if reading.measure else (), how, reading.count)
+    scales: dict[str, tuple[float, ...]] = {}
+    notes: list[str] = []
+    if rasters:
+        from sat2map.bulk.sheets import find_neighbourhoods
+        from sat2map.geo.raster_job import RasterOptions
+        from sat2map.geo.shared_scale import shared_scales
+
+        if cut:
+            with ThreadPoolExecutor(OPENERS) as pool:
+                looked = pool.map(lambda source: _look_into(source, reading), rasters)
+                found = {source: one for source, one in zip(rasters, looked, strict=True) if one is not None}
+        infos = [one.sheet for one in found.values() if one.sheet is not None]
+        for image in find_neighbourhoods(infos, reading.reach):
+            around |= image
+        # Without a cut no raster is opened here, and those far away would take their time.
+        measured = [source for source in rasters if cut or Path(source).exists()]
+        how = RasterOptions(bands=reading.bands, scale=reading.scale)
+        scales, notes = shared_scales(measured if reading.measure else (), how, reading.count)
     if reading.scale is None and reading.measure:
         pictures = [Path(source) for source in sources if source not in {*rasters}]
         limits, deep = measure_shared_limits(pictures, bands=reading.count)
@@ -193,6 +230,11 @@ def plan_tasks(sources: Sequence[str], *, cut: int = 0, reading: Reading = DEFAU
 
 def _look_into(source: str, reading: Reading) -> RasterInfo | None:
     """Return what is known of a raster; what cannot be opened is reported in its turn."""
+    import rasterio
+
+    from sat2map.bulk.sheets import look_at
+    from sat2map.geo.gdal import FAILURES, gdal_env
+
     try:
         with gdal_env(), rasterio.open(source) as dataset:
             sheet = look_at(dataset, source) if reading.tile else None

@@ -10,28 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import rasterio
-from rasterio.enums import MaskFlags
-
 from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, TaskRecord, source_key, stamp_of
-from sat2map.bulk.sheets import open_neighbourhood
 from sat2map.bulk.store import Store
-from sat2map.bulk.tasks import Reading, Task, Window
+from sat2map.bulk.tasks import Reading, Task
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.files import sha256_of
-from sat2map.geo.gdal import FAILURES, gdal_env, shown
-from sat2map.geo.grid import window_area
-from sat2map.geo.raster_job import RasterOptions, network_gsd
-from sat2map.geo.read import open_raster
-from sat2map.geo.translate_raster import translate_raster
-from sat2map.images.masks import MaskKind
+from sat2map.geo.addresses import shown
 from sat2map.inference import Translator
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.inference.image_files import Job, for_pictures, translate_image
 from sat2map.inference.scale import ScaledTranslator
 from sat2map.models.model_file import read_header
-
-STRIP = 512  # rows of a mask that are looked at together
 
 
 @dataclass(frozen=True)
@@ -96,7 +85,11 @@ class WorkOptions:
         """
         header, gsd = read_header(self.model), None
         if self.resolution != "source":
-            gsd = header.gsd if self.resolution == "auto" else network_gsd(header, self.resolution)
+            gsd = header.gsd
+            if self.resolution != "auto":
+                from sat2map.geo.raster_job import network_gsd
+
+                gsd = network_gsd(header, self.resolution)
         return Reading(
             self.bands,
             header.generator.source_bands,
@@ -156,7 +149,7 @@ class Worker:
         except OutputError as error:
             record = replace(record, error=str(error), fatal=True)
         except Sat2MapError as error:
-            record = replace(record, error=str(error))
+            record = replace(record, error=str(error), setting=error.setting or "")
         except Exception as error:  # a fault of ours or of a library: this file's, not the job's
             record = replace(record, error=f"unexpected {type(error).__name__}: {error}")
         attempts.end()
@@ -165,7 +158,10 @@ class Worker:
     def _translate(self, task: Task, record: TaskRecord) -> TaskRecord:
         path = self._options.folder / task.output
         if task.is_raster:
-            record = self._translate_raster(task, path, record)
+            # Not at the top: it brings GDAL, which images do not need.
+            from sat2map.bulk.raster_tasks import translate_raster_task
+
+            record = translate_raster_task(self._translator, self._options, task, path, record)
             if record.state == "empty":
                 return record
         else:
@@ -177,75 +173,3 @@ class Worker:
             self._store.upload(task.output, path)
             path.unlink()
         return record
-
-    def _translate_raster(self, task: Task, path: Path, record: TaskRecord) -> TaskRecord:
-        if task.around is None:
-            return self._translate_window(task, path, record, task.source, task.window)
-        own = task.around.own
-        column, row, width, height = task.window or (0, 0, own.width, own.height)
-        window = (own.column + column, own.row + row, width, height)
-        try:
-            with gdal_env(), open_neighbourhood(task.around) as name:
-                # Beside a gap the grid of all sheets has a mask; a map marks what its sheet marks.
-                with rasterio.open(task.source) as sheet:
-                    has_mask = MaskFlags.all_valid not in sheet.mask_flag_enums[0]
-                return self._translate_window(
-                    task, path, record, name, window, mask_kind=None if has_mask else "none"
-                )
-        except (ImageError, *FAILURES):
-            # Whatever is wrong, a neighbour may be the cause, and one bad file stops no other.
-            record = self._translate_window(task, path, record, task.source, task.window)
-            note = f"{shown(task.source)} was translated without its neighbours, one of which cannot be read"
-            return record if record.state == "empty" else replace(record, notes=(*record.notes, note))
-
-    def _translate_window(
-        self,
-        task: Task,
-        path: Path,
-        record: TaskRecord,
-        source: str,
-        window: Window | None,
-        *,
-        mask_kind: MaskKind | None = None,
-    ) -> TaskRecord:
-        given = self._options
-        options = RasterOptions(
-            bands=given.bands,
-            scale=task.scale or given.scale,
-            window=window,
-            resolution=given.resolution,
-            gsd=given.gsd,
-            keep_grid=True,  # windows of one raster must join
-            mask_kind=mask_kind,
-            overwrite=True,
-            resume=True,
-        )
-        about = given.model.name, given.model_sha256
-        try:
-            try:
-                result = translate_raster(self._translator, source, path, options, model=about)
-            except OutputError:  # finished rows of another source, engine or version lie there
-                options = replace(options, resume=False)
-                result = translate_raster(self._translator, source, path, options, model=about)
-        except ImageError:
-            if (task.window is not None or task.around is not None) and self._is_empty(task):
-                return replace(record, state="empty")
-            raise
-        return replace(record, tiles=result.tiles, notes=tuple(result.notes))
-
-    def _is_empty(self, task: Task) -> bool:
-        """Whether a window holds only nodata: at the edges of a large raster that is how it should be."""
-        given, count = self._options, self._translator.header.generator.source_bands
-        scale = task.scale or given.scale
-        try:
-            with gdal_env(), open_raster(task.source, bands=given.bands, count=count, scale=scale) as raster:
-                area = raster.grid.whole
-                if task.window is not None:
-                    area = window_area(task.window, raster.grid, raster.name)
-                strips = range(area.top, area.bottom, STRIP)
-                return not any(
-                    raster.read_mask(replace(area, top=top, bottom=min(top + STRIP, area.bottom))).any()
-                    for top in strips
-                )
-        except Sat2MapError:
-            return False

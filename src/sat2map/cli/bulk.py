@@ -21,8 +21,9 @@ from sat2map.cli.flags import (
     Threads,
     Tta,
     between,
+    parse_numbers,
 )
-from sat2map.cli.raster import RasterArgs
+from sat2map.cli.raster import parse_resolution
 from sat2map.cli.terminal import print_error, print_notes, progress_bar, say
 from sat2map.errors import SettingsError
 from sat2map.extras import require_geo
@@ -81,17 +82,15 @@ class BulkArgs:
             store = Store(output).url
             folder = scratch_folder(store, "")
         model = Model.find(self.model)
-        rasters = RasterArgs(bands=self.bands, scale=self.scale, resolution=self.resolution)
-        options = rasters.options(overwrite=True)
         return WorkOptions(
             folder=folder,
             model=model.path,
             model_sha256=model.sha256,
             engine_options=EngineOptions(self.engine, self.device, self.mode, self.precision, self.threads),
             tta=self.tta,
-            bands=options.bands,
-            scale=options.scale,
-            resolution=options.resolution,
+            bands=parse_numbers(self.bands, int, "bands", "1,2,3"),
+            scale=parse_numbers(self.scale, float, "scale", "0,3000"),
+            resolution=parse_resolution(self.resolution),
             cut=cut,
             gsd=self.gsd,
             store=store,
@@ -170,7 +169,7 @@ def bulk(
         def progress(record: TaskRecord | None, done: int, total: int) -> None:
             update(done, total)
             if record is not None and record.state == "failed":
-                print_error(str(record.error))
+                print_error(record.error, record.setting)
 
         summary = run_bulk(
             plan, options, shard=part, backend=backend, resume=resume, assemble=assemble, progress=progress

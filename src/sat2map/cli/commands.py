@@ -55,9 +55,9 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
     "Prepare data": {
         "data check": Command("data", "check"),
         "data download": Command("data", "download", {"--folder": "--output"}),
-        "data synth": Command("data", "synth", {"--folder": "--output"}),
+        "data synth": Command("make_pairs", "synth", {"--folder": "--output"}),
         "data palette": Command("data", "palette"),
-        "data from-rasters": Command("data", "from_rasters"),
+        "data from-rasters": Command("make_pairs", "from_rasters"),
         "data pack": Command("data", "pack", {"--shards": "--output"}),
     },
     "Train and score": {
@@ -86,6 +86,6 @@ def overview(prefix: str = "") -> str:
     for title, group in GROUPS.items():
         shown = {name: command for name, command in group.items() if name.startswith(prefix)}
         if shown:
-            lines += ["", f"{title}:"]
+            lines += ["", "Commands:" if prefix else f"{title}:"]
             lines += [f"  {name:<17} {command.summary}" for name, command in shown.items()]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from sat2map.cli.terminal import open_console, progress_bar, working
 from sat2map.errors import RunError
 from sat2map.extras import require
 from sat2map.files import atomic_write_text
+from sat2map.installation import command_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,6 +95,7 @@ def run_demo(
 
     console.rule("2 of 4: train")
     result = _train(folder, seed, minutes, console)
+    _print_whether_short(result, minutes, console)
 
     console.rule("3 of 4: score")
     with progress_bar("scoring") as progress:
@@ -155,21 +158,36 @@ def _train(folder: Path, seed: int, minutes: float, console: Console) -> TrainRe
         result = train(settings, console=console)
     if not result.finished:
         (run / REPORT).unlink(missing_ok=True)  # which would pass for that of a finished training
-        again = f"sat2map demo --output {shlex.quote(str(folder))}"
+        again = f"{command_name()} demo --output {shlex.quote(str(folder))}"
         console.print(f"stopped: '{again}' with the same options goes on from here", soft_wrap=True)
         raise KeyboardInterrupt
     return result
 
 
+def _print_whether_short(result: TrainResult, minutes: float, console: Console) -> None:
+    """Say that the map will be poor where the minutes were over long before the epochs."""
+    from sat2map.run_folder import read_metrics, read_run_settings
+
+    done, epochs = read_metrics(result.run)[-1]["epoch"], read_run_settings(result.run).schedule.epochs
+    if 2 * done < epochs:
+        console.print(
+            f"only {done} of {epochs} epochs fitted into {minutes:g} minutes on this machine, so its maps "
+            f"will be poor: for good ones, --minutes {math.ceil(minutes * epochs / done)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
 def _print_end(folder: Path, result: TrainResult, console: Console) -> None:
+    command = command_name()  # after `make demo` the environment is not activated
     scene, report = (shlex.quote(str(folder / name)) for name in ("scene.png", "report.html"))
     console.print(
         f"look at   {folder / 'scene-map.png'}: photo, generated map and real map of a town it never saw\n"
         f"          {report}: scores, curves and samples\n\n"
         "next, the model that comes with the package, your own pairs, and an orthophoto:\n"
-        f"  sat2map translate {scene} --gsd 0.9 --output map.png\n"
-        "  sat2map train --data PAIRS --run runs/mine\n"
-        "  sat2map translate ORTHO.tif --output map.tif",
+        f"  {command} translate {scene} --gsd 0.9 --output map.png\n"
+        f"  {command} train --data PAIRS --run runs/mine\n"
+        f"  {command} translate ORTHO.tif --output map.tif",
         highlight=False,
         markup=False,
         soft_wrap=True,

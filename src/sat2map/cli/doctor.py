@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sat2map.errors import OutputError
 from sat2map.extras import EXTRAS, is_installed, missing_modules
+from sat2map.installation import install_command
 
 PACKAGES = ("numpy", "pillow", "onnxruntime", "openvino", "torch", "rasterio", "fastapi", "ray")
 MIN_FREE_GIB = 1.0  # below this a training or a large raster soon fills the disk
@@ -37,7 +38,8 @@ def doctor() -> None:
         print()
     missing = {extra: modules for extra in EXTRAS if (modules := missing_modules(extra))}
     if missing:
-        print(f"To install all that is missing: pip install 'sat2map[{','.join(missing)}]'")
+        print("To install what is missing, or some of it:")
+        print(f"  {install_command(*missing)}")
     else:
         print("All extras are installed.")
 
@@ -56,7 +58,7 @@ def _versions() -> Iterator[tuple[str, str]]:
 def _extras() -> Iterator[tuple[str, str]]:
     for extra, use in EXTRAS.items():
         missing = missing_modules(extra)
-        state = f"missing ({', '.join(missing)}): pip install 'sat2map[{extra}]'" if missing else "installed"
+        state = f"missing ({', '.join(missing)})" if missing else "installed"
         yield extra, f"{use.purpose}: {state}"
 
 

@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 
 from sat2map.cli.data import download_if_named
 from sat2map.cli.flags import DeviceFlag, Engine, GroupColumn, Mode, ModelFlag, Overwrite, between
-from sat2map.cli.terminal import open_console, print_notes, progress_bar, say
+from sat2map.cli.terminal import open_console, print_notes, progress_bar, say, working
 from sat2map.errors import SettingsError
 
 
@@ -92,9 +92,10 @@ def evaluate(
 
     require("scipy", "evaluate", "train")
     download_if_named(data)
-    from sat2map.evaluation import column_names, draw_examples, print_evaluation
-    from sat2map.evaluation import evaluate as run_evaluation
-    from sat2map.models.model import Model
+    with working("loading the networks' libraries"):
+        from sat2map.evaluation import column_names, draw_examples, print_evaluation
+        from sat2map.evaluation import evaluate as run_evaluation
+        from sat2map.models.model import Model
 
     path = Model.find(model).path
     others = dict(zip(column_names(against), [Model.find(other).path for other in against], strict=True))
@@ -120,9 +121,10 @@ def evaluate(
     if json:
         result.save(json)
     if report:
-        from sat2map.evaluation.report import write_evaluation_report
+        with working("writing the report"):
+            from sat2map.evaluation.report import write_evaluation_report
 
-        write_evaluation_report(result, draw_examples(result, path, data, device=device), report)
+            write_evaluation_report(result, draw_examples(result, path, data, device=device), report)
         say(f"report:      {report}")
 
 

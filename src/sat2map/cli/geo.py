@@ -38,7 +38,7 @@ def vectorize(
         centre_lines: Names of the classes that get centre lines too.
         tolerance: How far a simplified outline may lie from the drawn one (m); without it, one pixel that the
             model saw; 0: the outlines of pixels.
-        min_area: Smaller areas are merged into their neighbours (m2); without it, 20 such pixels.
+        min_area: Smaller areas are merged into their neighbours (m²); without it, 20 such pixels.
         min_length: Shorter roads that meet no other are left out (m); without it, 10 such pixels.
         confidence: Raster of confidence; without it, the one that `translate` wrote with the map.
 
@@ -47,10 +47,10 @@ def vectorize(
         sat2map vectorize map.tif --output map.parquet --tolerance 0.5
     """
     require_geo("vectorize")
-    from sat2map.geo.vectorize import vectorize_raster
-
     lines = [name for name in centre_lines.replace(" ", "").split(",") if name]
     with working(f"vectorizing {raster.name}"):
+        from sat2map.geo.vectorize import vectorize_raster  # which takes about a second
+
         result = vectorize_raster(
             raster,
             output,

@@ -88,14 +88,16 @@ def _description(entry: HelpEntry) -> Text:
     notes = [f"one of {', '.join(entry.choices)}"] if entry.choices else []
     if entry.required and any(name.startswith("-") for name in entry.positive_names):
         notes.append("required")
-    elif entry.default not in (None, "", "None", "False", "()"):
+    elif entry.default not in (None, "", '""', "None", "False", "()"):
         notes.append(f"default: {_as_typed(str(entry.default))}")
     return text.append(f" ({'; '.join(notes)})", style="dim") if notes else text
 
 
 def _as_typed(default: str) -> str:
     """Return a default as one would type it: several numbers with spaces between them."""
-    return default[1:-1].replace(",", "").strip() if default.startswith("(") else default
+    if default.startswith("("):
+        default = default[1:-1].replace(",", "").strip()
+    return default.replace("'", "")
 
 
 def _plain(description: Any) -> str:

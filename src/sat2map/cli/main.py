@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from sat2map.cli.commands import COMMANDS, overview
-from sat2map.cli.terminal import flag_of, print_error, verbosity
+from sat2map.cli.terminal import print_error, verbosity
 from sat2map.errors import Sat2MapError, SettingsError, nearest
 
 EXAMPLES = """
@@ -68,7 +68,7 @@ def _run(arguments: list[str], flags: dict[str, str]) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAULT if stop.code else 0
     except Sat2MapError as error:
-        print_error(_with_flag(error, flags))
+        print_error(str(error), error.setting)
     except KeyboardInterrupt:
         return STOPPED
     except BrokenPipeError:
@@ -111,6 +111,10 @@ def _dispatch(arguments: list[str], flags: dict[str, str]) -> None:
     name = " ".join(arguments[:length])
     if length == 2 and arguments[1:2] in ([], ["-h"], ["--help"]):
         print(f"Usage: sat2map {arguments[0]} COMMAND [OPTIONS]\n{overview(f'{arguments[0]} ')}")
+        if arguments[0] == "presets":
+            from sat2map.cli.presets import describe_presets
+
+            print(describe_presets())
         return
     if name not in COMMANDS:
         raise SettingsError(f"no command is called '{name}'", hint=nearest(name, COMMANDS))
@@ -134,13 +138,6 @@ def _documentation() -> str:
         if label.lower() == "documentation":
             return f"\nDocumentation: {url}\n"
     return ""
-
-
-def _with_flag(error: Sat2MapError, flags: dict[str, str]) -> str:
-    """Return the error's sentence, with the flag of the setting that it is about."""
-    sentence = str(error)
-    flag = flag_of(error.setting or "", flags)
-    return f"{sentence} ({flag})" if flag and flag not in sentence else sentence
 
 
 def _split_switches(arguments: Sequence[str]) -> tuple[list[str], set[str]]:

@@ -90,9 +90,7 @@ def make_app(name: str, arguments: Sequence[str] = ()) -> cyclopts.App:
         group_parameters=cyclopts.Group("Options", sort_key=1),
         help=description.partition("\nArgs:\n")[0],
         help_format="plaintext",
-        help_epilogue=f"\nExamples:\n{textwrap.indent(textwrap.dedent(examples), '  ')}"
-        if examples
-        else None,
+        help_epilogue=f"Examples:\n{textwrap.indent(textwrap.dedent(examples), '  ')}" if examples else None,
         help_formatter=HelpPage(),
         version_flags=(),
         default_parameter=cyclopts.Parameter(

@@ -42,11 +42,11 @@ def plan(
         sat2map plan --area-km2 250000 --gsd 0.3 --machine 16-cores --machines 20 --price-hour 0.8
     """
     require_geo("plan")
-    from sat2map.geo.job_speeds import measure_job, pick_machine
-    from sat2map.inference import Translator
-    from sat2map.plan import describe_plan, plan_job
-
     with working("measuring the speed of this machine"):
+        from sat2map.geo.job_speeds import measure_job, pick_machine  # which takes about a second
+        from sat2map.inference import Translator
+        from sat2map.plan import describe_plan, plan_job
+
         translator = Translator.open(model)
         here = measure_job(translator, gsd)
     speeds = pick_machine(machine, here)

@@ -192,7 +192,7 @@ def translate_rasters(
         except (DataError, SettingsError) as error:
             if len(jobs) == 1:
                 raise
-            print_error(str(error))
+            print_error(str(error), error.setting)
             failed += 1
     return failed
 

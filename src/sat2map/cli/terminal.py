@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
 LOGGER: Final = logging.getLogger("sat2map")
+_flags: Mapping[str, str] = {}  # of the command that runs, by the settings that they give
 _SETTING: Final = re.compile(r"the setting '([\w.]+)'")  # as notes of the library name it
 
 
@@ -26,10 +27,12 @@ def verbosity(*, quiet: bool, verbose: bool, flags: Mapping[str, str]) -> Iterat
     Args:
         quiet: Errors and results only.
         verbose: Everything, warnings of libraries included, which are left out otherwise.
-        flags: Flags of the command by the settings that they give, once it is known.
+        flags: Flags of the command by the settings that they give, once it is known; errors name them too.
     """
+    global _flags
+    _flags = flags
     handler = logging.StreamHandler()
-    handler.setFormatter(_Format(flags))
+    handler.setFormatter(_Format())
     level, propagate = LOGGER.level, LOGGER.propagate
     LOGGER.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
     LOGGER.addHandler(handler)
@@ -48,19 +51,15 @@ def verbosity(*, quiet: bool, verbose: bool, flags: Mapping[str, str]) -> Iterat
 class _Format(logging.Formatter):
     """Says what kind of record it is, and names settings as the command's flags."""
 
-    def __init__(self, flags: Mapping[str, str]) -> None:
-        super().__init__()
-        self._flags = flags
-
     def format(self, record: logging.LogRecord) -> str:
         kind = "note" if record.levelno == logging.INFO else record.levelname.lower()
-        text = _SETTING.sub(lambda found: flag_of(found[1], self._flags) or found[0], super().format(record))
+        text = _SETTING.sub(lambda found: _flag_of(found[1]) or found[0], super().format(record))
         return f"{kind}: {text}"
 
 
-def flag_of(setting: str, flags: Mapping[str, str]) -> str | None:
+def _flag_of(setting: str) -> str | None:
     """Return the flag that gives a setting, such as `schedule.epochs`, to the command, if it has one."""
-    return flags.get(setting.rpartition(".")[2])
+    return _flags.get(setting.rpartition(".")[2])
 
 
 def is_quiet() -> bool:
@@ -80,11 +79,19 @@ def print_notes(notes: Sequence[str]) -> None:
         LOGGER.info(note)
 
 
-def print_error(sentence: str) -> None:
-    """Print an error on one line of standard error, its first word red on a terminal."""
+def print_error(sentence: str, setting: str | None = None) -> None:
+    """Print an error on one line of standard error, its first word red on a terminal.
+
+    Args:
+        sentence: What is wrong.
+        setting: What is wrong or would fix it; its flag stands at the end, unless the sentence has it.
+    """
     head = "sat2map:"
     if sys.stderr is None:
         return
+    flag = _flag_of(setting or "")
+    if flag and flag not in sentence:
+        sentence = f"{sentence} ({flag})"
     if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
         from rich.console import Console
         from rich.text import Text

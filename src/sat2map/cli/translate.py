@@ -140,7 +140,7 @@ def _translate_images(
         def done(job: Job, error: Sat2MapError | None) -> None:
             update(next(numbers), len(jobs))
             if error is not None:
-                print_error(str(error))
+                print_error(str(error), error.setting)
 
         failed = translate_images(
             scaled, jobs, done, page=page, whole=whole, scale=scale, note=lambda text: print_notes([text])

@@ -163,18 +163,6 @@ class PairFormat:
         return PairCache(pixels, names, groups, bands[0], fingerprint, bands[1], self.has_labels)
 
 
-def open_cache(
-    pairs: Sequence[Pair],
-    size: int | None = None,
-    *,
-    direction: Direction = "source-to-target",
-    bands: tuple[int, int] = (3, 3),
-    workers: int = 0,
-) -> PairCache:
-    """Open the cache of these pairs' images at this size (see `open_pairs`)."""
-    return open_pairs(pairs, PairFormat(size, direction, bands), workers=workers)
-
-
 def open_pairs(
     pairs: Sequence[Pair],
     how: PairFormat,

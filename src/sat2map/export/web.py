@@ -30,8 +30,8 @@ from sat2map.synthetic.examples import SEEDS, draw_example
 
 MAX_PIXELS: Final = 64_000_000  # of an image; beyond, browsers run out of memory
 _SERVER_ONLY: Final = (
-    *("map.html", "message.html", "docs.html", "swipe.svg"),
-    *("js/map.js", "js/map-tiles.js", "js/server.js", "js/docs.js", "css/map.css", "css/docs.css"),
+    *("map.html", "message.html", "docs.html", "swipe.svg", "css/map.css", "css/docs.css"),
+    *("js/map.js", "js/map-panel.js", "js/map-tiles.js", "js/server.js", "js/docs.js"),
     *("vendor/leaflet", "vendor/swagger-ui"),
 )
 # Of the page itself; what it loads comes from its own folder, and nothing is sent anywhere.

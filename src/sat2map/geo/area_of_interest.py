@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pyogrio
 import pyproj
 import shapely
 from numpy.typing import NDArray
@@ -34,6 +33,8 @@ class AreaOfInterest:
         Raises:
             DataError: The file is missing, holds no polygons, or names no CRS.
         """
+        import pyogrio  # not at the top: it brings pandas where that is installed
+
         if not path.exists():
             raise DataError(f"{path} does not exist")
         try:

@@ -66,7 +66,7 @@ def read_class_map(raster: Path, palette: str | None, notes: list[str]) -> Class
         beside = raster.with_name(tags["CLASSES"]) if tags.get("CLASSES") else None
         if tags.get("LAYER") == "map" and palette is None and beside is not None:
             if beside.exists():
-                notes.append(f"classes are those of the class head, in {beside}")
+                notes.append(f"classes are those of {beside}")
                 raster, tags = beside, tags_of(beside)
             else:
                 notes.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any
 
@@ -47,10 +48,11 @@ def class_polygons(
         if not known.any():
             raise ImageError("the map is all nodata: there is nothing to vectorize")
         return ground[known], numbers[known]
-    ground, numbers = _outlines(_without(is_building, classes))
-    ground = np.asarray(shapely.coverage_simplify(ground, tolerance))
-    houses, _ = _outlines(is_building.astype(np.uint8), wanted=1)
-    houses = _apart(regularise(_without_small_holes(houses, min_area), tolerance))
+    with ThreadPoolExecutor(1, thread_name_prefix="houses") as pool:
+        squared = pool.submit(_squared_houses, is_building, tolerance=tolerance, min_area=min_area)
+        ground, numbers = _outlines(_without(is_building, classes))
+        ground = np.asarray(shapely.coverage_simplify(ground, tolerance))
+        houses = squared.result()
     houses = _cut(houses, ground[numbers == NODATA])
     height, width = classes.shape
     houses = shapely.get_parts(shapely.clip_by_rect(houses, 0, 0, width, height))
@@ -60,6 +62,12 @@ def class_polygons(
     polygons = np.concatenate([left, houses])
     numbers = np.concatenate([numbers[origin], np.full(len(houses), buildings, np.uint8)])
     return _merge_small(polygons, numbers, np.arange(len(left)), min_area)
+
+
+def _squared_houses(is_building: NDArray[np.bool_], *, tolerance: float, min_area: float) -> NDArray[Any]:
+    """Return the outlines of buildings with right angles, none over another."""
+    houses, _ = _outlines(is_building.astype(np.uint8), wanted=1)
+    return _apart(regularise(_without_small_holes(houses, min_area), tolerance))
 
 
 def _without(is_building: NDArray[np.bool_], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -19,7 +19,8 @@ from sat2map.geo.find_source import find_source
 from sat2map.geo.gdal import gdal_env
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.pair_tiles import PairOptions, PairsResult, cut_tiles
-from sat2map.geo.read import Raster, open_raster
+from sat2map.geo.raster import Raster
+from sat2map.geo.read import open_raster
 from sat2map.geo.style import load_style
 from sat2map.geo.target import Target, open_target
 from sat2map.geo.write import tags_of

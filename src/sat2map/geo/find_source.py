@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from sat2map.errors import SettingsError
-from sat2map.geo.gdal import shown
+from sat2map.geo.addresses import shown
 from sat2map.geo.map_services import map_source, tile_source, wmts_source
 from sat2map.geo.sources import Place, Source, cut_source
 from sat2map.geo.stac_input import asset_of, is_stac_item

@@ -16,6 +16,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from sat2map.errors import OutputError
+from sat2map.geo.addresses import NETWORK
 
 FAILURES = (CPLE_BaseError, RasterioError)
 """What rasterio raises; the first kind comes from GDAL calls that it does not wrap."""
@@ -23,7 +24,6 @@ FAILURES = (CPLE_BaseError, RasterioError)
 BLOCK_CACHE = 48 * 2**20  # bytes: rasterio takes them, unlike GDAL, which reads small numbers as MB
 RETRY_DELAY = 0.5  # s; doubled with each retry
 TIMEOUT = 10  # s; for a connection, and for a server that has fallen silent
-_NETWORK = ("/vsicurl/http", "/vsis3", "/vsigs", "/vsiaz")
 _FULL = 8 * 2**20  # bytes; a disk with less than this left is full
 
 
@@ -43,7 +43,7 @@ def thread_env() -> rasterio.Env:
         GDAL_HTTP_LOW_SPEED_LIMIT=100,  # … bytes/s
         GDAL_HTTP_MERGE_CONSECUTIVE_RANGES="YES",
         GDAL_HTTP_USERAGENT=f"sat2map/{version('sat2map')}",
-        CPL_VSIL_CURL_NON_CACHED=":".join(_NETWORK),  # or a truncated range would outlive its dataset
+        CPL_VSIL_CURL_NON_CACHED=":".join(NETWORK),  # or a truncated range would outlive its dataset
         VSI_CACHE=True,
         **_store_endpoint(),
     )
@@ -68,22 +68,6 @@ def gdal_env() -> Iterator[None]:
     with warnings.catch_warnings(), thread_env():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
-
-
-def is_remote(source: str) -> bool:
-    """Whether reading goes over a network."""
-    if source.startswith("/vsi"):
-        return source.startswith(("/vsicurl", *_NETWORK))
-    return "://" in source and not source.startswith("file://")
-
-
-def shown(source: str) -> str:
-    """Return a source's name for messages and tags: an address without its query, which may hold a key."""
-    if "://" not in source:
-        return source
-    address = urlsplit(source)
-    host = address.netloc.rpartition("@")[2]
-    return address._replace(netloc=host, query="", fragment="").geturl()
 
 
 def reason(error: BaseException) -> str:

@@ -17,7 +17,8 @@ import pyproj
 
 from sat2map.errors import SettingsError
 from sat2map.files import cache_folder
-from sat2map.geo.gdal import TIMEOUT, shown
+from sat2map.geo.addresses import shown
+from sat2map.geo.gdal import TIMEOUT
 from sat2map.geo.grid import LONLAT, parse_crs
 from sat2map.geo.sources import Place, Source, cut_source
 from sat2map.geo.tile_probe import Address, check_tiles, describe_answer

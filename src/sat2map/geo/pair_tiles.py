@@ -17,7 +17,7 @@ from sat2map.files import atomic_write_text
 from sat2map.geo.area_of_interest import Clip
 from sat2map.geo.block_split import BlockSplit
 from sat2map.geo.grid import GeoGrid
-from sat2map.geo.read import Raster
+from sat2map.geo.raster import Raster
 from sat2map.geo.sources import Place
 from sat2map.geo.strips import fill_nodata
 from sat2map.geo.target import Target

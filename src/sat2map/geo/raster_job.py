@@ -12,7 +12,7 @@ from sat2map.geo.area_of_interest import AreaOfInterest, Clip
 from sat2map.geo.find_source import find_source
 from sat2map.geo.grid import window_area
 from sat2map.geo.layers import Layer, SideLayer, map_layer, side_layer
-from sat2map.geo.read import Raster
+from sat2map.geo.raster import Raster
 from sat2map.geo.sources import Place, Source
 from sat2map.images.masks import MaskKind
 from sat2map.inference import Translator
@@ -47,7 +47,7 @@ class RasterOptions:
         classes: Where to write the class numbers.
         probabilities: Where to write the probability of each class, a band each, in percent.
         stac: Write a STAC item of the outputs beside the map, NAME.json.
-        compress: How the files are compressed, one of `sat2map.geo.vrt.COMPRESSIONS`.
+        compress: How the files are compressed.
         mask_kind: How the map marks missing pixels; None: as the raster does.
         overwrite: Whether files may be replaced.
         resume: Continue what an interrupted run has left.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,11 +30,14 @@ class RoadGraph(NamedTuple):
     nodes: NDArray[np.int64]
 
 
-def road_graph(mask: NDArray[np.bool_], *, shortest: float, tolerance: float) -> RoadGraph:
+def road_graph(
+    mask: NDArray[np.bool_], kinds: NDArray[np.uint8] | None = None, *, shortest: float, tolerance: float
+) -> RoadGraph:
     """Trace the middle of the roads of a mask.
 
     Args:
         mask: bool (h, w).
+        kinds: Numbers of the kinds of road, uint8 (h, w): a node parts a line where its kind changes.
         shortest: Loose lines shorter than this are left out (px), and so are dead ends shorter than the road
             is wide: they are artefacts of the skeleton.
         tolerance: How far a simplified line may lie from the traced one (px).
@@ -54,6 +58,8 @@ def road_graph(mask: NDArray[np.bool_], *, shortest: float, tolerance: float) ->
         if not spur.any():
             break
         lines = _joined(lines[~spur])
+    if kinds is not None and len(lines):
+        lines = _parted(lines, kinds, half, shortest)
     points = half.at(shapely.get_coordinates(lines))
     along = np.split(points, np.cumsum(shapely.get_num_coordinates(lines))[:-1])
     widths = np.array([2 * np.median(line) for line in along[: len(lines)]], np.float64)
@@ -106,6 +112,34 @@ def _contracted(lines: NDArray[Any], half: _HalfWidth) -> NDArray[Any]:
     end, group = tree.query(shapely.points(points[ends]), predicate="intersects")
     points[ends[end]] = centres[group]
     return np.asarray(shapely.linestrings(points, indices=of_line))
+
+
+def _parted(lines: NDArray[Any], kinds: NDArray[np.uint8], half: _HalfWidth, shortest: float) -> NDArray[Any]:
+    """Part lines where the kind of road changes for longer than a road is wide; at crossings it does not."""
+    points, of_line = shapely.get_coordinates(lines, return_index=True)
+    columns, rows = np.clip(points.astype(int), 0, np.array(kinds.shape[::-1]) - 1).T
+    starts = np.flatnonzero(np.diff(of_line)) + 1
+    parts = []
+    for line, kind, width in zip(
+        *(np.split(of, starts) for of in (points, kinds[rows, columns], 2 * half.at(points))), strict=True
+    ):
+        cuts = _changes(kind, max(shortest, 2, width.max()))
+        parts += [line[start : stop + 1] for start, stop in pairwise([0, *cuts, len(line) - 1])]
+    return np.array([shapely.LineString(part) for part in parts], object)
+
+
+def _changes(kind: NDArray[np.uint8], least: float) -> list[int]:
+    """Return where a sequence changes, once runs shorter than `least` have joined their longer neighbour."""
+    kind = kind.copy()
+    while True:
+        starts = [0, *(np.flatnonzero(np.diff(kind)) + 1).tolist(), len(kind)]
+        sizes = np.diff(starts)
+        run = int(sizes.argmin())
+        if len(sizes) == 1 or sizes[run] >= least:
+            return starts[1:-1]
+        beside = [other for other in (run - 1, run + 1) if 0 <= other < len(sizes)]
+        longer = max(beside, key=lambda other: int(sizes[other]))
+        kind[starts[run] : starts[run + 1]] = kind[starts[longer]]
 
 
 def _ends(lines: NDArray[Any]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from PIL import Image
 from sat2map.inference.tiling import Area
 
 if TYPE_CHECKING:
-    from sat2map.geo.read import Raster
+    from sat2map.geo.raster import Raster
 
 ROWS: Final = 64  # px of the coarser grid that are read at a time
 COLUMNS: Final = 512  # px that are resampled at a time

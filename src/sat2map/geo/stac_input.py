@@ -8,8 +8,8 @@ from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 from sat2map.errors import ImageError, SettingsError, nearest
+from sat2map.geo.addresses import is_remote, shown
 from sat2map.geo.detect import STAC_SUFFIXES, is_stac_file
-from sat2map.geo.gdal import is_remote, shown
 from sat2map.geo.tile_probe import get
 
 _RASTERS: Final = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2")

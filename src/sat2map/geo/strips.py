@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.geo.gdal import thread_env
-from sat2map.geo.read import Raster
+from sat2map.geo.raster import Raster
 from sat2map.images.pixels import to_unit
 from sat2map.inference.tiling import Area, Grid, Span, pad_to
 

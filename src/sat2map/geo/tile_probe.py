@@ -13,7 +13,8 @@ from urllib.request import Request, urlopen
 from PIL import Image
 
 from sat2map.errors import ImageError, SettingsError
-from sat2map.geo.gdal import TIMEOUT, shown
+from sat2map.geo.addresses import shown
+from sat2map.geo.gdal import TIMEOUT
 
 MAX_BYTES: Final = 20_000_000
 MISSING: Final = (204, 404, 410)  # how servers say that there is no such tile

@@ -24,7 +24,7 @@ from sat2map.geo.tile_pixels import Paint, Tile, TileReader, overlaid, reduced, 
 from sat2map.geo.web_mercator import HIGHEST_ZOOM, Coverage, find_coverage
 from sat2map.geo.write import tags_of
 from sat2map.images.palette.palette import Palette
-from sat2map.inference.drawing import recolour, repaint
+from sat2map.images.palette.recolour import recolour, repaint
 from sat2map.runtime.cpu import processor
 
 MAX_TILES = 50_000_000  # of a zoom level; more are a mistake

@@ -19,6 +19,7 @@ from sat2map.files import lock_output, locks, refuse_existing
 from sat2map.geo.area_of_interest import AreaOfInterest, Clip
 from sat2map.geo.gdal import gdal_env
 from sat2map.geo.layers import Layer
+from sat2map.geo.raster import Raster
 from sat2map.geo.raster_job import (
     SAME_PIXELS,
     Factors,
@@ -29,7 +30,7 @@ from sat2map.geo.raster_job import (
     resolve_area,
     resolve_source,
 )
-from sat2map.geo.read import Raster, open_raster
+from sat2map.geo.read import open_raster
 from sat2map.geo.resume import ResumeStore
 from sat2map.geo.stac_output import check_place, stac_path, write_item
 from sat2map.geo.strips import BackgroundWriter, StripReader

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pyogrio
 import pyproj
 import shapely
 from numpy.typing import NDArray
@@ -34,7 +33,6 @@ DRIVERS: Final = {
     ".pmtiles": "PMTiles",
 }
 VECTOR_ZOOMS: Final = (10, 16)  # at 16, a tile of 4,096 units resolves 15 cm
-_FAILURES = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FieldError)
 _SHORT = {"model_sha256": "model_sha", "confidence": "confid"}  # Shapefiles cut names after 10 characters
 
 
@@ -82,6 +80,8 @@ def write_vectors(output: Path, layers: Sequence[VectorLayer], grid: GeoGrid) ->
     Raises:
         OutputError: The file cannot be written.
     """
+    from pyogrio import errors  # not at the top: pyogrio brings pandas where that is installed
+
     driver = check_suffix(output, grid)
     crs = grid.crs.to_wkt() if grid.crs is not None else None
     try:
@@ -107,7 +107,7 @@ def write_vectors(output: Path, layers: Sequence[VectorLayer], grid: GeoGrid) ->
         if driver not in ("GPKG", "PMTiles"):
             lines = any(layer.lines for layer in layers)
             atomic_write_text(output.with_suffix(".qml"), categorised_qml(layers, lines=lines))
-    except _FAILURES as error:
+    except (errors.DataSourceError, errors.DataLayerError, errors.FieldError) as error:
         raise OutputError(f"{output} cannot be written ({' '.join(str(error).split())})") from None
 
 
@@ -135,6 +135,8 @@ def _write(
     *,
     append: bool = False,
 ) -> None:
+    import pyogrio
+
     geometries, columns = _table(layers)
     kinds = {layer.lines for layer in layers}
     kind = "Unknown" if len(kinds) > 1 else "LineString" if kinds == {True} else "Polygon"
@@ -200,6 +202,8 @@ def _write_parquet(path: Path, layers: Sequence[VectorLayer], grid: GeoGrid) -> 
 
 def _write_tiles(path: Path, layers: Sequence[VectorLayer], crs: str | None) -> None:
     """Write vector tiles of one layer; the field `class` tells classes apart."""
+    import pyogrio
+
     assert crs is not None
     to_mercator = pyproj.Transformer.from_crs(pyproj.CRS(crs), "EPSG:3857", always_xy=True)
     geometries, columns = _table(layers)

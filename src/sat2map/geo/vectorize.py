@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,6 @@ from sat2map.geo.class_polygons import class_polygons
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import NODATA
-from sat2map.geo.road_graph import road_graph
 from sat2map.geo.vector_output import VectorLayer, check_suffix, write_vectors
 
 # In pixels at which the model ran: finer detail than this is none of the ground's.
@@ -97,7 +98,12 @@ def vectorize_raster(
             merged = sieve(found.classes, int(np.ceil(limit["min_area"])), connectivity=4)
             found.classes[:] = np.where(found.classes == NODATA, NODATA, merged)
         sure = _read_confidence(raster, found, confidence, result.notes)
-        layers = [*_polygons(found, limit, sure), *_lines(found, centre_lines, limit, sure)]
+        # Neither needs the other, and most of both happens in libraries that let other threads run.
+        with ThreadPoolExecutor(1, thread_name_prefix="roads") as pool:
+            lines = pool.submit(_lines, found, centre_lines, limit, sure)
+            pool.submit(import_module, "pyogrio")  # slow where pandas is installed; writing needs it
+            polygons = _polygons(found, limit, sure)
+            layers = [*polygons, *lines.result()]
     if found.grid.crs is None:
         result.notes.append(f"{raster} has no CRS: sizes are in pixels")
     for layer in layers:
@@ -159,7 +165,9 @@ def _lines(
     mask = is_road[found.classes]
     if not mask.any():
         return []
-    graph = road_graph(mask, shortest=limit["min_length"], tolerance=limit["tolerance"])
+    from sat2map.geo.road_graph import road_graph  # brings scikit-image, in this thread
+
+    graph = road_graph(mask, found.classes, shortest=limit["min_length"], tolerance=limit["tolerance"])
     classes = np.array([_likeliest_class(line, found.classes, numbers) for line in graph.lines], int)
     layers = []
     for number in numbers:

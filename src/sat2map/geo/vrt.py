@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, get_args
 from xml.etree import ElementTree as Xml
 
 import rasterio
@@ -17,10 +16,8 @@ from sat2map.images.masks import has_mask_band
 from sat2map.images.vrt import GDAL_TYPES
 from sat2map.inference.tiling import Area
 from sat2map.runtime.cpu import processor
-from sat2map.settings import Compression
 
 BLOCK = 512  # px
-COMPRESSIONS: Final = get_args(Compression)
 
 
 class Vrt:
@@ -146,7 +143,7 @@ def copy_to_cog(
         target: The file to write.
         output: Its final name, for messages.
         average: Whether overviews average pixels; else they take the most frequent one (class numbers).
-        compress: One of `COMPRESSIONS`.
+        compress: How its blocks are compressed.
 
     Raises:
         OutputError: It cannot be written.

@@ -8,7 +8,8 @@ import rasterio
 
 from sat2map.errors import OutputError
 from sat2map.files import atomic_write_text, refuse_existing
-from sat2map.geo.gdal import FAILURES, reason, shown
+from sat2map.geo.addresses import shown
+from sat2map.geo.gdal import FAILURES, reason
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import Layer
 from sat2map.geo.qgis_styles import category_names_xml, classes_qml, confidence_qml
@@ -23,7 +24,7 @@ def write_cog(parts: ResumeStore, layer: Layer, grid: GeoGrid, compress: str = "
         parts: Where its finished blocks are.
         layer: Which.
         grid: Its pixels on the ground.
-        compress: One of `vrt.COMPRESSIONS`; WebP is for colours alone, other layers are deflated then.
+        compress: How blocks are compressed; WebP is for colours alone, other layers are deflated then.
 
     Returns:
         The file; the caller gives it its final name.

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import ModelFileError, SettingsError
-from sat2map.images.palette.lab import pack_rgb, unpack_rgb
-from sat2map.images.palette.palette import MapClass, Palette
+from sat2map.images.palette.palette import Palette
+from sat2map.images.palette.recolour import recolour
 from sat2map.images.pixels import from_unit
 from sat2map.inference.likeliest import likeliest, likeliest_on
 from sat2map.inference.resample import Resampling
@@ -227,73 +227,6 @@ class Drawer:
         if not len(logits):
             raise SettingsError("the model was opened for images only", hint="leave image_only out")
         return logits
-
-
-def recolour(palette: Palette | None, colors: Palette) -> Palette:
-    """Return a model's palette in other colours: those of the classes of the same names.
-
-    A class with as many shades in both keeps its shades; any other is drawn in its first colour.
-
-    Raises:
-        SettingsError: There is no palette, or `colors` lacks a class.
-    """
-    if palette is None:
-        raise SettingsError("the map has no classes", hint="leave the colours out", setting="colors")
-    given = {map_class.name: map_class.colours for map_class in colors.classes}
-    missing = [name for name in palette.names if name not in given]
-    if missing:
-        raise SettingsError(
-            f"the colours '{colors.name}' lack the class '{missing[0]}'",
-            hint=f"name a palette file with the classes {', '.join(palette.names)}",
-            setting="colors",
-        )
-    classes = []
-    for map_class in palette.classes:
-        shades = given[map_class.name]
-        same = len(shades) == len(map_class.colours)
-        classes.append(MapClass(name=map_class.name, colours=shades if same else shades[:1]))
-    return Palette(name=colors.name, classes=tuple(classes))
-
-
-def repaint(image: NDArray[np.uint8], palette: Palette, drawn: Palette) -> NDArray[np.uint8]:
-    """Draw a finished map in other colours, uint8 (h, w, 3): each pixel's class and shade is looked up.
-
-    Args:
-        image: The map, uint8 (h, w, 3).
-        palette: The classes and the colours in which it is drawn; other colours take the nearest class.
-        drawn: The same classes in other colours, from `recolour`.
-    """
-    packed, where = np.unique(pack_rgb(image), return_inverse=True)
-    colours = unpack_rgb(packed)
-    classes = palette.classify(colours)
-    table = np.array([drawn.classes[number].colours[0] for number in classes], np.uint8)
-    for old, new in zip(palette.classes, drawn.classes, strict=True):
-        if len(old.colours) == len(new.colours):
-            for before, after in zip(old.colours, new.colours, strict=True):
-                table[(colours == before).all(axis=-1)] = after
-    painted: NDArray[np.uint8] = table[where].reshape(image.shape)
-    return painted
-
-
-def average_pixels(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Average blocks of `factor` × `factor` pixels, for images and web maps; rasters keep plain colours.
-
-    Args:
-        pixels: uint8 (h, w, 4), with alpha; a transparent pixel has no colour to give.
-        factor: Side of a block (px).
-    """
-    if factor == 1:
-        return pixels
-    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
-    blocks = pixels.reshape(height, factor, width, factor, 4)
-    if (pixels[..., 3] == 255).all():
-        sums = blocks.sum(axis=(1, 3), dtype=np.uint16)
-        whole: NDArray[np.uint8] = ((sums + factor**2 // 2) // factor**2).astype(np.uint8)
-        return whole
-    weights = blocks[..., 3:].astype(np.float32)
-    colours = (blocks[..., :3] * weights).sum(axis=(1, 3)) / np.maximum(weights.sum(axis=(1, 3)), 1)
-    mean: NDArray[np.uint8] = np.rint(np.dstack([colours, weights.mean(axis=(1, 3))])).astype(np.uint8)
-    return mean
 
 
 def draw_block(block: Block, drawer: Drawer, resampling: Resampling, area: Area, products: Products) -> Drawn:

@@ -75,10 +75,20 @@ def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def pick_training_precision(precision: TrainPrecision, device: torch.device) -> torch.dtype:
-    """Return the arithmetic of training: as in inference, and for `auto` fp16 on GPUs without bf16."""
+    """Return the arithmetic of training: as in inference, and for `auto` fp16 on GPUs without bf16.
+
+    Raises:
+        SettingsError: fp16 is asked for on a CPU, where it is slower than fp32 and no more exact than bf16.
+    """
     import torch
 
     if precision == "fp16":
+        if device.type == "cpu":
+            raise SettingsError(
+                "fp16 trains on GPUs, and this training runs on the CPU",
+                hint="leave the precision at auto, or use bf16 or fp32",
+                setting="precision",
+            )
         return torch.float16
     dtype = pick_precision(precision, device)
     has_fp16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)

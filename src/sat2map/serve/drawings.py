@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from sat2map.errors import nearest
 from sat2map.images.palette import Palette
+from sat2map.images.palette.recolour import recolour
 from sat2map.images.pixels import with_bands
 from sat2map.inference import Translator
-from sat2map.inference.drawing import IMAGE_ONLY, Drawn, Products, recolour
+from sat2map.inference.drawing import IMAGE_ONLY, Drawn, Products
 from sat2map.models.model_file import ModelHeader
 from sat2map.serve.batch_queue import BatchQueue, Progress, Work
 from sat2map.serve.decoder import Decoder

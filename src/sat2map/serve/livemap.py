@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from sat2map.geo.layers import NODATA
 from sat2map.geo.qgis_styles import ramp_colours
+from sat2map.geo.tile_pixels import halved
 from sat2map.geo.web_mercator import SIDE
 from sat2map.images.png import encode_png
-from sat2map.inference.drawing import Drawer, Products, average_pixels
+from sat2map.inference.drawing import Drawer, Products
 from sat2map.inference.tiling import Area, Grid, Span, blended_blocks
 from sat2map.serve.http_errors import NotFoundError
 from sat2map.serve.map_layers import MapLayer
@@ -114,7 +115,10 @@ class LiveMaps:
             if _meet(_area(2 * x + column, 2 * y + row), layer.raster.pixels(zoom + 1)):
                 here = np.s_[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
                 whole[here] = await self._drawn(layer, zoom + 1, 2 * x + column, 2 * y + row)
-        return whole[::2, ::2] if layer.kind == "classes" else average_pixels(whole, 2)
+        if layer.kind == "classes":
+            return whole[::2, ::2]
+        colours, alpha = halved(np.moveaxis(whole[..., :3], -1, 0), whole[..., 3])
+        return np.dstack([*colours, alpha])
 
     async def _draw_outputs(self, layer: MapLayer, zoom: int, x: int, y: int) -> NDArray[np.uint8]:
         scene = await self._scene(layer)

@@ -1,4 +1,4 @@
-"""Work that many requests share: done once, cached by bytes, and cancelled when nobody waits for it."""
+"""Work that many requests share: done once, cached by bytes, and cancelled when no request waits for it."""
 
 from __future__ import annotations
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         load_settings,
         make_settings,
         preset_names,
+        preset_summaries,
         resolve_recipe,
     )
     from sat2map.settings.upgrade import upgrade_settings
@@ -80,6 +81,7 @@ __all__ = [
     "load_settings",
     "make_settings",
     "preset_names",
+    "preset_summaries",
     "replace",
     "resolve_recipe",
     "to_toml",

@@ -21,7 +21,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_PRESETS = resources.files("sat2map") / "presets"
+_PRESETS = resources.files(__package__) / "presets"
 SAME_PRESETS = {"cityscapes": "facades", "maps-to-photo": "facades"}
 """Other names of presets: all labels-to-photo experiments of the paper have one recipe."""
 
@@ -34,6 +34,17 @@ def preset_names() -> list[str]:
     """Return the names of the presets that come with the package."""
     files = (entry.name.removesuffix(".toml") for entry in _PRESETS.iterdir() if entry.name.endswith(".toml"))
     return sorted([*files, *SAME_PRESETS])
+
+
+def preset_summaries() -> dict[str, str]:
+    """Return the presets with a sentence on each: what its file begins with. The first is `default`."""
+    summaries = {}
+    for name in sorted(preset_names(), key=lambda name: (name != "default", name)):
+        same = SAME_PRESETS.get(name)
+        first_line = (_PRESETS / f"{same or name}.toml").read_text("utf-8").partition("\n")[0]
+        summary = first_line.removeprefix("# ").partition(". ")[0].rstrip(".")
+        summaries[name] = f"The same as {same}" if same else summary
+    return summaries
 
 
 def load_settings(preset_or_toml: str | Path = "default", **overrides: Any) -> TrainSettings:

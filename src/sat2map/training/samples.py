@@ -1,4 +1,4 @@
-"""Grids of images with headings: samples (source | fake | target), and a batch as the networks see it."""
+"""Grids of images with headings: samples (source | generated | target), and a batch of the training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sat2map.training.palette_tensors import PaletteTensors
     from sat2map.training.step import Batch
 
-HEADINGS = ("source", "fake", "target")
+HEADINGS = ("source", "generated", "target")
 BATCH_ROWS = 8
 GAP = 6  # px between pictures
 HEADER = 26  # px above them

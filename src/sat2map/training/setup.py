@@ -93,6 +93,7 @@ def set_up(
         ModelFileError: The weights of the generator to start from do not fit its header.
     """
     device = pick_device(settings.compute.device)
+    dtype = pick_training_precision(settings.compute.precision, device)
     settings, notes = _resolve(settings, init)
     gsd = settings.data.gsd
     if settings.optimizer.accumulate > 1 and context.size > 1:
@@ -131,7 +132,6 @@ def set_up(
         colours=len(palette.colours) if palette and has_colours else 0,
     )
     spec = init.fit_spec(spec) if init else spec
-    dtype = pick_training_precision(settings.compute.precision, device)
     networks = make_networks(settings, spec, device, dtype)
     encoder = encoder_of(settings)
     licenses = {"encoder": encoder.license} if encoder else {}

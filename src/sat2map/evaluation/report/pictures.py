@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,18 +39,20 @@ def write_pictures(run: Path, log: RunLog) -> None:
 def _draw_curves(curves: list[Curves]) -> Figure:
     from matplotlib.figure import Figure
 
-    rows = math.ceil(len(curves) / 2)
-    drawing = Figure(figsize=(11, 3.3 * rows), layout="constrained")
-    places = drawing.subplots(rows, 2, squeeze=False).flat
-    for (chart, lines, mark), axes in zip(curves, places, strict=False):
-        draw_lines(axes, lines, mark=mark, span=chart.span)
-        axes.grid(axis="y", color="0.9")
-        axes.set_title(chart.title, loc="left")
-        axes.set_xlabel("epoch")
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.legend(frameon=False, fontsize="small")
-    for axes in places:  # those that are left over
-        axes.set_visible(False)
+    pairs = [curves[i : i + 2] for i in range(0, len(curves), 2)]
+    drawing = Figure(figsize=(11, 3.5 * len(pairs)), layout="constrained")
+    for row, pair in zip(drawing.subfigures(len(pairs), squeeze=False).flat, pairs, strict=True):
+        for place, (chart, lines, mark) in zip(
+            row.subplots(1, len(pair), squeeze=False).flat, pair, strict=True
+        ):
+            draw_lines(place, lines, mark=mark, span=chart.span)
+            place.grid(axis="y", color="0.9")
+            place.set_title(chart.title, loc="left")
+            place.set_xlabel("epoch")
+            place.spines[["top", "right", "left"]].set_visible(False)
+            if len(lines) > 1:  # below the chart, where it hides no line
+                below = {"loc": "upper left", "bbox_to_anchor": (0, -0.18), "ncols": 6}
+                place.legend(**below, frameon=False, fontsize="small", handlelength=1.2, columnspacing=1.2)
     return drawing
 
 

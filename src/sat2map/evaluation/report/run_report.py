@@ -16,6 +16,7 @@ from sat2map.evaluation.report.page import Section, details, figure, image, para
 from sat2map.evaluation.report.score_sections import numbers
 from sat2map.evaluation.result import selection_metric
 from sat2map.images.pixels import read_image
+from sat2map.installation import install_command
 from sat2map.run_folder import BEST, SAMPLES
 from sat2map.settings import SETTINGS, TrainSettings, flatten
 
@@ -128,7 +129,7 @@ _CHARTS = (
     Chart(
         "discriminator",
         "Discriminator's losses",
-        "Near zero, it tells all fakes, and the generator learns little from it.",
+        "Near zero, it recognises every generated map, and the generator learns little from it.",
         "train",
         ("d_real", "d_fake"),
     ),
@@ -141,7 +142,7 @@ _LOSSES = {
     "classes": "class head",
     "iou": "soft IoU",
     "d_real": "on real maps",
-    "d_fake": "on fakes",
+    "d_fake": "on generated maps",
 }
 
 
@@ -156,7 +157,7 @@ def curves_section(log: RunLog) -> Section | None:
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("matplotlib"):
             raise
-        return Section("Curves", paragraph("The curves need matplotlib: pip install 'sat2map[train]'"))
+        return Section("Curves", paragraph(f"The curves need matplotlib: {install_command('train')}"))
     if not figures:
         return None
     is_marked = any(one.mark is not None for one in curves)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # a header has a palette, and is read in a moment; NumPy is i
 _Level = Annotated[int, Field(ge=0, le=255, strict=True)]
 Colour = tuple[_Level, _Level, _Level]
 
-_BUILT_IN = resources.files("sat2map") / "palettes"
+_BUILT_IN = resources.files(__package__) / "palettes"
 
 
 class MapClass(BaseModel):

@@ -84,14 +84,6 @@ def pattern(header: ModelHeader) -> NDArray[np.float32]:
     return np.clip(total / 2, -1, 1)[None].astype(np.float32)
 
 
-def grey_error(found: NDArray[np.float32], expected: NDArray[np.float32], header: ModelHeader) -> float:
-    """Return the mean absolute difference of two engines' images in grey levels; NaN counts as infinite.
-
-    Logits of colours are compared by the colours that they mix, weighted by probability.
-    """
-    return _error(levels(found, header), levels(expected, header))
-
-
 def store_levels(model: Path, engine: Engine) -> None:
     """Store what an engine draws of the pattern beside a model file, for `stored_levels`."""
     drawn, header = levels(engine(pattern(engine.header)), engine.header), read_header(model)

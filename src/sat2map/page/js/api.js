@@ -51,8 +51,8 @@ export async function askPatiently(address, options = {}, times = 4) {
       return await ask(address, options);
     } catch (error) {
       if (error.status !== 503 || left === 0) throw error;
-      const told = element("busy-text");
-      if (told) told.textContent = texts.busyWaiting;
+      const waiting = element("busy-text");
+      if (waiting) waiting.textContent = texts.busyWaiting;
       await pause(Math.min(error.retryAfter || 1, 5) * 1000 * (0.7 + 0.6 * Math.random()), options.signal);
     }
   }

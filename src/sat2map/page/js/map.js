@@ -1,7 +1,9 @@
 // The live map: a raster, what a model makes of it above it, and the divider between them.
 
 import { ask, complain, element } from "./api.js";
+import { chooseKind, offerCopies, showLegend, showList } from "./map-panel.js";
 import { FetchedTiles } from "./map-tiles.js";
+import { make } from "./model.js";
 import { fillTexts, texts } from "./texts.js";
 
 fillTexts();
@@ -41,8 +43,8 @@ async function open(name, kind, place) {
       layers.push(new FetchedTiles(above.address, { ...options, ...pane, progress: true }));
     }
     list();
-    chooseKinds(raster);
-    showLegend();
+    chooseKind(raster.layers, opened.kind, (other) => open(opened.name, other, here()));
+    showLegend(opened.kind, chosenModel().classes);
     map.invalidateSize(); // on a phone the panel takes from its height
     if (place) map.setView([place.lat, place.lon], place.zoom, { animate: false });
     else {
@@ -76,86 +78,20 @@ function besidePanel() {
   return getComputedStyle(panel).position === "absolute" ? [panel.clientWidth + 32, 0] : [0, 0];
 }
 
+function list() {
+  showList(rasters, opened?.name, (name) => open(name, opened?.kind));
+}
+
+function chosenModel() {
+  return service.models.find(({ name }) => name === element("model").value) ?? service.models[0];
+}
+
 function working() {
   const waiting = layers.reduce((sum, layer) => sum + layer.waiting, 0);
   const asked = layers.reduce((sum, layer) => sum + layer.asked, 0);
   element("working").hidden = waiting === 0;
   element("progress").value = asked ? (asked - waiting) / asked : 0;
   element("count").textContent = texts.tilesDone(asked - waiting, asked);
-}
-
-/** List the rasters whose name contains what is searched for. */
-function list() {
-  const wanted = element("find").value.trim().toLowerCase();
-  const found = rasters.filter(({ name }) => name.toLowerCase().includes(wanted));
-  element("find").hidden = rasters.length < 2;
-  element("rasters").replaceChildren(
-    ...found.slice(0, 200).map((raster) => {
-      const item = document.createElement("li");
-      const button = document.createElement("button");
-      button.type = "button";
-      button.append(part("strong", raster.name), part("span", extent(raster.bounds)));
-      if (raster.name === opened?.name) button.setAttribute("aria-current", "true");
-      button.addEventListener("click", () => open(raster.name, opened?.kind));
-      item.append(button);
-      return item;
-    }),
-  );
-  if (!found.length) element("rasters").replaceChildren(part("li", texts.noneFound));
-}
-
-/** Side lengths and centre of a raster, for people. */
-function extent([west, south, east, north]) {
-  const lat = (south + north) / 2;
-  const km = [(east - west) * 111.32 * Math.cos((lat * Math.PI) / 180), (north - south) * 111.32];
-  const size = km
-    .map((side) => side.toLocaleString("en", { maximumSignificantDigits: 2, useGrouping: false }))
-    .join(" × ");
-  return texts.extent(size, Math.abs(lat).toFixed(2), lat < 0, Math.abs((west + east) / 2).toFixed(2), west + east < 0);
-}
-
-function part(name, words) {
-  const made = document.createElement(name);
-  made.textContent = words;
-  return made;
-}
-
-function chooseKinds(raster) {
-  const legend = element("kinds").querySelector("legend");
-  element("kinds").replaceChildren(
-    legend,
-    ...raster.layers.map((kind) => {
-      const label = document.createElement("label");
-      const radio = Object.assign(document.createElement("input"), { type: "radio", name: "kind", value: kind });
-      radio.checked = kind === opened.kind;
-      radio.addEventListener("change", async () => {
-        await open(opened.name, kind, here());
-        element("kinds").querySelector(":checked")?.focus();
-      });
-      label.append(radio, part("span", texts.kinds[kind]));
-      return label;
-    }),
-  );
-}
-
-/** Colours of the layer with their names. */
-function showLegend() {
-  const box = element("legend");
-  const model = service.models.find(({ name }) => name === element("model").value) ?? service.models[0];
-  box.className = opened.kind === "confidence" ? "ramp" : "classes";
-  box.hidden = opened.kind === "imagery" || !model.classes.length;
-  if (opened.kind === "confidence") box.replaceChildren(part("span", texts.unsure), part("span", texts.sure));
-  else
-    box.replaceChildren(
-      ...model.classes.map(({ name, colour }) => {
-        const entry = part("span", name);
-        const swatch = document.createElement("i");
-        swatch.style.background = colour;
-        entry.prepend(swatch);
-        return entry;
-      }),
-    );
-  element("chip").textContent = texts.kinds[opened.kind];
 }
 
 function hint() {
@@ -229,7 +165,7 @@ function outline() {
 }
 
 function addBaseMap({ url, attribution }) {
-  const words = part("span", attribution).innerHTML; // no markup of the operator's becomes ours
+  const words = make("span", { textContent: attribution }).innerHTML; // no markup of the operator's becomes ours
   const base = L.tileLayer(url, { attribution: words, maxZoom: 24, maxNativeZoom: 19, referrerPolicy: "origin" });
   element("base-pick").hidden = false;
   element("base").addEventListener("change", ({ target }) => (target.checked ? base.addTo(map) : base.remove()));
@@ -252,19 +188,7 @@ element("side").addEventListener("change", divide);
 element("opacity").addEventListener("input", dim);
 element("find").addEventListener("input", list);
 element("model").addEventListener("change", () => open(opened.name, opened.kind, here()));
-for (const button of document.querySelectorAll("[data-copies]")) {
-  const field = element(button.dataset.copies);
-  button.setAttribute("aria-label", `${texts.copy}: ${field.labels[0].textContent}`);
-  button.addEventListener("click", async () => {
-    field.select();
-    try {
-      await navigator.clipboard.writeText(field.value);
-      element("summary").textContent = field.id === "link" ? texts.copied : texts.qgisHelp;
-    } catch {
-      element("summary").textContent = texts.copyByKey;
-    }
-  });
-}
+offerCopies();
 
 try {
   service = await (await ask("v1/models")).json();

@@ -1,13 +1,13 @@
 // The page that translates one image: choosing it, drawing it, changing its scale.
 
 import { complain, element, sentence } from "./api.js";
+import { fillExamples, takeFiles } from "./inputs.js";
 import { make, showModels } from "./model.js";
 import { ResultView } from "./result.js";
 import { describe, SourceImage } from "./source.js";
 import { fillTexts, texts } from "./texts.js";
 import { Viewer } from "./viewer.js";
 
-const EXAMPLES = 4;
 const FACTORS = [0.5, 0.71, 1.41, 2]; // neighbouring scales
 const MAX_VISIT = 12; // results kept as thumbnails
 
@@ -171,7 +171,7 @@ async function offerScales() {
   const { image } = current;
   element("scales").hidden = false;
   const entries = FACTORS.map((factor) => {
-    const gsd = Number((base * factor).toPrecision(3));
+    const gsd = Number((base * factor).toPrecision(2));
     const picture = make("img", { alt: texts.scaleAlt(gsd) });
     const button = make("button", { type: "button" }, picture, make("span", { textContent: texts.scaleOf(gsd) }));
     button.addEventListener("click", () => redraw({ gsd }));
@@ -237,35 +237,8 @@ function home() {
   element("choose").focus();
 }
 
-function fillExamples() {
-  const numbers = Array.from({ length: EXAMPLES }, (_, number) => number + 1);
-  element("example-list").replaceChildren(
-    ...numbers.map((number) => {
-      const images = ["", "maps/"].map((folder) =>
-        make("img", { src: `examples/${folder}${number}.png`, alt: "", width: 512, height: 512, loading: "lazy" }),
-      );
-      const button = make(
-        "button",
-        { type: "button", ariaLabel: texts.example(number) },
-        make("span", { className: "pair" }, ...images),
-      );
-      button.dataset.example = number;
-      button.addEventListener("click", async () => {
-        try {
-          const [answer] = await Promise.all([fetch(`examples/${number}.png`), known()]);
-          await start(await answer.blob(), `${texts.exampleName(number)}.png`, model().gsd);
-        } catch (error) {
-          complain(error);
-        }
-      });
-      return make("li", {}, button);
-    }),
-  );
-}
-
 function listen() {
-  element("choose").addEventListener("click", () => element("file").click());
-  element("file").addEventListener("change", (event) => event.target.files[0] && start(event.target.files[0]));
+  takeFiles(start);
   element("again").addEventListener("click", home);
   element("cancel").addEventListener("click", cancel);
   element("scale-range").addEventListener("input", (event) => setScale(10 ** event.target.value));
@@ -284,35 +257,13 @@ function listen() {
     fillColors();
     if (current && !element("result").hidden) redraw();
   });
-  addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
-    if (file) start(file, texts.pasted);
-  });
-  let inside = 0;
-  addEventListener("dragenter", (event) => {
-    event.preventDefault();
-    inside += 1;
-    element("drop").classList.add("over");
-  });
-  addEventListener("dragleave", () => {
-    inside -= 1;
-    if (inside <= 0) element("drop").classList.remove("over");
-  });
-  addEventListener("dragover", (event) => event.preventDefault());
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    inside = 0;
-    element("drop").classList.remove("over");
-    const [file] = event.dataTransfer.files;
-    if (file) start(file);
-  });
 }
 
 /** Wait for the models and limits, since an image may be chosen before they are here; ask again after a failure. */
 function known() {
   described ??= describe().then(
-    (told) => {
-      service = told;
+    (description) => {
+      service = description;
       if (!service.models.length) return;
       showModels(service);
       fillColors();
@@ -332,6 +283,9 @@ function fillColors() {
   );
 }
 
-fillExamples();
+fillExamples(async (number) => {
+  const [answer] = await Promise.all([fetch(`examples/${number}.png`), known()]);
+  await start(await answer.blob(), `${texts.exampleName(number)}.png`, model().gsd);
+});
 listen();
 known().catch((error) => complain(error));

@@ -52,7 +52,7 @@ export class SourceImage {
   /** Draw the map; returns {blob, summary, model}. */
   async draw({ gsd, colors }, { signal, progress }) {
     progress(texts.loadingModel);
-    const told = (done, total) =>
+    const report = (done, total) =>
       progress(
         total > 1 || done ? texts.tiles(done, total) : texts.translating,
         total > 1 ? done : 0,
@@ -61,7 +61,7 @@ export class SourceImage {
     const { blob, classes } = await ask(
       "draw",
       { ...this.#source(), gsd: Number(gsd) || null, colors: colors || null },
-      { signal, progress: told },
+      { signal, progress: report },
     );
     if (self !== top) workOffline();
     return { blob, model: model.name, summary: { classes, products: ["image", "classes", "confidence"] } };

@@ -39,7 +39,7 @@ async function get(name) {
     const answer = await fetch(new URL(name, MODEL));
     if (answer.ok) return answer;
   } catch {
-    // told below
+    // reported below
   }
   throw failure(texts.inBrowser.offline, texts.modelMissing);
 }
