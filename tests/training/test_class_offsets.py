@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.training.test_palette_training import SMALL, quiet
 
 from sat2map.evaluation import ScoreSheet
 from sat2map.images.palette import Palette
@@ -21,7 +22,6 @@ from sat2map.training.checkpoint import CHECKPOINT
 from sat2map.training.class_offsets import add_class_offsets, calibrated
 from sat2map.training.loop import train
 from sat2map.training.setup import Setup, set_up
-from tests.training.test_palette_training import SMALL, quiet
 
 
 @pytest.fixture(scope="module")
