@@ -154,8 +154,9 @@ def _true_classes(pairs: PairCache, i: int, palette: Palette) -> NDArray[np.uint
     """Return the classes of a real map, uint8 (h, w); those of ignored pixels mean nothing."""
     if pairs.target_bands:
         return palette.classify(np.ascontiguousarray(pairs.targets[i]))
-    known = np.minimum(pairs.labels[i], len(palette.colours) - 1)
-    return palette.class_of_colour[known]
+    colours = np.minimum(pairs.labels[i], len(palette.colours) - 1)
+    classes: NDArray[np.uint8] = palette.class_of_colour[colours]
+    return classes
 
 
 def _palette(translator: Translator) -> Palette:
