@@ -12,7 +12,7 @@ BUILDINGS ?= buildings.tif
 GROUPS ?= group
 
 .NOTPARALLEL:
-.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-docs bench-peers bench-gpu check-plan kills soak sbom clean check-qgis figures-rasters scores release-docs
+.PHONY: demo test coverage check check-pages format docs site web screenshots figures bench bench-docs bench-peers bench-avx2 bench-gpu check-plan kills soak sbom clean check-qgis figures-rasters scores release-docs
 
 demo: $(VENV)/.installed
 	$(BIN)/sat2map demo
@@ -76,11 +76,11 @@ figures: $(VENV)/.installed-dev
 
 # Every view of the page into build/screenshots, and the docs' figures of it.
 screenshots: $(VENV)/.installed-dev
-	PYTHONPATH=. $(BIN)/python docs/figures/make_screenshots.py
+	PYTHONPATH=.:$(PYTHONPATH) $(BIN)/python docs/figures/make_screenshots.py
 
 # The figures of docs/rasters.md and docs/analyst.md: a drawn town, the live map, QGIS (as for check-qgis, with xvfb).
 figures-rasters: $(VENV)/.installed-dev
-	PYTHONPATH=. $(BIN)/python docs/figures/make_rasters.py
+	PYTHONPATH=.:$(PYTHONPATH) $(BIN)/python docs/figures/make_rasters.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks --json runs/bench.json --markdown
@@ -92,6 +92,10 @@ bench-docs: $(VENV)/.installed-dev
 # Against what people use instead, each in an environment of its own under .peers.
 bench-peers: $(VENV)/.installed-dev
 	PIP_ARGS="$(PIP_ARGS)" $(BIN)/python -m benchmarks.peers --environments .peers --json runs/bench-peers.json
+
+# The same as on a processor with AVX2 alone, simulated: what it hides and what it cannot is in the script.
+bench-avx2: $(VENV)/.installed-dev
+	benchmarks/avx2.sh $(BIN)/python -m benchmarks --json runs/bench-avx2.json --markdown
 
 # 200 epochs of the paper's training on the pairs in DATA, on a GPU, and what comes of it.
 bench-gpu: $(VENV)/.installed

@@ -44,6 +44,19 @@ MARKED = {
         "training/test_distributed.py",
     ),
 }
+try:
+    import hypothesis
+except ImportError:  # the lowest versions are tested without it
+    pass
+else:  # the same examples in every run, at any speed, and none kept in the tree
+    hypothesis.settings.register_profile(
+        "repeatable",
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("repeatable")
 SHARED_MAPS = Path(__file__).parents[2] / "shared" / "data" / "maps"
 
 
@@ -102,6 +115,14 @@ def browser() -> Iterator[Any]:
         browser = driver.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
+        new_context = browser.new_context
+
+        def patient(**options: Any) -> Any:
+            context = new_context(**options)
+            context.set_default_timeout(180_000)  # ms; it ends a hang, also on a machine as busy as can be
+            return context
+
+        browser.new_context = patient
         yield browser
         browser.close()
 

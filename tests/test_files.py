@@ -157,7 +157,7 @@ from pathlib import Path
 from sat2map.files import lock_output
 with lock_output(Path(sys.argv[1])):
     print("locked", flush=True)
-    time.sleep(60)
+    time.sleep(3600)  # until it is killed
 """
 
 
@@ -167,9 +167,11 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", HOLD, str(tmp_path / "map.tif")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "locked\n"
-        yield process
-        process.kill()
+        try:
+            assert process.stdout.readline() == "locked\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_second_writer_of_one_output_is_refused(holder: subprocess.Popen[str], tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def fuzz_lines(url: str, count: int, rng: np.random.Generator, seen: Counter[int
         request = _raw_request(rng)
         try:
             with socket.create_connection(
-                (str(address.hostname), address.port or 80), timeout=15
+                (str(address.hostname), address.port or 80), timeout=60
             ) as connection:
                 connection.sendall(request)
                 with contextlib.suppress(OSError):  # some are closed at once
@@ -93,7 +93,7 @@ def fuzz_lines(url: str, count: int, rng: np.random.Generator, seen: Counter[int
                     while part := connection.recv(65536):
                         answer += part
         except TimeoutError:
-            yield Failure(repr(request), "no answer in 15 s")
+            yield Failure(repr(request), "no answer in 60 s")
             continue
         except ConnectionError:
             continue
@@ -344,7 +344,7 @@ def fuzz(url: str, requests: int, seed: int, folder: Path, seen: Counter[int]) -
         yield from fuzz_parameters(url, max(2, requests // 90), seen)
     yield from fuzz_lines(url, requests // 3, rng, seen)
     yield from fuzz_bodies(url, requests // 3, rng, seen, folder)
-    ready = httpx.get(f"{url}/readyz", timeout=30).status_code
+    ready = httpx.get(f"{url}/readyz", timeout=60).status_code
     if ready != 200:
         yield Failure("GET /readyz, at the end", str(ready))
 

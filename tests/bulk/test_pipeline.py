@@ -21,7 +21,7 @@ from sat2map.bulk.pipeline import in_process, run_bulk
 from sat2map.bulk.tasks import BulkPlan, Task, plan_tasks
 from sat2map.bulk.worker import WorkOptions
 from sat2map.errors import OutputError, SettingsError
-from sat2map.files import sha256_of
+from sat2map.files import lock_output, sha256_of
 from sat2map.geo.raster_job import RasterOptions
 from sat2map.geo.translate_raster import translate_raster
 from sat2map.images.pixels import read_image, write_image
@@ -285,7 +285,11 @@ options = WorkOptions(
     sha256,
     engine_options=EngineOptions("torch", "cpu", precision="fp32", threads=1),
 )
-run_bulk(plan, options, shard=(0, 1), progress=lambda record, done, total: print(done, flush=True))
+def tell(record, done, total):
+    print(done, flush=True)
+    if done == total - 1:
+        sys.stdin.read()  # it is killed before the last
+run_bulk(plan, options, shard=(0, 1), progress=tell)
 """
 
 
@@ -298,8 +302,8 @@ def test_a_killed_run_is_gone_on_with_and_nothing_differs(
         RUN,
         *map(str, (photos, options.folder, options.model, options.model_sha256)),
     ]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, **pipes) as process:  # type: ignore[call-overload]
         for line in process.stdout:
             if line.strip() == "3":
                 time.sleep(0.05)  # into the next one
@@ -324,6 +328,20 @@ def test_what_a_kill_left_of_the_jobs_own_files_goes_but_what_another_shard_writ
     assert all(path.exists() for path in left)
     run_bulk(plan, options, resume=True)
     assert not list(options.folder.rglob(".*"))
+
+
+def test_a_run_of_all_tasks_is_refused_beside_a_shard_and_takes_nothing_from_it(
+    plan: BulkPlan, options: WorkOptions
+) -> None:
+    options.folder.mkdir(parents=True)
+    half_written = options.folder / ".a.sat2map-0123abcd.tif"
+    with lock_output(options.folder / "shard-0-of-2"):
+        half_written.write_bytes(b"half")
+        with pytest.raises(OutputError, match="shards of this job are being written to"):
+            run_bulk(plan, options, resume=True)
+        assert half_written.exists()
+    run_bulk(plan, options, resume=True)
+    assert not half_written.exists()
 
 
 def test_photos_of_a_gsd_become_the_maps_that_the_translator_makes_of_them_at_that_gsd(

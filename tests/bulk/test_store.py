@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -46,19 +46,15 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of moto."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (tmp_path_factory.mktemp("moto") / "log").open("w")
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    path = tmp_path_factory.mktemp("moto") / "log"
+    log = path.open("w")
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
     process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        for _ in range(600):
-            with socket.socket() as knock:
-                if knock.connect_ex(("127.0.0.1", port)) == 0:
-                    break
+        while not (address := re.search(r"Running on (http://127\.0\.0\.1:\d+)", path.read_text())):
+            assert process.poll() is None, path.read_text()
             time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
+        yield address[1]
     finally:
         process.terminate()
         process.wait()

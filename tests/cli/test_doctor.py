@@ -39,6 +39,7 @@ def test_versions_machine_and_folders_are_printed(
 def test_a_missing_module_is_named_with_the_extra_that_brings_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("rasterio", reason="the geo extra is not installed")
     monkeypatch.setitem(sys.modules, "pmtiles", None)
     monkeypatch.setitem(sys.modules, "torch", None)
     out = printed(capsys)

@@ -194,7 +194,7 @@ def test_a_full_standard_output_is_one_sentence() -> None:
 
 @pytest.mark.parametrize("columns", ["5", "40", "200"])
 def test_help_fits_any_terminal(columns: str) -> None:
-    done = run("data", "check", "--help", env={"COLUMNS": columns}, timeout=60)
+    done = run("data", "check", "--help", env={"COLUMNS": columns})
     assert done.returncode == 0
     assert max(map(len, done.stdout.splitlines())) <= max(40, int(columns))
 

@@ -36,7 +36,11 @@ def test_the_quickstart_runs_from_start_to_end(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = nbclient.NotebookClient(
-        notebook, timeout=120, kernel_name="this", resources={"metadata": {"path": str(tmp_path)}}
+        notebook,
+        timeout=1200,
+        startup_timeout=600,
+        kernel_name="this",
+        resources={"metadata": {"path": str(tmp_path)}},
     )
     client.execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]

@@ -69,7 +69,7 @@ def _give(page: Any, name: str, content: bytes) -> None:
 
 
 def _until(page: Any, expression: str) -> None:
-    for _ in range(1200):
+    for _ in range(3600):
         if page.evaluate(expression):
             return
         page.wait_for_timeout(50)
@@ -123,7 +123,6 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(viewport={"width": width, "height": 800}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
         context.on(
@@ -163,9 +162,16 @@ def test_the_browser_draws_the_classes_that_translate_draws(
 def test_tiles_views_and_another_scale(tiny: Site, tiny_model: Path, visit: Callable[..., Any]) -> None:
     town = draw_town(7, size=700).source[:610]
     page = visit(tiny)
+    page.evaluate(
+        """() => {
+            window.said = [];
+            const box = document.getElementById("busy-text");
+            new MutationObserver(() => said.push(box.textContent)).observe(box, { childList: true });
+        }"""
+    )
     _give(page, "town.png", _png(town))
-    _until(page, "/of 9 tiles/.test(document.getElementById('busy-text').textContent)")
     page.wait_for_selector("#result:not([hidden])")
+    assert page.evaluate("said.some((words) => /of 9 tiles/.test(words))")
     translator = Translator.open(tiny_model, engine="onnx")
     products = Products(classes=True, confidence=True)
     expected = translator.draw(town, products)
@@ -249,7 +255,47 @@ def test_of_a_training_pair_the_photo_is_drawn(
     assert "training pair" in page.inner_text("#notes")
     expected = Translator.open(tiny_model, engine="onnx")(town.source)
     assert (_download(page) == expected).all(axis=-1).mean() >= SAME
-    assert page.evaluate("document.getElementById('before').naturalWidth") == 256
+    _until(page, "document.getElementById('before').naturalWidth === 256")
+
+
+def test_a_photo_that_is_opened_meanwhile_does_not_come_into_the_drawing_of_another(
+    tiny: Site, visit: Callable[..., Any]
+) -> None:
+    page = visit(tiny, service_workers="block")
+    held: list[Any] = []
+    page.route("**/model/model.json", lambda route: held.append(route))
+    photos = [list(_png(draw_town(seed, size=256).source)) for seed in (7, 8)]
+    page.evaluate(
+        """(photos) => {
+            const start = () => new Worker("/page/js/local/worker.js", { type: "module" });
+            const message = (number) => ({
+                id: number, file: new Blob([new Uint8Array(photos[number])]), maxPixels: 1e6, classes: [],
+                gsd: null, colors: null, product: "classes",
+            });
+            const follow = (worker, call) => new Promise((done) => {
+                worker.addEventListener("message", ({ data }) => {
+                    if (data.call === call && !data.total) done(data.result ?? data.detail);
+                });
+            });
+            const bytes = async (blob) => String(new Uint8Array(await blob.arrayBuffer()));
+            const [alone, busy] = [start(), start()];
+            window.drawings = Promise.all([alone, busy].map((worker) => follow(worker, 1).then(bytes)));
+            window.opened = follow(busy, 2);
+            for (const worker of [alone, busy])
+                worker.postMessage({ call: 1, action: "product", message: message(0) });
+            busy.postMessage({ call: 2, action: "read", message: message(1) });
+        }""",
+        photos,
+    )
+    assert page.evaluate("opened")["width"] == 256  # the other photo is there before the model is
+    for _ in range(600):
+        if len(held) == 2:
+            break
+        page.wait_for_timeout(50)
+    for route in held:
+        route.continue_()
+    alone, busy = page.evaluate("drawings")
+    assert busy == alone
 
 
 def test_no_view_has_a_barrier(tiny: Site, visit: Callable[..., Any], axe: str) -> None:
@@ -261,6 +307,7 @@ def test_no_view_has_a_barrier(tiny: Site, visit: Callable[..., Any], axe: str) 
 
 
 def _look(page: Any, axe: str) -> None:
+    _until(page, "document.getAnimations().every((one) => !(one instanceof CSSTransition))")  # of colours
     page.evaluate(axe)
     found = page.evaluate("axe.run().then(({ violations }) => violations)")
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []

@@ -29,22 +29,25 @@ WORK = textwrap.dedent("""
 
     class Slow:
         name = "slow"
-        def __init__(self, tile, wait):
+        def __init__(self, tile, tiles):
             self.header = ModelHeader(generator=GeneratorSpec(depth=3), max_untiled_size=tile)
-            self.wait = wait
+            self.tiles = tiles
         def __call__(self, source):
-            time.sleep(self.wait)
+            self.tiles -= 1
+            if self.tiles < 0:
+                time.sleep(3600)  # until it is killed
             return np.tanh(source)
 
-    source, output, tile, wait, resume = sys.argv[1:]
-    translator = Translator(Slow(int(tile), float(wait)))
+    source, output, tile, tiles, resume = sys.argv[1:]
+    translator = Translator(Slow(int(tile), int(tiles)))
     result = translate_raster(translator, source, Path(output), RasterOptions(resume=resume == "yes"))
     print(result.resumed_rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """)
 
 
-def start(source, output, *, tile=64, wait=0.0, resume=False):
-    words = [source, output, tile, wait, "yes" if resume else "no"]
+def start(source, output, *, tile=64, tiles=10**9, resume=False):
+    """Translate in a process of its own, which stands still once it has drawn so many tiles."""
+    words = [source, output, tile, tiles, "yes" if resume else "no"]
     return subprocess.Popen(
         [sys.executable, "-c", WORK, *map(str, words)],
         stdout=subprocess.PIPE,
@@ -60,7 +63,7 @@ def source(write):
 
 def test_a_killed_translation_leaves_no_output_and_resumes_to_the_same_bytes(source, tmp_path):
     parts = tmp_path / ".map.tif.parts"
-    process = start(source, tmp_path / "map.tif", wait=0.02)
+    process = start(source, tmp_path / "map.tif", tiles=45)
     while process.poll() is None and len(list(parts.glob("map.*.tif"))) < 30:  # three rows of tiles
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
@@ -79,7 +82,7 @@ def test_a_killed_translation_leaves_no_output_and_resumes_to_the_same_bytes(sou
 
 def test_without_resume_it_starts_anew(source, tmp_path, straight, read):
     parts = tmp_path / ".map.tif.parts"
-    process = start(source, tmp_path / "map.tif", wait=0.02)
+    process = start(source, tmp_path / "map.tif", tiles=45)
     while process.poll() is None and not list(parts.glob("map.*.tif")):
         time.sleep(0.01)
     process.kill()

@@ -39,8 +39,8 @@ class Server:
         """Tell it to stop, as a service manager does; returns its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout=30)
-        self.reader.join(30)
+        code = self.process.wait(timeout=120)
+        self.reader.join(120)
         assert not self.reader.is_alive(), "a process that the service started goes on without it"
         if self.process.stdout is not None:
             self.process.stdout.close()
@@ -191,7 +191,6 @@ def page(browser: Any, server: Any, request: pytest.FixtureRequest) -> Iterator[
         viewport={"width": getattr(request, "param", 1280), "height": 800}, base_url=server.url
     )
     page = context.new_page()
-    page.set_default_timeout(30_000)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on(

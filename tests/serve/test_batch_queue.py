@@ -21,7 +21,7 @@ class _Machine:
         self.go = threading.Event()
 
     def __call__(self, batch: list[Work[int, int]]) -> list[int]:
-        self.go.wait(5)
+        self.go.wait(60)
         self.batches.append([work.source for work in batch])
         if any(work.source < 0 for work in batch):
             raise ValueError("negative")
@@ -121,7 +121,7 @@ def test_long_work_ends_at_its_next_tile_once_it_was_left() -> None:
         task = asyncio.create_task(queue.submit(1))
         await asyncio.sleep(0.05)
         task.cancel()
-        assert await asyncio.get_running_loop().run_in_executor(None, ended.wait, 5)
+        assert await asyncio.get_running_loop().run_in_executor(None, ended.wait, 60)
         queue.close()
 
     asyncio.run(main())
@@ -129,7 +129,7 @@ def test_long_work_ends_at_its_next_tile_once_it_was_left() -> None:
 
 def test_as_many_batches_run_at_the_same_time_as_there_are_threads() -> None:
     async def main() -> None:
-        together = threading.Barrier(3, timeout=5)  # broken where fewer meet at it
+        together = threading.Barrier(3, timeout=60)  # broken where fewer meet at it
 
         def run(batch: list[Work[int, int]]) -> list[int]:
             together.wait()
@@ -197,7 +197,7 @@ def test_acquiring_all_permits_waits_until_none_is_held() -> None:
         with semaphore.acquire(1, high_priority=True):
             thread.start()
         assert not entered.wait(0.05)
-    assert entered.wait(5)
+    assert entered.wait(60)
     thread.join()
 
 
@@ -216,7 +216,7 @@ def test_low_priority_gets_its_permits_under_constant_high_priority_load() -> No
         target=lambda: semaphore.acquire(2, high_priority=False).__enter__(), daemon=True
     )
     patient.start()
-    patient.join(10)
+    patient.join(60)
     assert not patient.is_alive()
     with semaphore._changed:
         semaphore._free += 2

@@ -50,7 +50,7 @@ def _is_problem(answer: httpx.Response, status: int, slug: str, disk: Path) -> N
 
 
 def _state_of(client: httpx.Client, job: str) -> dict[str, Any]:
-    for _ in range(300):
+    for _ in range(3000):
         status: dict[str, Any] = client.get(job).json()
         if status["state"] not in ("queued", "running"):
             return status

@@ -149,7 +149,7 @@ def test_bodies_beyond_the_limit_are_refused_with_and_without_a_declared_length(
 
 
 def test_slow_and_vanished_clients_hold_nobody_up(start: Any, town: NDArray[np.uint8]) -> None:
-    server = start("--upload-seconds", 0.5)
+    server = start("--upload-seconds", 4)
     host, port = server.url.removeprefix("http://").split(":")
     slow = socket.create_connection((host, int(port)))
     slow.sendall(b"POST /v1/translate HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n\x89PNG")
@@ -161,12 +161,12 @@ def test_slow_and_vanished_clients_hold_nobody_up(start: Any, town: NDArray[np.u
         connection.close()
     with server.client() as client:
         assert client.post("/v1/translate", content=_encode(town, "PNG")).status_code == 200
-        for _ in range(200):
+        for _ in range(2000):
             if "sat2map_queue_images 0.0" in (figures := client.get("/metrics").text):
                 break
             time.sleep(0.05)
         assert "sat2map_queue_images 0.0" in figures
-    slow.settimeout(10)
+    slow.settimeout(60)
     assert b" 408 " in slow.recv(1000)
     slow.close()
 
@@ -174,10 +174,12 @@ def test_slow_and_vanished_clients_hold_nobody_up(start: Any, town: NDArray[np.u
 def test_more_than_the_service_can_take_is_told_to_come_again(start: Any, town: NDArray[np.uint8]) -> None:
     server = start("--queue", 1, "--large-queue", 1, "--concurrent-requests", 4)
     statuses: list[int] = []
-    body = _encode(np.tile(town, (4, 4, 1)), "PNG")
+    body = _encode(np.tile(town, (8, 8, 1)), "PNG")
+    together = threading.Barrier(8)
 
     def ask() -> None:
         with server.client() as client:
+            together.wait(60)
             answer = client.post("/v1/translate", content=body)
             statuses.append(answer.status_code)
             if answer.status_code == 503:

@@ -16,7 +16,7 @@ MAP_TILES = ".leaflet-generated-pane .leaflet-tile-loaded img"
 
 def _until(page: Any, expression: str) -> None:
     """Wait until a JavaScript expression is true; Playwright's own way is forbidden by the page's policy."""
-    for _ in range(600):
+    for _ in range(3600):
         if page.evaluate(expression):
             return
         page.wait_for_timeout(50)
@@ -39,13 +39,18 @@ def test_it_draws_pans_zooms_and_has_addresses_for_qgis(page: Any) -> None:
     page.click("#addresses summary")
     assert page.input_value("#xyz").endswith("/rasters/aligned/tiles/{z}/{x}/{y}.png")
     assert "GetCapabilities" in page.input_value("#wmts")
+    place = page.evaluate("location.hash")
     page.focus("#map")
     page.keyboard.press("+")
-    page.wait_for_timeout(300)
+    _until(page, f"location.hash !== '{place}'")
+    place = page.evaluate("location.hash")
     page.mouse.move(500, 400)
     page.mouse.down()
     page.mouse.move(300, 300, steps=5)
     page.mouse.up()
+    _until(page, f"location.hash !== '{place}'")
+    _until(page, "document.querySelectorAll('.leaflet-tile.pending').length === 0")
+    _shown(page, 4)
     page.wait_for_selector("#working", state="hidden")
     assert len(tiles) > first
     assert page.evaluate(
@@ -106,15 +111,57 @@ def test_tiles_that_are_being_drawn_are_marked_and_counted(page: Any) -> None:
     page.goto("/map")
     _shown(page)
     held: list[Any] = []
-    page.route("**/rasters/north--town/tiles/**", lambda route: held.append(route))
+    free = False
+    page.route(
+        "**/rasters/north--town/tiles/**", lambda route: route.continue_() if free else held.append(route)
+    )
     page.click("#rasters button:not([aria-current])")
     _until(page, "document.querySelectorAll('.leaflet-tile.pending').length > 0")
     assert "tiles" in page.inner_text("#count")
+    free = True
     for route in held:
         route.continue_()
-    page.unroute("**/rasters/north--town/tiles/**")
     _until(page, "document.querySelectorAll('.leaflet-tile.pending').length === 0")
     page.wait_for_selector("#working", state="hidden")
+
+
+def test_the_layer_chosen_last_is_shown_when_an_earlier_one_comes_late(page: Any) -> None:
+    page.goto("/map")
+    _shown(page)
+    held: list[Any] = []
+    page.route("**/rasters/*classes/tilejson.json", lambda route: held.append(route))
+    with page.expect_request("**/rasters/*classes/tilejson.json"):
+        page.check("input[name=kind][value=classes]", force=True)
+    page.check("input[name=kind][value=imagery]", force=True)
+    _until(page, "location.hash.endsWith('/aligned/imagery')")
+    with page.expect_response("**/rasters/*classes/tilejson.json"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    assert page.evaluate("location.hash").endswith("/aligned/imagery")
+    assert page.is_checked("input[name=kind][value=imagery]")
+    assert page.locator(".leaflet-generated-pane .leaflet-layer").count() == 0
+
+
+def test_a_link_that_is_followed_before_the_rasters_are_listed_is_opened_when_they_are(page: Any) -> None:
+    held: list[Any] = []
+    page.route("**/rasters", lambda route: held.append(route))
+    with page.expect_request("**/rasters"):
+        page.goto("/map")
+    page.evaluate("location.hash = '#15/40.69470/-74.01500/north--town/classes'")
+    page.evaluate("new Promise((done) => setTimeout(done))")  # the event of the change was handled before
+    held[0].continue_()
+    _until(page, "location.hash === '#15/40.69470/-74.01500/north--town/classes'")
+    _shown(page)
+    assert page.is_checked("input[name=kind][value=classes]")
+
+
+def test_a_tile_that_is_no_image_is_told_and_not_waited_for(page: Any) -> None:
+    broken = {"status": 200, "content_type": "image/png", "body": b"no image"}
+    page.route("**/rasters/*/tiles/**", lambda route: route.fulfill(**broken))
+    page.goto("/map")
+    page.wait_for_selector("#alert:not([hidden])")
+    page.wait_for_selector("#working", state="hidden")
+    _until(page, "document.querySelectorAll('.leaflet-tile.pending').length === 0")
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -127,6 +174,7 @@ def test_axe_finds_no_barrier(browser: Any, server: Any, axe: str, width: int, s
     page.goto("/map")
     page.click("#addresses summary")
     _shown(page)
+    _until(page, "document.getAnimations().every((one) => !(one instanceof CSSTransition))")  # of colours
     page.evaluate(axe)
     found = page.evaluate("axe.run()")
     assert [one["id"] for one in found["violations"]] == []

@@ -69,7 +69,7 @@ def test_every_way_through_the_service_translates_the_same_part(client, pair):
 
 
 def _ended(client, job):
-    for _ in range(300):
+    for _ in range(3000):
         status = client.get(job).json()
         if status["state"] not in ("queued", "running"):
             assert status["state"] == "done", status

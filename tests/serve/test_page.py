@@ -31,11 +31,28 @@ def _file(name: str, content: bytes) -> dict[str, Any]:
 
 def _until(page: Any, expression: str) -> None:
     """Wait until a JavaScript expression is true; Playwright's own way is forbidden by the page's policy."""
-    for _ in range(400):
+    for _ in range(3600):
         if page.evaluate(expression):
             return
         page.wait_for_timeout(50)
     raise AssertionError(expression)
+
+
+def _result(page: Any) -> None:
+    """Wait until a result is drawn, decoded and told; `#result` alone is there before its pictures are."""
+    page.wait_for_selector("#result:not([hidden])")
+    _until(page, "document.getElementById('status').textContent.includes('ready')")
+
+
+def _busy_words(page: Any) -> None:
+    """Keep what the page says while it draws, which may pass too quickly to be seen, in `window.said`."""
+    page.evaluate(
+        """() => {
+            window.said = [];
+            const box = document.getElementById("busy-text");
+            new MutationObserver(() => said.push(box.textContent)).observe(box, { childList: true });
+        }"""
+    )
 
 
 AT_ALL_WIDTHS = pytest.mark.parametrize("page", [1280, 390], indirect=True)  # px: at a desk, on a phone
@@ -45,7 +62,7 @@ AT_ALL_WIDTHS = pytest.mark.parametrize("page", [1280, 390], indirect=True)  # p
 def test_upload_compare_zoom_and_download(page: Any, town: NDArray[np.uint8], model_file: Path) -> None:
     page.goto("/")
     page.set_input_files("#file", files=[_file("my town.png", _png(town))])
-    page.wait_for_selector("#result:not([hidden])")
+    _result(page)
     assert "256 × 256 px" in page.inner_text("#summary")
     assert "Drawn in" in page.inner_text("#summary")
     box = page.locator("#slider").bounding_box()
@@ -68,7 +85,7 @@ def test_the_scale_is_checked_sent_and_remembered(
 ) -> None:
     page.goto("/")
     field = page.locator("#gsd")
-    field.wait_for()
+    page.wait_for_selector("#facts dd")
     assert page.evaluate("document.getElementById('gsd').placeholder") == "2.1"
     field.fill("-1")
     page.set_input_files("#file", files=[_file("town.png", _png(town))])
@@ -177,10 +194,11 @@ def test_while_the_service_is_busy_the_page_waits_and_tries_again(page: Any, tow
         problem = {"title": "The service is busy", "status": 503, "detail": "try again"}
         route.fulfill(status=503, headers={"Retry-After": "1"}, json=problem)
 
+    _busy_words(page)
     page.route("**/v1/images", refuse, times=1)
     page.set_input_files("#file", files=[_file("town.png", _png(town))])
-    _until(page, "document.getElementById('busy-text').textContent.includes('trying again')")
     page.wait_for_selector("#result:not([hidden])")
+    assert page.evaluate("said.some((words) => words.includes('trying again'))")
     assert answers == [503]
 
 
@@ -214,12 +232,17 @@ def test_an_orthophoto_is_a_job_with_progress_that_can_be_cancelled(page: Any, t
         file.write(town)
     page.goto("/")
     page.wait_for_selector("#facts dd")
+    _busy_words(page)
+    held: list[Any] = []
+    page.route("**/v1/jobs/*/result", lambda route: held.append(route))  # it cannot end before "cancel"
     for ending in ("cancel", "wait"):
+        page.evaluate("said.length = 0")
         page.set_input_files("#file", files=[tmp_path / "ortho.tif"])
-        _until(page, "/\\d+ of \\d+ tiles/.test(document.getElementById('busy-text').textContent)")
+        _until(page, "said.some((words) => /\\d+ of \\d+ tiles/.test(words))")
         if ending == "cancel":
             page.click("#cancel")
             assert page.is_visible("#drop")
+            page.unroute("**/v1/jobs/*/result")
     page.wait_for_selector("#result:not([hidden])")
     with page.expect_download() as waiting:
         page.click("#download")
@@ -260,6 +283,83 @@ def test_the_list_of_models_is_asked_for_again_when_it_did_not_come(
     assert page.is_visible("#facts dd")
 
 
+def test_the_view_chosen_last_is_shown_though_an_earlier_one_is_decoded_later(
+    page: Any, town: NDArray[np.uint8]
+) -> None:
+    page.add_init_script(
+        """const decode = HTMLImageElement.prototype.decode;
+        HTMLImageElement.prototype.decode = async function () {
+            if (this.id === "before") await new Promise((done) => { window.release = done; });
+            return decode.call(this);
+        };"""
+    )
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    _until(page, "'release' in window")
+    page.evaluate("for (const view of ['photo', 'map']) document.getElementById(`view-${view}`).click()")
+    page.wait_for_selector("#single:not([hidden])")
+    page.evaluate("release()")
+    _until(page, "document.getElementById('status').textContent.includes('ready')")
+    assert not page.is_visible("#slider")
+    assert not page.is_visible("#alert")
+    assert page.get_attribute("#single", "src") == page.get_attribute("#download", "href")
+
+
+def test_a_view_that_does_not_come_is_told(page: Any, town: NDArray[np.uint8]) -> None:
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    _result(page)
+    page.route("**/v1/images/*/map*", lambda route: route.abort("connectionreset"))
+    page.check("#view-classes", force=True)
+    page.wait_for_selector("#alert:not([hidden])")
+
+
+def test_an_image_chosen_after_an_example_stays_when_the_example_comes_late(
+    page: Any, town: NDArray[np.uint8]
+) -> None:
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    held: list[Any] = []
+    page.route("**/examples/1.png", lambda route: held.append(route))
+    with page.expect_request("**/examples/1.png"):
+        page.click("[data-example='1']")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    _result(page)
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(300)
+    assert page.inner_text("#name") == "town.png"
+    assert page.is_visible("#result")
+
+
+def test_an_answer_to_an_old_key_that_comes_late_does_not_ask_for_the_new_one_again(page: Any) -> None:
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    late: list[Any] = []
+
+    def check(route: Any) -> None:
+        route.fulfill(status=200 if route.request.headers["authorization"] == "Bearer new" else 401, json={})
+
+    def hold(route: Any) -> None:
+        check(route) if late else late.append(route)
+
+    page.route("**/early", check)
+    page.route("**/late", hold)
+    page.evaluate(
+        """async () => {
+            const { ask } = await import("/page/js/api.js");
+            sessionStorage.setItem("sat2map-key", "old");
+            Promise.all(["late", "early"].map((address) => ask(address))).then(() => { window.both = true; });
+        }"""
+    )
+    page.fill("#key", "new")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#key-form", state="hidden")
+    check(late[0])
+    _until(page, "window.both || !document.getElementById('key-form').hidden")
+    assert not page.is_visible("#key-form")
+
+
 def test_a_problem_links_to_a_page_that_says_what_to_do(page: Any) -> None:
     page.goto("/")
     page.set_input_files("#file", files=[_file("text.png", b"no image at all")])
@@ -276,19 +376,27 @@ def test_of_a_training_pair_the_photo_is_drawn(page: Any, model_file: Path) -> N
     page.wait_for_selector("#result:not([hidden])")
     assert "256 × 256 px" in page.inner_text("#summary")
     assert "training pair" in page.inner_text("#notes")
-    assert page.evaluate("document.getElementById('before').naturalWidth") == 256
+    _until(page, "document.getElementById('before').naturalWidth === 256")
+
+
+def test_the_note_on_an_unknown_scale_points_to_the_page_itself(page: Any, town: NDArray[np.uint8]) -> None:
+    page.goto("/")
+    page.set_input_files("#file", files=[_file("town.png", _png(town))])
+    page.wait_for_selector("#result:not([hidden])")
+    assert page.inner_text("#notes").endswith("if the map looks wrong, change the scale below.")
+    assert page.is_visible("#scale")
 
 
 def test_the_api_page_shows_every_operation_and_sends_a_request(page: Any) -> None:
     page.goto("/docs")
     page.wait_for_selector(".opblock")
     operations = page.request.get("/openapi.json").json()["paths"]
-    assert page.locator(".opblock").count() == sum(len(methods) for methods in operations.values())
+    count = sum(len(methods) for methods in operations.values())
+    _until(page, f"document.querySelectorAll('.opblock').length === {count}")
     page.click("#operations-models-list_models .opblock-summary-control")
     page.click("#operations-models-list_models .try-out__btn")
     page.click("#operations-models-list_models .execute")
-    page.wait_for_selector(".live-responses-table")
-    assert "max_untiled_size" in page.inner_text(".live-responses-table")
+    page.wait_for_selector(".live-responses-table:has-text('max_untiled_size')")
 
 
 @pytest.mark.parametrize(
@@ -303,6 +411,7 @@ def test_no_view_has_a_barrier(
     page = context.new_page()
 
     def look() -> None:
+        _until(page, "document.getAnimations().every((one) => !(one instanceof CSSTransition))")  # of colours
         page.evaluate(axe)
         found = page.evaluate("axe.run().then(({ violations }) => violations)")
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
@@ -314,17 +423,23 @@ def test_no_view_has_a_barrier(
     page.wait_for_selector("#alert:not([hidden])")
     look()
     page.set_input_files("#file", files=[_file("town.png", _png(town))])
-    page.wait_for_selector("#result:not([hidden])")
+    _result(page)
     for view in ("side", "photo", "map", "classes"):
         page.check(f"#view-{view}", force=True)
-        page.wait_for_timeout(300)
+        shown = "slider" if view == "side" else f"single[alt={view.capitalize()}]"
+        page.wait_for_selector(f"#{shown}:not([hidden])")
         look()
     page.click("#wrong")
     _until(page, "document.querySelectorAll('#scale-list img[src]').length > 1")
     look()
-    for address in ("/no/such/page", "/problems/busy", "/map", "/docs"):
+    for address, there in (
+        ("/no/such/page", "h1"),
+        ("/problems/busy", "h1"),
+        ("/map", "#rasters [aria-current]"),
+        ("/docs", ".information-container[role=region]"),
+    ):
         page.goto(address)
-        page.wait_for_load_state("networkidle")
+        page.wait_for_selector(there)
         look()
     page.route("**/v1/images", lambda route: route.fulfill(status=401, json={"status": 401}))
     page.goto("/")
@@ -371,7 +486,7 @@ def test_with_the_keyboard_alone(page: Any, town: NDArray[np.uint8]) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate(focused) == "choose"
     page.keyboard.press("Enter")
-    for _ in range(200):
+    for _ in range(3600):
         if choosers:
             break
         page.wait_for_timeout(50)
@@ -415,11 +530,13 @@ def test_paste_and_drop(page: Any, town: NDArray[np.uint8]) -> None:
 def test_a_large_image_shows_its_progress_and_can_be_cancelled(page: Any, town: NDArray[np.uint8]) -> None:
     page.goto("/")
     page.wait_for_selector("#facts dd")
+    _busy_words(page)
     page.set_input_files("#file", files=[_file("large.png", _png(np.tile(town, (6, 6, 1))))])
-    _until(page, "/\\d+ of \\d+ tiles/.test(document.getElementById('busy-text').textContent)")
     page.wait_for_selector("#result:not([hidden])")
+    assert page.evaluate("said.some((words) => /\\d+ of \\d+ tiles/.test(words))")
     assert "1536 × 1536 px" in page.inner_text("#summary")
     page.click("#again")
+    page.route("**/v1/jobs/*/result", lambda route: None)  # it cannot end before "cancel"
     page.set_input_files("#file", files=[_file("larger.png", _png(np.tile(town, (9, 9, 1))))])
     page.wait_for_selector("#busy:not([hidden])")
     page.click("#cancel")
@@ -439,17 +556,17 @@ def test_a_geotiff_is_shown_and_given_back_as_a_geotiff(page: Any, raster_folder
     assert Path(waiting.value.path()).read_bytes()[:2] == b"II"
 
 
-@pytest.mark.parametrize("address", ["/", "/map"])
+@pytest.mark.parametrize(("address", "there"), [("/", "#facts dd"), ("/map", "#rasters [aria-current]")])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_all_without_scrolling_sideways(
-    browser: Any, server: Any, address: str, scheme: str
+    browser: Any, server: Any, address: str, there: str, scheme: str
 ) -> None:
     context = browser.new_context(
         viewport={"width": 390, "height": 844}, color_scheme=scheme, base_url=server.url
     )
     page = context.new_page()
     page.goto(address)
-    page.wait_for_load_state("networkidle")
+    page.wait_for_selector(there)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for button in page.locator("button:visible").all():
         box = button.bounding_box()

@@ -22,7 +22,7 @@ from sat2map.serve.job_store import JobRecord, JobStore
 
 
 def _wait(client: httpx.Client, address: str, *states: str) -> dict[str, Any]:
-    for _ in range(600):
+    for _ in range(6000):
         job: dict[str, Any] = client.get(address).json()
         if job["state"] in states:
             return job
@@ -35,6 +35,13 @@ def _large(side: int) -> bytes:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (side, side, 3)).astype(np.uint8)).save(
         out, "PNG"
     )
+    return out.getvalue()
+
+
+def _endless() -> bytes:
+    """A picture of 700 tiles: a job that goes on while a test looks at it."""
+    out = io.BytesIO()
+    Image.new("RGB", (6144, 6144)).save(out, "PNG")
     return out.getvalue()
 
 
@@ -83,7 +90,7 @@ def test_a_geotiff_job_gives_a_geotiff(client: httpx.Client, raster_folder: Path
 
 
 def test_a_running_job_can_be_cancelled_and_the_next_one_runs(client: httpx.Client) -> None:
-    address = client.post("/v1/jobs", content=_large(2000)).headers["location"]
+    address = client.post("/v1/jobs", content=_endless()).headers["location"]
     _wait(client, address, "running")
     assert client.get(f"{address}/result").status_code == 409
     assert client.delete(address).status_code == 204
@@ -106,7 +113,7 @@ def test_jobs_survive_a_restart_and_sigterm_ends_it_cleanly(start: Any, raster_f
     with first.client() as client:
         done = client.post("/v1/jobs", content=_large(64)).headers["location"]
         _wait(client, done, "done")
-        running = client.post("/v1/jobs", content=_large(2000)).headers["location"]
+        running = client.post("/v1/jobs", content=_endless()).headers["location"]
         queued = client.post("/v1/jobs", content=(raster_folder / "north" / "town.tif").read_bytes())
         _wait(client, running, "running")
         third = client.post("/v1/jobs", content=_large(64))
@@ -135,10 +142,8 @@ def test_sigterm_lets_a_running_translation_finish(start: Any) -> None:
             target=lambda: answers.append(client.post("/v1/translate", content=_large(1600)))
         )
         thread.start()
-        for _ in range(200):
-            if "sat2map_requests_running 2.0" in client.get("/metrics").text:  # that one, and this one
-                break
-            time.sleep(0.02)
+        while not answers and "sat2map_requests_running 2.0" not in client.get("/metrics").text:
+            time.sleep(0.02)  # that one, and this one
         server.process.send_signal(signal.SIGTERM)
         thread.join()
     assert [answer.status_code for answer in answers] == [200]

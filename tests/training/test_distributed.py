@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -54,9 +56,12 @@ except Sat2MapError as error:
 
 
 def free_port() -> int:
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
+    """Return a port below those that the system gives to others until the processes take it."""
+    while True:
+        port = random.randrange(15_000, 30_000)
+        with socket.socket() as door, contextlib.suppress(OSError):
+            door.bind(("127.0.0.1", port))
+            return port
 
 
 def start(count: int, *jobs: str, program: Sequence[str] = ("-c", TRAIN)) -> list[subprocess.Popen[str]]:
@@ -85,7 +90,7 @@ def start(count: int, *jobs: str, program: Sequence[str] = ("-c", TRAIN)) -> lis
 def together(count: int, *jobs: str, program: Sequence[str] = ("-c", TRAIN)) -> None:
     """Train in so many processes: settings as JSON, or run folders to go on with."""
     processes = start(count, *jobs, program=program)
-    said = [process.communicate(timeout=120)[1] for process in processes]
+    said = [process.communicate(timeout=600)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * count, "\n".join(said)
 
 
@@ -220,7 +225,7 @@ def test_a_dead_process_ends_the_job_and_another_number_of_processes_goes_on(
     processes = start(2, shared.model_dump_json())
     wait_for_lines(shared.output.run, 3)
     processes[1].kill()
-    _, said = processes[0].communicate(timeout=60)  # no hang
+    _, said = processes[0].communicate(timeout=300)  # no hang
     processes[1].communicate()
     assert processes[1].returncode == -signal.SIGKILL
     assert processes[0].returncode == 1
@@ -269,7 +274,7 @@ def test_torchrun_starts_the_command_and_stops_it(pairs: Path, tiny: dict[str, A
     )
     wait_for_lines(run, 3)
     process.send_signal(signal.SIGTERM)  # as a scheduler does: all stop after the step they are at
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert f"sat2map train --resume {run}" in said
     assert "Warning" not in said
     progress = json.loads(_metadata(run / CHECKPOINT)["progress"])

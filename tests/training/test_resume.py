@@ -199,7 +199,7 @@ class Process:
         )
 
     def wait_for(self, what: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not what():
             assert self._process.poll() is None, self._process.communicate()
             assert time.monotonic() < deadline
@@ -208,7 +208,7 @@ class Process:
     def send(self, number: signal.Signals) -> tuple[int, str]:
         """Send a signal; return the exit code and what was said on standard error."""
         self._process.send_signal(number)
-        _, told = self._process.communicate(timeout=120)
+        _, told = self._process.communicate(timeout=600)
         return self._process.returncode, told
 
 

@@ -20,7 +20,7 @@ from sat2map.bulk.store import Store
 from sat2map.bulk.tasks import BulkPlan, Mosaic, Task
 from sat2map.bulk.worker import Worker, WorkOptions
 from sat2map.errors import OutputError, SettingsError
-from sat2map.files import atomic_write_text, lock_output, remove_leftovers
+from sat2map.files import LOCK_SUFFIX, atomic_write_text, lock_output, remove_leftovers
 
 JOB = "job.json"
 
@@ -110,7 +110,8 @@ def run_bulk(
 
     Raises:
         SettingsError: The folder holds another job, or one that is not to be resumed; there is no such shard.
-        OutputError: An output cannot be written, and neither could the next ones.
+        OutputError: An output cannot be written, and neither could the next ones; or shards of the same job
+            are at work in the folder, and this run is of all tasks.
     """
     store = options.open_store()
     _record_job(options, store, resume=resume or shard is not None)
@@ -119,6 +120,7 @@ def run_bulk(
         options = replace(options, folder=options.folder / name)
     with lock_output(options.folder / name):
         if shard is None:  # else what another shard is writing would go, too
+            _refuse_beside_shards(options.folder)
             remove_leftovers(options.folder, age=0)
         manifest = Manifest(options.folder, store)
         try:
@@ -130,6 +132,14 @@ def run_bulk(
             with contextlib.suppress(OSError):  # that of another shard is at work
                 options.folder.parent.rmdir()
         return summary
+
+
+def _refuse_beside_shards(folder: Path) -> None:
+    remove_leftovers(folder)  # locks of those that were killed
+    if any(folder.glob(f".shard-*{LOCK_SUFFIX}")):
+        raise OutputError(
+            f"shards of this job are being written to {folder}", hint="wait for them", setting="output"
+        )
 
 
 def _run(

@@ -188,8 +188,7 @@ class Epochs:
         state, output, schedule = self._state, self._output, self._schedule
         writer.log("validation", state.step, self._epoch, found.scores)
 
-        header = self._setup.header.model_copy(update={"steps": state.step, "scores": found.scores})
-        weights = self._setup.networks.best_generator.state_dict()
+        header, weights = found.header, found.generator.state_dict()
         save_model(output.run / LAST, weights, header)
         metric = selection_metric(found.scores)
         is_best = state.best is None or metric > state.best

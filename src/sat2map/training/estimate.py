@@ -13,7 +13,8 @@ from sat2map.run_folder import refuse_used_folder
 from sat2map.runtime import explain_out_of_memory
 from sat2map.settings import TrainSettings
 from sat2map.training.init import read_init
-from sat2map.training.setup import Report, set_up, smaller_step_hint
+from sat2map.training.open_data import Report
+from sat2map.training.setup import set_up, smaller_step_hint
 from sat2map.training.threads import adapted_threads
 
 

@@ -33,8 +33,10 @@ export async function ask(address, options = {}) {
     throw new ProblemError({ title: texts.offline, status: 0, detail: texts.offlineDetail });
   }
   if (answer.ok) return answer;
-  if (answer.status === 401) await askForKey(Boolean(key));
-  if (answer.status === 401) return ask(address, options);
+  if (answer.status === 401) {
+    if (key === sessionStorage.getItem(KEY)) await askForKey(Boolean(key)); // else another was given meanwhile
+    return ask(address, options);
+  }
   let problem;
   try {
     problem = await answer.json();

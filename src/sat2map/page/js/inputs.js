@@ -1,6 +1,6 @@
 // Where images come from: the file dialog, the clipboard, files dropped on the page, and the examples.
 
-import { complain, element } from "./api.js";
+import { element } from "./api.js";
 import { make } from "./model.js";
 import { texts } from "./texts.js";
 
@@ -48,13 +48,7 @@ export function fillExamples(open) {
         make("span", { className: "pair" }, ...images),
       );
       button.dataset.example = number;
-      button.addEventListener("click", async () => {
-        try {
-          await open(number);
-        } catch (error) {
-          complain(error);
-        }
-      });
+      button.addEventListener("click", () => open(number));
       return make("li", {}, button);
     }),
   );

@@ -30,13 +30,17 @@ export const FetchedTiles = L.GridLayer.extend({
     askPatiently(L.Util.template(this._address, coords), { signal: tile.stop.signal }, 10)
       .then((answer) => answer.blob())
       .then((blob) => {
-        image.onload = () => finish(null);
+        tile.stop.signal.throwIfAborted();
         image.src = URL.createObjectURL(blob);
+        return image.decode();
       })
-      .catch((error) => {
-        if (error.name !== "AbortError") complain(error);
-        finish(error);
-      });
+      .then(
+        () => finish(null),
+        (error) => {
+          if (!tile.stop.signal.aborted) complain(error);
+          finish(error);
+        },
+      );
     return tile;
   },
   _count(change) {

@@ -21,9 +21,12 @@ let rasters = []; // those that can be shown
 let opened; // { name, kind, minzoom }
 let layers = []; // the imagery, and what is drawn above it
 let outlines; // rectangles around the rasters
+let openings = 0; // times that a layer was to be shown: only the last is
 
 /** Show a raster and a layer of it; `place` is where, or undefined for all of it. */
 async function open(name, kind, place) {
+  openings += 1;
+  const mine = openings;
   layers.forEach((layer) => layer.remove());
   layers = [];
   element("alert").hidden = true;
@@ -31,6 +34,7 @@ async function open(name, kind, place) {
     const raster = rasters.find((one) => one.name === name) ?? rasters[0];
     const shown = raster.layers.includes(kind) ? kind : raster.layers[0];
     const [imagery, above] = await Promise.all(["imagery", shown].map((one) => describe(raster.name, one)));
+    if (mine !== openings) return;
     opened = { name: raster.name, kind: shown, minzoom: above.minzoom };
     const [west, south, east, north] = raster.bounds;
     const bounds = L.latLngBounds([south, west], [north, east]);
@@ -60,7 +64,7 @@ async function open(name, kind, place) {
     divide();
     remember();
   } catch (error) {
-    complain(error);
+    if (mine === openings) complain(error);
   }
 }
 
@@ -138,6 +142,7 @@ function remember() {
 
 /** Open what the address names; without it, the first raster. */
 async function goToAddress() {
+  if (!rasters.length) return; // once they are listed
   const [zoom, lat, lon, name, kind, model] = location.hash.slice(1).split("/").map(decodeURIComponent);
   if (service.models.some((one) => one.name === model)) element("model").value = model;
   const known = rasters.some((one) => one.name === name);
@@ -187,7 +192,7 @@ element("divide").addEventListener("input", divide);
 element("side").addEventListener("change", divide);
 element("opacity").addEventListener("input", dim);
 element("find").addEventListener("input", list);
-element("model").addEventListener("change", () => open(opened.name, opened.kind, here()));
+element("model").addEventListener("change", () => opened && open(opened.name, opened.kind, here()));
 offerCopies();
 
 try {

@@ -1,6 +1,6 @@
 // The result: its views, legend, downloads, and the commands that repeat it.
 
-import { element } from "./api.js";
+import { complain, element } from "./api.js";
 import { curl, python, stem } from "./commands.js";
 import { legendEntry, make } from "./model.js";
 import { texts } from "./texts.js";
@@ -25,7 +25,7 @@ export class ResultView {
     element("views").append(
       ...VIEWS.map((view) => {
         const input = make("input", { type: "radio", name: "view", value: view, id: `view-${view}` });
-        input.addEventListener("change", () => this.#choose(view));
+        input.addEventListener("change", () => this.#choose(view).catch(tell));
         return make("label", {}, input, make("span", { textContent: texts[WORDS[view]] }));
       }),
     );
@@ -86,7 +86,7 @@ export class ResultView {
       const one = make("button", { type: "button", id, textContent: text });
       one.addEventListener("click", async () => {
         element("more").open = false;
-        await action();
+        await action().catch(tell);
       });
       items.push(one);
     };
@@ -113,6 +113,11 @@ export class ResultView {
     button("copy-python", texts.copyPython, () => copy(python(result)));
     element("more-items").replaceChildren(...items);
   }
+}
+
+/** Show why something of the result did not come, unless the drawing was cancelled. */
+function tell(error) {
+  if (error.name !== "AbortError") complain(error);
 }
 
 function save(url, name) {

@@ -79,6 +79,7 @@ export const texts = {
   scaleUnit: "metres per pixel",
   redraw: "Draw again",
   wrong: "Looks wrong?",
+  changeScale: "change the scale below",
   wrongWhy: "The same image at other scales. Choose the best one.",
   scaleOf: (gsd) => `${gsd} m`,
   scaleAlt: (gsd) => `The map at ${gsd} metres per pixel`,

@@ -49,6 +49,20 @@ async function start(file, name = file.name || texts.pasted, gsd = given(element
   );
 }
 
+function startExample(number) {
+  return work(
+    async (signal) => {
+      tell(texts.reading);
+      const [answer] = await Promise.all([fetch(`examples/${number}.png`, { signal }), known()]);
+      const file = await answer.blob();
+      signal.throwIfAborted();
+      await start(file, `${texts.exampleName(number)}.png`, model().gsd);
+    },
+    () => startExample(number),
+    () => show(),
+  );
+}
+
 /** Run something that can be cancelled; show its error with a way to repeat it. */
 async function work(action, retry, back) {
   running?.abort();
@@ -127,7 +141,8 @@ async function draw(signal) {
 async function display(result) {
   show("result");
   element("summary").textContent = result.caption;
-  element("notes").replaceChildren(...result.notes.map((note) => make("p", { textContent: sentence(note) })));
+  const notes = result.notes.map((note) => note.replace(/the parameter 'gsd' takes .*/, texts.changeScale));
+  element("notes").replaceChildren(...notes.map((note) => make("p", { textContent: sentence(note) })));
   element("scale-tool").hidden = result.image.kind === "raster" || !model().gsd;
   element("colors-box").hidden = !result.summary || element("colors").length < 2;
   setScale(result.gsd || model().gsd || 1);
@@ -283,9 +298,6 @@ function fillColors() {
   );
 }
 
-fillExamples(async (number) => {
-  const [answer] = await Promise.all([fetch(`examples/${number}.png`), known()]);
-  await start(await answer.blob(), `${texts.exampleName(number)}.png`, model().gsd);
-});
+fillExamples(startExample);
 listen();
 known().catch((error) => complain(error));

@@ -7,6 +7,7 @@ const STEPS = [0.125, 0.25, 0.5, 1, 2, 3, 4, 6, 8];
 export class Viewer {
   #size = [1, 1];
   #zoom = null; // null: as large as fits
+  #asked = 0; // times that something was to be shown: only the last is
 
   constructor() {
     element("zoom-in").addEventListener("click", () => this.#step(1));
@@ -31,14 +32,12 @@ export class Viewer {
     new ResizeObserver(() => this.#zoom === null && this.#apply()).observe(element("result").parentElement);
   }
 
-  /** Show two images with a divider; returns their width and height. */
+  /** Show two images with a divider. */
   async compare(before, after) {
     const images = [element("before"), element("after")];
     images[0].src = before ?? after; // an image that the browser cannot show
     images[1].src = after;
-    await Promise.all(images.map((image) => image.decode()));
-    this.#show("slider", images[1]);
-    return this.#size;
+    if (await this.#decoded(images)) this.#show("slider", images[1]);
   }
 
   /** Show a single image. */
@@ -46,13 +45,25 @@ export class Viewer {
     const image = element("single");
     image.src = url;
     image.alt = alt;
-    await image.decode();
-    this.#show("single", image);
+    if (await this.#decoded([image])) this.#show("single", image);
   }
 
   /** Say that the map is too large for the browser. */
   nothing() {
+    this.#asked += 1;
     this.#show("no-view", null);
+  }
+
+  /** Wait for images; false if something else is to be shown by then, which may end their decoding. */
+  async #decoded(images) {
+    this.#asked += 1;
+    const mine = this.#asked;
+    try {
+      await Promise.all(images.map((image) => image.decode()));
+    } catch (error) {
+      if (mine === this.#asked) throw error;
+    }
+    return mine === this.#asked;
   }
 
   #show(part, image) {

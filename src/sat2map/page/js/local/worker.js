@@ -16,7 +16,7 @@ const UNIT = Float32Array.from({ length: 256 }, (_, level) => Math.fround(level 
 ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(8, navigator.hardwareConcurrency || 1) : 1;
 
 const drawings = new Map();
-let photo; // the last decoded one: {id, width, height, pixels, alpha}
+let kept; // the last decoded photo: {id, width, height, pixels, alpha}
 let opened;
 
 /** Fetch the model and make a session of it, once. */
@@ -44,22 +44,24 @@ async function get(name) {
   throw failure(texts.inBrowser.offline, texts.modelMissing);
 }
 
-async function read({ id, file, maxPixels, classes }) {
-  if (photo?.id !== id) photo = { id, ...photoOfPair(await decode(file, maxPixels), classes) };
-  return { width: photo.width, height: photo.height, isHalf: photo.isHalf };
+/** Return the photo of a file, which another call may replace as the kept one while this one draws. */
+async function photoOf({ id, file, maxPixels, classes }) {
+  if (kept?.id === id) return kept;
+  const photo = { id, ...photoOfPair(await decode(file, maxPixels), classes) };
+  kept = photo;
+  return photo;
 }
 
 async function draw({ gsd, ...source }, report) {
   const key = `${source.id} ${gsd || ""}`;
   if (!drawings.has(key)) {
-    await read(source);
-    drawings.set(key, await run(gsd, report));
+    drawings.set(key, await run(await photoOf(source), gsd, report));
     if (drawings.size > MAX_DRAWINGS) drawings.delete(drawings.keys().next().value);
   }
   return drawings.get(key);
 }
 
-async function run(gsd, report) {
+async function run(photo, gsd, report) {
   const { model, session } = await open();
   const factor = gsd ? gsd / model.gsd : 1 / (model.sourceScale || 1);
   const [height, width] = [photo.height, photo.width].map((side) => halfToEven(side * factor));
@@ -118,7 +120,10 @@ function halfToEven(value) {
 }
 
 const actions = {
-  read,
+  read: async (message) => {
+    const { width, height, isHalf } = await photoOf(message);
+    return { width, height, isHalf };
+  },
   draw: async (message, report) => {
     const drawing = await draw(message, report);
     return { blob: await drawing.png("image", message.colors), classes: drawing.shares(message.colors) };
