@@ -12,7 +12,6 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from sat2map.evaluation.evaluation_set import open_evaluation_set
 from sat2map.inference import Translator
 from sat2map.models.header import ModelHeader
 from sat2map.models.model_file import read_header, read_weights, save_model
+from sat2map.training.class_offsets import add_class_offsets
 
 BUNDLED = Path(__file__).parents[1] / "src" / "sat2map" / "weights" / "maps.safetensors"
 NOTES = (
@@ -44,19 +44,11 @@ def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: t.half() if t.dim() > 1 else t for name, t in weights.items()}
 
 
-def add_offsets(weights: dict[str, Tensor], offsets: Tensor) -> dict[str, Tensor]:
-    """Add float (colours,) to a palette network's logits; its head has four phases of each colour."""
-    bias = weights["head.0.bias"] + offsets.repeat_interleave(4)
-    return {**weights, "head.0.bias": bias}
-
-
 def calibrated(
     weights: dict[str, Tensor], header: ModelHeader, data: Path
 ) -> tuple[dict[str, Tensor], ModelHeader]:
     """Fit a palette network's class offsets and then its temperature on the validation pairs."""
-    assert header.palette is not None
     pairs = open_evaluation_set(header, data, "val").inputs
-    sizes = [len(one.colours) for one in header.palette.classes]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.safetensors"
 
@@ -65,7 +57,7 @@ def calibrated(
             return Translator.open(file, precision="fp32")
 
         offsets = fit_class_offsets(opened(), pairs)
-        weights = add_offsets(weights, torch.from_numpy(np.repeat(offsets, sizes)))
+        weights = add_class_offsets(weights, header, offsets)
         temperature = fit_temperature(opened(), pairs)
     print(f"class offsets {offsets.round(2).tolist()}, temperature {temperature:.3f}")
     return weights, header.model_copy(update={"temperature": temperature})

@@ -99,6 +99,19 @@ def test_ctrl_c_while_it_trains_ends_the_demo_and_the_next_one_goes_on(
     assert steps[0] == 3
 
 
+def test_ctrl_c_while_it_draws_pairs_says_how_to_go_on(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, printed: list[io.StringIO]
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sat2map.synthetic.towns.write_towns", stop)
+        with pytest.raises(KeyboardInterrupt):
+            demo()
+    assert "goes on from here" in printed[0].getvalue()
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(RunError, match="is not an earlier demo"):

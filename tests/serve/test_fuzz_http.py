@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-pytest.importorskip("schemathesis")
+pytest.importorskip("schemathesis", minversion="4")
 from tools.fuzz_http import fuzz
 
 

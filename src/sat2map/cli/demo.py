@@ -72,8 +72,17 @@ def run_demo(
     Raises:
         RunError: The folder holds something else.
         OutputError: It cannot be written.
-        KeyboardInterrupt: The training was stopped.
+        KeyboardInterrupt: It was stopped, in whichever stage.
     """
+    try:
+        return _run_stages(folder, seed, minutes, overwrite=overwrite, console=console)
+    except KeyboardInterrupt:
+        again = f"{command_name()} demo --output {shlex.quote(str(folder))}"
+        console.print(f"stopped: '{again}' with the same options goes on from here", soft_wrap=True)
+        raise
+
+
+def _run_stages(folder: Path, seed: int, minutes: float, *, overwrite: bool, console: Console) -> Path:
     with working("loading PyTorch"):
         from sat2map.evaluation import draw_examples, evaluate, print_evaluation
         from sat2map.evaluation.report import write_demo_report
@@ -158,8 +167,6 @@ def _train(folder: Path, seed: int, minutes: float, console: Console) -> TrainRe
         result = train(settings, console=console)
     if not result.finished:
         (run / REPORT).unlink(missing_ok=True)  # which would pass for that of a finished training
-        again = f"{command_name()} demo --output {shlex.quote(str(folder))}"
-        console.print(f"stopped: '{again}' with the same options goes on from here", soft_wrap=True)
         raise KeyboardInterrupt
     return result
 

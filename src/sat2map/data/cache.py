@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,12 @@ class PairCache:
         """Return the pixels of a pair whose truth is unknown, bool (h, w); None where there are none."""
         mask: NDArray[np.bool_] | None = self.labels[i] == IGNORED if self.has_labels else None
         return mask if mask is not None and mask.any() else None
+
+    def sample(self, count: int) -> PairCache:
+        """Return so many of the pairs, evenly spaced; all of them where there are no more."""
+        chosen = np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).astype(int))
+        names, groups = ([of[i] for i in chosen] for of in (self.names, self.groups))
+        return replace(self, pixels=self.pixels[chosen], names=names, groups=groups)
 
     def ignored_share(self) -> float:
         """Return the share of all pixels whose truth is unknown, 0 to 1."""

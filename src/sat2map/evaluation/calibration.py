@@ -88,7 +88,7 @@ def fit_class_offsets(translator: Translator, pairs: PairCache) -> NDArray[np.fl
 
     Args:
         translator: A palette network.
-        pairs: Validation pairs at the size at which the model is given the sources.
+        pairs: Pairs at the size at which the model is given the sources.
 
     Returns:
         float32 (classes,), at most `MAX_OFFSET` up or down; the first class's is 0. One class after the other
@@ -133,7 +133,7 @@ def _choose(scores: NDArray[np.float64]) -> int:
 def _samples(translator: Translator, pairs: PairCache) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Return logits of classes, float32 (n, classes), and true classes, uint8 (n,), of pixels of all images.
 
-    A class has the logit of its likeliest colour, as in `inference.drawing`.
+    A class has the logit of its likeliest colour, as in `inference.drawing`. Ignored pixels are left out.
     """
     rng = np.random.default_rng(0)
     palette = _palette(translator)
@@ -141,12 +141,22 @@ def _samples(translator: Translator, pairs: PairCache) -> tuple[NDArray[np.float
     logits, targets = [], []
     for i in range(len(pairs)):
         of_colours = translator.run(np.ascontiguousarray(pairs.sources[i]))
-        of_image = palette.classify(np.ascontiguousarray(pairs.targets[i])).ravel()
-        chosen = rng.choice(len(of_image), min(PIXELS_PER_IMAGE, len(of_image)), replace=False)
+        of_image, ignored = _true_classes(pairs, i, palette).ravel(), pairs.ignored(i)
+        known = np.arange(len(of_image)) if ignored is None else np.flatnonzero(~ignored)
+        chosen = rng.choice(known, min(PIXELS_PER_IMAGE, len(known)), replace=False)
         of_classes = np.maximum.reduceat(of_colours.reshape(len(of_colours), -1)[:, chosen], starts, axis=0)
         logits.append(of_classes.T)
         targets.append(of_image[chosen])
     return np.concatenate(logits), np.concatenate(targets)
+
+
+def _true_classes(pairs: PairCache, i: int, palette: Palette) -> NDArray[np.uint8]:
+    """Return the classes of a real map, uint8 (h, w); those of ignored pixels mean nothing."""
+    if pairs.target_bands:
+        return palette.classify(np.ascontiguousarray(pairs.targets[i]))
+    colours = np.minimum(pairs.labels[i], len(palette.colours) - 1)
+    classes: NDArray[np.uint8] = palette.class_of_colour[colours]
+    return classes
 
 
 def _palette(translator: Translator) -> Palette:

@@ -67,8 +67,8 @@ class Epochs:
         display.start(total=self._total, start=self._state.step, per_epoch=self._per_epoch, seconds=left)
         announce = lambda: display.say("stopping after this step; once more stops at once")  # noqa: E731
         with (
+            stop_signals(announce) as stop,  # first: Ctrl-C counts from the bar's first moment
             display,
-            stop_signals(announce) as stop,
             explain_out_of_memory(smaller_step_hint(self._setup.settings)),
             adapted_threads(self._setup.device) as adapt_threads,
         ):
@@ -188,8 +188,7 @@ class Epochs:
         state, output, schedule = self._state, self._output, self._schedule
         writer.log("validation", state.step, self._epoch, found.scores)
 
-        header = self._setup.header.model_copy(update={"steps": state.step, "scores": found.scores})
-        weights = self._setup.networks.best_generator.state_dict()
+        header, weights = found.header, found.generator.state_dict()
         save_model(output.run / LAST, weights, header)
         metric = selection_metric(found.scores)
         is_best = state.best is None or metric > state.best
