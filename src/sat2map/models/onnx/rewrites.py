@@ -111,7 +111,8 @@ def transposed_of_resize(weight: Array) -> Array:
         float32 (inputs, outputs, 4, 4).
     """
     taps = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float64)
-    return np.einsum("oiyx,Yy,Xx->ioYX", weight.astype(np.float64), taps, taps).astype(np.float32)
+    four: Array = np.einsum("oiyx,Yy,Xx->ioYX", weight.astype(np.float64), taps, taps).astype(np.float32)
+    return four
 
 
 def from_shuffle(weight: Array, bias: Array) -> Convolution:
