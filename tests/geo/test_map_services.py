@@ -29,7 +29,7 @@ OPTIONS = RasterOptions(bbox=TILES_BOX, zoom=ZOOM, resolution="source")
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr("sat2map.geo.read.RETRY_AFTER", (0.0,) * len(RETRY_AFTER))
+    monkeypatch.setattr("sat2map.geo.raster.RETRY_AFTER", (0.0,) * len(RETRY_AFTER))
 
 
 def pixels_of(text, place, part=None):
