@@ -244,6 +244,7 @@ def test_an_orthophoto_is_a_job_with_progress_that_can_be_cancelled(page: Any, t
             assert page.is_visible("#drop")
             page.unroute("**/v1/jobs/*/result")
     page.wait_for_selector("#result:not([hidden])")
+    assert "without the views of classes and confidence" in page.inner_text("#notes")
     with page.expect_download() as waiting:
         page.click("#download")
     with rasterio.open(waiting.value.path()) as drawn:
@@ -554,6 +555,96 @@ def test_a_geotiff_is_shown_and_given_back_as_a_geotiff(page: Any, raster_folder
         page.click("#download-tiff")
     assert waiting.value.suggested_filename == "town-map.tif"
     assert Path(waiting.value.path()).read_bytes()[:2] == b"II"
+
+
+@AT_ALL_WIDTHS
+def test_a_geotiff_has_the_views_legend_and_colours_of_a_photo(
+    page: Any, raster_folder: Path, tmp_path: Path
+) -> None:
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    page.set_input_files("#file", files=[raster_folder / "aligned.tif"])
+    _result(page)
+    legends = []
+    for colors in ("", "dark", "osm", "high-contrast", "colour-blind"):
+        if colors:
+            page.select_option("#colors", colors)
+            _until(page, f"document.getElementById('visit-list').children.length === {len(legends) + 1}")
+            _result(page)
+        assert page.locator("#shares li").count() == 6
+        legends.append(
+            set(
+                page.locator("#shares rect").evaluate_all("all => all.map((one) => one.getAttribute('fill'))")
+            )
+        )
+        page.check("#view-classes", force=True)
+        page.wait_for_selector("#single[alt=Classes]:not([hidden])")
+        with page.expect_download() as waiting:
+            page.click("#more summary")
+            page.click("#download-classes")
+        classes = np.asarray(Image.open(waiting.value.path()))
+        seen = np.unique(classes[classes[..., 3] > 0][:, :3], axis=0)
+        assert {"#{:02x}{:02x}{:02x}".format(*colour) for colour in seen.tolist()} <= legends[-1]
+    assert len({frozenset(legend) for legend in legends}) == 5
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    with page.expect_download() as waiting:
+        page.click("#download")
+    shown = np.asarray(Image.open(waiting.value.path()))
+    with page.expect_download() as waiting:
+        page.click("#more summary")
+        page.click("#download-tiff")
+    with rasterio.open(waiting.value.path()) as file:
+        there = file.dataset_mask() > 0
+        np.testing.assert_array_equal(shown[there][:, :3], np.moveaxis(file.read((1, 2, 3)), 0, -1)[there])
+    page.screenshot(path=tmp_path / "geotiff.png", full_page=True)
+
+
+def test_the_copied_commands_write_a_geotiff_of_a_geotiff(
+    page: Any, raster_folder: Path, tmp_path: Path
+) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    (tmp_path / "ortho.tif").write_bytes((raster_folder / "aligned.tif").read_bytes())
+    page.goto("/")
+    page.set_input_files("#file", files=[tmp_path / "ortho.tif"])
+    _result(page)
+    for button, program in (("#copy-curl", ["bash", "-ec"]), ("#copy-python", [sys.executable, "-c"])):
+        subprocess.run([*program, _copied(page, button)], cwd=tmp_path, check=True, capture_output=True)
+        with rasterio.open(tmp_path / "ortho-map.tif") as drawn:
+            assert drawn.crs.to_epsg() == 3857
+        (tmp_path / "ortho-map.tif").unlink()
+
+
+def test_a_job_that_is_cancelled_before_its_answer_comes_is_cancelled_on_the_service(
+    page: Any, server: Any, town: NDArray[np.uint8]
+) -> None:
+    held: list[tuple[Any, Any]] = []
+    gone: list[str] = []
+    page.route("**/v1/jobs?*", lambda route: held.append((route, route.fetch())))  # made, and not answered
+    page.on("request", lambda asked: gone.append(asked.url) if asked.method == "DELETE" else None)
+    page.goto("/")
+    page.wait_for_selector("#facts dd")
+    page.set_input_files("#file", files=[_file("large.png", _png(np.tile(town, (9, 9, 1))))])
+    for _ in range(600):
+        if held:
+            break
+        page.wait_for_timeout(50)
+    page.click("#cancel")
+    assert page.is_visible("#drop")
+    ((route, answer),) = held
+    job = answer.json()["id"]
+    route.fulfill(response=answer)
+    for _ in range(200):
+        if gone:
+            break
+        page.wait_for_timeout(50)
+    assert gone == [f"{server.url}/v1/jobs/{job}"]
+    with server.client() as client:
+        for _ in range(200):
+            answer = client.get(f"/v1/jobs/{job}")
+            if answer.status_code == 404 or answer.json()["state"] == "cancelled":
+                return
+            page.wait_for_timeout(50)
+    raise AssertionError("the job goes on")
 
 
 @pytest.mark.parametrize(("address", "there"), [("/", "#facts dd"), ("/map", "#rasters [aria-current]")])

@@ -97,7 +97,7 @@ def create_service(
     threads = ThreadPoolExecutor(min(4, processor().threads), thread_name_prefix="images")
     large = ThreadPoolExecutor(2, thread_name_prefix="large-images")
     images = ImageStore(settings.state, limits)
-    drawings = Drawings(images, decoder, memory, limits)
+    drawings = Drawings(images, decoder, memory, limits, settings.state / "now")
     return Service(
         settings,
         models,

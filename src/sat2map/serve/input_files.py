@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -111,6 +111,7 @@ def translate_file(
     *,
     gsd: float | None = None,
     part: Part = ALL,
+    sides: Collection[Literal["classes", "confidence"]] = (),
 ) -> tuple[str, ...]:
     """Translate an inspected file.
 
@@ -125,6 +126,7 @@ def translate_file(
         decoder: Decodes a picture.
         gsd: Metres per pixel of a picture, if known; a raster has its own.
         part: Which part of a picture.
+        sides: What else to write of a raster, beside `output` as NAME.tif.
 
     Returns:
         What the client should know.
@@ -138,7 +140,12 @@ def translate_file(
             from sat2map.geo.raster_job import RasterOptions
             from sat2map.geo.translate_raster import translate_raster
 
-            options = RasterOptions(overwrite=True, resume=True)
+            options = RasterOptions(
+                overwrite=True,
+                resume=True,
+                classes=output.with_name("classes.tif") if "classes" in sides else None,
+                confidence=output.with_name("confidence.tif") if "confidence" in sides else None,
+            )
             result = translate_raster(
                 translator, upload.path, output, options, model=model, progress=progress
             )

@@ -16,6 +16,7 @@ from sat2map.serve.http_errors import NotAcceptableError
 
 MediaType = Literal["image/png", "image/webp", "image/jpeg", "image/tiff"]
 MEDIA_TYPES: tuple[MediaType, ...] = get_args(MediaType)
+RASTER_TYPES: tuple[MediaType, ...] = ("image/tiff", "image/png", "image/webp")
 
 _SAVE: dict[str, dict[str, Any]] = {
     "image/webp": {"format": "WEBP", "lossless": True, "method": 0, "exact": True},
@@ -82,13 +83,18 @@ def read_raster(path: Path, media_type: MediaType) -> bytes:
     """
     if media_type == "image/tiff":
         return path.read_bytes()
+    return encode(*raster_pixels(path), media_type)
+
+
+def raster_pixels(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Return the pixels of a GeoTIFF file, uint8 (h, w, bands), and its mask, uint8 (h, w), if it has one."""
     import rasterio
 
     with rasterio.open(path) as dataset:
         values, mask = dataset.read(), dataset.dataset_mask()
     bands = values.shape[0] - (values.shape[0] in (2, 4))
     pixels = np.ascontiguousarray(np.moveaxis(values[:bands], 0, -1))
-    return encode(pixels, None if mask.all() else mask, media_type)
+    return pixels, None if mask.all() else mask
 
 
 def _range(part: str) -> tuple[str, float]:

@@ -46,8 +46,8 @@ export async function ask(address, options = {}) {
   throw new ProblemError(problem, Number(answer.headers.get("Retry-After")) || 0);
 }
 
-/** Fetch; while the service is busy, wait as long as it says and try again. */
-export async function askPatiently(address, options = {}, times = 4) {
+/** Fetch; while the service is busy, wait as long as it says, unless `signal` aborts, and try again. */
+export async function askPatiently(address, options = {}, times = 4, signal = options.signal) {
   for (let left = times; ; left -= 1) {
     try {
       return await ask(address, options);
@@ -55,7 +55,7 @@ export async function askPatiently(address, options = {}, times = 4) {
       if (error.status !== 503 || left === 0) throw error;
       const waiting = element("busy-text");
       if (waiting) waiting.textContent = texts.busyWaiting;
-      await pause(Math.min(error.retryAfter || 1, 5) * 1000 * (0.7 + 0.6 * Math.random()), options.signal);
+      await pause(Math.min(error.retryAfter || 1, 5) * 1000 * (0.7 + 0.6 * Math.random()), signal);
     }
   }
 }
@@ -109,10 +109,12 @@ export function element(id) {
 export function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, milliseconds);
-    signal?.addEventListener("abort", () => {
+    const stop = () => {
       clearTimeout(timer);
       reject(new DOMException("aborted", "AbortError"));
-    });
+    };
+    if (signal?.aborted) stop();
+    signal?.addEventListener("abort", stop);
   });
 }
 

@@ -74,8 +74,8 @@ export function stem(name) {
   return name.replace(/\.[^.]*$/, "") || "image";
 }
 
-function outputOf({ name, suffix }) {
-  return `${stem(name)}-map.${suffix}`;
+function outputOf({ name, suffix, tiff }) {
+  return `${stem(name)}-map.${tiff ? "tif" : suffix}`; // what the service gives to whom accepts anything
 }
 
 function givenOf(query) {

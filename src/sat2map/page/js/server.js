@@ -46,7 +46,7 @@ export class SourceImage {
   /** Draw the map, or a large one as a job; returns {blob, summary, model, isTiff}. */
   async draw(query, { signal, progress }) {
     const gsd = service.models.find(({ name }) => name === query.model)?.gsd ?? service.models[0].gsd;
-    const factor = query.gsd && gsd ? query.gsd / gsd : 1;
+    const factor = query.gsd && gsd && this.kind !== "raster" ? query.gsd / gsd : 1;
     const pixels = this.width * this.height * Math.max(1, factor ** 2);
     progress(texts.translating);
     if (pixels > service.image_pixels) {
@@ -55,9 +55,8 @@ export class SourceImage {
       return { ...made, summary: null, isJob: true, isTiff: this.kind === "raster" };
     }
     const answer = await this.#get("map", query, { headers: PNG, signal });
-    const made = { blob: await answer.blob(), model: answer.headers.get("Sat2map-Model"), summary: null };
-    if (this.kind !== "raster") made.summary = await (await this.#get("summary", query, { signal })).json();
-    return made;
+    const summary = await (await this.#get("summary", query, { signal })).json();
+    return { blob: await answer.blob(), model: answer.headers.get("Sat2map-Model"), summary };
   }
 
   /** Return the classes, the confidence, or the map as a GeoTIFF ("tiff"). */
@@ -87,12 +86,16 @@ export class SourceImage {
   /** Draw a large image as a job; `progress(words, done, total)` is called on the way. */
   async #drawAsJob(query, progress, signal) {
     if (!this.#id) await this.open(signal);
-    const answer = await askPatiently(`v1/jobs${search({ ...query, image: this.#id })}`, { method: "POST", signal });
+    // Not ended by the signal: only the answer names the job, which is then cancelled.
+    const post = `v1/jobs${search({ ...query, image: this.#id })}`;
+    const answer = await askPatiently(post, { method: "POST" }, undefined, signal);
     let job = await answer.json();
     const address = `v1/jobs/${job.id}`;
     const drop = () => ask(address, { method: "DELETE" }).catch(() => {});
     signal.addEventListener("abort", drop);
     try {
+      if (signal.aborted) drop();
+      signal.throwIfAborted();
       while (!["done", "failed", "cancelled"].includes(job.state)) {
         for await (const { data } of follow(`${address}/events`, signal)) {
           job = data;
@@ -106,7 +109,7 @@ export class SourceImage {
         throw Object.assign(new Error(job.error?.detail ?? texts.cancelledDetail), { title });
       }
       const blob = await (await ask(`${address}/result`, { signal })).blob();
-      return { blob, model: job.model };
+      return { blob, model: job.model, notes: [texts.jobLacks, ...job.notes] };
     } finally {
       signal.removeEventListener("abort", drop);
       if (!signal.aborted) drop();

@@ -56,6 +56,8 @@ export const texts = {
   slider: "Before and after: the left and right arrow keys move the divider",
   photoAlt: "The image",
   mapAlt: "Its map",
+  jobLacks:
+    "An image of this size is drawn as a job: in the model's own colours, without the views of classes and confidence and without a legend. The command sat2map translate writes all of them.",
   tooLarge: "This map is too large to be shown here. Download it and open it in QGIS.",
   confidenceKey: "Dark: the model is unsure. Bright: it is sure.",
   done: (seconds, size, gsd, model) =>

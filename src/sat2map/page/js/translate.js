@@ -132,7 +132,7 @@ async function draw(signal) {
   const time = seconds < 10 ? seconds.toFixed(1) : Math.round(seconds);
   const { width, height } = made.summary?.width ? made.summary : image;
   result.caption = texts.done(time, `${width} × ${height} px`, result.gsd, made.model);
-  result.notes = image.isHalf ? [texts.isPair] : (made.summary?.notes ?? []);
+  result.notes = image.isHalf ? [texts.isPair] : (made.notes ?? made.summary?.notes ?? []);
   remember(result);
   await display(result);
   element("status").textContent = texts.ready(time);

@@ -165,7 +165,7 @@ def _card(model: ServedModel) -> ModelCard:
         target_bands=spec.target_bands,
         gsd=header.gsd,
         mode=header.inference_mode,
-        colors=[*colors_for(header)],
+        colors=[*colors_for(model)],
         classes=[
             LegendEntry(name=c.name, colour="#{:02x}{:02x}{:02x}".format(*c.colours[0])) for c in classes
         ],

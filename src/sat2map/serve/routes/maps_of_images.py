@@ -11,17 +11,14 @@ from pydantic import BaseModel, Field
 from sat2map.errors import ImageError
 from sat2map.serve.drawings import Drawing, Product
 from sat2map.serve.http_errors import (
-    BadRequestError,
     NotAcceptableError,
     NotFoundError,
     TooManyPixelsError,
     UnauthorizedError,
 )
-from sat2map.serve.image_store import StoredImage
-from sat2map.serve.input_files import RESULTS, Inspected
 from sat2map.serve.pictures import Part, notes_header
 from sat2map.serve.problems import documented
-from sat2map.serve.responses import MEDIA_TYPES, encode, negotiate, read_raster
+from sat2map.serve.responses import MEDIA_TYPES, RASTER_TYPES, encode, negotiate
 from sat2map.serve.routes.access import IMAGES, Gsd, ModelName, Page, Whole, check_key, owner_of
 from sat2map.serve.routes.images import ImageId
 from sat2map.serve.service import Service, run_until_disconnected
@@ -83,36 +80,23 @@ def map_routes(service: Service) -> APIRouter:
         page: Page = None,
         whole: Whole = False,
     ) -> Response:
-        """Draw an uploaded image; the network runs once for map, classes and confidence."""
+        """Draw an uploaded image; the network runs once for map, classes and confidence.
+
+        A raster is drawn whole at its own scale, whatever `gsd`, `page` and `whole` are; also as a GeoTIFF.
+        """
         accept = request.headers.get("accept", "")
         found = service.images.get(image, owner_of(request))
         served = service.models.find(model)
         headers = {"Sat2map-Model": served.name, "Cache-Control": "no-store", "Vary": "Accept"}
-        if found.kind == "raster":
-            if product != "image" or colors is not None:
-                raise BadRequestError("a GeoTIFF is drawn as a map in the model's colours only")
-            return await _draw_raster(request, found, model, accept, headers)
-        media_type = negotiate(accept, MEDIA_TYPES)
+        is_raster = found.kind == "raster"
+        media_type = negotiate(accept, RASTER_TYPES if is_raster else MEDIA_TYPES)
         drawing = await draw(request, image, model, gsd, colors, Part(page, whole))
-        pixels = drawing.pixels(product)
-        content = await service.run_in_thread(encode, pixels, drawing.alpha, media_type, large=True)
+        if is_raster and media_type == "image/tiff":
+            content = drawing.geotiff(product)
+        else:
+            pixels = drawing.pixels(product)
+            content = await service.run_in_thread(encode, pixels, drawing.alpha, media_type, large=True)
         return Response(content, media_type=media_type, headers={**headers, **notes_header(drawing.notes)})
-
-    async def _draw_raster(
-        request: Request, image: StoredImage, model: str | None, accept: str, headers: dict[str, str]
-    ) -> Response:
-        media_type = negotiate(accept, ("image/tiff", "image/png", "image/webp"))
-        if image.height * image.width > limits.pixels:
-            raise TooManyPixelsError(
-                f"at most {limits.pixels / 1e6:g} million pixels are drawn at once: use a job"
-            )
-        async with service.temporary_folder() as folder:
-            output = folder / RESULTS["raster"]
-            upload = Inspected(service.images.path(image), image.kind, image.height, image.width)
-            work = service.models.find(model).translate_file(upload, output)
-            notes, _ = await run_until_disconnected(request, work, limits.request_seconds)
-            content = await service.run_in_thread(read_raster, output, media_type, large=True)
-        return Response(content, media_type=media_type, headers={**headers, **notes_header(notes)})
 
     @router.get("/summary", responses=_FAILURES)
     async def summarize_map(
@@ -124,9 +108,7 @@ def map_routes(service: Service) -> APIRouter:
         page: Page = None,
         whole: Whole = False,
     ) -> Summary:
-        """Return which classes the map of an uploaded picture has, and how much of its area each takes."""
-        if service.images.get(image, owner_of(request)).kind == "raster":
-            raise BadRequestError("a GeoTIFF has no summary: translate it, and count its classes")
+        """Return which classes the map of an uploaded image has, and how much of its area each takes."""
         drawing = await draw(request, image, model, gsd, colors, Part(page, whole))
         shares = await service.run_in_thread(drawing.shares, large=True)
         classes = drawing.palette.classes if drawing.palette else ()

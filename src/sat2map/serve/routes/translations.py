@@ -20,7 +20,7 @@ from sat2map.serve.input_files import RESULTS, Inspected, inspect_file, read_fil
 from sat2map.serve.memory import Reserve, price
 from sat2map.serve.pictures import NOTES_HEADER, Part, notes_header, read_picture
 from sat2map.serve.problems import documented
-from sat2map.serve.responses import MEDIA_TYPES, MediaType, encode, negotiate, read_raster
+from sat2map.serve.responses import MEDIA_TYPES, RASTER_TYPES, MediaType, encode, negotiate, read_raster
 from sat2map.serve.routes.access import (
     BINARY,
     IMAGES,
@@ -127,7 +127,7 @@ def translate_routes(service: Service) -> APIRouter:
         async with _spool_upload(body) as upload:
             if upload.kind == "picture":
                 return await _translate_picture(served, body, accept, gsd, part, reserve)
-            media_type = negotiate(accept, ("image/tiff", "image/png", "image/webp"))
+            media_type = negotiate(accept, RASTER_TYPES)
             output = upload.path.with_name(RESULTS[upload.kind])
             notes, done = await served.translate_file(upload, output)
             content = await service.run_in_thread(read_raster, output, media_type, large=True)
