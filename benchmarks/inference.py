@@ -20,7 +20,7 @@ from sat2map.evaluation.scores import ScoreSheet
 from sat2map.export import Format, export_model
 from sat2map.images.pixels import to_unit
 from sat2map.inference import Translator
-from sat2map.inference.backends import EngineName, EngineOptions, Uint8Backend, open_engine
+from sat2map.inference.backends import ColourBackend, EngineName, EngineOptions, Uint8Backend, open_engine
 from sat2map.inference.backends.torch.engine import TorchEngine
 from sat2map.inference.drawing import Drawer, Products
 from sat2map.models.architectures.generators import build_generator
@@ -63,6 +63,9 @@ class Candidate:
         header = self.engine.header
         if not header.generator.colours:
             return self.engine.predict(pixels)
+        if isinstance(self.engine, ColourBackend):  # as `Translator` does
+            (numbers,) = self.engine.likeliest(to_unit(pixels))
+            return np.moveaxis(Drawer(header).paint(numbers).image, 0, -1)[None]
         drawn = Drawer(header).draw(self.engine(to_unit(pixels))[0], Products())
         return np.moveaxis(drawn.image, 0, -1)[None]
 

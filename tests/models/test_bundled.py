@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from sat2map.inference.backends import auto, open_engine
+from sat2map.inference.drawing import Products
 from sat2map.inference.translator import Translator
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.model import Model
@@ -65,6 +66,20 @@ def test_in_reduced_precision_it_draws_the_same_classes(engine: str) -> None:
         palette.classify(image) for image in (drawn(engine=engine, precision="bf16"), stored("map.png"))
     )
     assert (found == expected).mean() >= 0.99
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_it_draws_the_same_whether_logits_are_asked_for_or_not(engine: str) -> None:
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    translator = Translator.open(device="cpu", threads=1, engine=engine)
+    source = stored("source.png")[:201, :187]  # no multiples of the divisor
+    alone, whole = (
+        translator.draw(source, Products(classes=True, confidence=asked)) for asked in (False, True)
+    )
+    np.testing.assert_array_equal(alone.image, whole.image)
+    np.testing.assert_array_equal(alone.product("classes"), whole.product("classes"))
+    np.testing.assert_array_equal(translator.batch([source])[0], np.moveaxis(whole.image, 0, -1))
 
 
 def test_the_stored_map_shows_classes_of_several_kinds() -> None:

@@ -13,7 +13,7 @@ from sat2map.errors import ImageError
 from sat2map.images.levels import to_8_bits, use_limits
 from sat2map.images.palette.palette import Palette
 from sat2map.images.pixels import from_unit, read_image, resize, to_unit, with_bands
-from sat2map.inference.backends import Engine, EngineOptions, Uint8Backend, open_engine
+from sat2map.inference.backends import ColourBackend, Engine, EngineOptions, Uint8Backend, open_engine
 from sat2map.inference.backends.options import DEFAULTS
 from sat2map.inference.confidence import with_confidence
 from sat2map.inference.drawing import IMAGE_ONLY, Drawer, Drawn, Products, draw_block
@@ -173,6 +173,8 @@ class Translator:
             else:
                 generated = from_unit(self.network(to_unit(padded))[:, : self.header.generator.target_bands])
             return [resize(image, *outer) for image in generated[:, :height, :width]]
+        if (height, width) == outer and (painted := self._paint(padded, outer, IMAGE_ONLY)):
+            return [np.moveaxis(drawn.image, 0, -1) for drawn in painted]
         resampling, wanted = Resampling.between((height, width), outer), Area(0, 0, *outer)
         images = []
         for outputs in self.network(to_unit(padded)):
@@ -208,6 +210,11 @@ class Translator:
         inner = (height, width) if self._draws_bytes and products == IMAGE_ONLY else outer
         resampling, wanted = Resampling.between((height, width), inner), Area(0, 0, *inner)
         scaled = resize(source, height, width)
+        if (height, width) == outer and max(outer) <= self.header.max_untiled_size:
+            painted = self._paint(self._padded(scaled)[None], outer, products)
+            if painted:
+                progress(1, 1)
+                return painted[0]
         blocks = self._blocks(scaled, self.network_for(products), progress, margin=resampling.margin)
         drawn = self._assemble(blocks, resampling, wanted, products)
         if inner == outer:
@@ -251,6 +258,21 @@ class Translator:
             return np.concatenate([out[:, :count], out[:, -1:]], axis=1)
 
         return with_last
+
+    def _paint(
+        self, padded: NDArray[np.uint8], size: tuple[int, int], products: Products
+    ) -> list[Drawn] | None:
+        """Draw a batch of whole images at the model's scale, if the network itself can compare its logits."""
+        if products.confidence or products.probabilities or not self.drawer.is_palette_network:
+            return None
+        if not isinstance(self.network, ColourBackend):
+            return None
+        painted = []
+        for numbers in self.network.likeliest(to_unit(padded))[:, : size[0], : size[1]]:
+            drawn = self.drawer.paint(numbers, products)
+            image = np.stack(tuple(drawn.image), axis=-1)  # as image files have it: no copy afterwards
+            painted.append(drawn._replace(image=np.moveaxis(image, -1, 0)))
+        return painted
 
     @property
     def _draws_bytes(self) -> bool:

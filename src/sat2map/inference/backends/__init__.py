@@ -22,7 +22,7 @@ from sat2map.settings import EngineName
 
 turn_telemetry_off()  # before an engine is imported
 
-__all__ = ["Engine", "EngineName", "EngineOptions", "Uint8Backend", "open_engine"]
+__all__ = ["ColourBackend", "Engine", "EngineName", "EngineOptions", "Uint8Backend", "open_engine"]
 
 
 class Engine(Protocol):
@@ -64,6 +64,22 @@ class Uint8Backend(Engine, Protocol):
 
         Returns:
             uint8 (n, h, w, target_bands), rounded to the nearest grey level.
+        """
+        ...
+
+
+@runtime_checkable
+class ColourBackend(Engine, Protocol):
+    """An engine of a network of colour logits that compares them itself, before they are put in order."""
+
+    def likeliest(self, source: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return the number of the largest output at each pixel of a batch, as `likeliest.likeliest` does.
+
+        Args:
+            source: As the engine takes it.
+
+        Returns:
+            uint8 (n, h, w).
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sat2map.errors import ModelFileError
 from sat2map.images.pixels import from_unit, to_unit
 from sat2map.inference.backends.options import EngineOptions
+from sat2map.inference.likeliest import likeliest
 from sat2map.models.model_file import ModelHeader, is_exported, read_arrays, read_header
 
 _shared: ContextVar[dict[Hashable, bytes] | None] = ContextVar("shared_graphs", default=None)
@@ -27,7 +28,7 @@ def make_graph(
     *,
     uint8_io: bool = False,
     image_only: bool = False,
-    phases: bool = False,
+    openvino: bool = False,
 ) -> bytes:
     """Return a model file's network as a serialized ONNX graph (see `generator_graph.build_graph`).
 
@@ -36,7 +37,7 @@ def make_graph(
         header: Its header.
         uint8_io: Take and give uint8.
         image_only: The same, and leave the class head out; without effect on a network of colour logits.
-        phases: Give logits of colours in four outputs (see `generator_graph.build_graph`).
+        openvino: Write it for OpenVINO (see `generator_graph.build_graph`).
 
     Raises:
         ModelFileError: The weights do not fit the header, or the model runs in `paper` mode only.
@@ -46,7 +47,7 @@ def make_graph(
     refuse_paper_mode(model, header)
     image_only = image_only and not header.generator.colours
     shared = _shared.get()
-    key = (model, header.generator, uint8_io, image_only, phases)
+    key = (model, header.generator, uint8_io, image_only, openvino)
     if shared is not None and key in shared:
         return shared[key]
     try:
@@ -56,7 +57,7 @@ def make_graph(
             pixels=uint8_io or image_only,
             classes=not image_only,
             palette=header.palette,
-            phases=phases,
+            openvino=openvino,
         )
     except ModelFileError as error:
         raise ModelFileError(f"{model}: {error}") from None
@@ -77,14 +78,14 @@ def shared_graphs() -> Iterator[None]:
 
 
 def read_graph(
-    model: Path, options: EngineOptions, *, phases: bool = False
+    model: Path, options: EngineOptions, *, openvino: bool = False
 ) -> tuple[bytes | Path, ModelHeader]:
     """Return what a runtime opens, the graph of a model file or an exported file itself, and the header.
 
     Args:
         model: The file.
         options: How it runs.
-        phases: As in `make_graph`.
+        openvino: As in `make_graph`.
 
     Raises:
         ModelFileError: The model cannot be used, or runs in `paper` mode only.
@@ -95,7 +96,7 @@ def read_graph(
     refuse_paper_mode(model, header)
     if is_exported(model):
         return model, header
-    return make_graph(model, header, image_only=options.image_only, phases=phases), header
+    return make_graph(model, header, image_only=options.image_only, openvino=openvino), header
 
 
 def refuse_paper_mode(model: Path, header: ModelHeader) -> None:
@@ -141,26 +142,46 @@ class GraphEngine(ABC):
         assert not self.header.generator.colours, "logits of colours are drawn by inference.drawing"
         return from_unit(self(to_unit(pixels))[:, : self.header.generator.target_bands])
 
+    def likeliest(self, source: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return the numbers of the largest outputs (see `sat2map.inference.backends.ColourBackend`)."""
+        return np.stack([likeliest(outputs) for outputs in self(source)])
+
     @abstractmethod
     def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.generic]]:
         """Give the graph its input and return its outputs, in arrays of their own."""
 
 
-def join_phases(phases: Sequence[NDArray[np.generic]]) -> NDArray[np.float32]:
+def join_phases(phases: NDArray[np.float32]) -> NDArray[np.float32]:
     """Do a depth-to-space, in one pass where runtimes take three.
 
     Args:
-        phases: float32 (n, c, h, w) each: the pixels (0, 0), (0, 1), (1, 0) and (1, 1) of each 2×2 block.
+        phases: float32 (n, 4·c, h, w): c channels each of the pixels (0, 0), (0, 1), (1, 0) and (1, 1) of 2×2
+            blocks.
 
     Returns:
         float32 (n, c, 2h, 2w).
     """
-    count, channels, height, width = phases[0].shape
-    joined = np.empty((count, channels, height, 2, width, 2), np.float32)
-    for channel in range(channels):  # one at a time: its rows stay in the processor's cache for all four
-        for (y, x), phase in zip(np.ndindex(2, 2), phases, strict=True):
-            joined[:, channel, :, y, :, x] = phase[:, channel]
-    return joined.reshape(count, channels, 2 * height, 2 * width)
+    count, channels, height, width = phases.shape
+    apart = phases.reshape(count, 2, 2, channels // 4, height, width)
+    joined = np.empty((count, channels // 4, height, 2, width, 2), np.float32)
+    for channel in range(channels // 4):  # one at a time: its rows stay in the cache for all four
+        for y, x in np.ndindex(2, 2):
+            joined[:, channel, :, y, :, x] = apart[:, y, x, channel]
+    return joined.reshape(count, channels // 4, 2 * height, 2 * width)
+
+
+def likeliest_of_phases(phases: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the numbers of the largest outputs, uint8 (n, 2h, 2w), of outputs as `join_phases` takes them.
+
+    They are those of the joined outputs. Joining the numbers moves a byte for a pixel, joining the outputs
+    four for each output.
+    """
+    count, channels, height, width = phases.shape
+    apart = phases.reshape(count, 2, 2, channels // 4, height, width)
+    joined = np.empty((count, height, 2, width, 2), np.uint8)
+    for image, y, x in np.ndindex(count, 2, 2):
+        joined[image, :, y, :, x] = likeliest(apart[image, y, x])
+    return joined.reshape(count, 2 * height, 2 * width)
 
 
 def run_on_pixels(run: Run, source: NDArray[np.float32], header: ModelHeader) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +30,7 @@ def build_graph(
     pixels: bool = False,
     classes: bool = True,
     palette: Palette | None = None,
-    phases: bool = False,
+    openvino: bool = False,
 ) -> onnx.ModelProto:
     """Build a generator's graph in eval mode: running statistics, no dropout.
 
@@ -43,25 +44,23 @@ def build_graph(
             float32 (n, c, h, w): `class_logits` with a class head, `colour_logits` of a palette's colours.
         classes: Whether to give logits beside the image, where there are any.
         palette: What the colours are, for an image drawn from their logits.
-        phases: Without `pixels`, give logits of colours as four outputs, float32 (n, outputs, h/2, w/2), if
-            the last layer computes them so: of the pixels (0, 0), (0, 1), (1, 0) and (1, 1) of 2×2 blocks.
+        openvino: Write it as OpenVINO runs it fastest: with transposed convolutions, and without `pixels`
+            with logits of colours before their depth-to-space, if the last layer has one: `fake` float32
+            (n, 4·outputs, h/2, w/2), the phases (0, 0), (0, 1), (1, 0) and (1, 1) of 2×2 blocks.
 
     Raises:
         ModelFileError: The weights do not fit the network.
     """
     weights = Weights(arrays, spec)
-    graph = GraphBuilder(spec, weights)
+    graph = GraphBuilder(spec, weights, transposes=openvino)
     x = _source_from_pixels(graph) if pixels else SOURCE
     tail = find_architecture(spec.architecture).build_onnx(graph, x)
     weights.check_all_taken()
     bands = spec.target_bands
     outputs: list[onnx.ValueInfoProto]
-    apart = tail.last.phases() if phases and spec.colours and not pixels else []
-    if apart:
-        outputs = []
-        for i, phase in enumerate(apart):
-            graph.node("Identity", graph.layer(tail.x, phase), output=f"{FAKE}_{i}")
-            outputs.append(_floats(f"{FAKE}_{i}", spec.colours, "half_"))
+    if openvino and spec.colours and not pixels and tail.last.blocks == 2 and not tail.last.crop:
+        graph.node("Identity", graph.layer(tail.x, replace(tail.last, blocks=1)), output=FAKE)
+        outputs = [_floats(FAKE, 4 * spec.colours, "half_")]
     elif spec.colours:
         logits = graph.layer(tail.x, tail.last)
         if pixels:

@@ -34,10 +34,19 @@ class Tail(NamedTuple):
 
 
 class GraphBuilder:
-    """Nodes and constants as they are added; every method returns the name of what it computes."""
+    """Nodes and constants as they are added; every method returns the name of what it computes.
 
-    def __init__(self, spec: GeneratorSpec, weights: Weights) -> None:
+    Attributes:
+        spec: The network.
+        weights: Its arrays, each to be taken once.
+        transposes: Whether the runtime has a fast transposed convolution.
+        nodes: What was added.
+        constants: Arrays that were added.
+    """
+
+    def __init__(self, spec: GeneratorSpec, weights: Weights, *, transposes: bool = False) -> None:
         self.spec = spec
+        self.transposes = transposes
         self.weights = weights
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []

@@ -50,12 +50,9 @@ class Convolution:
         bias = self.bias.reshape(self.blocks**2, self.channels)[:, start:stop]
         return replace(self, weight=weight.reshape(-1, *weight.shape[2:]), bias=bias.ravel())
 
-    def phases(self) -> list[Convolution]:
-        """Return the convolutions of the four phases without the depth-to-space; [] if it crops."""
-        if self.blocks != 2 or self.crop:
-            return []
-        weights, biases = np.split(self.weight, 4), np.split(self.bias, 4)
-        return [replace(self, weight=w, bias=b, blocks=1) for w, b in zip(weights, biases, strict=True)]
+    def of_inputs(self, start: int, stop: int) -> Convolution:
+        """Return the convolution of these channels of the input alone, with the whole bias."""
+        return replace(self, weight=np.ascontiguousarray(self.weight[:, start:stop]))
 
     def scaled(self, scale: Array, shift: Array) -> Convolution:
         """Return this convolution followed by scale·y + shift; float32 (outputs,) after depth-to-space."""
@@ -94,16 +91,28 @@ def from_transpose_3(weight: Array, bias: Array) -> Convolution:
 def from_resize(weight: Array, bias: Array) -> Convolution:
     """Rewrite a nearest upsampling by 2 and a 3×3 convolution of padding 1.
 
-    Two of the three taps fall on the same pixel: along one axis, output 2i is w[0]·x[i-1] + (w[1]+w[2])·x[i]
-    and output 2i+1 is (w[0]+w[1])·x[i] + w[2]·x[i+1]. That is a transposed convolution of four taps.
-
     Args:
         weight: float32 (outputs, inputs, 3, 3).
         bias: float32 (outputs,).
     """
+    return from_transpose_4(transposed_of_resize(weight), bias)
+
+
+def transposed_of_resize(weight: Array) -> Array:
+    """Return what makes a nearest upsampling by 2 and a 3×3 convolution one ConvTranspose2d(4, 2, 1).
+
+    Two of the three taps fall on the same pixel: along one axis, output 2i is w[0]·x[i-1] + (w[1]+w[2])·x[i]
+    and output 2i+1 is (w[0]+w[1])·x[i] + w[2]·x[i+1]. That is a transposed convolution of four taps.
+
+    Args:
+        weight: float32 (outputs, inputs, 3, 3), of padding 1.
+
+    Returns:
+        float32 (inputs, outputs, 4, 4).
+    """
     taps = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float64)
-    four = np.einsum("oiyx,Yy,Xx->ioYX", weight.astype(np.float64), taps, taps)
-    return from_transpose_4(four.astype(np.float32), bias)
+    four: Array = np.einsum("oiyx,Yy,Xx->ioYX", weight.astype(np.float64), taps, taps).astype(np.float32)
+    return four
 
 
 def from_shuffle(weight: Array, bias: Array) -> Convolution:

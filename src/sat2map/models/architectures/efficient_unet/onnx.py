@@ -12,6 +12,7 @@ from sat2map.models.architectures.efficient_unet.layout import (
     same_padding,
 )
 from sat2map.models.onnx.graph import Finish, GraphBuilder, Tail
+from sat2map.models.onnx.rewrites import Convolution, transposed_of_resize
 
 
 def build_efficient_unet(graph: GraphBuilder, x: str) -> Tail:
@@ -58,25 +59,44 @@ def _layer(
     groups: int = 1,
 ) -> str:
     """Add the convolution at place `at` of a sequence, with the norm after it and an activation."""
+    return graph.layer(x, _take(graph, name, channels, kernel, stride, at, groups), finish=finish)
+
+
+def _take(
+    graph: GraphBuilder,
+    name: str,
+    channels: tuple[int, int],
+    kernel: int,
+    stride: int = 1,
+    at: int = 0,
+    groups: int = 1,
+) -> Convolution:
+    """Take the convolution at place `at` of a sequence, with the norm after it."""
     convolution = graph.weights.convolution(
         f"{name}.{at}", *channels, kernel, stride=stride, padding=same_padding(kernel, stride), groups=groups
     )
     norm = graph.weights.batch_norm(f"{name}.{at + 1}", channels[1], epsilon=BATCH_NORM_EPSILON)
-    return graph.layer(x, convolution.scaled(*norm), finish=finish)
+    return convolution.scaled(*norm)
 
 
 def _add_decoder_stage(
     graph: GraphBuilder, name: str, below: tuple[str, int], skip: tuple[str, int], outputs: int
 ) -> str:
+    (small, inputs), (beside, skips) = below, skip
+    convolution = _take(graph, name, (inputs + skips, outputs), 3)
+    if graph.transposes:  # the sum of both halves: no joining, and 4/9 of the arithmetic of the enlarged one
+        kernel = graph.constant(transposed_of_resize(convolution.weight[:, :inputs]))
+        large = graph.node("ConvTranspose", small, kernel, strides=[2, 2], pads=[1, 1, 1, 1])
+        rest = graph.layer(beside, convolution.of_inputs(inputs, inputs + skips))
+        return graph.relu(graph.node("Add", large, rest))
     scales = graph.constant(np.array([1, 1, 2, 2], np.float32))
     large = graph.node(
         "Resize",
-        below[0],
+        small,
         "",
         scales,
         mode="nearest",
         coordinate_transformation_mode="asymmetric",
         nearest_mode="floor",
     )
-    joined = graph.node("Concat", large, skip[0], axis=1)
-    return _layer(graph, joined, name, (below[1] + skip[1], outputs), 3, 1, graph.relu)
+    return graph.layer(graph.node("Concat", large, beside, axis=1), convolution, finish=graph.relu)
