@@ -26,7 +26,7 @@ from sat2map.files import sha256_of
 from sat2map.runtime import step_seed
 from sat2map.settings import TrainSettings, load_settings
 from sat2map.synthetic.towns import write_towns
-from sat2map.training import loop
+from sat2map.training import epochs, loop
 from sat2map.training.checkpoint import CHECKPOINT
 
 
@@ -214,7 +214,7 @@ def test_training_on_shards_is_resumed_at_the_sample(
         return original(*which)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "step_seed", fatal)
+        patch.setattr(epochs, "step_seed", fatal)
         with pytest.raises(Killed):
             loop.train(broken, console=quiet)
     assert loop.resume(broken.output.run, console=quiet).finished
