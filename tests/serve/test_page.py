@@ -565,7 +565,7 @@ def test_a_geotiff_has_the_views_legend_and_colours_of_a_photo(
     page.wait_for_selector("#facts dd")
     page.set_input_files("#file", files=[raster_folder / "aligned.tif"])
     _result(page)
-    legends = []
+    legends: list[set[str]] = []
     for colors in ("", "dark", "osm", "high-contrast", "colour-blind"):
         if colors:
             page.select_option("#colors", colors)
