@@ -66,7 +66,9 @@ def test_the_pip_of_this_environment_is_named_where_the_shells_is_another(
     installed_from: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     installed_from(None)
-    monkeypatch.chdir(tmp_path)  # the environment may lie in the working folder, and would be named from there
+    monkeypatch.chdir(
+        tmp_path
+    )  # the environment may lie in the working folder, and would be named from there
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/pip")
     assert install_command("geo") == f"{sys.executable} -m pip install 'sat2map[geo]'"
 
