@@ -66,9 +66,8 @@ def test_the_pip_of_this_environment_is_named_where_the_shells_is_another(
     installed_from: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     installed_from(None)
-    monkeypatch.chdir(
-        tmp_path
-    )  # the environment may lie in the working folder, and would be named from there
+    # The environment may lie in the working folder, and would be named from there.
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/pip")
     assert install_command("geo") == f"{sys.executable} -m pip install 'sat2map[geo]'"
 
