@@ -3,7 +3,8 @@
 Run it as `python tools/bundle.py runs/release/best.safetensors --data DIR`, then tools/record_bundled.py and
 tools/score_release.py. Of several generators with a common start the weights are averaged: Izmailov et al.
 2018, "Averaging Weights Leads to Wider Optima"; Wortsman et al. 2022, "Model soups". Class offsets and
-temperature of a palette network are fitted on the validation pairs.
+temperature of a palette network are fitted on the validation pairs. The fit finds the best
+offsets near none; those that were fitted for another mean may be better still: give them with `--offsets`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,9 +47,9 @@ def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def calibrated(
-    weights: dict[str, Tensor], header: ModelHeader, data: Path
+    weights: dict[str, Tensor], header: ModelHeader, data: Path, offsets: list[float] | None = None
 ) -> tuple[dict[str, Tensor], ModelHeader]:
-    """Fit a palette network's class offsets and then its temperature on the validation pairs."""
+    """Fit class offsets, unless they are given, and the temperature on the validation pairs."""
     pairs = open_evaluation_set(header, data, "val").inputs
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.safetensors"
@@ -56,10 +58,10 @@ def calibrated(
             save_model(file, weights, header)
             return Translator.open(file, precision="fp32")
 
-        offsets = fit_class_offsets(opened(), pairs)
-        weights = add_class_offsets(weights, header, offsets)
+        added = np.array(offsets, np.float32) if offsets else fit_class_offsets(opened(), pairs)
+        weights = add_class_offsets(weights, header, added)
         temperature = fit_temperature(opened(), pairs)
-    print(f"class offsets {offsets.round(2).tolist()}, temperature {temperature:.3f}")
+    print(f"class offsets {added.round(2).tolist()}, temperature {temperature:.3f}")
     return weights, header.model_copy(update={"temperature": temperature})
 
 
@@ -76,6 +78,7 @@ def main() -> None:
         default=(0.6, 2.4),
         help="Finest and coarsest that training varied.",
     )
+    parser.add_argument("--offsets", type=float, nargs="+", help="Class offsets, instead of fitted ones.")
     parser.add_argument("--output", type=Path, default=BUNDLED, help="Another place, to try it.")
     args = parser.parse_args()
 
@@ -84,7 +87,7 @@ def main() -> None:
     assert all(read_header(model).generator == header.generator for model in args.models), "unlike networks"
     weights = average(args.models)
     if header.generator.colours:
-        weights, header = calibrated(weights, header, args.data)
+        weights, header = calibrated(weights, header, args.data, args.offsets)
     save_model(args.output, halved(weights), header)
     scores = evaluate(args.output, args.data, baselines=False).model.scores
     save_model(args.output, halved(weights), header.model_copy(update={"scores": scores}))
