@@ -121,11 +121,11 @@ def _dispatch(arguments: list[str], flags: dict[str, str]) -> None:
     from sat2map.runtime.cpu import prepare_openmp, watch_load
 
     watch_load()  # while modules are imported
-    prepare_openmp()  # first, as some commands' modules import PyTorch
     from sat2map.cli.parsing import parse
 
     invocation = parse(name, arguments[length:])
     flags.update(invocation.flags)
+    prepare_openmp()  # before the command imports PyTorch
     invocation.call()
 
 
