@@ -202,13 +202,26 @@ def test_a_users_wait_policy_stays() -> None:
     assert last_line(code, GOMP_SPINCOUNT="100") == "None None False"
 
 
-def test_the_wait_policy_is_set_before_a_commands_module_is_imported() -> None:
+def test_the_wait_policy_is_set_before_a_command_runs() -> None:
     code = WAITS.format(busy=1.0).replace(
         'main(["info"])',
-        "parsing.parse = lambda *_: print(os.environ['OMP_WAIT_POLICY'], flush=True) or os._exit(0)\n"
+        "show = lambda: print(os.environ['OMP_WAIT_POLICY'], flush=True) or os._exit(0)\n"
+        "parsing.parse = lambda *_: parsing.Invocation(show, {})\n"
         'main(["info"])',
     )
     assert last_line(code) == "PASSIVE"
+
+
+def test_no_command_imports_pytorch_before_it_runs() -> None:
+    code = """
+import sys
+from sat2map.cli.commands import COMMANDS
+from sat2map.cli.parsing import make_app
+for name in COMMANDS:
+    make_app(name, []).assemble_argument_collection()
+print(len(COMMANDS) > 20, "torch" in sys.modules)
+"""
+    assert last_line(code) == "True False"
 
 
 def test_asking_for_threads_imports_nothing_heavy() -> None:
