@@ -88,6 +88,7 @@ bench: $(VENV)/.installed-dev
 # The same, into docs/bench.json and the tables of docs/performance.md.
 bench-docs: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks --docs --markdown
+	$(BIN)/python docs/make_results.py
 
 # Against what people use instead, each in an environment of its own under .peers.
 bench-peers: $(VENV)/.installed-dev
