@@ -35,6 +35,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_settings.py --check
 	$(BIN)/python docs/make_results.py --check
 	$(BIN)/python docs/make_scale.py --check
+	$(BIN)/python -m benchmarks.docs --check
 
 # Outputs open in QGIS with their colours and names. It needs Debian's qgis and python3-qgis, and CI does not run it.
 check-qgis: $(VENV)/.installed-dev
@@ -54,6 +55,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_settings.py
 	$(BIN)/python docs/make_results.py
 	$(BIN)/python docs/make_scale.py
+	$(BIN)/python -m benchmarks.docs
 
 # ONNX Runtime for browsers, of a pinned version, for `sat2map export --to web` (npm).
 web: $(VENV)/.installed
@@ -82,8 +84,11 @@ screenshots: $(VENV)/.installed-dev
 figures-rasters: $(VENV)/.installed-dev
 	PYTHONPATH=.:$(PYTHONPATH) $(BIN)/python docs/figures/make_rasters.py
 
+# Where benchmarks write their figures: with RUNS=docs those of the docs, whose tables `make docs` then writes again.
+RUNS ?= runs
+
 bench: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks --json runs/bench.json --markdown
+	$(BIN)/python -m benchmarks --json $(RUNS)/bench.json --markdown
 
 # The same, into docs/bench.json and the tables of docs/performance.md.
 bench-docs: $(VENV)/.installed-dev
@@ -92,11 +97,11 @@ bench-docs: $(VENV)/.installed-dev
 
 # Against what people use instead, each in an environment of its own under .peers.
 bench-peers: $(VENV)/.installed-dev
-	PIP_ARGS="$(PIP_ARGS)" $(BIN)/python -m benchmarks.peers --environments .peers --json runs/bench-peers.json
+	PIP_ARGS="$(PIP_ARGS)" $(BIN)/python -m benchmarks.peers --environments .peers --json $(RUNS)/bench-peers.json
 
 # The same as on a processor with AVX2 alone, simulated: what it hides and what it cannot is in the script.
 bench-avx2: $(VENV)/.installed-dev
-	benchmarks/avx2.sh $(BIN)/python -m benchmarks --json runs/bench-avx2.json --markdown
+	benchmarks/avx2.sh $(BIN)/python -m benchmarks --json $(RUNS)/bench-avx2.json --markdown
 
 # 200 epochs of the paper's training on the pairs in DATA, on a GPU, and what comes of it.
 bench-gpu: $(VENV)/.installed
@@ -105,16 +110,16 @@ bench-gpu: $(VENV)/.installed
 # A service beside hostile clients and under load: each figure with "met" or "short". MINUTES=30 is the full form.
 MINUTES ?= 30
 soak: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.load --model $(MODEL) --clients 8 --seconds 5 --rounds 3
-	$(BIN)/python -m benchmarks.soak --model $(MODEL) --minutes $(MINUTES) --json runs/soak.json
+	$(BIN)/python -m benchmarks.load --model $(MODEL) --clients 8 --seconds 5 --rounds 3 --json $(RUNS)/load.json
+	$(BIN)/python -m benchmarks.soak --model $(MODEL) --minutes $(MINUTES) --json $(RUNS)/soak.json
 
 # Whether the plan of a job is true: its times against real runs, in a quiet hour.
 check-plan: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.plan --json runs/plan.json
+	$(BIN)/python -m benchmarks.plan --json $(RUNS)/plan.json
 
 # Kills jobs, trainings, bulk jobs and raster translations at random moments, and compares what comes of them.
 kills: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.kills --kills 50
+	$(BIN)/python -m benchmarks.kills --kills 50 --json $(RUNS)/kills.json
 
 # pip 25.1 is the first with --group.
 $(VENV)/.installed: pyproject.toml

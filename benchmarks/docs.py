@@ -1,18 +1,23 @@
-"""The tables of docs/performance.md and docs/measurements.md, from the figures of a bench in docs/bench.json.
+"""The docs' tables of what the benchmarks measured, from the JSON that they wrote into docs/.
 
-`python -m benchmarks --docs` measures and writes both; `python -m benchmarks.docs` writes the tables again.
+`make bench-docs`, and `make bench-peers`, `soak` and `kills` with `RUNS=docs`, measure and write the JSON;
+`python -m benchmarks.docs` writes the tables, and with `--check` only says whether they are up to date.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from pathlib import Path
 
+from benchmarks import kills, load, soak
 from benchmarks.table import Bench, cells
 from sat2map.files import atomic_write_text
 
 DOCS = Path(__file__).parents[1] / "docs"
-FIGURES, PAGES = DOCS / "bench.json", (DOCS / "performance.md", DOCS / "measurements.md")
+FIGURES = DOCS / "bench.json"
+PAGES = tuple(DOCS / name for name in ("performance.md", "measurements.md", "operations.md"))
 BLOCK = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _RASTER = "A raster of 3072 x 3072 px, bundled network"
 SUMMARY = {
@@ -37,17 +42,35 @@ SUMMARY = {
 
 
 def write_docs(bench: Bench) -> None:
-    """Write the figures and the tables."""
+    """Write the figures of a bench, and the tables."""
     atomic_write_text(FIGURES, bench.to_json())
-    write_tables(bench)
+    for path, text in pages().items():
+        atomic_write_text(path, text)
 
 
-def write_tables(bench: Bench) -> None:
-    """Write the tables into the pages, between their markers."""
-    texts = {"summary": _summary(bench), "targets": bench.targets(), "all": _folded(bench.to_markdown())}
-    for path in PAGES:
-        page = BLOCK.sub(lambda found: f"{found[1]}{texts[found[2]]}{found[3]}", path.read_text("utf-8"))
-        atomic_write_text(path, page)
+def pages() -> dict[Path, str]:
+    """Return the text of each page, with its tables as the figures have them."""
+    texts = _tables()
+    return {
+        path: BLOCK.sub(lambda found: f"{found[1]}{texts[found[2]]}{found[3]}", path.read_text("utf-8"))
+        for path in PAGES
+    }
+
+
+def _tables() -> dict[str, str]:
+    def read(name: str) -> str:
+        return (DOCS / f"{name}.json").read_text("utf-8")
+
+    bench = Bench.model_validate_json(read("bench"))
+    return {
+        "summary": _summary(bench),
+        "targets": bench.targets(),
+        "all": _folded(bench.to_markdown()),
+        "peers": _folded(Bench.model_validate_json(read("bench-peers")).to_markdown()),
+        "soak": soak.to_markdown(json.loads(read("soak"))),
+        "load": load.to_markdown(json.loads(read("load"))),
+        "kills": kills.to_markdown(json.loads(read("kills"))),
+    }
 
 
 def _summary(bench: Bench) -> str:
@@ -72,5 +95,16 @@ def _folded(markdown: str) -> str:
     return "\n".join((facts, *shown))
 
 
+def main() -> None:
+    """Write the pages, or say which are out of date."""
+    stale = {path: text for path, text in pages().items() if path.read_text("utf-8") != text}
+    if "--check" in sys.argv[1:]:
+        if stale:
+            sys.exit(f"{', '.join(path.name for path in stale)}: run `python -m benchmarks.docs`")
+        return
+    for path, text in stale.items():
+        atomic_write_text(path, text)
+
+
 if __name__ == "__main__":
-    write_tables(Bench.model_validate_json(FIGURES.read_text("utf-8")))
+    main()

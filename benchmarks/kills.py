@@ -29,7 +29,9 @@ from typing import Any
 from benchmarks.killed_jobs import JobScenario
 from benchmarks.killed_processes import Scenario
 from benchmarks.machine import describe_machine
+from sat2map.files import atomic_write_text
 from sat2map.geo.job_speeds import draw_raster
+from sat2map.runtime.cpu import processor
 from sat2map.synthetic.towns import write_towns
 
 RASTER = 1200  # px; nine tiles of the network
@@ -107,24 +109,30 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         data = Path(name) / "data"
         make_data(data, given.only)
-        print("| killed | kills | right | seconds undisturbed | how | wrong |\n|---|--:|--:|--:|---|---|")
         for kind in given.only:
-            row = kill_often(SCENARIOS[kind](kind, data), Path(name), given.kills, given.seed)
-            rows.append(row)
-            how = ", ".join(f"{count} {what}" for what, count in row["how"].items())
-            right = given.kills - len(row["wrong"])
-            print(
-                f"| {kind} | {given.kills} | {right} | {row['seconds']} | {how} | "
-                f"{'; '.join(row['wrong']) or '-'} |",
-                flush=True,
-            )
+            rows.append(kill_often(SCENARIOS[kind](kind, data), Path(name), given.kills, given.seed))
+            found = {"machine": describe_machine(processor().threads), "seed": given.seed, "rows": rows}
             if given.json:  # after each kind: the whole takes long
                 given.json.parent.mkdir(parents=True, exist_ok=True)
-                text = json.dumps(
-                    {"machine": describe_machine(0), "seed": given.seed, "rows": rows}, indent=1
-                )
-                given.json.write_text(text + "\n", encoding="utf-8")
+                atomic_write_text(given.json, json.dumps(found, indent=1) + "\n")
+    print(to_markdown(found))
     sys.exit(any(row["wrong"] for row in rows))
+
+
+def to_markdown(found: dict[str, Any]) -> str:
+    """Return the figures as a table."""
+    machine = found["machine"]
+    lines = [
+        f"{machine['processor'].partition(' (')[0]}, {machine['date']}, seed {found['seed']}.",
+        "",
+        "| killed | kills | right | seconds undisturbed | what the kills met | wrong |",
+        "|---|--:|--:|--:|---|---|",
+    ]
+    for row in found["rows"]:
+        how = ", ".join(f"{count} {what}" for what, count in row["how"].items())
+        right, wrong = row["kills"] - len(row["wrong"]), "; ".join(row["wrong"]) or "-"
+        lines.append(f"| {row['kind']} | {row['kills']} | {right} | {row['seconds']} | {how} | {wrong} |")
+    return "\n".join(lines) + "\n"
 
 
 def kill_often(scenario: Scenario, folder: Path, kills: int, seed: int) -> dict[str, Any]:

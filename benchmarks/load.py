@@ -1,6 +1,6 @@
 """Measures a service under load: what it keeps of the engine's own throughput, and how long clients wait.
 
-    python -m benchmarks.load --model FILE [--clients 8] [--seconds 20] [--rounds 5]
+    python -m benchmarks.load --model FILE [--clients 8] [--seconds 20] [--rounds 5] [--json FILE]
 
 Engine alone and service under load take turns, so that a machine that slows down slows both; the share is
 the median of the rounds. The clients are on the same machine, in a process of their own, and what they use
@@ -24,7 +24,10 @@ from typing import Any
 import numpy as np
 import psutil
 
+from benchmarks.machine import describe_machine
 from benchmarks.service_process import png_of_town, run_clients, running_service, translate
+from sat2map.files import atomic_write_text
+from sat2map.runtime.cpu import processor
 
 SHARE = 0.85  # of the engine's own throughput, at least
 TAIL = 4.0  # p99 over p50, less than
@@ -34,7 +37,6 @@ def engine_rate(model: Path, seconds: float, batch: int) -> float:
     """Return images/s of the engine alone, on uint8 arrays: the best of one by one, batches, and streams."""
     from sat2map.inference import Translator
     from sat2map.inference.backends import open_engine
-    from sat2map.runtime.cpu import processor
     from sat2map.synthetic.towns import draw_town
 
     town = draw_town(1, size=256).source
@@ -137,6 +139,8 @@ def measure(model: Path, clients: int, seconds: float, rounds: int, batch: int) 
     p50, p99 = np.percentile(times, [50, 99])
     share = statistics.median(s / e for s, e in zip(service, engine, strict=True))
     return {
+        "machine": describe_machine(processor().threads),
+        "rounds": f"{rounds} of {seconds:g} s",
         "clients": clients,
         "engine_images_per_s": statistics.median(engine),
         "service_images_per_s": statistics.median(service),
@@ -153,6 +157,30 @@ def measure(model: Path, clients: int, seconds: float, rounds: int, batch: int) 
     }
 
 
+def to_markdown(found: dict[str, Any]) -> str:
+    """Return the figures as two tables: what was reached, and where the time of all cores goes."""
+    machine, tail = found["machine"], found["p99_over_p50"]
+    rates = f"{found['service_images_per_s']:.0f} of {found['engine_images_per_s']:.0f} images/s"
+    waits = f"p50 {found['p50_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms"
+    share = found["share_of_engine"]
+    verdicts = ["met" if share >= SHARE else "short", "met" if tail < TAIL else "short"]
+    return "\n".join(
+        [
+            f"{machine['processor'].partition(' (')[0]}, {machine['date']}, rounds: {found['rounds']}.",
+            "",
+            f"| {found['clients']} clients | measured | target | |",
+            "|---|--:|--:|---|",
+            f"| share of the engine's own throughput | {share:.0%} ({rates}) | at least {SHARE:.0%} | {verdicts[0]} |",
+            f"| p99 over p50 | {tail:.1f} ({waits}) | less than {TAIL:g} | {verdicts[1]} |",
+            "",
+            "| of a request | ms of CPU |",
+            "|---|--:|",
+            *(f"| {step} | {value:.1f} |" for step, value in found["cpu_ms"].items()),
+            "",
+        ]
+    )
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -162,5 +190,11 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=4)
-    options = parser.parse_args()
-    print(json.dumps(measure(**vars(options)), indent=2))
+    parser.add_argument("--json", type=Path)
+    options = vars(parser.parse_args())
+    path = options.pop("json")
+    found = measure(**options)
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_text(path, json.dumps(found, indent=2) + "\n")
+    print(to_markdown(found))

@@ -25,6 +25,8 @@ def main() -> None:
     with Reader(str(raster)) as reader:
         west, south, east, north = reader.get_geographic_bounds(grid.rasterio_geographic_crs)
         for x, y, zoom in grid.tiles(west, south, east, north, zooms=reader.maxzoom):
+            if not reader.tile_exists(x, y, zoom):  # the raster is not north-up in the tiles' grid
+                continue
             image = reader.tile(x, y, zoom, tilesize=256, indexes=(1, 2, 3))
             pixels = image.data.astype(np.float32)[None] / 127.5 - 1
             colours = session.run(None, {"source": pixels})[0][0].argmax(axis=0).astype(np.uint8)

@@ -30,6 +30,8 @@ import psutil
 from benchmarks.hostile_clients import ATTACKS, attack
 from benchmarks.machine import describe_machine
 from benchmarks.service_process import png_of_town, run_clients, running_service
+from sat2map.files import atomic_write_text
+from sat2map.runtime.cpu import processor
 
 MIB = 2**20
 FLAGS = {"--memory-mib": 2048, "--cache-mib": 256, "--drawing-mib": 128}  # the defaults
@@ -284,7 +286,7 @@ def measure(model: Path, minutes: float, clients: int) -> dict[str, Any]:
         figures.append(Figure("peak of memory, in all of it", peak[0], "MiB", stated))
     return {
         "date": date.today().isoformat(),
-        "machine": describe_machine(0),
+        "machine": describe_machine(processor().threads),
         "minutes": round((time.perf_counter() - start) / 60, 1),
         "figures": [{**figure._asdict(), "verdict": figure.verdict} for figure in figures],
     }
@@ -292,14 +294,15 @@ def measure(model: Path, minutes: float, clients: int) -> dict[str, Any]:
 
 def to_markdown(found: dict[str, Any]) -> str:
     """Return the figures as a table."""
-    lines = [f"{found['machine']['processor']}, {found['date']}, {found['minutes']} minutes", ""]
+    processor = found["machine"]["processor"].partition(" (")[0]
+    lines = [f"{processor}, {found['date']}, {found['minutes']} minutes.", ""]
     lines += ["| what | measured | at most | |", "|---|--:|--:|---|"]
     for one in found["figures"]:
         unit = f" {one['unit']}" if one["unit"] else ""
         lines.append(
             f"| {one['what']} | {one['value']:.4g}{unit} | {one['limit']:.4g}{unit} | {one['verdict']} |"
         )
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -315,7 +318,7 @@ def main() -> None:
     found = measure(options.model, options.minutes, options.clients)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        atomic_write_text(options.json, json.dumps(found, indent=2) + "\n")
     print(to_markdown(found))
     if any(one["verdict"] == "short" for one in found["figures"]):
         sys.exit(1)
