@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from sat2map.evaluation.formatting import format_value, label
+from sat2map.evaluation.formatting import format_value
+from sat2map.evaluation.metrics import find_score
 from sat2map.evaluation.report.charts import Line, line_chart
 from sat2map.evaluation.report.page import Section, details, figure, image, paragraph, shell, table, tiles
 from sat2map.evaluation.report.score_sections import numbers
@@ -77,7 +78,7 @@ def samples_section(run: Path, log: RunLog) -> Section | None:
         step = int(path.stem.removeprefix("step-"))
         line = next((line for line in log.validation if line["step"] == step), {})
         scores = [
-            f"{label(n)} {format_value(n, line[n])}"
+            f"{find_score(n).label} {format_value(n, line[n])}"
             for n in ("mean_iou", "road_f1", "l1")
             if line.get(n) is not None
         ]
@@ -239,7 +240,9 @@ def _names(lines: Lines) -> list[str]:
 
 
 def _curve(chart: Chart, name: str) -> str:
-    return _LOSSES[name] if chart.kind == "train" else name[4:] if name.startswith("iou_") else label(name)
+    if chart.kind == "train":
+        return _LOSSES[name]
+    return name.removeprefix("iou_") if name.startswith("iou_") else find_score(name).label
 
 
 def _value(value: object) -> str:

@@ -13,12 +13,11 @@ from sat2map.evaluation.formatting import (
     format_uncertainty,
     format_value,
     heading,
-    label,
-    meaning,
     protocol_line,
     score_names,
     verdict,
 )
+from sat2map.evaluation.metrics import find_score
 from sat2map.evaluation.report.page import Section, details, image, paragraph, table, tiles
 from sat2map.evaluation.result import CONSTANT, MODEL, NEAREST, Evaluation, Row
 from sat2map.evaluation.robustness import SCORES
@@ -46,7 +45,7 @@ def numbers(scores: dict[str, float], below: dict[str, str]) -> str:
     """Draw the headline scores as large figures, each with a line of plain text `below` it."""
     shown = [name for name in HEADLINES if name in scores]
     cells = (
-        f"<div><dt>{escape(_capital(label(name)))}</dt><dd>{format_value(name, scores[name])}</dd>"
+        f"<div><dt>{escape(_capital(find_score(name).label))}</dt><dd>{format_value(name, scores[name])}</dd>"
         f"<dd>{escape(below.get(name, ''))}</dd></div>"
         for name in shown
     )
@@ -64,7 +63,7 @@ def _scores(evaluation: Evaluation) -> Section:
     for part, names in score_names(evaluation).items():
         rows.append([part])
         for name in names:
-            first = f'<span title="{escape(meaning(name))}">{escape(heading(name))}</span>'
+            first = f'<span title="{escape(find_score(name).meaning)}">{escape(heading(name))}</span>'
             stacked = len(evaluation.rows) >= STACKED
             rows.append([first, *(_cell(name, row, constant, stacked=stacked) for row in evaluation.rows)])
     notes = [f"{protocol_line(evaluation)}."]
@@ -148,7 +147,9 @@ def _examples(examples: Sequence[Example]) -> Section:
     for example in examples:
         scores = example.image.scores
         listed = ", ".join(
-            f"{label(name)} {format_value(name, scores[name])}" for name in SCORES if name in scores
+            f"{find_score(name).label} {format_value(name, scores[name])}"
+            for name in SCORES
+            if name in scores
         )
         sides = (("source", example.source), ("generated map", example.fake), ("real map", example.target))
         pictures = (image(pixels, f"{side} of {example.image.name}") for side, pixels in sides)
@@ -173,7 +174,9 @@ def _robustness(evaluation: Evaluation) -> Section:
     return Section(
         "Robustness",
         table(
-            ["source", *(escape(label(name)) for name in names)], rows, caption="Scores on damaged sources"
+            ["source", *(escape(find_score(name).label) for name in names)],
+            rows,
+            caption="Scores on damaged sources",
         ),
     )
 
