@@ -28,7 +28,7 @@ from sat2map.bulk.tasks import Neighbourhood, Sheet
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.vrt import Vrt
 from sat2map.images.masks import has_mask_band
-from sat2map.images.vrt import GDAL_TYPES, plain_vrt
+from sat2map.images.vrt import plain_vrt
 
 MAX_SHARED = 0.25  # of the smaller of two sheets; with more in common they are two images of one place
 ALIGNED = 0.01  # px by which a sheet may lie off its neighbours' grid
@@ -157,7 +157,7 @@ def open_neighbourhood(around: Neighbourhood) -> Iterator[str]:
         vrt = Vrt(
             read_grid(dataset, own.source, []).extended(own.column, own.row, around.width, around.height),
             [meaning.name.capitalize() for meaning in dataset.colorinterp],
-            dtype=GDAL_TYPES[dataset.dtypes[0]],
+            dtype=dataset.dtypes[0],
             nodata=dataset.nodata,
             # Where no sheet is, nothing is to be seen: without any mask it would be black ground.
             mask=has_mask_band(dataset)

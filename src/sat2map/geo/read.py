@@ -18,13 +18,13 @@ from sat2map.geo.samples import (
     find_bands,
     find_limits,
     find_mask,
-    plain_samples,
     readable,
     without_alpha,
 )
 from sat2map.geo.sources import Source
 from sat2map.images.levels import Stretch, measure_limits
 from sat2map.images.masks import PixelMask
+from sat2map.images.vrt import plain_samples
 
 
 @contextlib.contextmanager

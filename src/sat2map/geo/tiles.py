@@ -18,13 +18,14 @@ from sat2map.files import locks, refuse_existing
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
 from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.grid import GeoGrid
-from sat2map.geo.samples import find_bands, find_mask, plain_samples, without_alpha
+from sat2map.geo.samples import find_bands, find_mask, without_alpha
 from sat2map.geo.tile_archives import MARKER, Put, open_archive
 from sat2map.geo.tile_pixels import Paint, Tile, TileReader, overlaid, reduced, tile_png
 from sat2map.geo.web_mercator import HIGHEST_ZOOM, Coverage, find_coverage
 from sat2map.geo.write import tags_of
 from sat2map.images.palette.palette import Palette
 from sat2map.images.palette.recolour import recolour, repaint
+from sat2map.images.vrt import plain_samples
 from sat2map.runtime.cpu import processor
 
 MAX_TILES = 50_000_000  # of a zoom level; more are a mistake

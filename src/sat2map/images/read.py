@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +19,10 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from sat2map.errors import ImageError, MissingExtraError
+from sat2map.extras import require
 from sat2map.images.levels import Stretch, given_limits, lab_error, measure_limits, to_8_bits
 from sat2map.images.limits import check_size, too_large
-from sat2map.images.tiff import TiffError, TiffHeader, is_tiff, read_tiff_header
+from sat2map.images.tiff import DAMAGE, TiffError, TiffHeader, is_tiff, read_tiff_header
 
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 # Pillow knows many more, and some of them start other programs: a file is none of those, whatever its name.
@@ -34,17 +34,10 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 # Of damaged tags; the reader's own error is the one that users see. Set once, as threads may read.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
-# What brings an image upright, by EXIF orientation.
-_TURNS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS: Final = (5, 6, 7, 8)  # those that swap the sides
+# EXIF orientations of images that are stored with their sides swapped, upside down, or mirrored.
+_SIDEWAYS: Final = (5, 6, 7, 8)
+_ROWS_TURNED: Final = (3, 4, 7, 8)
+_COLUMNS_TURNED: Final = (2, 3, 6, 7)
 
 _LAB: Final = (8, 9, 10)  # photometric interpretations of TIFF
 _NUMBERS: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # modes of more than 8 bits, one band each
@@ -172,12 +165,12 @@ def _read_with_gdal(
     stretch: Stretch,
     bands: int = 3,
 ) -> Picture:
+    require("rasterio", f"{path}, with samples that are not plain 8 bits,", "geo")
     from sat2map.images.read_gdal import read_with_gdal
 
     notes = _check_page(path, 1 if header is None else header.pages, page)
     picture = read_with_gdal(path, file, page or 1, stretch, tiff=header is not None, bands=bands)
-    turned = _turn(picture, 1 if header is None else header.orientation)
-    return turned._replace(notes=(*notes, *picture.notes))
+    return _upright(picture, 1 if header is None else header.orientation, notes)
 
 
 def _read_with_pillow(
@@ -193,10 +186,8 @@ def _read_with_pillow(
         image.load()
         # Not ImageOps.exif_transpose: it rewrites all of the EXIF, and fails at damage in any field.
         # Pillow itself turns a TIFF, and then has no orientation any more.
-        turn = _TURNS.get(image.getexif().get(Base.Orientation, 1))
-        upright: Image.Image = image if turn is None else image.transpose(turn)
-        picture = _to_picture(path, upright, stretch)
-    return picture._replace(notes=(*notes, *picture.notes))
+        orientation = image.getexif().get(Base.Orientation, 1)
+        return _upright(_to_picture(path, image, stretch), orientation, notes)
 
 
 def _to_picture(path: Path, image: Image.Image, stretch: Stretch) -> Picture:
@@ -245,25 +236,24 @@ def _check_page(path: Path, pages: int, page: int | None) -> tuple[str, ...]:
     return ()
 
 
-def _turn(picture: Picture, orientation: int) -> Picture:
-    """Bring an image upright that is stored with this EXIF orientation."""
-    turn = _TURNS.get(orientation)
-    if turn is None:
-        return picture
+def _upright(picture: Picture, orientation: int, notes: tuple[str, ...]) -> Picture:
+    """Turn an image that is stored with this EXIF orientation, and put notes before its own."""
+    rows = -1 if orientation in _ROWS_TURNED else 1
+    columns = -1 if orientation in _COLUMNS_TURNED else 1
 
-    def turned(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.asarray(Image.fromarray(plane).transpose(turn))
+    def turned(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        sides = planes.swapaxes(0, 1) if orientation in _SIDEWAYS else planes
+        return np.ascontiguousarray(sides[::rows, ::columns])
 
-    bands = [turned(np.ascontiguousarray(band)) for band in np.moveaxis(picture.pixels, -1, 0)]
     alpha = None if picture.alpha is None else turned(picture.alpha)
-    return picture._replace(pixels=np.stack(bands, axis=-1), alpha=alpha)
+    return picture._replace(pixels=turned(picture.pixels), alpha=alpha, notes=(*notes, *picture.notes))
 
 
 def _tiff_header(path: Path, file: IO[bytes]) -> TiffHeader:
     try:
         header = read_tiff_header(file)
     except TiffError as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     file.seek(0)
     return header
 
@@ -309,22 +299,14 @@ def _decoding(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None:  # the system's, not the decoder's
             raise ImageError(f"{path} cannot be read: {error.strerror}") from None
-        raise _damaged(path, error) from None
-    except (
-        SyntaxError,
-        TypeError,
-        ValueError,
-        KeyError,
-        IndexError,
-        EOFError,
-        OverflowError,
-        struct.error,
-    ) as error:
-        raise _damaged(path, error) from None  # all seen from damaged headers
+        raise damaged(path, error) from None
+    except DAMAGE as error:
+        raise damaged(path, error) from None
 
 
-def _damaged(path: Path, error: Exception) -> ImageError:
-    return ImageError(
-        f"{path} cannot be decoded ({' '.join(str(error).split())})",
-        hint="it is damaged, fetch or export it again",
-    )
+def damaged(path: Path, error: BaseException) -> ImageError:
+    """Return the error of a file that cannot be decoded, with the innermost reason."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    reason = " ".join(str(error).split()).rstrip(".")
+    return ImageError(f"{path} cannot be decoded ({reason})", hint="it is damaged, fetch or export it again")
