@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sat2map.errors import DataError
 from sat2map.geo.geoparquet import ParquetLayer, is_parquet, parquet_layers
-from sat2map.geo.grid import Box, GeoGrid
+from sat2map.geo.grid import Box, GeoGrid, moved_box
 
 LAYER = "@layer"  # stands for the name of a feature's layer among the fields
 MAX_WARNINGS = 3  # of GDAL's, that are passed on
@@ -168,12 +168,8 @@ def _boxes(
         grid.transform @ (x, y) for x in (-column, grid.width + column) for y in (-row, grid.height + row)
     ]
     xs, ys = zip(*corners, strict=True)
-    wide = GeoGrid(
-        grid.crs,
-        Affine.translation(min(xs), max(ys)) @ Affine.scale(max(xs) - min(xs), min(ys) - max(ys)),
-        1,
-        1,
-    )
+    pixel = Affine.translation(min(xs), max(ys)) @ Affine.scale(max(xs) - min(xs), min(ys) - max(ys))
+    wide = GeoGrid(grid.crs, pixel, 1, 1)
     if crs.is_geographic and grid.on_earth:
         west, south, east, north = wide.lonlat_box("the orthophoto")
         boxes = [(west, south, east, north)]
@@ -182,12 +178,9 @@ def _boxes(
         if extent is not None and np.isfinite(extent).all() and extent[2] > 180:  # it counts from 0 to 360
             boxes += [(left + 360, bottom, right + 360, top) for left, bottom, right, top in boxes]
         return boxes
-    to_file = pyproj.Transformer.from_crs(grid.proj_crs, crs, always_xy=True)
-    try:
-        box: Box = to_file.transform_bounds(*wide.bounds(), densify_pts=21)
-    except pyproj.exceptions.ProjError:
-        box = (np.inf,) * 4
-    if not np.isfinite(box).all():
+    assert grid.proj_crs is not None
+    box = moved_box(wide.bounds(), grid.proj_crs, crs)
+    if box is None:
         raise DataError(f"the orthophoto lies outside of the area of the vectors' CRS ({crs.name})")
     return [box]
 

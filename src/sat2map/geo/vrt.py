@@ -14,7 +14,8 @@ from rasterio.shutil import copy
 from sat2map.geo.gdal import FAILURES, write_error
 from sat2map.geo.grid import GeoGrid
 from sat2map.images.masks import has_mask_band
-from sat2map.images.vrt import add_band, add_mask, add_metadata, add_source, add_text, gdal_type, vrt_root
+from sat2map.images.palette import Palette
+from sat2map.images.vrt import add_band, add_mask, add_metadata, add_source, add_text, vrt_root
 from sat2map.inference.tiling import Area
 from sat2map.runtime.cpu import processor
 
@@ -26,7 +27,7 @@ class Vrt:
 
     Example:
         >>> vrt = Vrt(grid, ["Red", "Green", "Blue"], mask=True)                      # doctest: +SKIP
-        >>> vrt.add_file("rows.tif", width=512, height=64, column=0, row=0)           # doctest: +SKIP
+        >>> vrt.add_file("rows.tif", Area(0, 0, 64, 512))                             # doctest: +SKIP
         >>> vrt.write(Path("map.vrt"))                                                # doctest: +SKIP
     """
 
@@ -38,8 +39,7 @@ class Vrt:
         dtype: str = "uint8",
         nodata: float | None = None,
         mask: bool = False,
-        colours: Sequence[tuple[int, int, int]] = (),
-        names: Sequence[str] = (),
+        palette: Palette | None = None,
         descriptions: Sequence[str] = (),
         tags: Mapping[str, str] | None = None,
     ) -> None:
@@ -51,8 +51,7 @@ class Vrt:
             dtype: Type of all bands, in numpy's words.
             nodata: Value of missing pixels.
             mask: Whether the files have a mask of their own.
-            colours: The colour table of the first band, from value 0.
-            names: Names of the first band's values, from 0.
+            palette: Names and colours of the first band's values, from 0.
             descriptions: A text for each band.
             tags: Metadata.
         """
@@ -61,40 +60,27 @@ class Vrt:
         bands = [add_band(root, dtype, meaning, nodata) for meaning in meanings]
         for band, text in zip(bands, descriptions, strict=False):
             add_text(band, "Description", text)
-        if names:
+        if palette is not None:
             listed = Xml.SubElement(bands[0], "CategoryNames")
-            for name in names:
+            for name in palette.names:
                 add_text(listed, "Category", name)
-        if colours:
-            _add_colours(bands[0], [(*colour, 255) for colour in colours])
+            _add_colours(bands[0], [(*one.colours[0], 255) for one in palette.classes])
         if mask:
             add_mask(root)
-        self._root, self._dtype = root, dtype
+        self._root = root
 
-    def add_file(
-        self,
-        name: str,
-        *,
-        width: int,
-        height: int,
-        column: int,
-        row: int,
-        mask_band: str = "mask,1",
-        relative: bool = True,
-    ) -> None:
-        """Put a file's pixels into the raster, the first one at `column` and `row`.
+    def add_file(self, name: str, area: Area, *, mask_band: str = "mask,1", relative: bool = True) -> None:
+        """Put all of a file's pixels into a rectangle of the raster.
 
         The file keeps its mask in `mask_band`; its name is relative to the VRT, or not.
         """
-        here = Area(row, column, row + height, column + width)
         for band in self._root.iter("VRTRasterBand"):
             source = add_source(band, name, band.get("band") or mask_band, relative=relative)
-            _add_window(source, here)
+            _add_window(source, area)
             # With this, GDAL opens a file when it is looked at, and not all of them at once.
             Xml.SubElement(
-                source, "SourceProperties", RasterXSize=str(width), RasterYSize=str(height),
-                DataType="Byte" if band.get("band") is None else gdal_type(self._dtype),
-                BlockXSize=str(BLOCK), BlockYSize=str(BLOCK),
+                source, "SourceProperties", RasterXSize=str(area.width), RasterYSize=str(area.height),
+                DataType=band.get("dataType", ""), BlockXSize=str(BLOCK), BlockYSize=str(BLOCK),
             )  # fmt: skip
 
     def to_bytes(self) -> bytes:

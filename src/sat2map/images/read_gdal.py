@@ -17,7 +17,7 @@ from sat2map.images.bands import COLOURS, band_meanings, choose_bands, default_n
 from sat2map.images.levels import Stretch, reject_complex, to_8_bits
 from sat2map.images.limits import check_size
 from sat2map.images.masks import PixelMask
-from sat2map.images.read import Picture, damaged
+from sat2map.images.picture import Picture, damaged
 from sat2map.images.tiff import page_directories
 from sat2map.images.vrt import plain_samples
 

@@ -108,7 +108,8 @@ def add_band(
         function: What makes one band of several sources: `mul` or `div`.
     """
     number = len(root.findall("VRTRasterBand")) + 1
-    band = Xml.SubElement(root, "VRTRasterBand", dataType=gdal_type(dtype), band=str(number))
+    kind = typename_fwd[dtype_rev[dtype]]  # `Byte` for uint8
+    band = Xml.SubElement(root, "VRTRasterBand", dataType=kind, band=str(number))
     add_text(band, "ColorInterp", meaning.capitalize())
     if nodata is not None:
         add_text(band, "NoDataValue", repr(nodata))
@@ -117,11 +118,6 @@ def add_band(
         add_text(band, "PixelFunctionType", function)
         add_text(band, "SourceTransferType", "Float64")
     return band
-
-
-def gdal_type(dtype: str) -> str:
-    """Return GDAL's name of a type, such as `Byte` for uint8."""
-    return str(typename_fwd[dtype_rev[dtype]])
 
 
 def add_mask(root: Xml.Element) -> Xml.Element:
