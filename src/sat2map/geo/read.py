@@ -56,8 +56,7 @@ def open_raster(
     """
     source = Source.of(source)
     name = source.name
-    with contextlib.ExitStack() as stack:
-        handles = stack.enter_context(contextlib.ExitStack())
+    with contextlib.ExitStack() as handles:
         try:
             stored = handles.enter_context(_open(source))
         except FAILURES as error:

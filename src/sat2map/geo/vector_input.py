@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,26 +71,24 @@ def read_vectors(path: Path, wanted: set[str], grid: GeoGrid, margin: float) -> 
     if not path.exists():
         raise DataError(f"{path} does not exist")
     parts: list[Vectors] = []
-    repaired = lost = 0
+    counts: Counter[str] = Counter()
     known: set[str] = set()
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for layer in parquet_layers(path) if is_parquet(path) else _gdal_layers(path):
                 known |= {LAYER, *layer.fields}
-                for part, counts in _read_layer(path, layer, wanted, grid, margin):
-                    parts.append(part)
-                    repaired, lost = repaired + counts[0], lost + counts[1]
+                parts += _read_layer(path, layer, wanted, grid, margin, counts)
     except pyogrio.errors.DataSourceError as error:
         raise DataError(f"{path} cannot be read as vectors ({' '.join(str(error).split())})") from None
     if not parts:
         raise DataError(f"{path} has no lines and no polygons")
     said = dict.fromkeys(str(w.message).partition(". To avoid")[0] for w in caught)
     notes = [f"{path}: {sentence}" for sentence in list(said)[:MAX_WARNINGS]]
-    if repaired:
-        notes.append(f"{path}: {repaired} geometries were invalid, and were repaired")
-    if lost:
-        notes.append(f"{path}: {lost} geometries were invalid beyond repair, and were left out")
+    if counts["repaired"]:
+        notes.append(f"{path}: {counts['repaired']} geometries were invalid, and were repaired")
+    if counts["lost"]:
+        notes.append(f"{path}: {counts['lost']} geometries were invalid beyond repair, and were left out")
     return Vectors(
         np.concatenate([part.geometries for part in parts]),
         {name: np.concatenate([part.fields[name] for part in parts]) for name in wanted},
@@ -124,9 +123,14 @@ def _gdal_layers(path: Path) -> Iterator[_GdalLayer]:
 
 
 def _read_layer(
-    path: Path, layer: _GdalLayer | ParquetLayer, wanted: set[str], grid: GeoGrid, margin: float
-) -> Iterator[tuple[Vectors, tuple[int, int]]]:
-    """Yield the vectors in each box that covers the grid, and how many were repaired and lost."""
+    path: Path,
+    layer: _GdalLayer | ParquetLayer,
+    wanted: set[str],
+    grid: GeoGrid,
+    margin: float,
+    counts: Counter[str],
+) -> Iterator[Vectors]:
+    """Yield the vectors in each box that covers the grid; `counts` gets how many were repaired and lost."""
     if layer.crs is None:
         raise DataError(f"{path} does not name its CRS", hint="convert it to a GeoPackage with one")
     crs, grid_crs = layer.crs, grid.proj_crs
@@ -142,9 +146,7 @@ def _read_layer(
         stored, values = layer.read(box, wanted)
         geometries = shapely.from_wkb(stored, on_invalid="fix")
         missing = shapely.is_missing(geometries) & np.array([wkb is not None for wkb in stored], bool)
-        lost = int(missing.sum())
-        invalid = ~shapely.is_valid(geometries) & ~missing
-        invalid &= ~shapely.is_missing(geometries)
+        invalid = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries)
         geometries[invalid] = shapely.make_valid(geometries[invalid])
         geometries = shapely.clip_by_rect(geometries, *box)
         kept = ~shapely.is_missing(geometries) & ~shapely.is_empty(geometries)
@@ -154,7 +156,8 @@ def _read_layer(
         finite = np.isfinite(shapely.bounds(placed)).all(axis=1)
         values[LAYER] = np.full(len(stored), layer.name, object)
         fields = {name: _column(name, values, len(stored))[kept][finite] for name in wanted}
-        yield Vectors(placed[finite], fields), (int(invalid.sum()), lost + int((~finite).sum()))
+        counts.update(repaired=int(invalid.sum()), lost=int(missing.sum() + (~finite).sum()))
+        yield Vectors(placed[finite], fields)
 
 
 def _boxes(
