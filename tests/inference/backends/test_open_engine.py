@@ -91,6 +91,23 @@ def test_auto_takes_openvino_where_it_is_right(model: Path) -> None:
     assert np.abs(levels[0] - levels[1]).mean() < auto.MAX_ERROR
 
 
+@pytest.mark.parametrize(
+    "spec", [None, GeneratorSpec(width=32, depth=4, classes=4)], ids=["palette", "image"]
+)
+@pytest.mark.parametrize("image_only", [False, True])
+def test_what_auto_compares_with_is_what_onnx_runtime_draws(
+    tmp_path: Path, spec: GeneratorSpec | None, image_only: bool
+) -> None:
+    path = bundled_model() if spec is None else tmp_path / "model.safetensors"
+    if spec is not None:
+        save_model(path, build_generator(spec).state_dict(), ModelHeader(generator=spec))
+    source, options = picture(1, 3, 64, 96), EngineOptions(image_only=image_only)
+    found, expected = (how(path, options)(source) for how in (OnnxEngine.open_reference, OnnxEngine.open))
+    header = read_header(path)
+    errors = np.abs(auto.levels(found, header) - auto.levels(expected, header))
+    assert errors.mean() < 0.01 * auto.MAX_ERROR
+
+
 def test_auto_takes_onnx_runtime_where_there_is_no_openvino(model: Path, without: Any) -> None:
     without("openvino", "torch")
     assert open_engine(model).name.startswith("ONNX Runtime on cpu, fp32")
