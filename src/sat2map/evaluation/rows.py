@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.data.cache import PairCache
+from sat2map.data.pair_cache import PairCache
 from sat2map.evaluation.metrics.features import frechet_distance, kernel_distance, kernel_subset_size
 from sat2map.evaluation.metrics.realism import sliced_wasserstein
 from sat2map.evaluation.perceptual_metrics import FeatureExtractor, PerceptualMetrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -75,6 +76,7 @@ class StripReader(AbstractContextManager["StripReader"]):
         self._rows = iter(grid.within(area.top, area.bottom, size.height))
         self._here: Span | None = None
         self._strip: Strip
+        self._masks: deque[tuple[int, NDArray[np.uint8]]] = deque(maxlen=2)  # first row, and the mask
         self._pool = gdal_thread("read")
         self._ahead = self._read_next()
 
@@ -84,16 +86,16 @@ class StripReader(AbstractContextManager["StripReader"]):
             assert self._ahead is not None
             (self._here, self._strip), self._ahead = self._ahead.result(), None
             assert rows == self._here
+            self._masks.append((rows.start, self._strip[1]))
             self._ahead = self._read_next()
         pixels, mask = self._strip
         here = slice(columns.start - self._left, columns.stop - self._left)
         return cut_tile(pixels[:, :, here], mask[:, here], rows, columns)
 
     def mask(self, area: Area) -> NDArray[np.uint8]:
-        """Return the mask of a block that has just been finished, on the network's grid."""
-        assert self._here is not None
-        rows = slice(area.top - self._here.start, area.bottom - self._here.start)
-        return self._strip[1][rows, area.left - self._left : area.right - self._left]
+        """Return the mask of a block of this row of tiles or of the one before, on the network's grid."""
+        top, mask = next(it for it in self._masks if it[0] <= area.top and area.bottom <= it[0] + len(it[1]))
+        return mask[area.top - top : area.bottom - top, area.left - self._left : area.right - self._left]
 
     def call(self, read: Callable[[], T]) -> T:
         """Read something else of the same file: one thread at a time may."""
