@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sat2map.inference.blending import Block, blended_blocks
 from sat2map.inference.likeliest import likeliest, likeliest_on
 from sat2map.inference.resample import Resampling
-from sat2map.inference.tiling import Area, Block, Grid, blended_blocks, pad_to
+from sat2map.inference.tiling import Area, Grid, pad_to
 
 
 def test_it_is_the_first_of_the_largest() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -34,34 +34,29 @@ class ControlPoints:
         """What they are called in messages."""
         return f"{len(self.points)} ground control points (GCPs)" if self.points else "RPCs"
 
-    def shifted(self, left: float, top: float) -> ControlPoints:
-        """Return them for a raster that begins at another pixel."""
-        return self._moved(lambda column, row: (column - left, row - top), 1, 1)
+    def moved(self, left: float = 0, top: float = 0, across: float = 1, down: float = 1) -> ControlPoints:
+        """Return them for a raster that begins at another pixel, or of other pixels.
 
-    def scaled(self, across: float, down: float) -> ControlPoints:
-        """Return them for pixels `across` times as wide and `down` times as high."""
-        return self._moved(lambda column, row: (column / across, row / down), across, down)
-
-    def _moved(
-        self, move: Callable[[float, float], tuple[float, float]], across: float, down: float
-    ) -> ControlPoints:
-        points = []
-        for point in self.points:
-            column, row = move(point.col, point.row)
-            points.append(GroundControlPoint(row, column, point.x, point.y, point.z, point.id, point.info))
+        Args:
+            left: The column at which it begins.
+            top: The row.
+            across: How many times as wide its pixels are.
+            down: How many times as high.
+        """
+        points = tuple(
+            GroundControlPoint((p.row - top) / down, (p.col - left) / across, p.x, p.y, p.z, p.id, p.info)
+            for p in self.points
+        )
         rpcs = self.rpcs
-        if rpcs is not None:
-            # An RPC counts from the middle of the first pixel.
-            column, row = move(rpcs.samp_off + 0.5, rpcs.line_off + 0.5)
-            values = rpcs.to_dict()
-            values.update(
-                samp_off=column - 0.5,
-                line_off=row - 0.5,
-                samp_scale=rpcs.samp_scale / across,
-                line_scale=rpcs.line_scale / down,
-            )
-            rpcs = RPC(**values)
-        return replace(self, points=tuple(points), rpcs=rpcs)
+        if rpcs is not None:  # an RPC counts from the middle of the first pixel
+            moved = {
+                "samp_off": (rpcs.samp_off + 0.5 - left) / across - 0.5,
+                "line_off": (rpcs.line_off + 0.5 - top) / down - 0.5,
+                "samp_scale": rpcs.samp_scale / across,
+                "line_scale": rpcs.line_scale / down,
+            }
+            rpcs = RPC(**{**rpcs.to_dict(), **moved})
+        return replace(self, points=points, rpcs=rpcs)
 
     def fitted(self) -> tuple[Affine, float] | None:
         """Return the affine transform nearest to the GCPs, and the largest distance from it (px).

@@ -102,10 +102,7 @@ class TileReader:
         else:  # with the alpha at once: GDAL would warp twice
             read = self._vrt.read((*self._bands, self._alpha), window=window)
             values = read[:-1]
-            if self._mask.stored:  # a mask of its own beside the alpha
-                mask = self._mask.read(self._vrt, values, window=window)
-            else:
-                mask = self._mask.read(_AlphaOnly(read[-1]), values)
+            mask = self._mask.read(self._vrt, values, read[-1], window=window)
         if paint.repaint is not None:
             values = np.moveaxis(paint.repaint(np.ascontiguousarray(np.moveaxis(values, 0, -1))), -1, 0)
         return halved(values, mask) if paint.finer == 2 else (values, mask)
@@ -119,16 +116,6 @@ class TileReader:
         edge_ys = np.concatenate([np.full_like(xs, bottom), np.full_like(xs, top), ys, ys])
         pixels = np.stack(self._to_pixels @ self._to_crs.transform(edge_xs, edge_ys), axis=1)
         return bool(((pixels >= EDGE) & (pixels <= self._size - EDGE)).all())
-
-
-@dataclass(frozen=True)
-class _AlphaOnly:
-    """Stands for a dataset of which the alpha band has been read."""
-
-    alpha: NDArray[np.uint8]
-
-    def read(self, _band: int) -> NDArray[np.uint8]:
-        return self.alpha
 
 
 def reduced(children: Sequence[Sequence[Tile | None]], *, blend: bool) -> Tile | None:

@@ -37,10 +37,11 @@ from sat2map.geo.strips import BackgroundWriter, StripReader
 from sat2map.geo.write import check_outputs, write_cog, write_sidecars
 from sat2map.images.levels import note_of_8_bits, use_limits
 from sat2map.inference import Translator
+from sat2map.inference.blending import Block, Run, blended_blocks
 from sat2map.inference.drawing import Products, draw_block
 from sat2map.inference.resample import Resampling
 from sat2map.inference.scale import MIN_SIDE
-from sat2map.inference.tiling import Area, Block, Run, Span, blended_blocks
+from sat2map.inference.tiling import Area, Span
 
 DEFAULTS = RasterOptions()
 
@@ -240,7 +241,7 @@ class _Work:
         with BackgroundWriter() as writer, StripReader(self.seen, grid, todo) as reader:
 
             def cut(rows: Span, columns: Span) -> NDArray[np.float32] | None:
-                self.progress(self.result.tiles, total)
+                self.progress(max(0, self.result.tiles - 1), total)  # the network runs on one
                 self.result.tiles += 1
                 tile = reader.cut(rows, columns)
                 return tile if self._is_wanted(rows, columns) else None

@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sat2map.inference.blending import Block
 from sat2map.inference.resample import Neighbours, Resampling
-from sat2map.inference.tiling import Area, Block
+from sat2map.inference.tiling import Area
 
 PIECE: Final = 1 << 16  # px compared at a time: what is kept of them fits the processor's cache
 
