@@ -14,7 +14,8 @@ from rasterio.warp import transform_geom
 from sat2map.errors import SettingsError
 from sat2map.files import atomic_write_text
 from sat2map.geo.addresses import is_remote, shown
-from sat2map.geo.grid import LONLAT, GeoGrid
+from sat2map.geo.crs import LONLAT
+from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import Layer
 from sat2map.images.palette.palette import describe_classes
 

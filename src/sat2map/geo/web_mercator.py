@@ -8,7 +8,8 @@ from typing import NamedTuple
 import morecantile
 
 from sat2map.errors import ImageError
-from sat2map.geo.grid import Box, GeoGrid
+from sat2map.geo.crs import Box
+from sat2map.geo.grid import GeoGrid
 
 SIDE = 256  # px of a tile
 HIGHEST_ZOOM = 24
