@@ -100,6 +100,11 @@ class GeoGrid:
             return None
         return unit * math.dist(*places[:2]), unit * math.dist(*places[::2])
 
+    def mean_metres(self) -> float | None:
+        """Return the side of a square as large as the middle pixel in metres; None if unknown."""
+        metres = self.metres()
+        return None if metres is None else math.sqrt(metres[0] * metres[1])
+
     def lonlat_box(self, name: str) -> Box:
         """Return west, south, east and north of the grid; west > east where it crosses 180 degrees.
 
