@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 
 from sat2map.errors import DataError
-from sat2map.geo.grid import Box, GeoGrid
+from sat2map.geo.crs import Box
+from sat2map.geo.grid import GeoGrid
 
 _POINTS = 200  # along the longest side of the area, before its edges are transformed
 

@@ -35,8 +35,7 @@ class ClassMap:
     @property
     def pixel(self) -> float:
         """Metres per pixel; 1 where they are unknown."""
-        metres = self.grid.metres()
-        return 1.0 if metres is None else float(np.sqrt(metres[0] * metres[1]))
+        return self.grid.mean_metres() or 1.0
 
     @property
     def model_pixel(self) -> float:

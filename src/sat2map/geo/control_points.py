@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,8 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.rpc import RPC
 from rasterio.transform import RPCTransformer
+
+from sat2map.geo.crs import ground_distances
 
 if TYPE_CHECKING:
     import rasterio
@@ -96,19 +96,6 @@ class ControlPoints:
             places = list(zip(xs, ys, strict=True))
             crs = pyproj.CRS("OGC:CRS84")
         return ground_distances(crs, places)
-
-
-def ground_distances(crs: pyproj.CRS, places: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
-    """Return how far two places are from a first one on the ellipsoid (m); None outside of the CRS's area."""
-    to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
-    xs, ys = zip(*places, strict=True)
-    longitudes, latitudes = to_degrees.transform(xs, ys)
-    if not all(map(math.isfinite, (*longitudes, *latitudes))):
-        return None
-    geod = crs.get_geod()
-    assert geod is not None
-    here, one, other = zip(longitudes, latitudes, strict=True)
-    return geod.inv(*here, *one)[2], geod.inv(*here, *other)[2]
 
 
 def read_control_points(dataset: rasterio.DatasetReader) -> ControlPoints | None:

@@ -10,7 +10,8 @@ from rasterio.crs import CRS
 
 from sat2map.errors import ImageError, SettingsError
 from sat2map.geo.control_points import EXACT, read_control_points
-from sat2map.geo.grid import GeoGrid, parse_crs
+from sat2map.geo.crs import parse_crs
+from sat2map.geo.grid import GeoGrid
 
 _PIXEL = (1e-3, 1e7)  # m; smaller or larger pixels come from a CRS that does not belong to the coordinates
 SUBDATASETS = 8  # named in an error; files of some missions hold hundreds

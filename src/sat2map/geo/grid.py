@@ -12,15 +12,11 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from sat2map.errors import ImageError, SettingsError
-from sat2map.geo.control_points import ControlPoints, ground_distances
+from sat2map.geo.control_points import ControlPoints
+from sat2map.geo.crs import LONLAT, OUTLINE, Box, ground_distances, moved_box, parse_crs
 from sat2map.inference.tiling import Area
 
-Box = tuple[float, float, float, float]
-"""Left, bottom, right, top. In longitude and latitude, left > right where the box crosses 180 degrees."""
-
-LONLAT = "OGC:CRS84"
 _EARTH_RADIUS = (6.3e6, 6.4e6)  # m; between these lies the semi-major axis of each ellipsoid of the Earth
-_OUTLINE = 21  # points along each edge of a box whose edges become curves
 
 
 @dataclass(frozen=True)
@@ -103,6 +99,11 @@ class GeoGrid:
         if not unit:
             return None
         return unit * math.dist(*places[:2]), unit * math.dist(*places[::2])
+
+    def mean_metres(self) -> float | None:
+        """Return the side of a square as large as the middle pixel in metres; None if unknown."""
+        metres = self.metres()
+        return None if metres is None else math.sqrt(metres[0] * metres[1])
 
     def lonlat_box(self, name: str) -> Box:
         """Return west, south, east and north of the grid; west > east where it crosses 180 degrees.
@@ -202,32 +203,6 @@ class GeoGrid:
         return min(xs), min(ys), max(xs), max(ys)
 
 
-def parse_crs(text: str, setting: str) -> pyproj.CRS:
-    """Return the CRS that a user names.
-
-    Raises:
-        SettingsError: PROJ does not know it.
-    """
-    try:
-        return pyproj.CRS(text)
-    except pyproj.exceptions.CRSError:
-        raise SettingsError(
-            f"'{text}' is not a CRS that PROJ knows",
-            hint="write it as EPSG:32633, or as WKT",
-            setting=setting,
-        ) from None
-
-
-def moved_box(box: Box, crs: pyproj.CRS | str, to: pyproj.CRS | str) -> Box | None:
-    """Return the box around a box, whose edges become curves in another CRS; None outside of its area."""
-    try:
-        move = pyproj.Transformer.from_crs(crs, to, always_xy=True)
-        moved: Box = move.transform_bounds(*box, densify_pts=_OUTLINE)
-    except pyproj.exceptions.ProjError:
-        return None
-    return moved if all(map(math.isfinite, moved)) else None
-
-
 def window_area(window: tuple[int, int, int, int], grid: GeoGrid, name: str) -> Area:
     """Return the pixels of a window: column and row of its corner, width and height.
 
@@ -256,6 +231,6 @@ def _edges(box: Box) -> list[tuple[float, float]]:
     left, bottom, right, top = box
     if left > right:
         right += 360
-    steps = [i / _OUTLINE for i in range(_OUTLINE + 1)]
+    steps = [i / OUTLINE for i in range(OUTLINE + 1)]
     across = [(left + (right - left) * s, y) for s in steps for y in (bottom, top)]
     return across + [(x, bottom + (top - bottom) * s) for s in steps for x in (left, right)]

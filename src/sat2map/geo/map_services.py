@@ -16,8 +16,8 @@ from xml.sax.saxutils import escape
 from sat2map.errors import SettingsError
 from sat2map.files import cache_folder
 from sat2map.geo.addresses import shown
+from sat2map.geo.crs import LONLAT, moved_box, parse_crs
 from sat2map.geo.gdal import TIMEOUT
-from sat2map.geo.grid import LONLAT, moved_box, parse_crs
 from sat2map.geo.sources import Place, Source, cut_source
 from sat2map.geo.tile_probe import Address, check_tiles, describe_answer
 from sat2map.geo.web_mercator import HIGHEST_ZOOM, MAX_LATITUDE, SIDE, CoveragePart, pixel_size, tile_corner

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,7 +13,8 @@ from rasterio.warp import transform_geom
 from sat2map.errors import SettingsError
 from sat2map.files import atomic_write_text
 from sat2map.geo.addresses import is_remote, shown
-from sat2map.geo.grid import LONLAT, GeoGrid
+from sat2map.geo.crs import LONLAT
+from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import Layer
 from sat2map.images.palette.palette import describe_classes
 
@@ -61,8 +61,7 @@ def write_item(output: Path, layers: Sequence[Layer], grid: GeoGrid, source: str
     assert grid.proj_crs is not None
     west, south, east, north = grid.lonlat_box(output.name)
     code = grid.proj_crs.to_authority()
-    metres = grid.metres()
-    gsd = round(math.sqrt(metres[0] * metres[1]), 4) if metres else None
+    gsd = round(grid.mean_metres() or 0.0, 4) or None
     wkt = {} if code else {"proj:wkt2": grid.proj_crs.to_wkt()}
     tags = layers[0].tags
     made_at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -19,8 +19,9 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError
+from sat2map.geo.crs import Box, moved_box
 from sat2map.geo.geoparquet import ParquetLayer, is_parquet, parquet_layers
-from sat2map.geo.grid import Box, GeoGrid, moved_box
+from sat2map.geo.grid import GeoGrid
 
 LAYER = "@layer"  # stands for the name of a feature's layer among the fields
 MAX_WARNINGS = 3  # of GDAL's, that are passed on

@@ -180,7 +180,8 @@ def _blend(
         outputs = found[rows, columns]
         return None if outputs is None else outputs.astype(np.float32)
 
-    for here, _, values in blended_blocks(grid, size, cut, lambda x: x, area):
+    for block in blended_blocks(grid, size, cut, lambda x: x, area):
+        here, values = block.area, block.values
         if values is None:
             continue
         if total is None:
