@@ -19,7 +19,7 @@ from sat2map.images.palette.recolour import recolour
 from sat2map.images.pixels import with_bands
 from sat2map.inference import Translator
 from sat2map.inference.drawing import IMAGE_ONLY, Drawn, Products
-from sat2map.serve.batch_queue import BatchQueue, Progress, Work
+from sat2map.serve.batch_queue import BatchQueue, Progress, Work, one_by_one
 from sat2map.serve.decoder import Decoder
 from sat2map.serve.http_errors import BadRequestError, NotFoundError, TooManyPixelsError
 from sat2map.serve.image_store import ImageStore, StoredImage
@@ -118,7 +118,7 @@ class Drawings:
         self._memory = memory
         self._limits = limits
         self._cache: LRUCache[Hashable, Drawing] = LRUCache(limits.drawing_mib * MIB, getsizeof=_size)
-        self._queue: BatchQueue[_Request, Drawing] = BatchQueue(self._run, length=limits.large_queue)
+        self._queue = BatchQueue(one_by_one(self._draw), length=limits.large_queue)
 
     async def draw(
         self,
@@ -156,9 +156,6 @@ class Drawings:
     def close(self) -> None:
         """Let the thread end."""
         self._queue.close()
-
-    def _run(self, batch: list[Work[_Request, Drawing]]) -> list[Drawing]:
-        return [self._draw(work) for work in batch]
 
     def _draw(self, work: Work[_Request, Drawing]) -> Drawing:
         model, image, gsd, colors, part = work.source
@@ -217,7 +214,7 @@ def _draw_raster(
     """Translate a raster into GeoTIFFs, and read what is shown of it from them."""
     translator = Translator(model.background_translator.engine, colors=colors)
     spec, output = model.header.generator, folder / RESULTS["raster"]
-    # An engine of images leaves the class head out (see `Models.open`).
+    # An engine of images leaves the class head out (see `Models`).
     classes = translator.drawer.palette is not None and (spec.colours or not spec.classes)
     sides: list[Literal["classes", "confidence"]] = ["classes"] if classes else []
     sides += ["confidence"] if spec.colours else []
