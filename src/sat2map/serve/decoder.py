@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -107,12 +107,8 @@ class Decoder:
                 self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, function: Callable[[Path], T], file: bytes | Path, *, child: bool) -> T:
-        try:
+        with hiding(file):
             return self._in_child(function, file) if child else function(_as_path(file))
-        except Sat2MapError as error:
-            if isinstance(file, Path):
-                hide_path(error, file)
-            raise
 
     def _in_child(self, function: Callable[[Path], T], file: bytes | Path) -> T:
         with self._lock:
@@ -134,10 +130,16 @@ class Decoder:
         return cast("T", _take(found) if isinstance(found, _Stored) else found)
 
 
-def hide_path(error: Sat2MapError, path: Path) -> None:
-    """Let an error's text say "the image" instead of the service's path."""
-    error.problem = error.problem.replace(str(path), "the image")
-    error.args = (error.problem,)
+@contextlib.contextmanager
+def hiding(file: bytes | Path) -> Iterator[None]:
+    """Let the text of an error say "the image" instead of the service's path."""
+    try:
+        yield
+    except Sat2MapError as error:
+        if isinstance(file, Path):
+            error.problem = error.problem.replace(str(file), "the image")
+            error.args = (error.problem,)
+        raise
 
 
 def _length(file: bytes | Path) -> int:

@@ -163,16 +163,15 @@ class Drawings:
         needed = price(model.header, shape, gsd, pixels=self._limits.pixels)
         with self._memory.account(patience=self._limits.request_seconds / 2) as reserve:
             reserve(needed + 8 * image.height * image.width)
-            path = self._images.path(image)
-            if not path.exists():
+            upload = self._images.inspected(image)
+            if not upload.path.exists():
                 raise NotFoundError("there is no such image: it may have expired, upload it again")
             palette = _service_colors(model) if colors is None else colors_for(model)[colors]
             if image.kind == "raster":
-                upload = Inspected(path, image.kind, *shape)
                 self._scratch.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
                     return _draw_raster(model, palette, upload, Path(folder), work.progress, self._decoder)
-            picture = read_picture(self._decoder, path, shape, model.header, part, gsd=gsd)
+            picture = read_picture(self._decoder, upload.path, shape, model.header, part, gsd=gsd)
             source = with_bands(picture.pixels, model.header.generator.source_bands, Path("the image"))
             drawing = _draw_products(model, palette, source, picture.alpha, work.progress, gsd)
             return replace(drawing, notes=picture.notes)

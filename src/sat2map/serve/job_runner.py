@@ -8,7 +8,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sat2map.errors import OutputError
@@ -107,11 +107,11 @@ class Jobs:
             self._stopping = True
             self._changed.notify_all()
 
-    def new_folder(self, declared: int) -> Path:
-        """Create a folder for an upload; its name becomes the job's.
+    @contextlib.contextmanager
+    def new_folder(self, declared: int) -> Iterator[Path]:
+        """Yield a folder for an upload of `declared` bytes at most, whose name a job may take by `add`.
 
-        Args:
-            declared: Size of the upload, or its upper limit (bytes).
+        It is removed where the block ends with an error.
 
         Raises:
             BusyError: Too many jobs wait.
@@ -128,9 +128,15 @@ class Jobs:
                 "the space for results is used up: delete finished jobs, or try again later"
             )
         folder = self._folder / secrets.token_urlsafe(16)
-        folder.mkdir(parents=True)
         self._arriving[folder] = declared
-        return folder
+        try:
+            folder.mkdir(parents=True)
+            yield folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            del self._arriving[folder]
 
     def add(
         self,
@@ -158,15 +164,9 @@ class Jobs:
             created=time.time(),
         )
         self._store.add(record)
-        self._arriving.pop(folder, None)
         with self._changed:
             self._changed.notify()
         return record
-
-    def drop(self, folder: Path) -> None:
-        """Remove an upload that did not become a job."""
-        self._arriving.pop(folder, None)
-        shutil.rmtree(folder, ignore_errors=True)
 
     def get(self, job: str, owner: str) -> JobRecord:
         """Return a job.

@@ -7,13 +7,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
+from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from sat2map.errors import ImageError
 from sat2map.serve.http_errors import NotFoundError, TooManyPixelsError, UnauthorizedError
 from sat2map.serve.image_store import StoredImage
-from sat2map.serve.input_files import Inspected, Kind
+from sat2map.serve.input_files import Kind
 from sat2map.serve.pictures import Part
 from sat2map.serve.problems import documented
 from sat2map.serve.routes.access import (
@@ -62,13 +63,10 @@ def image_routes(service: Service) -> APIRouter:
         """Upload an image that is translated later, more than once: at other scales or with other models."""
         declared = request.headers.get("content-length", "")
         size = int(declared) if declared.isdecimal() else limits.image_bytes
-        folder = await service.run_in_thread(images.new_folder, min(size, limits.job_body_bytes))
-        try:
+        arriving = images.new_folder(min(size, limits.job_body_bytes))
+        async with contextmanager_in_threadpool(arriving) as folder:
             upload = await receive_file(service, request, folder)
             image = images.add(folder, upload, owner_of(request))
-        except BaseException:
-            images.drop(folder)
-            raise
         location = {"Location": request.url_for("read_image_status", image=image.id).path}
         return JSONResponse(_status(image).model_dump(mode="json"), 201, location)
 
@@ -102,11 +100,10 @@ def image_routes(service: Service) -> APIRouter:
         found = images.get(image, owner_of(request))
         if found.height * found.width > limits.pixels:
             raise TooManyPixelsError(f"a preview may have {limits.pixels / 1e6:g} million pixels at most")
-        upload = Inspected(images.path(found), found.kind, found.height, found.width)
         served, part = service.models.find(model), Part(page, whole)
         with service.memory.account() as reserve:
             reserve(8 * found.height * found.width)
-            work = show_picture(service, served, upload, part, cache="private, max-age=3600")
+            work = show_picture(service, served, images.inspected(found), part, cache="private, max-age=3600")
             return await run_until_disconnected(request, work, limits.request_seconds)
 
     return router

@@ -14,7 +14,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from pydantic import BaseModel, Field
 
 from sat2map.serve.http_errors import BusyError, NotFoundError, NotReadyError, UnauthorizedError
-from sat2map.serve.input_files import Inspected, Kind
+from sat2map.serve.input_files import Kind
 from sat2map.serve.job_runner import Jobs
 from sat2map.serve.job_store import ENDED, JobRecord, State
 from sat2map.serve.job_watch import LOOK_AGAIN, Watch
@@ -107,20 +107,16 @@ def job_routes(service: Service) -> APIRouter:
         stored = None if image is None else service.images.get(image, owner)
         declared = request.headers.get("content-length", "")
         size = int(declared) if declared.isdecimal() else limits.job_body_bytes
-        folder = jobs.new_folder(min(size, limits.job_body_bytes))
-        try:
+        with jobs.new_folder(min(size, limits.job_body_bytes)) as folder:
             if stored is None:
                 upload = await receive_file(service, request, folder)
             else:
-                path = folder / stored.file
-                await anyio.to_thread.run_sync(copy_file, service.images.path(stored), path)
-                upload = Inspected(path, stored.kind, stored.height, stored.width)
+                there = service.images.inspected(stored)
+                upload = there._replace(path=folder / stored.file)
+                await anyio.to_thread.run_sync(copy_file, there.path, upload.path)
             if upload.kind == "picture":
                 check_price(service, served.header, (upload.height, upload.width), gsd)
             record = jobs.add(folder, upload, owner=owner, model=served.name, gsd=gsd, part=Part(page, whole))
-        except BaseException:
-            jobs.drop(folder)
-            raise
         location = {"Location": request.url_for("read_job", job=record.id).path}
         return JSONResponse(status(record).model_dump(mode="json"), 202, location)
 
