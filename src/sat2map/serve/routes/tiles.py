@@ -55,7 +55,13 @@ class TileSource:
     def router(self, prefix: str = "", tag: str = "live map") -> APIRouter:
         """Return a router whose routes accept read-only keys and answer conditional requests."""
         keys = [Depends(check_key(self.service.keys, tiles=True))]
-        return APIRouter(dependencies=keys, prefix=prefix, tags=[tag], route_class=ConditionalRoute)
+        return APIRouter(
+            dependencies=keys,
+            prefix=prefix,
+            tags=[tag],
+            route_class=ConditionalRoute,
+            responses=documented(UnauthorizedError),
+        )
 
     async def layers(self) -> list[MapLayer]:
         """Return all layers, drawn by the default model."""
