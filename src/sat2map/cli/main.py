@@ -167,7 +167,8 @@ def _signals_interrupt() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is interrupt:  # else the service, which stops, ignores a second one
+                signal.signal(number, handler)
 
 
 def _open_closed_streams() -> None:
