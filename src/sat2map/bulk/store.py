@@ -161,25 +161,20 @@ class Store:
         with self._failures("written"), contextlib.suppress(FileNotFoundError):
             obstore.delete(self._open(), name)
 
-    def sizes(self, folder: str = "", *, prefix_only: bool = False) -> Iterator[tuple[str, int]]:
-        """Yield name and bytes of each object.
-
-        Args:
-            folder: The folder below the address to look into.
-            prefix_only: Those right in it alone.
+    def sizes(self, *, prefix_only: bool = False) -> Iterator[tuple[str, int]]:
+        """Yield name and bytes of each object, or of those right in the folder alone (`prefix_only`).
 
         Raises:
             OutputError: The store does not answer, or refuses.
         """
         import obstore
 
-        store, prefix = self._open(), folder or None
         with self._failures("listed"):
             if prefix_only:
-                found = obstore.list_with_delimiter(store, prefix)["objects"]
+                found = obstore.list_with_delimiter(self._open())["objects"]
                 yield from ((one["path"], one["size"]) for one in found)
                 return
-            for page in obstore.list(store, prefix):
+            for page in obstore.list(self._open()):
                 yield from ((one["path"], one["size"]) for one in page)
 
     def _open(self, size: int = 0) -> ObjectStore:
@@ -194,7 +189,7 @@ class Store:
         try:
             yield
         except FileNotFoundError as error:
-            if not _is_of_store(error):
+            if error.errno is not None:  # a file's, not the store's
                 raise
             raise self._sentence(verb, error) from None
         except BaseError as error:
@@ -225,7 +220,3 @@ class Store:
             hint="when it does again, resume the job",
             setting="resume",
         )
-
-
-def _is_of_store(error: OSError) -> bool:
-    return error.errno is None

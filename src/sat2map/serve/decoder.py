@@ -52,17 +52,15 @@ class _Upload(io.BytesIO):
 class Decoder:
     """Reads sizes and pixels of image files; may be used from any thread."""
 
-    def __init__(self, memory: int, *, processes: int = 1, folder: Path | None = None) -> None:
-        """Prepare; the child processes start with the first large file.
+    def __init__(self, memory: int, *, folder: Path | None = None) -> None:
+        """Prepare; the child process starts with the first large file.
 
         Args:
             memory: Largest decoded image (bytes).
-            processes: Number of child processes.
-            folder: Where the pixels of large images pass from a child to this process; None: through a pipe.
+            folder: Where the pixels of large images pass from the child to here; None: through a pipe.
         """
         self._folder = folder
         self._memory = memory
-        self._processes = processes
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -101,7 +99,7 @@ class Decoder:
         return self._run(read, file, child=child)
 
     def close(self) -> None:
-        """End the child processes."""
+        """End the child process."""
         with self._lock:
             if self._pool is not None:
                 self._pool.shutdown(wait=False, cancel_futures=True)
@@ -113,7 +111,7 @@ class Decoder:
     def _in_child(self, function: Callable[[Path], T], file: bytes | Path) -> T:
         with self._lock:
             pool = self._pool = self._pool or ProcessPoolExecutor(
-                self._processes,
+                max_workers=1,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_prepare_child,
                 initargs=(self._memory + _HEADROOM,),

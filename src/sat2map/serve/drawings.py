@@ -31,6 +31,7 @@ from sat2map.serve.serve_settings import MIB, Limits
 from sat2map.serve.served_models import ServedModel
 
 Product = Literal["image", "classes", "confidence"]
+_alternatives = functools.lru_cache(maxsize=16)(Palette.alternatives)
 
 
 @dataclass(frozen=True)
@@ -229,11 +230,6 @@ def _draw_raster(
     return Drawing(
         Drawn(np.moveaxis(pixels, -1, 0), **layers), alpha, translator.drawer.palette, notes, files
     )
-
-
-@functools.lru_cache(maxsize=16)
-def _alternatives(palette: Palette) -> dict[str, Palette]:
-    return palette.alternatives()
 
 
 def colors_for(model: ServedModel) -> dict[str, Palette]:

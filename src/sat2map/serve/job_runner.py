@@ -44,6 +44,9 @@ class Jobs:
     The folder of a job is `STATE/jobs/ID`, its record a row of `STATE/jobs.sqlite`. A service that stops puts
     its running jobs back into the queue for the next one. A job during which the process died is marked as
     failed and not started again, as it may be what killed the process.
+
+    Attributes:
+        stopping: Whether the service is about to stop.
     """
 
     def __init__(
@@ -52,8 +55,8 @@ class Jobs:
         state: Path,
         limits: Limits,
         *,
-        count: Callable[[State], None] = lambda state: None,
-        shared: bool = False,
+        count: Callable[[State], None],
+        shared: bool,
     ) -> None:
         """Open the state folder.
 
@@ -76,7 +79,7 @@ class Jobs:
         self._cancelled: set[str] = set()
         self._arriving: dict[Path, int] = {}
         self._changed = threading.Condition()
-        self._stopping = False
+        self.stopping = False
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -96,15 +99,10 @@ class Jobs:
             thread.join()
         self._store.close()
 
-    @property
-    def stopping(self) -> bool:
-        """Whether the service is about to stop."""
-        return self._stopping
-
     def interrupt(self) -> None:
         """Let running jobs stop at the next tile, and event streams end."""
         with self._changed:
-            self._stopping = True
+            self.stopping = True
             self._changed.notify_all()
 
     @contextlib.contextmanager
@@ -236,7 +234,7 @@ class Jobs:
         while True:
             with self._changed:
                 record = None
-                while not self._stopping and (record := self._take()) is None:
+                while not self.stopping and (record := self._take()) is None:
                     self._changed.wait(LOOK_AGAIN)  # another process may have queued one
             if record is None:
                 return
@@ -255,7 +253,7 @@ class Jobs:
 
         def report(done: int, total: int) -> None:
             nonlocal stored
-            if self._stopping or record.id in self._cancelled:
+            if self.stopping or record.id in self._cancelled:
                 raise Cancelled
             if (now := time.monotonic()) - stored < STORE_EVERY and done < total:
                 return
@@ -306,7 +304,7 @@ class Jobs:
                 break
             except OutputError as failed:
                 _log.warning("%s", failed)
-                if self._stopping:
+                if self.stopping:
                     return
                 time.sleep(LOOK_AGAIN)
         self._ended(job, state)

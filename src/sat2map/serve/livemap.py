@@ -43,11 +43,6 @@ class LiveMaps:
         self._work = SharedWork(cache_bytes, metrics)
         self._reading = anyio.CapacityLimiter(4)
 
-    @property
-    def cached_bytes(self) -> float:
-        """What the cache holds."""
-        return float(self._work.cached_bytes)
-
     async def tile(self, layer: MapLayer, zoom: int, x: int, y: int) -> bytes:
         """Return a tile of a layer as PNG, transparent where the raster has nothing.
 

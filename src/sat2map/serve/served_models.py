@@ -102,15 +102,8 @@ class ServedModel:
         self._files = BatchQueue(one_by_one(run_file), length=limits.large_queue)
         self._queues: tuple[BatchQueue[Any, Any], ...] = (self._small, self._large, self._tiles, self._files)
 
-    async def translate(
-        self, source: Image, progress: Progress = lambda done, total: None, *, gsd: float | None = None
-    ) -> tuple[Image, Work[ImageWork, Image]]:
-        """Queue an image and return its map.
-
-        Args:
-            source: uint8 (h, w, source_bands).
-            progress: Called from another thread with the tiles done and the number of tiles.
-            gsd: Metres per pixel of the image; None: unknown.
+    async def translate(self, source: Image, *, gsd: float | None) -> tuple[Image, Work[ImageWork, Image]]:
+        """Queue an image, uint8 (h, w, source_bands), of some gsd, if known, and return its map.
 
         Raises:
             BusyError: The queue is full.
@@ -118,7 +111,7 @@ class ServedModel:
         """
         size = size_at_model_scale(self.header, source.shape[:2], gsd)
         whole = max(size) <= self.header.max_untiled_size
-        return await (self._small if whole else self._large).submit(ImageWork(source, gsd), progress)
+        return await (self._small if whole else self._large).submit(ImageWork(source, gsd))
 
     async def run_tile(self, tile: Outputs) -> Outputs:
         """Queue one tile of a raster and return the network's outputs that the drawing of an image needs.

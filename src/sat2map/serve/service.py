@@ -69,8 +69,7 @@ class Service:
             from sat2map.serve.raster_folder import RasterFolder
 
             self.rasters = RasterFolder(settings.rasters)
-            self.maps = maps = LiveMaps(limits.cache_mib * MIB, metrics)
-            metrics.watch("map_cache_bytes", "Memory of live maps", lambda: maps.cached_bytes)
+            self.maps = LiveMaps(limits.cache_mib * MIB, metrics)
         self.memory = MemoryBudget(limits.memory_mib * MIB)
         self.decoder = Decoder(self.memory.total // 2, folder=now)
         self.models = Models(
