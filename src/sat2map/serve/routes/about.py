@@ -14,7 +14,8 @@ from sat2map.models.architectures.registry import find_architecture
 from sat2map.serve.decoder import SMALL_IMAGE
 from sat2map.serve.drawings import colors_for
 from sat2map.serve.http_errors import BusyError, NotFoundError, UnauthorizedError
-from sat2map.serve.problems import documented, kinds
+from sat2map.serve.openapi import documented
+from sat2map.serve.problems import kinds
 from sat2map.serve.routes.access import check_key
 from sat2map.serve.routes.page import message_page
 from sat2map.serve.served_models import ServedModel

@@ -17,8 +17,8 @@ from sat2map.serve.http_errors import (
     UnsupportedFormatError,
     UploadTooSlowError,
 )
+from sat2map.serve.openapi import documented
 from sat2map.serve.pictures import Part
-from sat2map.serve.problems import documented
 from sat2map.serve.responses import MEDIA_TYPES
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, if the service requires one.")

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from sat2map.errors import ImageError
 from sat2map.serve.http_errors import NotFoundError, TooManyPixelsError, UnauthorizedError
 from sat2map.serve.input_files import Kind
-from sat2map.serve.problems import documented
+from sat2map.serve.openapi import documented
 from sat2map.serve.routes.access import (
     PNG,
     UPLOAD,

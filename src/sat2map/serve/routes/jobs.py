@@ -18,7 +18,8 @@ from sat2map.serve.input_files import Kind
 from sat2map.serve.job_runner import Jobs
 from sat2map.serve.job_store import ENDED, JobRecord, State
 from sat2map.serve.job_watch import LOOK_AGAIN, Watch
-from sat2map.serve.problems import Problem, documented
+from sat2map.serve.openapi import documented
+from sat2map.serve.problems import Problem
 from sat2map.serve.routes.access import (
     BINARY,
     UPLOAD,

@@ -16,8 +16,8 @@ from sat2map.serve.http_errors import (
     TooManyPixelsError,
     UnauthorizedError,
 )
+from sat2map.serve.openapi import documented
 from sat2map.serve.pictures import Part, notes_header
-from sat2map.serve.problems import documented
 from sat2map.serve.responses import MEDIA_TYPES, RASTER_TYPES, encode, negotiate
 from sat2map.serve.routes.about import LegendEntry, legend_of
 from sat2map.serve.routes.access import IMAGES, Gsd, ModelName, PartOfPicture, check_key, owner_of

@@ -18,7 +18,7 @@ from sat2map.serve.conditional import ConditionalRoute, if_changed
 from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
 from sat2map.serve.livemap import LiveMaps
 from sat2map.serve.map_layers import MapLayer, check_tile, find_layer, layers_of
-from sat2map.serve.problems import documented
+from sat2map.serve.openapi import documented
 from sat2map.serve.raster_folder import RasterFolder
 from sat2map.serve.routes.access import BINARY, check_key
 from sat2map.serve.service import Service, run_until_disconnected

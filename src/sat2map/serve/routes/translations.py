@@ -18,8 +18,8 @@ from sat2map.serve.decoder import SMALL_FILE, SMALL_IMAGE
 from sat2map.serve.http_errors import NotAcceptableError, NotFoundError
 from sat2map.serve.input_files import RESULTS, Inspected, inspect_file, read_file
 from sat2map.serve.memory import Reserve, price
+from sat2map.serve.openapi import documented
 from sat2map.serve.pictures import NOTES_HEADER, Part, notes_header, read_picture
-from sat2map.serve.problems import documented
 from sat2map.serve.responses import MEDIA_TYPES, RASTER_TYPES, MediaType, encode, negotiate, read_raster
 from sat2map.serve.routes.access import (
     BINARY,
