@@ -101,11 +101,7 @@ class ImageStore:
         return Inspected(self._folder / image.id / image.file, image.kind, image.height, image.width)
 
     def remove(self, image: str, owner: str) -> None:
-        """Delete an image.
-
-        Raises:
-            NotFoundError: As in `get`.
-        """
+        """Delete an image; raises what `get` does."""
         shutil.rmtree(self._folder / self.get(image, owner).id, ignore_errors=True)
 
     def expire(self) -> None:

@@ -43,7 +43,8 @@ class Jobs:
 
     The folder of a job is `STATE/jobs/ID`, its record a row of `STATE/jobs.sqlite`. A service that stops puts
     its running jobs back into the queue for the next one. A job during which the process died is marked as
-    failed and not started again, as it may be what killed the process.
+    failed and not started again, as it may be what killed the process. For a job that does not exist, or
+    belongs to another key, methods raise a `NotFoundError`.
 
     Attributes:
         stopping: Whether the service is about to stop.
@@ -167,11 +168,7 @@ class Jobs:
         return record
 
     def get(self, job: str, owner: str) -> JobRecord:
-        """Return a job.
-
-        Raises:
-            NotFoundError: It does not exist, or belongs to another key.
-        """
+        """Return a job."""
         record = self._store.get(job)
         if record is None or record.owner != owner:
             raise NotFoundError("there is no such job: it may have expired")
@@ -181,7 +178,6 @@ class Jobs:
         """Return the file of a finished job.
 
         Raises:
-            NotFoundError: There is no such job.
             NotReadyError: It is not finished, or has none.
         """
         record = self.get(job, owner)
@@ -190,11 +186,7 @@ class Jobs:
         return self._folder / job / RESULTS[record.kind]
 
     def remove(self, job: str, owner: str) -> None:
-        """Cancel a job that has not ended; delete one that has.
-
-        Raises:
-            NotFoundError: There is no such job.
-        """
+        """Cancel a job that has not ended; delete one that has."""
         record = self.get(job, owner)
         if record.state in ENDED:
             self._forget(job)

@@ -63,12 +63,7 @@ class LiveMaps:
     async def vector_tile(self, layer: MapLayer, zoom: int, x: int, y: int) -> bytes:
         """Return the polygons of a tile's classes as a vector tile; empty where the raster has nothing.
 
-        The zoom is at most that of the model: clients enlarge what they get there.
-
-        Raises:
-            NotFoundError: There are no tiles at this zoom.
-            BusyError: The network has too much to do.
-            ImageError: The raster cannot be read.
+        The zoom is at most that of the model: clients enlarge what they get there. Raises what `tile` does.
         """
         _check_zoom(layer, zoom)
         palette = layer.palette
