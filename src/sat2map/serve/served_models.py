@@ -39,6 +39,9 @@ class ImageWork(NamedTuple):
 class ServedModel:
     """A model that is ready to translate.
 
+    Where the queue for it is full, a method raises a `BusyError`; where an image or file is no input of this
+    model, an `ImageError`.
+
     Attributes:
         name: Its name for clients.
         header: Header of the model file.
@@ -103,12 +106,7 @@ class ServedModel:
         self._queues: tuple[BatchQueue[Any, Any], ...] = (self._small, self._large, self._tiles, self._files)
 
     async def translate(self, source: Image, *, gsd: float | None) -> tuple[Image, Work[ImageWork, Image]]:
-        """Queue an image, uint8 (h, w, source_bands), of some gsd, if known, and return its map.
-
-        Raises:
-            BusyError: The queue is full.
-            ImageError: The image is not an input of this model.
-        """
+        """Queue an image, uint8 (h, w, source_bands), of some gsd, if known, and return its map."""
         size = size_at_model_scale(self.header, source.shape[:2], gsd)
         whole = max(size) <= self.header.max_untiled_size
         return await (self._small if whole else self._large).submit(ImageWork(source, gsd))
@@ -117,20 +115,12 @@ class ServedModel:
         """Queue one tile of a raster and return the network's outputs that the drawing of an image needs.
 
         The tile is float32 (source_bands, h, w) in [-1, 1].
-
-        Raises:
-            BusyError: The queue is full.
         """
         outputs, _ = await self._tiles.submit(tile)
         return outputs
 
     async def translate_file(self, upload: Inspected, output: Path) -> tuple[tuple[str, ...], Work[Any, Any]]:
-        """Queue a raster (see `sat2map.serve.input_files`), wait for its map, and return what to know of it.
-
-        Raises:
-            BusyError: The queue is full.
-            ImageError: The file is not an input of this model.
-        """
+        """Queue a raster (see `input_files`), wait for its map, and return what to know of it."""
         return await self._files.submit((upload, output))
 
     def translate_file_now(
