@@ -9,6 +9,7 @@ import glob
 import hashlib
 import inspect
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -149,6 +150,28 @@ def try_lock(descriptor: int) -> bool:
         return True
     # The file may have been removed by its last holder between opening and locking it.
     return os.fstat(descriptor).st_nlink > 0
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder beside `path`, not made yet, that takes its place on success and vanishes on failure.
+
+    The caller has locked `path` (see `lock_output`).
+
+    Raises:
+        OutputError: The disk is full, read-only or closed to us.
+    """
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        yield unfinished
+        if path.exists():
+            shutil.rmtree(path)
+        unfinished.rename(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _temporary_stem(path: Path) -> str:

@@ -13,16 +13,6 @@ DASH = "\N{EN DASH}"
 MIN_FID_IMAGES = 2048  # FID's covariance of as many features has full rank from here on
 
 
-def label(name: str) -> str:
-    """Return a score's name for people."""
-    return find_score(name).label
-
-
-def meaning(name: str) -> str:
-    """Return what a score is, in a few words."""
-    return find_score(name).meaning
-
-
 def beats(name: str, score: float, other: float) -> bool:
     """Return whether `score` is better than `other` in the digits that are shown."""
     info = find_score(name)
@@ -54,14 +44,7 @@ def format_uncertainty(name: str, row: Row) -> str:
     """Write the uncertainty of a row's score: an interval, for KID its deviation, or nothing."""
     if name == "kid" and "kid_std" in row.scores:
         return f"± {format_value(name, row.scores['kid_std'])}"
-    return format_interval(name, row.intervals.get(name))
-
-
-def format_interval(name: str, interval: tuple[float, float] | None) -> str:
-    """Write an interval, or nothing for none."""
-    if interval is None:
-        return ""
-    return DASH.join(format_value(name, end, unit=False) for end in interval)
+    return DASH.join(format_value(name, end, unit=False) for end in row.intervals.get(name, ()))
 
 
 def score_names(evaluation: Evaluation) -> dict[str, list[str]]:
@@ -73,8 +56,7 @@ def score_names(evaluation: Evaluation) -> dict[str, list[str]]:
 
 def verdict(evaluation: Evaluation) -> str:
     """Return sentences on whether the model beats the constant map and other models, and on what."""
-    sentences = [_against_baselines(evaluation), *_against_others(evaluation)]
-    return " ".join(sentences)
+    return " ".join([_against_baselines(evaluation), *_against_others(evaluation)])
 
 
 def _against_baselines(evaluation: Evaluation) -> str:
@@ -134,7 +116,8 @@ def _won_and_lost(
         mine, theirs = row.scores.get(name), other.scores.get(name)
         if mine is None or theirs is None:
             continue
-        words = f"{label(name)} ({format_value(name, mine, unit=False)} against {format_value(name, theirs)})"
+        figures = f"{format_value(name, mine, unit=False)} against {format_value(name, theirs)}"
+        words = f"{find_score(name).label} ({figures})"
         if beats(name, mine, theirs):
             won.append(words)
         elif ties or beats(name, theirs, mine):

@@ -17,8 +17,9 @@ from sat2map.geo.qgis_styles import ramp_colours
 from sat2map.geo.tile_pixels import halved
 from sat2map.geo.web_mercator import SIDE
 from sat2map.images.png import encode_png
+from sat2map.inference.blending import blended_blocks
 from sat2map.inference.drawing import Drawer, Products
-from sat2map.inference.tiling import Area, Grid, Span, blended_blocks
+from sat2map.inference.tiling import Area, Grid, Span
 from sat2map.serve.http_errors import NotFoundError
 from sat2map.serve.map_layers import MapLayer
 from sat2map.serve.prometheus import Metrics
@@ -169,7 +170,8 @@ def _blend(
         outputs = found[rows, columns]
         return None if outputs is None else outputs.astype(np.float32)
 
-    for here, _, values in blended_blocks(grid, size, cut, lambda x: x, area):
+    for block in blended_blocks(grid, size, cut, lambda x: x, area):
+        here, values = block.area, block.values
         if values is None:
             continue
         if total is None:

@@ -23,11 +23,12 @@ from sat2map.errors import ImageError, Sat2MapError
 from sat2map.geo.gdal import FAILURES, reason
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.read import open_raster
-from sat2map.geo.samples import plain_samples, warped, without_alpha
+from sat2map.geo.samples import warped, without_alpha
 from sat2map.geo.web_mercator import EDGE, HIGHEST_ZOOM, SIDE, find_coverage, pixel_size, zoom_of
 from sat2map.images.bands import Limits
 from sat2map.images.levels import to_8_bits
 from sat2map.images.masks import PixelMask
+from sat2map.images.vrt import plain_samples
 from sat2map.inference.tiling import Area
 from sat2map.serve.http_errors import NotFoundError
 

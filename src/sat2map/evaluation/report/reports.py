@@ -1,28 +1,35 @@
-"""The three reports: which sections each has, in which order."""
+"""The three reports, of a run, an evaluation and a demo: what each shows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError
+from sat2map.evaluation.calibration import expected_calibration_error
 from sat2map.evaluation.examples import Example, load_examples
-from sat2map.evaluation.report.page import Section, figure, image, tiles, write_page
-from sat2map.evaluation.report.pictures import write_pictures
-from sat2map.evaluation.report.run_report import (
-    RunLog,
-    curves_section,
-    next_section,
-    result_section,
-    samples_section,
-    settings_section,
+from sat2map.evaluation.formatting import (
+    beats_constant,
+    caveats,
+    format_uncertainty,
+    format_value,
+    heading,
+    protocol_line,
+    score_names,
+    verdict,
 )
-from sat2map.evaluation.report.score_sections import evaluation_sections
-from sat2map.evaluation.result import Evaluation
-from sat2map.run_folder import REPORT, read_metrics, read_run_settings
+from sat2map.evaluation.metrics import find_score
+from sat2map.evaluation.report.page import write_page
+from sat2map.evaluation.report.pictures import write_pictures
+from sat2map.evaluation.report.run_report import RunLog, Training, describe_training, listed_scores
+from sat2map.evaluation.result import CONSTANT, MODEL, NEAREST, Evaluation, Protocol
+from sat2map.evaluation.robustness import SCORES
+from sat2map.installation import install_command
+from sat2map.run_folder import BEST, REPORT, read_metrics, read_run_settings
 
 EVALUATION, EXAMPLES = "evaluation.json", "evaluation"  # in a run folder: the scores, and their pictures
 DEMO = (
@@ -45,18 +52,20 @@ def write_run_report(run: Path) -> Path:
     settings, log = read_run_settings(run), RunLog(read_metrics(run))
     lead = f"{log.epoch} of {settings.schedule.epochs} epochs, {log.step} steps, on {settings.data.path}."
     evaluation = _evaluation_of(run)
-    if evaluation is None:
-        scores = [result_section(log)]
-    else:
-        scores = evaluation_sections(evaluation, load_examples(run / EXAMPLES, evaluation))
-        if log.best and evaluation.protocol.steps != log.best["step"]:
-            lead += (
-                f" The scores below are of step {evaluation.protocol.steps}, the model kept since is of step "
-                f"{log.best['step']}: evaluate again."
-            )
+    if evaluation and log.best and evaluation.protocol.steps != log.best["step"]:
+        lead += (
+            f" The scores below are of step {evaluation.protocol.steps}, the model kept since is of step "
+            f"{log.best['step']}: evaluate again."
+        )
     write_pictures(run, log)
-    title = f"Run {run.resolve().name}"
-    return write_page(run / REPORT, title, lead, [*scores, *_of_training(run)])
+    return _write(
+        run / REPORT,
+        f"Run {run.resolve().name}",
+        lead,
+        evaluation=evaluation,
+        examples=load_examples(run / EXAMPLES, evaluation) if evaluation else (),
+        training=describe_training(run, settings, log),
+    )
 
 
 def write_evaluation_report(evaluation: Evaluation, examples: Sequence[Example], path: Path) -> Path:
@@ -67,9 +76,8 @@ def write_evaluation_report(evaluation: Evaluation, examples: Sequence[Example],
     """
     p = evaluation.protocol
     lead = f"Scores on {p.images} pairs of {p.data}, split {p.split}."
-    return write_page(
-        Path(path), f"How good is {p.model or 'the model'}?", lead, evaluation_sections(evaluation, examples)
-    )
+    title = f"How good is {p.model or 'the model'}?"
+    return _write(Path(path), title, lead, evaluation=evaluation, examples=examples)
 
 
 def write_demo_report(
@@ -94,24 +102,71 @@ def write_demo_report(
         "The map that the model drew",
         "The real map",
     )
-    translated = Section(
-        "A scene, translated",
-        tiles((figure(image(p, c), c) for p, c in zip(scene, captions, strict=True)), "scene"),
+    run = Path(run)
+    return _write(
+        Path(path),
+        "sat2map demo",
+        DEMO,
+        scene=dict(zip(captions, scene, strict=True)),
+        evaluation=evaluation,
+        examples=examples,
+        training=describe_training(run, read_run_settings(run), RunLog(read_metrics(run))),
     )
-    sections = [translated, *evaluation_sections(evaluation, examples), *_of_training(Path(run))]
-    return write_page(Path(path), "sat2map demo", DEMO, sections)
 
 
-def _of_training(run: Path) -> list[Section]:
-    """The sections of a run but for its scores; those there is something to say in."""
-    settings, log = read_run_settings(run), RunLog(read_metrics(run))
-    sections = (
-        samples_section(run, log),
-        curves_section(log),
-        settings_section(settings),
-        next_section(run, settings, log),
-    )
-    return [section for section in sections if section is not None]
+def _write(
+    path: Path,
+    title: str,
+    lead: str,
+    *,
+    scene: Mapping[str, NDArray[np.uint8]] | None = None,
+    evaluation: Evaluation | None = None,
+    examples: Sequence[Example] = (),
+    training: Training | None = None,
+) -> Path:
+    shown = {"scene": scene, "evaluation": evaluation, "examples": examples, "training": training}
+    return write_page(path, "report.html", title=title, lead=lead, **shown, **_NAMES)
+
+
+def _protocol_rows(protocol: Protocol) -> list[tuple[str, str]]:
+    """Return name and value of what the protocol has."""
+    values = {
+        **protocol.model_dump(exclude={"palette"}),
+        "palette": protocol.palette.name if protocol.palette else "none",
+        "against": "; ".join(
+            f"{m.name}: {m.file}, SHA-256 {m.sha256}, {m.steps} steps, {m.inference_mode} mode, {m.engine}"
+            for m in protocol.against
+        ),
+        "metric_weights": "; ".join(
+            f"{m.network}: {m.file}, SHA-256 {m.sha256}" for m in protocol.metric_weights
+        ),
+    }
+    return [(name.replace("_", " "), str(value)) for name, value in values.items() if value not in ("", ())]
+
+
+# What the templates call.
+_NAMES: dict[str, object] = {
+    "BEST": BEST,
+    "CONSTANT": CONSTANT,
+    "MODEL": MODEL,
+    "NEAREST": NEAREST,
+    "SCORES": SCORES,
+    "beats_constant": beats_constant,
+    "caveats": caveats,
+    "expected_calibration_error": expected_calibration_error,
+    "find_score": find_score,
+    "format_uncertainty": format_uncertainty,
+    "format_value": format_value,
+    "heading": heading,
+    "install_command": install_command,
+    "listed_scores": listed_scores,
+    "protocol_line": protocol_line,
+    "protocol_rows": _protocol_rows,
+    "quote": shlex.quote,
+    "repr": repr,
+    "score_names": score_names,
+    "verdict": verdict,
+}
 
 
 def _evaluation_of(run: Path) -> Evaluation | None:
