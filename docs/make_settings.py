@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Union, get_args, get_origin
 
@@ -14,56 +15,42 @@ from sat2map.settings.flat import GROUPS
 from sat2map.settings.loading import SAME_PRESETS
 
 PAGE = Path(__file__).with_name("settings.md")
+# What most trainings of a user's own pairs change; the page shows these, and folds the others away.
+USUAL = ("data", "run", "gsd", "palette", "minutes", "epochs", "batch_size", "crop_size", "device")
 INTRO = """# Settings
 
 A training has {count} settings in {groups} groups. Their defaults are the preset `default`. A run starts
-from a preset or a TOML file, and each setting is a flag too: `learning_rate` is `--learning-rate`.
-
-```toml
-preset = "default"  # where it starts from; without it, from the same
-
-[data]
-path = "pairs"      # the flag is --data
-gsd = 0.9
-
-[schedule]
-minutes = 60
-```
-
-`sat2map presets show paper` prints a preset as a TOML file with a comment for each setting, ready to edit.
-Files of sat2map 0.1, which had no tables, are still read. Without a palette, `default` becomes the preset
-`rgb`.
-
+from a preset or a TOML file (`preset = "paper"`, then tables such as `[schedule]` with `minutes = 60`), and
+each setting is a flag too: `learning_rate` is `--learning-rate`. `sat2map presets show paper` prints a preset
+as such a file, with a comment for each setting, ready to edit. Files of sat2map 0.1, which had no tables, are
+still read. Without a palette, `default` becomes the preset `rgb`.
 """
 
 
-def kind(annotation: object, metadata: list[object]) -> str:
-    """Name a setting's type and range as a user writes it."""
+def values_of(annotation: object, metadata: Iterable[object]) -> str:
+    """Say which values a setting takes, as a user writes them; "" where its meaning says it."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return kind(args[0], list(args[1:]))
+        return values_of(args[0], args[1:])
     if origin is Literal:
-        return ", ".join(f"`{arg}`" for arg in args)
+        return "`" + "`, `".join(map(str, args)) + "`"
     if origin in (Union, types.UnionType):
-        inner = [kind(arg, metadata) for arg in args if arg is not type(None)]
-        return ", ".join([*inner, "none"])
+        return values_of(next(arg for arg in args if arg is not type(None)), metadata)
     if origin is tuple:
-        return f"{len(args)} × {kind(args[0], [])}"
-    if origin is dict:
-        return "table of weights"
-    name = {"int": "whole number", "float": "number", "str": "text", "Path": "path"}[annotation.__name__]  # type: ignore[attr-defined]
-    return f"{name}{bounds(metadata)}"
+        return f"two numbers, {values_of(args[0], ())}"
+    return bounds(metadata)
 
 
-def bounds(metadata: list[object]) -> str:
-    """Return a range as ` 0..1`, or ""."""
+def bounds(metadata: Iterable[object]) -> str:
+    """Say in words which numbers are allowed; bounds that only keep nonsense out are left out."""
     flat = [part for one in metadata for part in getattr(one, "metadata", [one])]
-    low = next((str(one.ge) for one in flat if isinstance(one, Ge)), None)
-    low = next((f">{one.gt}" for one in flat if isinstance(one, Gt)), low)
-    high = next((str(one.le) for one in flat if isinstance(one, Le)), None)
-    high = next((f"<{one.lt}" for one in flat if isinstance(one, Lt)), high)
-    large = high is not None and len(high) > 6  # bounds that only keep nonsense out
-    return f" {low}.." + ("" if high is None or large else high) if low is not None else ""
+    low = next((f"{one.ge}" for one in flat if isinstance(one, Ge)), "")
+    above = next((f"above {one.gt}" for one in flat if isinstance(one, Gt)), "")
+    high = next((f"{one.le}" for one in flat if isinstance(one, Le)), "")
+    below = next((f"below {one.lt}" for one in flat if isinstance(one, Lt)), "")
+    if (high or below) and len(high) <= 6:
+        return f"{low or above} to {high or below}"
+    return above or (f"{low} or more" if low else "")
 
 
 def value(found: object) -> str:
@@ -75,29 +62,40 @@ def value(found: object) -> str:
     return "none" if found is None else f"`{found:g}`" if isinstance(found, float) else f"`{found}`"
 
 
+def table(names: Iterable[str]) -> list[str]:
+    """Return a table of settings, a line each."""
+    defaults = flatten(TrainSettings())
+    lines = ["| setting | default | meaning | values |", "|---|---|---|---|"]
+    for name in names:
+        info = SETTINGS[name].info
+        values = values_of(info.annotation, info.metadata)
+        lines.append(f"| `{name}` | {value(defaults[name])} | {info.description} | {values} |")
+    return lines
+
+
+def folded(summary: str, lines: Iterable[str]) -> list[str]:
+    """Return lines that a reader folds out."""
+    return [f'<details markdown="1"><summary>{summary}</summary>\n', *lines, "\n</details>"]
+
+
 def page() -> str:
     """Return the page as Markdown."""
-    presets = {name: flatten(load_settings(name)) for name in preset_names() if name not in SAME_PRESETS}
-    defaults = flatten(TrainSettings())
-    lines = [INTRO.format(count=len(SETTINGS), groups=len(GROUPS))]
+    lines = [
+        INTRO.format(count=len(SETTINGS), groups=len(GROUPS)),
+        *table(USUAL),
+        "\nThe others, by group:\n",
+    ]
     for group, model in GROUPS.items():
-        lines += [f"## {group.capitalize()}\n", f"{model.__doc__}\n"]
-        lines += ["| setting | default | values | meaning |", "|---|---|---|---|"]
-        for name, setting in SETTINGS.items():
-            if setting.group == group:
-                values = kind(setting.info.annotation, setting.info.metadata)
-                lines.append(
-                    f"| `{name}` | {value(defaults[name])} | {values} | {setting.info.description} |"
-                )
-        lines.append("")
-    lines += ["## Presets\n", "What each preset changes of the defaults.\n"]
-    for name, values_ in presets.items():
+        names = [name for name, each in SETTINGS.items() if each.group == group and name not in USUAL]
+        lines += folded(f"<code>[{group}]</code> {model.__doc__}", table(names))
+    defaults, rows = flatten(TrainSettings()), ["| preset | what it changes of the defaults |", "|---|---|"]
+    for name in (name for name in preset_names() if name not in SAME_PRESETS):
         others = [other for other, same in SAME_PRESETS.items() if same == name]
         title = ", ".join(f"`{one}`" for one in [name, *others])
-        changed = [
-            f"`{setting}` {value(found)}" for setting, found in values_.items() if found != defaults[setting]
-        ]
-        lines.append(f"- {title}: {', '.join(changed) or 'nothing'}")
+        values = flatten(load_settings(name))
+        changed = [f"`{each}` {value(found)}" for each, found in values.items() if found != defaults[each]]
+        rows.append(f"| {title} | {', '.join(changed) or 'nothing'} |")
+    lines += folded("Presets: what each changes of the defaults", rows)
     return "\n".join([*lines, ""])
 
 

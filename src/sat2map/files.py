@@ -9,9 +9,10 @@ import glob
 import hashlib
 import inspect
 import os
+import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -71,7 +72,9 @@ def lock_output(path: Path, *, tidy: bool = True) -> Iterator[None]:
         if tidy:
             remove_leftovers(path.parent)
         if is_left:
-            _remove(path.parent.glob(f"{glob.escape(_temporary_stem(path))}????????{path.suffix}"))
+            for left in path.parent.glob(f"{glob.escape(_temporary_stem(path))}????????{path.suffix}"):
+                with contextlib.suppress(OSError):
+                    left.unlink()
         yield
 
 
@@ -149,6 +152,28 @@ def try_lock(descriptor: int) -> bool:
     return os.fstat(descriptor).st_nlink > 0
 
 
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder beside `path`, not made yet, that takes its place on success and vanishes on failure.
+
+    The caller has locked `path` (see `lock_output`).
+
+    Raises:
+        OutputError: The disk is full, read-only or closed to us.
+    """
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        yield unfinished
+        if path.exists():
+            shutil.rmtree(path)
+        unfinished.rename(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def _temporary_stem(path: Path) -> str:
     return f".{_shortened(path.stem)}.sat2map-"
 
@@ -181,12 +206,6 @@ def _remove_if_free(lock: Path) -> None:
         os.close(descriptor)
 
 
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        with contextlib.suppress(OSError):
-            path.unlink()
-
-
 def cache_folder() -> Path:
     """Return the folder of caches: $SAT2MAP_CACHE, or sat2map in the user's cache folder.
 
@@ -199,10 +218,9 @@ def cache_folder() -> Path:
 
 
 def state_folder() -> Path:
-    """Return the folder of what outlives a process, such as jobs: sat2map in the user's state folder.
+    """Return the folder of what outlives a process, such as jobs; raises what `cache_folder` does.
 
-    Raises:
-        OutputError: The user has no home folder, and no variable names another one.
+    It is sat2map in the user's state folder.
     """
     return _user_folder("XDG_STATE_HOME", ".local/state", "name a folder for the state")
 

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from sat2map.data import cache
-from sat2map.data.cache import PairCache, PairFormat, open_pairs
+from sat2map.data.cache import open_pairs
+from sat2map.data.pair_cache import PairCache, PairFormat
 from sat2map.data.pairs import Pair, find_pairs
 from sat2map.data.read_pair import read_pair
 from sat2map.errors import DataError, ImageError, OutputError
@@ -140,7 +141,8 @@ def test_any_number_of_workers_gives_the_same_cache(folder: Path, pairs: list[Pa
 def test_two_processes_that_start_at_once_both_get_whole_caches(folder: Path, pairs: list[Pair]) -> None:
     program = (
         "import hashlib, sys; from pathlib import Path\n"
-        "from sat2map.data.cache import PairFormat, open_pairs; from sat2map.data.pairs import Pair\n"
+        "from sat2map.data.cache import open_pairs; from sat2map.data.pair_cache import PairFormat\n"
+        "from sat2map.data.pairs import Pair\n"
         "pairs = [Pair(Path(name).stem, Path(name), None) for name in sys.argv[1:]]\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "print(hashlib.sha256(open_pairs(pairs, PairFormat(256)).pixels.tobytes()).hexdigest())\n"

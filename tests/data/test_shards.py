@@ -16,8 +16,9 @@ import pytest
 from rich.console import Console
 from safetensors.numpy import load_file
 
-from sat2map.data import shards, stream
-from sat2map.data.cache import PairFormat, open_pairs
+from sat2map.data import stream
+from sat2map.data.cache import open_pairs
+from sat2map.data.pair_cache import PairFormat
 from sat2map.data.pairs import find_pairs
 from sat2map.data.shards import ShardIndex, ShardReader, find_index, pack, read_index
 from sat2map.data.stream import ShardStream, open_shards
@@ -146,7 +147,7 @@ def test_shards_come_from_a_server(packed: Path, server: str, tmp_path: Path) ->
 def test_a_server_that_has_no_shards_is_told(
     packed: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "TRIES", 1)
+    monkeypatch.setattr("sat2map.data.fetch.TRIES", 1)
     with pytest.raises(DataError, match=r"/no/val-000000.tar cannot be fetched: .*404"):
         open_stream(remote(packed, tmp_path / "remote", f"{server}/no/"))
 

@@ -119,7 +119,7 @@ def write_picture(path: Path) -> None:
 
 def write_checkpoint(path: Path) -> None:
     """Write a checkpoint as pytorch-CycleGAN-and-pix2pix does."""
-    from sat2map.export.pytorch_cyclegan import export_cyclegan
+    from sat2map.export.pth import export_cyclegan
 
     spec = GeneratorSpec(architecture="resnet6", width=4, norm="instance")
     save_model(path.with_suffix(".tmp"), build_generator(spec).state_dict(), ModelHeader(generator=spec))

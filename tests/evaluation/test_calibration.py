@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sat2map.data.cache import PairCache
+from sat2map.data.pair_cache import PairCache
 from sat2map.evaluation.calibration import (
     expected_calibration_error,
     fit_class_offsets,

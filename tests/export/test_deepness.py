@@ -12,6 +12,7 @@ import torch
 
 from sat2map.cli.main import main
 from sat2map.errors import ModelFileError, OutputError
+from sat2map.export import export_model
 from sat2map.export.deepness import export_deepness
 from sat2map.images.palette import Palette
 from sat2map.inference import Translator
@@ -131,4 +132,4 @@ def test_what_cannot_be_exported(tmp_path):
         export_deepness(tmp_path / "m.safetensors", tmp_path / "m.onnx")
     (tmp_path / "m.onnx").touch()
     with pytest.raises(OutputError, match="exists"):
-        export_deepness(tmp_path / "m.safetensors", tmp_path / "m.onnx")
+        export_model(tmp_path / "m.safetensors", "deepness", tmp_path / "m.onnx")

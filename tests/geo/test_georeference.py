@@ -18,6 +18,7 @@ from rasterio.shutil import copy
 from sat2map.errors import ImageError, SettingsError
 from sat2map.geo.control_points import ControlPoints
 from sat2map.geo.detect import is_raster
+from sat2map.geo.georeference import check_grid, placed
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.read import open_raster
 from sat2map.geo.translate_raster import translate_raster
@@ -94,7 +95,7 @@ def test_the_pixel_size_follows_from_control_points_and_rpcs():
 
 
 def test_scaled_control_points_stay_on_the_ground():
-    points = ControlPoints(tuple(gcps()), UTM, rpc()).scaled(2, 4)
+    points = ControlPoints(tuple(gcps()), UTM, rpc()).moved(across=2, down=4)
     fit, worst = points.fitted() or (Affine.identity(), 1)
     np.testing.assert_allclose(fit[:6], (4.2, 0, 4e5, 0, -8.4, 5.8e6), atol=1e-6)
     assert worst < 1e-6
@@ -169,7 +170,7 @@ def test_a_raster_can_be_given_a_crs_or_a_gsd(tmp_path):
 )
 def test_a_crs_or_gsd_that_does_not_fit_is_refused(tmp_path, given, setting, message):
     with pytest.raises(SettingsError, match=message) as caught:
-        GeoGrid(None, Affine.identity(), 10, 10).placed(given.get("crs"), given.get("gsd"), "r.tif")
+        placed(GeoGrid(None, Affine.identity(), 10, 10), given.get("crs"), given.get("gsd"), "r.tif")
     assert caught.value.setting == setting
 
 
@@ -187,7 +188,7 @@ def test_a_crs_or_gsd_that_does_not_fit_is_refused(tmp_path, given, setting, mes
 )
 def test_impossible_places_are_refused(crs, transform):
     with pytest.raises(ImageError):
-        GeoGrid(CRS.from_string(crs), transform, 64, 64).check("r.tif")
+        check_grid(GeoGrid(CRS.from_string(crs), transform, 64, 64), "r.tif")
 
 
 def test_other_planets_and_local_crss_are_not_on_earth():

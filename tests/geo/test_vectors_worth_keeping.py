@@ -60,7 +60,24 @@ def test_a_turned_building_gets_its_six_right_angles_back(angle):
 @pytest.mark.parametrize("angle", [0, 20, 45, 70])
 def test_the_main_direction_is_that_of_the_building(angle):
     box = rotate(shapely.box(0, 0, 40, 15), angle, origin=(20, 20))
-    assert abs((main_direction(box) - angle + 45) % 90 - 45) <= 1
+    (found,) = main_direction(np.array([box]))
+    assert abs((found - angle + 45) % 90 - 45) <= 1
+
+
+def test_a_building_is_squared_alike_alone_and_among_others():
+    court = rotate(shapely.difference(shapely.box(20, 20, 80, 70), shapely.box(40, 35, 62, 55)), 25)
+    drawn = [
+        rotate(ELL, 17, origin=(50, 50)),
+        court,
+        shapely.box(3, 3, 4, 4),
+        shapely.Point(50, 50).buffer(30),
+    ]
+    buildings = np.concatenate([outline(pixels_of(one)) for one in drawn])
+    together = regularise(buildings, 1.5)
+    alone = np.concatenate([regularise(buildings[i : i + 1], 1.5) for i in range(len(buildings))])
+    assert shapely.equals_exact(together, alone, 1e-9).all()
+    assert [len(one.interiors) for one in together] == [0, 1, 0, 0]
+    assert iou(together[1], court) > 0.93
 
 
 def test_a_round_building_stays_round():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -298,6 +299,15 @@ def test_pages_are_counted_without_overviews_and_read_by_gdal_too(tmp_path: Path
     assert picture.pixels.shape == (32, 32, 3)
     assert "2000 to 2500" in picture.notes[-1]
     assert "holds 2 images" in read_image(tmp_path / "x.tif").notes[0]
+
+
+def test_a_page_of_a_file_in_memory_is_read_by_gdal_too(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "x.tif") as file:
+        for level in (1000, 2000):
+            file.write(np.full((8, 8, 3), level, np.uint16), photometric="rgb")
+    content: Any = io.BytesIO((tmp_path / "x.tif").read_bytes())
+    picture = read_image(content, page=2, scale=(0, 65535))
+    np.testing.assert_array_equal(picture.pixels, np.full((8, 8, 3), round(2000 / 65535 * 255)))
 
 
 @pytest.mark.parametrize(("name", "options"), [("x.gif", {}), ("x.png", {}), ("x.webp", {"lossless": True})])

@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from sat2map.inference.blending import Block, blended_blocks
 from sat2map.inference.resample import Resampling
-from sat2map.inference.tiling import Area, Block, Grid, Span, blended_blocks, pad_to
+from sat2map.inference.tiling import Area, Grid, Span, pad_to
 
 SIZES = [((97, 120), (291, 377)), ((97, 120), (40, 50)), ((97, 120), (97, 200)), ((64, 64), (192, 64))]
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sat2map.inference.tiling import (
-    MIN_OVERLAP,
-    Area,
-    Grid,
-    Run,
-    Span,
-    blended_blocks,
-    fade,
-    pad_to,
-    ramp,
-)
+from sat2map.inference.blending import Run, blended_blocks, fade, ramp
+from sat2map.inference.tiling import MIN_OVERLAP, Area, Grid, Span, pad_to
 
 GRIDS = [Grid(64, 32), Grid(64, 48), Grid(128, 96, 32), Grid(20, 16), Grid(96, 64, 32)]
 SIZES = [(64, 64), (65, 64), (129, 97), (300, 33), (17, 301)]
@@ -41,7 +34,7 @@ def run_tiled(
 
     size = image.shape[1], image.shape[2]
     out = np.full(image.shape, np.nan, np.float32)
-    for block, extra, values in blended_blocks(grid, size, cut, run, area, margin=margin):
+    for block, extra, values, _ in blended_blocks(grid, size, cut, run, area, margin=margin):
         assert values is not None
         here = out[:, block.top : block.bottom, block.left : block.right]
         assert np.isnan(here).all(), "blocks must not overlap"
@@ -145,7 +138,7 @@ def test_the_margin_of_a_block_is_the_end_of_its_neighbours(margin: int) -> None
         tile = image[:, rows.start : rows.stop, columns.start : columns.stop]
         return pad_to(tile, rows.stop - rows.start, columns.stop - columns.start)
 
-    for block, extra, values in blended_blocks(grid, (130, 97), cut, lambda x: x, margin=margin):
+    for block, extra, values, _ in blended_blocks(grid, (130, 97), cut, lambda x: x, margin=margin):
         assert values is not None
         assert extra == (margin * (block.top > 0), margin * (block.left > 0))
         expected = image[:, block.top - extra[0] : block.bottom, block.left - extra[1] : block.right]
@@ -195,3 +188,20 @@ def test_padding_reflects_and_keeps_the_image_in_the_corner() -> None:
 def test_an_image_can_be_padded_by_more_than_its_size() -> None:
     padded = pad_to(np.arange(3, dtype=np.float32).reshape(1, 1, 3).repeat(2, axis=1), 2, 8)
     assert padded[0, 0].tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
+
+
+def test_the_network_runs_on_the_next_tile_while_a_block_is_used() -> None:
+    image, grid = random_image(64, 300), Grid(64, 48)
+    begun = [threading.Event() for _ in grid.spans(300)]
+    calls = iter(begun)
+
+    def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        next(calls).set()
+        return batch
+
+    def cut(rows: Span, columns: Span) -> NDArray[np.float32]:
+        return pad_to(image[:, :, columns.start : columns.stop], 64, columns.stop - columns.start)
+
+    blocks = blended_blocks(grid, (64, 300), cut, run)
+    for block, following in zip(blocks, begun[1:], strict=False):
+        assert following.wait(60), f"nothing runs while {block.area} is used"

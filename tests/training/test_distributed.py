@@ -20,7 +20,8 @@ import torch
 from safetensors.torch import load_file
 
 from sat2map.data.augment import augment, jitter_colors
-from sat2map.data.cache import PairFormat, open_pairs
+from sat2map.data.cache import open_pairs
+from sat2map.data.pair_cache import PairFormat
 from sat2map.data.pairs import find_pairs
 from sat2map.errors import SettingsError
 from sat2map.images.palette import Palette

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from sat2map.data.cache import PairFormat, open_pairs
+from sat2map.data.cache import open_pairs
+from sat2map.data.pair_cache import PairFormat
 from sat2map.data.pairs import find_pairs
 from sat2map.data.read_pair import read_pair
 from sat2map.errors import DataError, OutOfMemoryError, RunError, SettingsError, TrainingError

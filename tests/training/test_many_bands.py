@@ -22,7 +22,8 @@ from sat2map.geo.front_door import translate_raster  # noqa: E402
 from sat2map.images.bands import choose_bands, default_names  # noqa: E402
 from sat2map.inference import Translator  # noqa: E402
 from sat2map.inference.image_files import translate_images  # noqa: E402
-from sat2map.models.model_file import ModelHeader, describe, read_header  # noqa: E402
+from sat2map.models.describe import describe  # noqa: E402
+from sat2map.models.model_file import ModelHeader, read_header  # noqa: E402
 from sat2map.settings import TrainSettings  # noqa: E402
 from sat2map.synthetic.towns import draw_town  # noqa: E402
 from sat2map.training.init import read_init  # noqa: E402

@@ -15,6 +15,7 @@ from sat2map.geo.gdal import FAILURES, gdal_env, write_error
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.vrt import Vrt, copy_to_cog
 from sat2map.images.masks import has_mask_band
+from sat2map.inference.tiling import Area
 
 _MEANINGS = {
     ColorInterp.red: "Red",
@@ -50,7 +51,7 @@ def write_vrt(mosaic: Mosaic, folder: Path, there: Sequence[Task]) -> Path:
     for task in there:
         assert task.window is not None
         column, row, width, height = task.window
-        vrt.add_file(task.output, width=width, height=height, column=column, row=row)
+        vrt.add_file(task.output, Area(row, column, row + height, column + width))
     with atomic_path(path) as temporary:
         vrt.write(temporary)
     return path

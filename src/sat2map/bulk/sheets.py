@@ -28,7 +28,8 @@ from sat2map.bulk.tasks import Neighbourhood, Sheet
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.vrt import Vrt
 from sat2map.images.masks import has_mask_band
-from sat2map.images.vrt import GDAL_TYPES, plain_vrt
+from sat2map.images.vrt import plain_vrt
+from sat2map.inference.tiling import Area
 
 MAX_SHARED = 0.25  # of the smaller of two sheets; with more in common they are two images of one place
 ALIGNED = 0.01  # px by which a sheet may lie off its neighbours' grid
@@ -157,17 +158,15 @@ def open_neighbourhood(around: Neighbourhood) -> Iterator[str]:
         vrt = Vrt(
             read_grid(dataset, own.source, []).extended(own.column, own.row, around.width, around.height),
             [meaning.name.capitalize() for meaning in dataset.colorinterp],
-            dtype=GDAL_TYPES[dataset.dtypes[0]],
+            dtype=dataset.dtypes[0],
             nodata=dataset.nodata,
             # Where no sheet is, nothing is to be seen: without any mask it would be black ground.
             mask=has_mask_band(dataset)
             or (not around.whole and MaskFlags.all_valid in dataset.mask_flag_enums[0]),
         )
     for sheet in around.sheets:
-        vrt.add_file(
-            sheet.source, width=sheet.width, height=sheet.height, column=sheet.column, row=sheet.row,
-            relative=False,
-        )  # fmt: skip
+        area = Area(sheet.row, sheet.column, sheet.row + sheet.height, sheet.column + sheet.width)
+        vrt.add_file(sheet.source, area, relative=False)
     xml = vrt.to_bytes()
     stamps = [(s.st_size, s.st_mtime_ns) for s in map(_stat, around.sheets) if s is not None]
     folder = hashlib.blake2b(xml + repr(stamps).encode(), digest_size=8).hexdigest()

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 def print_info(model: str | None = None) -> None:
     """Print what a model file holds, and how this machine runs it."""
+    from sat2map.models.describe import describe
     from sat2map.models.model import Model
-    from sat2map.models.model_file import describe
     from sat2map.runtime.cpu import describe_processor
 
     found = Model.find(model)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Final
 
-from sat2map.data.pairs import CSV_NAME
+from sat2map.data.pair_table import read_table, table_of
+from sat2map.errors import DataError
 
 PALETTE_NAME: Final = "palette.json"
 
@@ -22,13 +22,12 @@ def gsd_beside(data: Path) -> float | None:
 
     None where there is no such column, or the pairs differ.
     """
-    table = data if data.is_file() else data / CSV_NAME
-    if table.suffix.lower() != ".csv" or not table.is_file():
+    table = table_of(data)
+    if table is None:
         return None
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            found = {row.get("gsd") for row in csv.DictReader(file)}
+        found = {row.get("gsd") for _, row in read_table(table)[1]}
         gsd = float(next(iter(found)) or "nan") if len(found) == 1 else 0.0
-    except (OSError, ValueError, csv.Error):
+    except (DataError, ValueError):
         return None
     return gsd if 0 < gsd < float("inf") else None

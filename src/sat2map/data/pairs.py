@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sat2map.data.left_out import LeftOut, describe_contents, find_left_out, is_side_by_side
+from sat2map.data.pair_table import CSV_NAME, SPLITS, read_pair_rows, table_of
 from sat2map.errors import DataError, nearest
 from sat2map.images.pixels import IMAGE_SUFFIXES
 
-SPLITS = ("train", "val", "test")
 # Folder names of the two sides, as the common pix2pix and CycleGAN code bases call them.
 SIDES = (("source", "target"), ("A", "B"), ("trainA", "trainB"), ("valA", "valB"), ("testA", "testB"))
-CSV_NAME = "pairs.csv"
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,11 @@ class Pair:
     def files(self) -> tuple[Path, ...]:
         """The files that make up the pair."""
         return (self.source,) if self.target is None else (self.source, self.target)
+
+    @property
+    def place(self) -> str:
+        """Its group, or its name where it has none."""
+        return self.name if self.group is None else self.group
 
 
 @dataclass(frozen=True)
@@ -89,15 +92,15 @@ def find_pairs(
             hint="name a folder of pairs, or a CSV file that lists them",
             setting="data",
         )
-    table = data if data.is_file() else data / CSV_NAME
-    if data.is_file() and data.suffix.lower() != ".csv":
+    table = table_of(data)
+    if table is None and data.is_file():
         raise DataError(
             f"{data} is a file",
             hint="name the folder that holds it, or a CSV file that lists pairs",
             setting="data",
         )
-    if table.is_file():
-        splits = _from_csv(table, group_column)
+    if table is not None:
+        splits = _from_table(table, group_column)
     elif group_column is not None:
         raise DataError(f"group_column '{group_column}' needs a CSV: {data} holds no {CSV_NAME}")
     else:
@@ -184,14 +187,8 @@ def _match(source: Path, target: Path) -> tuple[list[Pair], list[Path]]:
         first, second = alike[0] if alike else (candidates[0], partners[0])
         pairs.append(Pair(stem, first, second))
     matched = {pair.name for pair in pairs}
-    unpaired = [
-        path
-        for side in (sources, targets)
-        for stem, files in side.items()
-        for path in files
-        if stem not in matched
-    ]
-    return pairs, unpaired
+    both = [*sources.items(), *targets.items()]
+    return pairs, [path for stem, files in both if stem not in matched for path in files]
 
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:
@@ -201,63 +198,14 @@ def _by_stem(folder: Path) -> dict[str, list[Path]]:
     return stems
 
 
-def _from_csv(table: Path, group_column: str | None) -> Splits:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows, columns = [(reader.line_num, row) for row in reader], reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table} cannot be read as CSV: {error}") from None
-    side_by_side = "source" not in columns
-    needed = ["file"] if side_by_side else ["source", "target"]
-    if group_column is not None:
-        needed.append(group_column)
-    for column in needed:
-        if column not in columns:
-            _reject_separator(table, columns)
-            raise DataError(
-                f"{table} has no column '{column}' ({nearest(column, columns)}); "
-                "it needs 'source' and 'target', or 'file' for side-by-side images"
-            )
+def _from_table(table: Path, group_column: str | None) -> Splits:
+    rows, has_splits = read_pair_rows(table, group_column)
     pairs: dict[str, list[Pair]] = {}
-    for line, row in rows:
-        for column in needed:
-            if not row[column]:
-                raise DataError(f"{table}, line {line}: column '{column}' is empty")
-        files = [table.parent / row[column] for column in needed[: 1 if side_by_side else 2]]
-        for path in files:
-            if not path.is_file():
-                if Path(str(path).replace("\\", "/")).is_file():
-                    raise DataError(
-                        f"{table}, line {line}: the path of {path.name} has backslashes",
-                        hint="write it with forward slashes",
-                    )
-                raise DataError(f"{table}, line {line}: {path} does not exist")
-        split = row.get("split") or _split_of(Path(row[needed[0]]))
-        if split not in SPLITS:
-            raise DataError(f"{table}, line {line}: unknown split '{split}', {nearest(split, SPLITS)}")
-        pair = Pair(
-            name=Path(row[needed[0]]).stem,
-            source=files[0],
-            target=None if side_by_side else files[1],
-            group=row[group_column] if group_column is not None else None,
-        )
-        pairs.setdefault(split, []).append(pair)
-    by_folder = "split" not in columns and any(split != "train" for split in pairs)
+    for split, source, target, group in rows:
+        pairs.setdefault(split, []).append(Pair(source.stem, source, target, group))
+    by_folder = not has_splits and any(split != "train" for split in pairs)
     named = {split: _with_unique_names(found) for split, found in pairs.items()}
     return Splits(named, [], split_by_folder=by_folder)
-
-
-def _reject_separator(table: Path, columns: Sequence[str]) -> None:
-    """Name the cause where a table is not separated by commas."""
-    for character, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        if len(columns) == 1 and character in columns[0]:
-            raise DataError(f"{table} is separated by {word}", hint="save it with commas, as CSV")
-
-
-def _split_of(path: Path) -> str:
-    """Read the split of `val/3.jpg` off its path, from the file upwards; anything else is train."""
-    return next((part for part in reversed(path.parts[:-1]) if part in SPLITS), "train")
 
 
 def _with_unique_names(pairs: list[Pair]) -> list[Pair]:
@@ -275,10 +223,7 @@ def _make_val_split(splits: Splits, fraction: float, seed: int) -> Splits:
     """
     pairs = splits.pairs["train"]
 
-    def place(pair: Pair) -> str:
-        return pair.group if pair.group is not None else pair.name
-
-    groups = sorted({place(pair) for pair in pairs}, key=lambda group: _hash(group, seed))
+    groups = sorted({pair.place for pair in pairs}, key=lambda group: _hash(group, seed))
     if len(groups) < 2:
         raise DataError(
             f"{len(groups)} {'pair' if len(pairs) == 1 else 'group'} cannot be split into train and val: "
@@ -287,8 +232,8 @@ def _make_val_split(splits: Splits, fraction: float, seed: int) -> Splits:
     held_out = {group for group in groups if _hash(group, seed) < fraction} or {groups[0]}
     if len(held_out) == len(groups):
         held_out.remove(groups[-1])
-    train = [pair for pair in pairs if place(pair) not in held_out]
-    val = [pair for pair in pairs if place(pair) in held_out]
+    train = [pair for pair in pairs if pair.place not in held_out]
+    val = [pair for pair in pairs if pair.place in held_out]
     return replace(splits, pairs={**splits.pairs, "train": train, "val": val}, made=True)
 
 

@@ -9,8 +9,6 @@ import re
 import shutil
 import tarfile
 import tempfile
-import time
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sat2map.data.band_limits import measure_band_limits
 from sat2map.data.beside import palette_beside
-from sat2map.data.cache import PairCache, PairFormat, open_pairs
+from sat2map.data.cache import open_pairs
+from sat2map.data.fetch import fetch
+from sat2map.data.pair_cache import PairCache, PairFormat
 from sat2map.data.pairs import Pair, find_pairs
 from sat2map.errors import DataError, SettingsError
 from sat2map.files import atomic_path, atomic_write_text, cache_folder, locks, require_new_folder, sha256_of
@@ -28,8 +28,6 @@ from sat2map.settings import explain
 
 INDEX = "shards.json"
 PAIRS_A_SHARD = 512
-TRIES = 4  # of a download
-PATIENCE = 60.0  # s without a byte
 
 
 class Shard(BaseModel):
@@ -192,34 +190,6 @@ class ShardReader:
                 f"{shard.name} is not the file that {self.index} tells of: fetch or pack it again"
             )
         return path
-
-
-def fetch(address: str, path: Path) -> None:
-    """Download a file: http and https with Python alone, s3 and others with fsspec.
-
-    Raises:
-        DataError: It cannot be downloaded.
-    """
-    for number in range(TRIES):
-        try:
-            with _open_address(address) as source, path.open("wb") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
-            return
-        except OSError as error:  # URLError is one
-            if number == TRIES - 1:
-                raise DataError(f"{address} cannot be fetched: {error}") from None
-            time.sleep(2**number / 2)
-
-
-def _open_address(address: str) -> io.BufferedIOBase:
-    if address.startswith(("http://", "https://")):
-        return urllib.request.urlopen(address, timeout=PATIENCE)  # type: ignore[no-any-return]
-    try:
-        import fsspec
-
-        return fsspec.open(address, "rb").open()  # type: ignore[no-any-return]
-    except (ImportError, ValueError) as error:
-        raise DataError(f"{address} cannot be fetched: {error}") from None
 
 
 def _write_shard(path: Path, pairs: Sequence[Pair]) -> Shard:

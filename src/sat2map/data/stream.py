@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.data.cache import PairCache, PairFormat
+from sat2map.data.pair_cache import PairCache, PairFormat
 from sat2map.data.shards import Shard, ShardReader, read_index
 from sat2map.errors import DataError
 from sat2map.runtime import step_seed

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sat2map.data.cache import PairCache
+from sat2map.data.pair_cache import PairCache
 from sat2map.evaluation.result import CONSTANT, JPEG, NEAREST
 from sat2map.images.pixels import resize
 

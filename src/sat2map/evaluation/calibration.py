@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from sat2map.data.cache import PairCache
+from sat2map.data.pair_cache import PairCache
 from sat2map.evaluation.metrics.classes import confusion_matrix, mean_iou
 from sat2map.evaluation.result import ReliabilityBin
 from sat2map.images.palette import Palette

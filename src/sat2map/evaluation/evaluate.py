@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sat2map.data.cache import LEAST_NEAR, PairCache
 from sat2map.data.left_out import count_left_out
+from sat2map.data.pair_cache import LEAST_NEAR, PairCache
 from sat2map.evaluation.baselines import baselines_of, median_colour
 from sat2map.evaluation.calibration import measure_reliability
 from sat2map.evaluation.comparison import check_comparable

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sat2map.data.cache import PairCache, PairFormat, open_pairs
+from sat2map.data.cache import open_pairs
 from sat2map.data.left_out import LeftOut
-from sat2map.data.pairs import CSV_NAME, Splits, find_pairs
+from sat2map.data.pair_cache import PairCache, PairFormat
+from sat2map.data.pair_table import read_table, table_of
+from sat2map.data.pairs import Splits, find_pairs
 from sat2map.data.read_pair import pair_notes
-from sat2map.errors import SettingsError
+from sat2map.errors import DataError, SettingsError
 from sat2map.models.model_file import ModelHeader
 from sat2map.settings import upgrade_settings
 
@@ -122,11 +124,10 @@ def _file_bands(header: ModelHeader) -> tuple[int, int]:
     return bands if header.direction == "source-to-target" else bands[::-1]
 
 
-def _columns(data: Path) -> list[str]:
-    """Return the columns of a data set's CSV; none where it cannot be read, which `find_pairs` reports."""
-    table = data if data.is_file() else data / CSV_NAME
+def _columns(data: Path) -> Sequence[str]:
+    """Return the columns of a data set's table; none where it cannot be read, which `find_pairs` reports."""
+    table = table_of(data)
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            return next(csv.reader(file), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
+        return read_table(table)[0] if table else []
+    except DataError:
         return []

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sat2map.evaluation.metrics import PARTS, find_score
 from sat2map.evaluation.metrics.features import kernel_subset_size
-from sat2map.evaluation.result import CLASS_HEAD, CONSTANT, MODEL, NEAREST, Evaluation, Row
+from sat2map.evaluation.result import CLASS_HEAD, CONSTANT, MODEL, NEAREST, Evaluation, Protocol, Row
+from sat2map.evaluation.robustness import SCORES
 
 # The scores that a map is read for, and the pixel scores that a verdict names.
 HEADLINES = ("mean_iou", "road_f1", "edge_f1")
 PIXEL_SCORES = ("l1", "psnr", "ssim", "accuracy_10")
 DASH = "\N{EN DASH}"
 MIN_FID_IMAGES = 2048  # FID's covariance of as many features has full rank from here on
-
-
-def label(name: str) -> str:
-    """Return a score's name for people."""
-    return find_score(name).label
-
-
-def meaning(name: str) -> str:
-    """Return what a score is, in a few words."""
-    return find_score(name).meaning
 
 
 def beats(name: str, score: float, other: float) -> bool:
@@ -54,14 +47,13 @@ def format_uncertainty(name: str, row: Row) -> str:
     """Write the uncertainty of a row's score: an interval, for KID its deviation, or nothing."""
     if name == "kid" and "kid_std" in row.scores:
         return f"± {format_value(name, row.scores['kid_std'])}"
-    return format_interval(name, row.intervals.get(name))
+    return DASH.join(format_value(name, end, unit=False) for end in row.intervals.get(name, ()))
 
 
-def format_interval(name: str, interval: tuple[float, float] | None) -> str:
-    """Write an interval, or nothing for none."""
-    if interval is None:
-        return ""
-    return DASH.join(format_value(name, end, unit=False) for end in interval)
+def listed_scores(scores: Mapping[str, float | None]) -> list[str]:
+    """Return the scores that stand below a picture, such as `L1 7.65`."""
+    known = {name: score for name in SCORES if (score := scores.get(name)) is not None}
+    return [f"{find_score(name).label} {format_value(name, score)}" for name, score in known.items()]
 
 
 def score_names(evaluation: Evaluation) -> dict[str, list[str]]:
@@ -73,8 +65,7 @@ def score_names(evaluation: Evaluation) -> dict[str, list[str]]:
 
 def verdict(evaluation: Evaluation) -> str:
     """Return sentences on whether the model beats the constant map and other models, and on what."""
-    sentences = [_against_baselines(evaluation), *_against_others(evaluation)]
-    return " ".join(sentences)
+    return " ".join([_against_baselines(evaluation), *_against_others(evaluation)])
 
 
 def _against_baselines(evaluation: Evaluation) -> str:
@@ -134,7 +125,8 @@ def _won_and_lost(
         mine, theirs = row.scores.get(name), other.scores.get(name)
         if mine is None or theirs is None:
             continue
-        words = f"{label(name)} ({format_value(name, mine, unit=False)} against {format_value(name, theirs)})"
+        figures = f"{format_value(name, mine, unit=False)} against {format_value(name, theirs)}"
+        words = f"{find_score(name).label} ({figures})"
         if beats(name, mine, theirs):
             won.append(words)
         elif ties or beats(name, theirs, mine):
@@ -208,6 +200,22 @@ def protocol_line(evaluation: Evaluation) -> str:
         f"{p.images} images{groups}, split {p.split}, {p.size} px ({p.resize}), "
         f"{p.inference_mode} mode, {p.engine}"
     )
+
+
+def protocol_rows(protocol: Protocol) -> list[tuple[str, str]]:
+    """Return name and value of what the protocol has."""
+    values = {
+        **protocol.model_dump(exclude={"palette"}),
+        "palette": protocol.palette.name if protocol.palette else "none",
+        "against": "; ".join(
+            f"{m.name}: {m.file}, SHA-256 {m.sha256}, {m.steps} steps, {m.inference_mode} mode, {m.engine}"
+            for m in protocol.against
+        ),
+        "metric_weights": "; ".join(
+            f"{m.network}: {m.file}, SHA-256 {m.sha256}" for m in protocol.metric_weights
+        ),
+    }
+    return [(name.replace("_", " "), str(value)) for name, value in values.items() if value not in ("", ())]
 
 
 def _list(items: list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sat2map.evaluation.metrics import find_score, metrics_for
 from sat2map.evaluation.metrics.classes import MEAN_IOU
 from sat2map.evaluation.metrics.intervals import bootstrap_interval
-from sat2map.evaluation.metrics.record import MapPair, mean_metric
+from sat2map.evaluation.metrics.record import MapPair, Metric, mean_of_sums
 from sat2map.images.palette import Palette
 
 Distance = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]  # fake and target -> score
@@ -36,17 +36,8 @@ class ScoreSheet:
         self._palette = palette
         self._metrics = metrics_for(palette)
         for name, distance in distances.items():
-            info = find_score(name)
-            self._metrics.append(
-                mean_metric(
-                    name,
-                    info.label,
-                    info.meaning,
-                    distance,
-                    higher_is_better=info.higher_is_better,
-                    pixel_by_pixel=False,
-                )
-            )
+            measure = partial(_measure_distance, distance)
+            self._metrics.append(Metric(**vars(find_score(name)), measure=measure, score=mean_of_sums))
         self._slices: dict[str, slice] = {}  # where each metric's numbers lie in a row of sums
         self._groups: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(()))
 
@@ -113,3 +104,7 @@ class ScoreSheet:
             return {}
         found = {metric.name: metric.score(total[self._slices[metric.name]]) for metric in self._metrics}
         return {name: float(value) for name, value in found.items() if not np.isnan(value)}
+
+
+def _measure_distance(distance: Distance, pair: MapPair) -> tuple[float, float]:
+    return distance(pair.fake, pair.target), 1

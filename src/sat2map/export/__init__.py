@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from sat2map.export.check import Check
 from sat2map.export.formats import SUFFIXES, Export, Format, default_output, export_model
-from sat2map.export.pth import export_pth
 
-__all__ = ["SUFFIXES", "Check", "Export", "Format", "default_output", "export_model", "export_pth"]
+__all__ = ["SUFFIXES", "Check", "Export", "Format", "default_output", "export_model"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,19 @@ from sat2map.models.model_file import ModelHeader
 
 # Largest mean error in grey levels. In fp32 a level flips only where rounding was a close call.
 LIMITS: Final = {"fp32": 0.05, "bf16": 0.5, "int8": 1.0}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A model in another format, in memory.
+
+    Attributes:
+        candidates: Ways to run it that are checked, and the limit of each (see `LIMITS`).
+        write: Writes it atomically to a path, with texts as its metadata.
+    """
+
+    candidates: list[tuple[Callable[[], Engine], str]]
+    write: Callable[[Path, dict[str, str]], None]
 
 
 class Check(BaseModel):

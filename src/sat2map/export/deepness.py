@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sat2map.errors import ModelFileError
 from sat2map.export.check import open_reference
-from sat2map.files import atomic_write_bytes, refuse_existing
+from sat2map.files import atomic_write_bytes
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import to_unit
 from sat2map.inference.backends.graphs import make_graph
@@ -26,7 +27,7 @@ OVERLAP = 25  # percent of a tile
 _SHARPNESS = 200.0  # of the softmax over squared distances of colours in [-1, 1]
 
 
-def export_deepness(model: Path, output: Path, *, overwrite: bool = False) -> str:
+def export_deepness(model: Path, output: Path) -> str:
     """Write a model as an ONNX segmentation with the metadata that Deepness reads.
 
     The plugin gives float32 (1, source_bands, 512, 512) in [0, 1] and takes (1, classes, 512, 512) that add
@@ -36,9 +37,8 @@ def export_deepness(model: Path, output: Path, *, overwrite: bool = False) -> st
 
     Raises:
         ModelFileError: The model file cannot be used, or knows no map classes; or the export draws others.
-        OutputError: The output exists or cannot be written.
+        OutputError: The output cannot be written.
     """
-    refuse_existing(output, overwrite=overwrite)
     header = read_header(model)
     proto = onnx.load_model_from_string(make_graph(model, header, uint8_io=False))
     _change_ends(proto.graph, header)
@@ -115,49 +115,48 @@ def _change_ends(graph: onnx.GraphProto, header: ModelHeader) -> None:
         graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
         return name
 
-    two, one = constant("two", np.float32(2)), constant("one", np.float32(1))
+    def node(kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> onnx.NodeProto:
+        return helper.make_node(kind, inputs, outputs, **attributes)
+
     before = [
-        helper.make_node("Mul", ["pixels", two], ["doubled"]),
-        helper.make_node("Sub", ["doubled", one], [SOURCE]),
+        node("Mul", ["pixels", constant("two", np.float32(2))], "doubled"),
+        node("Sub", ["doubled", constant("one", np.float32(1))], SOURCE),
     ]
+    softmax = node("Softmax", ["logits"], "probabilities", axis=1)
     if header.generator.colours:
         # A class is as likely as its likeliest colour, so that the plugin draws the classes that we draw.
-        counts = [len(m.colours) for m in palette.classes]
-        parts, best = ([f"{name}_{i}" for i in range(len(counts))] for name in ("colours", "best"))
+        counts = constant("counts", np.array([len(m.colours) for m in palette.classes], np.int64))
+        temperature = constant("temperature", np.float32(header.temperature))
+        parts, best = ([f"{name}_{i}" for i in range(len(palette.classes))] for name in ("colours", "best"))
         behind = [
-            helper.make_node("Split", [FAKE, constant("counts", np.array(counts, np.int64))], parts, axis=1),
-            *(helper.make_node("ReduceMax", [a], [b], axes=[1]) for a, b in zip(parts, best, strict=True)),
-            helper.make_node("Concat", best, ["of_classes"], axis=1),
-            helper.make_node(
-                "Div", ["of_classes", constant("temperature", np.float32(header.temperature))], ["logits"]
-            ),
-            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+            node("Split", [FAKE, counts], *parts, axis=1),
+            *(node("ReduceMax", [part], top, axes=[1]) for part, top in zip(parts, best, strict=True)),
+            node("Concat", best, "of_classes", axis=1),
+            node("Div", ["of_classes", temperature], "logits"),
+            softmax,
         ]
     elif classes:
-        cut = [constant("cut_" + n, np.array([v], np.int64)) for n, v in
-               (("from", bands), ("to", bands + classes), ("axis", 1))]  # fmt: skip
-        behind = [
-            helper.make_node("Slice", [FAKE, *cut], ["logits"]),
-            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
-        ]
+        ends = {"from": bands, "to": bands + classes, "axis": 1}
+        cut = [constant(f"cut_{name}", np.array([end], np.int64)) for name, end in ends.items()]
+        behind = [node("Slice", [FAKE, *cut], "logits"), softmax]
     else:
         # -|x - c|² is 2x·c - |c|² and a term that all colours share, which a softmax does not see.
-        owner = np.repeat(np.arange(len(palette.classes)), [len(m.colours) for m in palette.classes])
-        share = (owner == np.arange(len(palette.classes))[:, None]).astype(np.float32)
-        colours = np.array([c for m in palette.classes for c in m.colours], np.float32) / 127.5 - 1
+        share = palette.class_of_colour == np.arange(len(palette.classes))[:, None]
+        colours = palette.colours.astype(np.float32) / 127.5 - 1
         weight = constant("colours", 2 * _SHARPNESS * colours[:, :, None, None])
         bias = constant("colours_bias", -_SHARPNESS * (colours**2).sum(axis=1))
+        owners = constant("owners", share[:, :, None, None].astype(np.float32))
         behind = [
-            helper.make_node("Conv", [FAKE, weight, bias], ["nearness"]),
-            helper.make_node("Softmax", ["nearness"], ["of_colours"], axis=1),
-            helper.make_node(
-                "Conv", ["of_colours", constant("owners", share[:, :, None, None])], ["probabilities"]
-            ),
+            node("Conv", [FAKE, weight, bias], "nearness"),
+            node("Softmax", ["nearness"], "of_colours", axis=1),
+            node("Conv", ["of_colours", owners], "probabilities"),
         ]
     nodes = [*before, *graph.node, *behind]
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
     graph.node.extend(nodes)
-    shape = [1, header.generator.source_bands, TILE, TILE]
-    graph.input.append(helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape))
-    shape = [1, len(palette.names), TILE, TILE]
-    graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape))
+    for found, name, channels in (
+        (graph.input, "pixels", header.generator.source_bands),
+        (graph.output, "probabilities", len(palette.names)),
+    ):
+        shape = [1, channels, TILE, TILE]
+        found.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Protocol, get_args
+from typing import Final, get_args
 
 from sat2map.errors import ModelFileError, OutputError, SettingsError, nearest
-from sat2map.export.check import LIMITS, Check, check_parity, open_reference
+from sat2map.export.check import LIMITS, Check, Converted, check_parity, open_reference
 from sat2map.export.pictures import Pictures, find_pictures
-from sat2map.export.pth import export_pth
 from sat2map.extras import require
 from sat2map.files import lock_output, refuse_existing
 from sat2map.inference.backends import Engine
@@ -34,20 +34,6 @@ SUFFIXES: Final[dict[str, str]] = {
     "mlm": ".json",
 }
 EXPORT_KEY: Final = "sat2map_export"
-
-
-class Converted(Protocol):
-    """A model in another format, in memory.
-
-    Attributes:
-        candidates: Ways to run it that are checked, and the limit of each (see `LIMITS`).
-    """
-
-    candidates: list[tuple[Callable[[], Engine], str]]
-
-    def write(self, output: Path, texts: dict[str, str]) -> None:
-        """Write it atomically, with these texts as its metadata."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -144,42 +130,38 @@ def export_model(
         _check_output(output, to, overwrite=overwrite)
         if to in ("pth", "pytorch-cyclegan"):
             require("torch", f"exporting to {to}", "train")
-            if to == "pth":
-                export_pth(model, output, overwrite=overwrite)
-                return Export(output)
-            from sat2map.export.pytorch_cyclegan import export_cyclegan
+            from sat2map.export.pth import export_cyclegan, export_pth
 
-            return Export(output, options=export_cyclegan(model, output, overwrite=overwrite))
-
+            if to == "pytorch-cyclegan":
+                return Export(output, options=export_cyclegan(model, output))
+            export_pth(model, output)
+            return Export(output)
         if to == "mlm":
             from sat2map.export.mlm import export_mlm
 
-            export_mlm(model, output, overwrite=overwrite)
+            export_mlm(model, header, output)
             return Export(output)
         if to == "deepness":
             from sat2map.export.deepness import export_deepness
 
-            return Export(output, note=export_deepness(model, output, overwrite=overwrite))
+            return Export(output, note=export_deepness(model, output))
         pictures = find_pictures(images, pairs, header, calibrate=to.endswith("int8"))
         reference = open_reference(model)
         converted = _convert(model, header, to, pictures)
         checks, engines = [], []
         for open_candidate, kind in converted.candidates:
             engines.append(open_candidate())
-            checks.append(
-                check_parity(
-                    reference,
-                    engines[-1],
-                    pictures.checked,
-                    pictures.origin,
-                    LIMITS[kind] if limit is None else limit,
-                )
-            )
+            allowed = LIMITS[kind] if limit is None else limit
+            checks.append(check_parity(reference, engines[-1], pictures.checked, pictures.origin, allowed))
         cost = _mean_iou_before_and_after(reference, engines[-1], pairs) if pairs and score else None
         result = Export(output, tuple(checks), cost)
-        converted.write(
-            output, {HEADER_KEY: header.model_dump_json(), EXPORT_KEY: _export_metadata(to, result)}
-        )
+        about = {
+            "format": to,
+            "sat2map": version("sat2map"),
+            "checks": [check.model_dump() for check in checks],
+            "mean_iou": cost,
+        }
+        converted.write(output, {HEADER_KEY: header.model_dump_json(), EXPORT_KEY: json.dumps(about)})
         return result
 
 
@@ -209,19 +191,19 @@ def _header_to_export(model: Path, mode: InferenceMode | None) -> ModelHeader:
 def _convert(model: Path, header: ModelHeader, to: Format, pictures: Pictures) -> Converted:
     if to == "pt2":
         require("torch", "exporting to pt2", "train")
-        from sat2map.export.pt2 import Pt2
+        from sat2map.export.pt2 import to_pt2
 
-        return Pt2(model, header)
+        return to_pt2(model, header)
     if to in ("onnx", "onnx-int8"):
-        from sat2map.export.onnx import Onnx
+        from sat2map.export.onnx import to_onnx
 
-        return Onnx(model, header, pictures.calibration)
+        return to_onnx(model, header, pictures.calibration)
     require("openvino", "exporting to OpenVINO", "openvino")
     if to == "openvino-int8":
         require("nncf", "quantizing for OpenVINO", "int8")
-    from sat2map.export.openvino import OpenVino
+    from sat2map.export.openvino import to_openvino
 
-    return OpenVino(model, header, pictures.calibration)
+    return to_openvino(model, header, pictures.calibration)
 
 
 def _mean_iou_before_and_after(reference: Engine, candidate: Engine, pairs: Path) -> tuple[float, float]:
@@ -238,16 +220,3 @@ def _mean_iou_before_and_after(reference: Engine, candidate: Engine, pairs: Path
         for engine in (reference, candidate)
     )
     return before, after
-
-
-def _export_metadata(to: Format, result: Export) -> str:
-    import json
-
-    return json.dumps(
-        {
-            "format": to,
-            "sat2map": version("sat2map"),
-            "checks": [check.model_dump() for check in result.checks],
-            "mean_iou": result.mean_iou,
-        }
-    )

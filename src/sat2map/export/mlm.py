@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from safetensors import safe_open
 
-from sat2map.files import atomic_write_text, refuse_existing, sha256_of
+from sat2map.files import atomic_write_text, sha256_of
 from sat2map.images.palette.palette import describe_classes
 from sat2map.models.architectures.registry import find_architecture
-from sat2map.models.model_file import ModelHeader, read_header
+from sat2map.models.model_file import ModelHeader
 
 EXTENSIONS: Final = tuple(
     f"https://stac-extensions.github.io/{name}/schema.json" for name in ("mlm/v1.4.0", "raster/v1.1.0")
@@ -27,15 +27,14 @@ _STATISTICS: Final = ("running_mean", "running_var", "num_batches_tracked")
 FREE: Final = -1  # a dimension of any size
 
 
-def export_mlm(model: Path, output: Path, *, overwrite: bool = False) -> None:
+def export_mlm(model: Path, header: ModelHeader, output: Path) -> None:
     """Write a STAC item of a model.
 
     Raises:
         ModelFileError: The model file cannot be used.
-        OutputError: The output exists or cannot be written.
+        OutputError: The output cannot be written.
     """
-    refuse_existing(output, overwrite=overwrite)
-    item = describe_model(read_header(model), model.stem, _count_parameters(model))
+    item = describe_model(header, model.stem, _count_parameters(model))
     href = Path(os.path.relpath(model.absolute(), output.absolute().parent)).as_posix()
     item["assets"]["model"] |= {"href": href if href.startswith("..") else f"./{href}"}
     item["properties"]["sat2map:model_sha256"] = sha256_of(model)

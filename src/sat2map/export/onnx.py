@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from sat2map.export.check import Converted
 from sat2map.files import atomic_write_bytes
-from sat2map.inference.backends import Engine
 from sat2map.inference.backends.graphs import make_graph
 from sat2map.inference.backends.onnx.engine import OnnxEngine
 from sat2map.models.model_file import ModelHeader
@@ -21,21 +21,17 @@ from sat2map.models.onnx.metadata import PRECISION_KEY, SOURCE, write_metadata
 Pixels = NDArray[np.uint8]
 
 
-class Onnx:
-    """A model as an ONNX graph; int8 where there are pictures to calibrate on (see `Converted`)."""
+def to_onnx(model: Path, header: ModelHeader, calibration: Sequence[Pixels]) -> Converted:
+    """Return a model as an ONNX graph; int8 where there are pictures to calibrate on."""
+    graph = make_graph(model, header, uint8_io=True)
+    graph = _quantize(graph, calibration) if calibration else graph
 
-    def __init__(self, model: Path, header: ModelHeader, calibration: Sequence[Pixels]) -> None:
-        graph = make_graph(model, header, uint8_io=True)
-        self._graph = _quantize(graph, calibration) if calibration else graph
-        self.candidates: list[tuple[Callable[[], Engine], str]] = [
-            (lambda: OnnxEngine(self._graph, header), "int8" if calibration else "fp32")
-        ]
-
-    def write(self, output: Path, texts: dict[str, str]) -> None:
-        """Write the file (see `Converted`)."""
-        proto = onnx.load_model_from_string(self._graph)
+    def write(output: Path, texts: dict[str, str]) -> None:
+        proto = onnx.load_model_from_string(graph)
         write_metadata(proto, texts)
         atomic_write_bytes(output, proto.SerializeToString())
+
+    return Converted([(lambda: OnnxEngine(graph, header), "int8" if calibration else "fp32")], write)
 
 
 def _quantize(graph: bytes, calibration: Sequence[Pixels]) -> bytes:

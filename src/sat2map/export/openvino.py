@@ -8,7 +8,8 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +18,9 @@ import openvino
 from numpy.typing import NDArray
 from openvino.passes import ConstantFolding, Manager
 
+from sat2map.export.check import Converted
 from sat2map.files import output_error
-from sat2map.inference.backends import Engine, EngineOptions
+from sat2map.inference.backends import EngineOptions
 from sat2map.inference.backends.graphs import make_graph
 from sat2map.inference.backends.openvino.engine import OpenVinoEngine
 from sat2map.models.model_file import ModelHeader
@@ -29,33 +31,37 @@ Pixels = NDArray[np.uint8]
 MUCH: Final = 0.25  # grey levels, mean error on the pictures that int8 is calibrated on
 
 
-class OpenVino:
-    """A model in OpenVINO; int8 where there are pictures to calibrate on (see `Converted`)."""
+def to_openvino(model: Path, header: ModelHeader, calibration: Sequence[Pixels]) -> Converted:
+    """Return a model in OpenVINO; int8 where there are pictures to calibrate on."""
+    graph = openvino.Core().read_model(make_graph(model, header, uint8_io=True))
+    if calibration:
+        graph = _quantize(graph, header, calibration)
+        return Converted([(lambda: OpenVinoEngine(graph, header), "int8")], partial(_write, graph))
+    exact = EngineOptions(precision="fp32")
+    return Converted(
+        [
+            (lambda: OpenVinoEngine(graph, header, exact), "fp32"),
+            (lambda: OpenVinoEngine(graph, header), "bf16"),
+        ],
+        partial(_write, graph),
+    )
 
-    def __init__(self, model: Path, header: ModelHeader, calibration: Sequence[Pixels]) -> None:
-        graph = openvino.Core().read_model(make_graph(model, header, uint8_io=True))
-        self._model = _quantize(graph, header, calibration) if calibration else graph
-        as_used = (lambda: OpenVinoEngine(self._model, header), "int8" if calibration else "bf16")
-        exact = (lambda: OpenVinoEngine(self._model, header, EngineOptions(precision="fp32")), "fp32")
-        self.candidates: list[tuple[Callable[[], Engine], str]] = (
-            [as_used] if calibration else [exact, as_used]
-        )
 
-    def write(self, output: Path, texts: dict[str, str]) -> None:
-        """Write the .xml and, before it, the .bin with the weights (see `Converted`)."""
-        write_metadata(self._model, texts)
-        folder = output.with_name(f".{output.stem}.{uuid.uuid4().hex[:8]}")
-        try:
-            folder.mkdir(parents=True)
-            openvino.save_model(self._model, folder / output.name, compress_to_fp16=False)
-            for path in (output.with_suffix(".bin"), output):
-                (folder / path.name).replace(path)
-        except OSError as error:
-            raise output_error(output, error) from error
-        except RuntimeError as error:  # OpenVINO's own, where the disk is full
-            raise output_error(output, OSError(str(error).strip().splitlines()[-1])) from None
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+def _write(model: openvino.Model, output: Path, texts: dict[str, str]) -> None:
+    """Write the .xml and, before it, the .bin with the weights."""
+    write_metadata(model, texts)
+    folder = output.with_name(f".{output.stem}.{uuid.uuid4().hex[:8]}")
+    try:
+        folder.mkdir(parents=True)
+        openvino.save_model(model, folder / output.name, compress_to_fp16=False)
+        for path in (output.with_suffix(".bin"), output):
+            (folder / path.name).replace(path)
+    except OSError as error:
+        raise output_error(output, error) from error
+    except RuntimeError as error:  # OpenVINO's own, where the disk is full
+        raise output_error(output, OSError(str(error).strip().splitlines()[-1])) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _quantize(model: openvino.Model, header: ModelHeader, pictures: Sequence[Pixels]) -> openvino.Model:

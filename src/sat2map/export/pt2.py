@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,46 +11,43 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx.experimental import _config
 
+from sat2map.export.check import Converted
 from sat2map.files import atomic_write_bytes
 from sat2map.images.pixels import tensor_from_unit, tensor_to_unit
-from sat2map.inference.backends import Engine
 from sat2map.inference.backends.graphs import run_on_pixels
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.model_file import ModelHeader, read_weights
 
 
-class Pt2:
-    """A model as a `torch.export` program (see `Converted`)."""
+def to_pt2(model: Path, header: ModelHeader) -> Converted:
+    """Return a model as a `torch.export` program.
 
-    def __init__(self, model: Path, header: ModelHeader) -> None:
-        with torch.device("meta"):
-            generator = build_generator(header.generator)
-        generator.load_state_dict(read_weights(model), assign=True)
-        network = _OnPixels(generator.requires_grad_(False).eval(), header)
-        multiple = header.generator.size_divisor
-        # Larger than one block a side, or a size of one would be baked in.
-        sides = max(2, 32 // multiple), max(3, 48 // multiple)
-        example = torch.zeros(
-            2, sides[0] * multiple, sides[1] * multiple, header.generator.source_bands, dtype=torch.uint8
-        )
-        dim = torch.export.Dim
-        if multiple > 1:
-            rows, columns = multiple * dim("rows"), multiple * dim("columns")
-        else:  # a side of 1 px would be another program
-            rows, columns = dim("rows", min=2), dim("columns", min=2)
-        free = {0: dim("batch"), 1: rows, 2: columns}
-        # Else it would refuse a bottleneck of one pixel, on the ground that the example has more.
-        with _config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
-            self._program = torch.export.export(network, (example,), dynamic_shapes=(free,))
-        self.candidates: list[tuple[Callable[[], Engine], str]] = [
-            (lambda: _ProgramEngine(self._program, header), "fp32")
-        ]
+    `torch.export.load(..., extra_files={"sat2map": ""})` reads the texts that are written with it.
+    """
+    with torch.device("meta"):
+        generator = build_generator(header.generator)
+    generator.load_state_dict(read_weights(model), assign=True)
+    network = _OnPixels(generator.requires_grad_(False).eval(), header)
+    multiple = header.generator.size_divisor
+    # Larger than one block a side, or a size of one would be baked in.
+    height, width = max(2, 32 // multiple) * multiple, max(3, 48 // multiple) * multiple
+    example = torch.zeros(2, height, width, header.generator.source_bands, dtype=torch.uint8)
+    dim = torch.export.Dim
+    if multiple > 1:
+        rows, columns = multiple * dim("rows"), multiple * dim("columns")
+    else:  # a side of 1 px would be another program
+        rows, columns = dim("rows", min=2), dim("columns", min=2)
+    free = {0: dim("batch"), 1: rows, 2: columns}
+    # Else it would refuse a bottleneck of one pixel, on the ground that the example has more.
+    with _config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
+        program = torch.export.export(network, (example,), dynamic_shapes=(free,))
 
-    def write(self, output: Path, texts: dict[str, str]) -> None:
-        """Write the file; `torch.export.load(..., extra_files={"sat2map": ""})` reads the texts."""
+    def write(output: Path, texts: dict[str, str]) -> None:
         content = io.BytesIO()
-        torch.export.save(self._program, content, extra_files=texts)
+        torch.export.save(program, content, extra_files=texts)
         atomic_write_bytes(output, content.getvalue())
+
+    return Converted([(lambda: _ProgramEngine(program, header), "fp32")], write)
 
 
 class _OnPixels(nn.Module):

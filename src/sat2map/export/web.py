@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import uuid
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from sat2map.errors import ModelFileError, OutputError
 from sat2map.export.check import LIMITS, Check, check_parity, open_reference
 from sat2map.export.pictures import find_pictures
 from sat2map.export.web_runtime import FOLDER, PAGE, find_runtime
-from sat2map.files import output_error
+from sat2map.files import atomic_folder, refuse_existing
 from sat2map.images.png import encode_png
 from sat2map.inference import Translator
 from sat2map.inference.backends.graphs import make_graph
@@ -66,23 +65,11 @@ def export_web(
     pictures = find_pictures((), None, header, calibrate=False)
     check = check_parity(open_reference(model), engine, pictures.checked, pictures.origin, LIMITS["bf16"])
     translator = Translator(engine)
-    made = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        _write(
-            made,
-            graph,
-            _describe(translator, name, None if model == bundled_model() else model.name),
-            runtime,
-        )
+    with atomic_folder(folder) as made:
+        about = _describe(translator, name, None if model == bundled_model() else model.name)
+        _write(made, graph, about, runtime)
         _write_examples(made / "examples", translator)
         _write_service_worker(made)
-        if folder.exists():
-            shutil.rmtree(folder)
-        made.rename(folder)
-    except OSError as error:
-        raise output_error(folder, error) from error
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return check
 
 
@@ -121,10 +108,7 @@ def _check_folder(folder: Path, *, overwrite: bool) -> None:
         raise OutputError(
             f"{folder} exists, and is no page of sat2map", hint="choose a new folder", setting="output"
         )
-    if not overwrite:
-        raise OutputError(
-            f"{folder} exists", hint="choose another name, or allow it to be replaced", setting="overwrite"
-        )
+    refuse_existing(folder, overwrite=overwrite)
 
 
 def _describe(translator: Translator, name: str, model_file: str | None) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 
 from sat2map.errors import DataError
-from sat2map.geo.grid import Box, GeoGrid
+from sat2map.geo.crs import Box
+from sat2map.geo.grid import GeoGrid
 
 _POINTS = 200  # along the longest side of the area, before its edges are transformed
 
@@ -52,7 +53,8 @@ class AreaOfInterest:
     @property
     def bbox(self) -> Box:
         """The box around it, in its CRS."""
-        return _box_of(self.polygons)
+        box: Box = self.polygons.bounds
+        return box
 
     def on(self, grid: GeoGrid) -> Clip:
         """Return which pixels of a grid it covers.
@@ -90,7 +92,8 @@ class Clip:
     @property
     def bounds(self) -> Box:
         """The box around it."""
-        return _box_of(self.polygons)
+        box: Box = self.polygons.bounds
+        return box
 
     def touches(self, grid: GeoGrid) -> bool:
         """Whether any of it lies in a grid."""
@@ -103,8 +106,3 @@ class Clip:
             return np.zeros(shape, np.uint8)
         outside = geometry_mask([self.polygons], shape, grid.transform)
         return np.where(outside, np.uint8(0), np.uint8(255))
-
-
-def _box_of(shape: shapely.Geometry) -> Box:
-    left, bottom, right, top = shapely.bounds(shape)
-    return float(left), float(bottom), float(right), float(top)

@@ -18,10 +18,9 @@ from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import NODATA
 from sat2map.geo.write import tags_of
 from sat2map.images.palette import Palette
-from sat2map.images.palette.lab import pack_rgb, unpack_rgb
+from sat2map.images.palette.labels import Labeller
 
 STRIP = 256  # rows that are read at once
-_UNSEEN = 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,7 @@ class ClassMap:
     @property
     def pixel(self) -> float:
         """Metres per pixel; 1 where they are unknown."""
-        metres = self.grid.metres()
-        return 1.0 if metres is None else float(np.sqrt(metres[0] * metres[1]))
+        return self.grid.mean_metres() or 1.0
 
     @property
     def model_pixel(self) -> float:
@@ -108,17 +106,10 @@ def classify(
         else (0, 0, dataset.width, dataset.height)
     )
     classes = np.empty((height, width), np.uint8)
-    known = np.full(1 << 24, _UNSEEN, np.uint16)  # the class of each colour that has occurred
+    label = Labeller(palette)
     for row in range(0, height, STRIP):
         window = Window(left, top + row, width, min(STRIP, height - row))
         rgb = np.moveaxis(dataset.read((1, 2, 3), window=window), 0, -1)
         there = dataset.dataset_mask(window=window) > 0
-        packed = pack_rgb(rgb)
-        found = known[packed]
-        unseen = found == _UNSEEN
-        if unseen.any():
-            colours = np.unique(packed[unseen])
-            known[colours] = palette.classify(unpack_rgb(colours))
-            found = known[packed]
-        classes[row : row + STRIP] = np.where(there, found, NODATA)
+        classes[row : row + STRIP] = np.where(there, palette.class_of_colour[label(rgb)], NODATA)
     return classes

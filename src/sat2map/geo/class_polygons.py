@@ -124,10 +124,13 @@ def _cut(polygons: NDArray[Any], knives: NDArray[Any]) -> NDArray[Any]:
     if not len(knives):
         return polygons
     polygons = polygons.copy()
-    which, knife = shapely.STRtree(knives).query(polygons, predicate="intersects")
-    for number in np.unique(which):
-        cover = shapely.union_all(knives[knife[which == number]])
-        polygons[number] = shapely.difference(polygons[number], cover)
+    which, knife = shapely.STRtree(knives).query(polygons, predicate="intersects")  # sorted by `which`
+    if not len(which):
+        return polygons
+    cut, starts = np.unique(which, return_index=True)
+    # Most knives touch no other: those are joined without looking at all their edges.
+    covers = [shapely.disjoint_subset_union_all(some) for some in np.split(knives[knife], starts[1:])]
+    polygons[cut] = shapely.difference(polygons[cut], covers)
     return polygons
 
 

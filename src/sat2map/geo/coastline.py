@@ -51,8 +51,6 @@ def sea_polygons(coastlines: NDArray[Any], box: shapely.Polygon, *, mirrored: bo
 def _directed(coastlines: NDArray[Any], *, mirrored: bool) -> NDArray[Any]:
     """Return lines; the rings of polygons run so that their inside is on the left."""
     areas = np.isin(shapely.get_type_id(coastlines), (3, 6))
-    rings = []
-    for polygon in shapely.get_parts(coastlines[areas]):
-        ring = shapely.get_exterior_ring(polygon)
-        rings.append(shapely.reverse(ring) if shapely.is_ccw(ring) == mirrored else ring)
-    return np.concatenate([coastlines[~areas], np.array([shapely.LineString(r) for r in rings], object)])
+    outer = shapely.polygons(shapely.get_exterior_ring(shapely.get_parts(coastlines[areas])))
+    rings = shapely.boundary(shapely.orient_polygons(outer, exterior_cw=mirrored))
+    return np.concatenate([coastlines[~areas], rings])

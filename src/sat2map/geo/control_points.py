@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,8 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.rpc import RPC
 from rasterio.transform import RPCTransformer
+
+from sat2map.geo.crs import ground_distances
 
 if TYPE_CHECKING:
     import rasterio
@@ -34,34 +34,29 @@ class ControlPoints:
         """What they are called in messages."""
         return f"{len(self.points)} ground control points (GCPs)" if self.points else "RPCs"
 
-    def shifted(self, left: float, top: float) -> ControlPoints:
-        """Return them for a raster that begins at another pixel."""
-        return self._moved(lambda column, row: (column - left, row - top), 1, 1)
+    def moved(self, left: float = 0, top: float = 0, across: float = 1, down: float = 1) -> ControlPoints:
+        """Return them for a raster that begins at another pixel, or of other pixels.
 
-    def scaled(self, across: float, down: float) -> ControlPoints:
-        """Return them for pixels `across` times as wide and `down` times as high."""
-        return self._moved(lambda column, row: (column / across, row / down), across, down)
-
-    def _moved(
-        self, move: Callable[[float, float], tuple[float, float]], across: float, down: float
-    ) -> ControlPoints:
-        points = []
-        for point in self.points:
-            column, row = move(point.col, point.row)
-            points.append(GroundControlPoint(row, column, point.x, point.y, point.z, point.id, point.info))
+        Args:
+            left: The column at which it begins.
+            top: The row.
+            across: How many times as wide its pixels are.
+            down: How many times as high.
+        """
+        points = tuple(
+            GroundControlPoint((p.row - top) / down, (p.col - left) / across, p.x, p.y, p.z, p.id, p.info)
+            for p in self.points
+        )
         rpcs = self.rpcs
-        if rpcs is not None:
-            # An RPC counts from the middle of the first pixel.
-            column, row = move(rpcs.samp_off + 0.5, rpcs.line_off + 0.5)
-            values = rpcs.to_dict()
-            values.update(
-                samp_off=column - 0.5,
-                line_off=row - 0.5,
-                samp_scale=rpcs.samp_scale / across,
-                line_scale=rpcs.line_scale / down,
-            )
-            rpcs = RPC(**values)
-        return replace(self, points=tuple(points), rpcs=rpcs)
+        if rpcs is not None:  # an RPC counts from the middle of the first pixel
+            moved = {
+                "samp_off": (rpcs.samp_off + 0.5 - left) / across - 0.5,
+                "line_off": (rpcs.line_off + 0.5 - top) / down - 0.5,
+                "samp_scale": rpcs.samp_scale / across,
+                "line_scale": rpcs.line_scale / down,
+            }
+            rpcs = RPC(**{**rpcs.to_dict(), **moved})
+        return replace(self, points=points, rpcs=rpcs)
 
     def fitted(self) -> tuple[Affine, float] | None:
         """Return the affine transform nearest to the GCPs, and the largest distance from it (px).
@@ -101,19 +96,6 @@ class ControlPoints:
             places = list(zip(xs, ys, strict=True))
             crs = pyproj.CRS("OGC:CRS84")
         return ground_distances(crs, places)
-
-
-def ground_distances(crs: pyproj.CRS, places: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
-    """Return how far two places are from a first one on the ellipsoid (m); None outside of the CRS's area."""
-    to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
-    xs, ys = zip(*places, strict=True)
-    longitudes, latitudes = to_degrees.transform(xs, ys)
-    if not all(map(math.isfinite, (*longitudes, *latitudes))):
-        return None
-    geod = crs.get_geod()
-    assert geod is not None
-    here, one, other = zip(longitudes, latitudes, strict=True)
-    return geod.inv(*here, *one)[2], geod.inv(*here, *other)[2]
 
 
 def read_control_points(dataset: rasterio.DatasetReader) -> ControlPoints | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from sat2map.data.beside import PALETTE_NAME
-from sat2map.errors import OutputError, SettingsError
-from sat2map.files import locks, require_new_folder
+from sat2map.errors import SettingsError
+from sat2map.files import atomic_folder, locks, require_new_folder
 from sat2map.geo.area_of_interest import AreaOfInterest
 from sat2map.geo.draw import VectorMap
 from sat2map.geo.find_source import find_source
@@ -66,38 +65,25 @@ def write_pairs(
     """
     _check(options, target, vectors)
     require_new_folder(output)
-    unfinished = output.with_name(f".{output.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        place, area = options.place, AreaOfInterest.read(options.aoi) if options.aoi else None
-        if area is not None:
-            place = replace(place, bbox=area.bbox, bbox_crs=area.crs.to_wkt())
-        with (
-            gdal_env(),
-            open_raster(
-                find_source(source, place, cut=True), bands=options.bands, count=3, scale=options.scale
-            ) as whole,
-        ):
-            factors = _factors(whole, options.resolution)
-            with whole.resampled(*factors) if factors else nullcontext(whole) as raster:
-                result = PairsResult(notes=whole.notes)
-                with _open_target(raster.grid, target, vectors, style, result.notes) as (
-                    read_target,
-                    palette,
-                ):
-                    for text in result.notes:
-                        note(text)
-                    clip = area.on(raster.grid) if area else None
-                    cut_tiles(raster, read_target, unfinished, options, result, progress, clip)
-                if palette is not None:
-                    palette.save(unfinished / PALETTE_NAME)
-        if output.exists():
-            output.rmdir()
-        unfinished.rename(output)
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    place, area = options.place, AreaOfInterest.read(options.aoi) if options.aoi else None
+    if area is not None:
+        place = replace(place, bbox=area.bbox, bbox_crs=area.crs.to_wkt())
+    with contextlib.ExitStack() as stack:
+        unfinished = stack.enter_context(atomic_folder(output))
+        stack.enter_context(gdal_env())
+        found = find_source(source, place, cut=True)
+        whole = stack.enter_context(open_raster(found, bands=options.bands, count=3, scale=options.scale))
+        factors = _factors(whole, options.resolution)
+        raster = stack.enter_context(whole.resampled(*factors)) if factors else whole
+        result = PairsResult(notes=whole.notes)
+        map_of_grid = _open_target(raster.grid, target, vectors, style, result.notes)
+        read_target, palette = stack.enter_context(map_of_grid)
+        for text in result.notes:
+            note(text)
+        clip = area.on(raster.grid) if area else None
+        cut_tiles(raster, read_target, unfinished, options, result, progress, clip)
+        if palette is not None:
+            palette.save(unfinished / PALETTE_NAME)
     return result
 
 
@@ -140,7 +126,7 @@ def _factors(raster: Raster, resolution: float | None) -> tuple[float, float] | 
     return resolution / metres[0], resolution / metres[1]
 
 
-@contextmanager
+@contextlib.contextmanager
 def _open_target(
     grid: GeoGrid, target: str | Path | None, vectors: Path | None, style: Path | None, notes: list[str]
 ) -> Iterator[tuple[Target, Palette | None]]:

@@ -16,7 +16,7 @@ import pyproj
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError
-from sat2map.geo.grid import LONLAT, Box
+from sat2map.geo.crs import LONLAT, Box
 
 SUFFIXES: Final = (".parquet", ".geoparquet")
 _SIDES: Final = ("xmin", "ymin", "xmax", "ymax")

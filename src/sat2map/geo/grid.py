@@ -12,16 +12,11 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from sat2map.errors import ImageError, SettingsError
-from sat2map.geo.control_points import ControlPoints, ground_distances
+from sat2map.geo.control_points import ControlPoints
+from sat2map.geo.crs import LONLAT, OUTLINE, Box, ground_distances, moved_box, parse_crs
 from sat2map.inference.tiling import Area
 
-Box = tuple[float, float, float, float]
-"""Left, bottom, right, top. In longitude and latitude, left > right where the box crosses 180 degrees."""
-
-LONLAT = "OGC:CRS84"
 _EARTH_RADIUS = (6.3e6, 6.4e6)  # m; between these lies the semi-major axis of each ellipsoid of the Earth
-_PIXEL = (1e-3, 1e7)  # m; smaller or larger pixels come from a CRS that does not belong to the coordinates
-_OUTLINE = 21  # points along each edge of a box whose edges become curves
 
 
 @dataclass(frozen=True)
@@ -67,14 +62,9 @@ class GeoGrid:
 
     def part(self, area: Area) -> GeoGrid:
         """Return the grid of a rectangle of pixels."""
-        return GeoGrid(
-            self.crs,
-            self.transform @ Affine.translation(area.left, area.top),
-            area.height,
-            area.width,
-            self.control and self.control.shifted(area.left, area.top),
-            self.gsd,
-        )
+        transform = self.transform @ Affine.translation(area.left, area.top)
+        control = self.control and self.control.moved(area.left, area.top)
+        return replace(self, transform=transform, height=area.height, width=area.width, control=control)
 
     def extended(self, left: int, top: int, width: int, height: int) -> GeoGrid:
         """Return the grid of the raster in which this one begins at column `left` and row `top`."""
@@ -87,7 +77,7 @@ class GeoGrid:
             self.transform @ Affine.scale(across, down),
             max(1, math.ceil(self.height / down - 1e-6)),
             max(1, math.ceil(self.width / across - 1e-6)),
-            self.control and self.control.scaled(across, down),
+            self.control and self.control.moved(across=across, down=down),
             self.gsd and self.gsd * math.sqrt(across * down),
         )
 
@@ -110,44 +100,10 @@ class GeoGrid:
             return None
         return unit * math.dist(*places[:2]), unit * math.dist(*places[::2])
 
-    def check(self, name: str) -> None:
-        """Refuse a place that cannot be right, before any work.
-
-        Raises:
-            ImageError: The transform is singular, the coordinates lie nowhere in the CRS, or pixels have an
-                impossible size.
-        """
-        if not all(map(math.isfinite, self.transform[:6])) or not self.transform.determinant:
-            numbers = ", ".join(f"{value:g}" for value in self.transform[:6])
-            raise ImageError(
-                f"{name} has a geotransform that cannot be inverted ({numbers})",
-                hint="write its georeference again, with gdal_edit or gdal_translate -a_ullr",
-            )
-        crs = self.proj_crs
-        if crs is None:
-            return
-        left, bottom, right, top = self.bounds()
-        if crs.is_geographic and (bottom < -90.5 or top > 90.5 or right - left > 361 or abs(left) > 720):
-            raise ImageError(
-                f"{name} reaches from {left:.6g} to {right:.6g} degrees of longitude and {bottom:.6g} to "
-                f"{top:.6g} of latitude, which is not on a globe",
-                hint=f"its CRS is probably not {self.crs}; give it the right one",
-                setting="crs",
-            )
+    def mean_metres(self) -> float | None:
+        """Return the side of a square as large as the middle pixel in metres; None if unknown."""
         metres = self.metres()
-        if metres is None and self.on_earth:
-            raise ImageError(
-                f"{name} lies nowhere in {self.crs}: left, bottom, right, top are "
-                + ", ".join(f"{edge:.8g}" for edge in (left, bottom, right, top)),
-                hint="its CRS is probably another one; give it the right one",
-                setting="crs",
-            )
-        if metres is not None and not _PIXEL[0] <= math.sqrt(metres[0] * metres[1]) <= _PIXEL[1]:
-            raise ImageError(
-                f"{name} has pixels of {metres[0]:.3g} × {metres[1]:.3g} m, which cannot be right",
-                hint=f"its CRS is probably not {self.crs}; give it the right one",
-                setting="crs",
-            )
+        return None if metres is None else math.sqrt(metres[0] * metres[1])
 
     def lonlat_box(self, name: str) -> Box:
         """Return west, south, east and north of the grid; west > east where it crosses 180 degrees.
@@ -171,14 +127,10 @@ class GeoGrid:
             raise ImageError(f"{name} has the CRS '{crs.name}', which has no place on a map of the Earth")
         left, bottom, right, top = self.bounds()
         if not crs.is_geographic:
-            try:
-                left, bottom, right, top = pyproj.Transformer.from_crs(
-                    crs, LONLAT, always_xy=True
-                ).transform_bounds(left, bottom, right, top, densify_pts=_OUTLINE)
-            except pyproj.exceptions.ProjError:
-                left = math.inf
-            if not all(map(math.isfinite, (left, bottom, right, top))):
+            box = moved_box((left, bottom, right, top), crs, LONLAT)
+            if box is None:
                 raise ImageError(f"{name} reaches beyond the area of its CRS {self.crs}")
+            left, bottom, right, top = box
         elif right - left >= 360 - 1e-9:
             left, right = -180.0, 180.0
         bottom, top = max(bottom, -90.0), min(top, 90.0)
@@ -203,7 +155,13 @@ class GeoGrid:
             )
         points = _edges(box)
         if box_crs is not None:
-            points = self._from_crs(points, box_crs, name)
+            if self.proj_crs is None:
+                raise SettingsError(
+                    f"{name} has no CRS, so a box in {box_crs} cannot be found in it", setting="bbox_crs"
+                )
+            known = parse_crs(box_crs, "bbox_crs")
+            move = pyproj.Transformer.from_crs(known, self.proj_crs, always_xy=True)
+            points = [move.transform(*point) for point in points]
         area = self.covering(points)
         if area is None:
             edges = ", ".join(f"{edge:.10g}" for edge in self.bounds())
@@ -227,14 +185,11 @@ class GeoGrid:
         )
         return area if area.height > 0 and area.width > 0 else None
 
-    def _from_crs(self, points: list[tuple[float, float]], crs: str, name: str) -> list[tuple[float, float]]:
-        if self.proj_crs is None:
-            raise SettingsError(
-                f"{name} has no CRS, so a box in {crs} cannot be found in it", setting="bbox_crs"
-            )
-        transformer = pyproj.Transformer.from_crs(parse_crs(crs, "bbox_crs"), self.proj_crs, always_xy=True)
-        xs, ys = zip(*points, strict=True)
-        return list(zip(*transformer.transform(xs, ys), strict=True))
+    def covering_box(self, box: Box, crs: str, margin: int = 0) -> Area | None:
+        """Return the pixels that a box in another CRS covers, and a margin (px); None if there are none."""
+        assert self.proj_crs is not None
+        moved = moved_box(box, crs, self.proj_crs)
+        return moved and self.covering([(x, y) for x in moved[::2] for y in moved[1::2]], margin)
 
     @property
     def corners(self) -> list[tuple[float, float]]:
@@ -246,51 +201,6 @@ class GeoGrid:
         """Return left, bottom, right, top, around all corners where the grid is turned."""
         xs, ys = zip(*self.corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
-
-    def placed(self, crs: str | None, gsd: float | None, name: str) -> GeoGrid:
-        """Return the grid with a CRS or a gsd that the user gives.
-
-        Raises:
-            SettingsError: The CRS is unknown, or the raster cannot take it.
-        """
-        if gsd is not None and not 0 < gsd < math.inf:
-            raise SettingsError(f"gsd is {gsd:g}, but metres per pixel are more than 0", setting="gsd")
-        if crs is None and gsd is None:
-            return self
-        if crs is None and self.crs is not None:
-            raise SettingsError(
-                f"{name} has a CRS, which says its metres per pixel",
-                hint="leave out the gsd, or set a resolution",
-                setting="gsd",
-            )
-        if crs is None:
-            return replace(self, gsd=gsd)
-        known = parse_crs(crs, "crs")
-        if self.transform.is_identity and self.control is None:
-            raise SettingsError(
-                f"{name} has no geotransform, so a CRS gives it no place",
-                hint="give the metres per pixel instead, or a world file beside it",
-                setting="gsd",
-            )
-        if self.control is not None:
-            return replace(self, control=replace(self.control, crs=CRS.from_wkt(known.to_wkt())))
-        return replace(self, crs=CRS.from_wkt(known.to_wkt()), gsd=None)
-
-
-def parse_crs(text: str, setting: str) -> pyproj.CRS:
-    """Return the CRS that a user names.
-
-    Raises:
-        SettingsError: PROJ does not know it.
-    """
-    try:
-        return pyproj.CRS(text)
-    except pyproj.exceptions.CRSError:
-        raise SettingsError(
-            f"'{text}' is not a CRS that PROJ knows",
-            hint="write it as EPSG:32633, or as WKT",
-            setting=setting,
-        ) from None
 
 
 def window_area(window: tuple[int, int, int, int], grid: GeoGrid, name: str) -> Area:
@@ -321,6 +231,6 @@ def _edges(box: Box) -> list[tuple[float, float]]:
     left, bottom, right, top = box
     if left > right:
         right += 360
-    steps = [i / _OUTLINE for i in range(_OUTLINE + 1)]
+    steps = [i / OUTLINE for i in range(OUTLINE + 1)]
     across = [(left + (right - left) * s, y) for s in steps for y in (bottom, top)]
     return across + [(x, bottom + (top - bottom) * s) for s in steps for x in (left, right)]

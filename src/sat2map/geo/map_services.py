@@ -13,13 +13,11 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from xml.sax.saxutils import escape
 
-import pyproj
-
 from sat2map.errors import SettingsError
 from sat2map.files import cache_folder
 from sat2map.geo.addresses import shown
+from sat2map.geo.crs import LONLAT, moved_box, parse_crs
 from sat2map.geo.gdal import TIMEOUT
-from sat2map.geo.grid import LONLAT, parse_crs
 from sat2map.geo.sources import Place, Source, cut_source
 from sat2map.geo.tile_probe import Address, check_tiles, describe_answer
 from sat2map.geo.web_mercator import HIGHEST_ZOOM, MAX_LATITUDE, SIDE, CoveragePart, pixel_size, tile_corner
@@ -106,11 +104,8 @@ def _tms_service(text: str) -> tuple[str, Address]:
     text = text.replace("{s}", "a").replace("{r}", "")
 
     def address(zoom: int, x: int, y: int) -> str:
-        values = {"{z}": zoom, "{x}": x, "{y}": y, "{-y}": 2**zoom - 1 - y}
-        filled = text
-        for name, value in values.items():
-            filled = filled.replace(name, str(value))
-        return filled
+        values = {"z": zoom, "x": x, "y": y, "-y": 2**zoom - 1 - y}
+        return re.sub(r"\{([zxy]|-y)\}", lambda name: str(values[name[1]]), text)
 
     url = re.sub(r"\{-?([xyz])\}", r"${\1}", text)
     return f'<Service name="TMS"><ServerUrl>{escape(url)}</ServerUrl></Service>', address
@@ -193,11 +188,7 @@ def _lonlat_box(place: Place, name: str) -> CoveragePart:
         )
     if not all(map(math.isfinite, place.bbox)) or bottom >= top or left >= right:
         raise SettingsError(f"the box {asked} is empty", hint="give left, bottom, right, top", setting="bbox")
-    try:
-        to_degrees = pyproj.Transformer.from_crs(crs, LONLAT, always_xy=True)
-        west, south, east, north = to_degrees.transform_bounds(left, bottom, right, top, densify_pts=21)
-    except pyproj.exceptions.ProjError:
-        west = south = east = north = math.inf
+    west, south, east, north = moved_box(place.bbox, crs, LONLAT) or (math.inf,) * 4
     if not (-180 <= west < east <= 180 and -MAX_LATITUDE <= south < north <= MAX_LATITUDE):
         raise SettingsError(
             f"the box {asked} lies outside {name}, which reaches from -180 to 180 degrees of longitude and "

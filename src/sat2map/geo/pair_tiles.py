@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError
-from sat2map.files import atomic_write_text
 from sat2map.geo.area_of_interest import Clip
 from sat2map.geo.block_split import BlockSplit
 from sat2map.geo.grid import GeoGrid
@@ -171,11 +168,10 @@ def _sort_into_splits(
     if rows:
         for side in ("source", "target"):
             (folder / side).rmdir()
-        text = io.StringIO()
-        writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        atomic_write_text(folder / "pairs.csv", text.getvalue())
+        with (folder / "pairs.csv").open("w", encoding="utf-8", newline="") as table:
+            writer = csv.DictWriter(table, rows[0].keys(), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 def _name(area: Area) -> str:
@@ -183,8 +179,8 @@ def _name(area: Area) -> str:
 
 
 def _row(split: str, area: Area, block: tuple[int, int], grid: GeoGrid) -> dict[str, str]:
-    bounds, metres = grid.part(area).bounds(), grid.metres()
-    edges = zip(("left", "bottom", "right", "top"), bounds, strict=True)
+    edges = zip(("left", "bottom", "right", "top"), grid.part(area).bounds(), strict=True)
+    side = grid.mean_metres()
     return {
         "source": f"{split}/source/{_name(area)}",
         "target": f"{split}/target/{_name(area)}",
@@ -192,7 +188,7 @@ def _row(split: str, area: Area, block: tuple[int, int], grid: GeoGrid) -> dict[
         "block": f"{block[0]}-{block[1]}",
         **{edge: f"{value:.10g}" for edge, value in edges},
         "crs": grid.crs.to_string() if grid.crs else "",
-        "gsd": f"{math.sqrt(metres[0] * metres[1]):.6g}" if metres else "",
+        "gsd": f"{side:.6g}" if side else "",
     }
 
 

@@ -112,7 +112,7 @@ class Raster:
             ImageError: As in `read`.
         """
         if self.mask.kind == "none":
-            return np.full((area.height, area.width), 255, np.uint8)
+            return np.broadcast_to(np.uint8(255), (area.height, area.width))
         mask = self._read_mask(area)
         return mask if self.filler is None else np.maximum(mask, self._read_mask(area, of_filler=True))
 

@@ -18,13 +18,13 @@ from sat2map.geo.samples import (
     find_bands,
     find_limits,
     find_mask,
-    plain_samples,
     readable,
     without_alpha,
 )
 from sat2map.geo.sources import Source
 from sat2map.images.levels import Stretch, measure_limits
 from sat2map.images.masks import PixelMask
+from sat2map.images.vrt import plain_samples
 
 
 @contextlib.contextmanager
@@ -56,8 +56,7 @@ def open_raster(
     """
     source = Source.of(source)
     name = source.name
-    with contextlib.ExitStack() as stack:
-        handles = stack.enter_context(contextlib.ExitStack())
+    with contextlib.ExitStack() as handles:
         try:
             stored = handles.enter_context(_open(source))
         except FAILURES as error:

@@ -10,13 +10,11 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
-from rasterio.errors import CRSError
-from rasterio.warp import reproject, transform_bounds
+from rasterio.warp import reproject
 from rasterio.windows import Window
 
 from sat2map.errors import DataError
 from sat2map.geo.class_map import ClassMap, classify, palette_of
-from sat2map.geo.gdal import FAILURES
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import NODATA
@@ -92,12 +90,8 @@ def _window(grid: GeoGrid, on: GeoGrid, path: Path, notes: list[str]) -> Window:
             )
         notes.append(f"{path} and the map do not both have a CRS: they are compared pixel by pixel")
         return Window(0, 0, grid.width, grid.height)
-    try:
-        box = transform_bounds(on.crs, grid.crs, *on.bounds(), densify_pts=21)
-    except (CRSError, *FAILURES):
-        raise another_place(path) from None
-    corners = [(x, y) for x in box[::2] for y in box[1::2]]
-    area = grid.covering(corners) and grid.covering(corners, _MARGIN)
+    box, crs = on.bounds(), on.crs.to_wkt()
+    area = grid.covering_box(box, crs) and grid.covering_box(box, crs, _MARGIN)
     if area is None:
         raise another_place(path)
     if area.width * area.height > MAX_PIXELS:

@@ -10,14 +10,11 @@ import pyogrio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import CRSError
 from rasterio.features import rasterize
-from rasterio.warp import transform_bounds
 
 from sat2map.errors import DataError
 from sat2map.geo.class_map import ClassMap
 from sat2map.geo.draw import VectorMap
-from sat2map.geo.gdal import FAILURES
 from sat2map.geo.layers import NODATA
 from sat2map.geo.style import load_style, parse_colour
 from sat2map.geo.vector_input import read_vectors
@@ -125,11 +122,7 @@ def _covered(path: Path, found: ClassMap, notes: list[str]) -> NDArray[np.bool_]
             continue
         if about["crs"] is None:
             raise DataError(f"{path} does not name its CRS", hint="convert it to a GeoPackage with one")
-        try:
-            box = transform_bounds(about["crs"], grid.crs, *about["total_bounds"], densify_pts=21)
-        except (CRSError, *FAILURES):
-            continue
-        area = grid.covering([(x, y) for x in box[::2] for y in box[1::2]])
+        area = grid.covering_box(about["total_bounds"], about["crs"])
         if area is not None:
             within[area.top : area.bottom, area.left : area.right] = True
     share = float(within.mean())

@@ -19,20 +19,9 @@ from sat2map.geo.gdal import FAILURES, reason
 from sat2map.images.bands import Limits, band_meanings, check_bands, choose_bands, default_names
 from sat2map.images.levels import Stretch, given_limits, lab_error, measure_limits, reject_complex
 from sat2map.images.masks import SAMPLE, PixelMask, reduced_shape
-from sat2map.images.vrt import plain_vrt, unmarked_vrt
+from sat2map.images.vrt import unmarked_vrt
 
 _ADDED_ALPHA = {"uint16": 65535, "int16": 32767}  # what GDAL's warper writes where a pixel is valid; else 255
-
-
-@contextlib.contextmanager
-def plain_samples(dataset: rasterio.DatasetReader) -> Iterator[rasterio.DatasetReader]:
-    """Yield a dataset of 8 bits or more whose black is 0 and whose bands are colours: mostly itself."""
-    xml = plain_vrt(dataset)
-    if xml is None:
-        yield dataset
-        return
-    with rasterio.open(xml) as plain:
-        yield plain
 
 
 @contextlib.contextmanager

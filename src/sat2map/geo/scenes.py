@@ -10,8 +10,8 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from sat2map.errors import OutputError, SettingsError
-from sat2map.files import atomic_path, locks
+from sat2map.errors import SettingsError
+from sat2map.files import atomic_path, locks, require_new_folder
 from sat2map.geo.gdal import FAILURES, gdal_env, write_error
 from sat2map.synthetic.towns import GSD, draw_town
 
@@ -48,8 +48,7 @@ def write_scenes(
     """
     if count < 1:
         raise SettingsError(f"count is {count}, but at least one scene is needed")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder} is not empty: choose a new folder for the scenes")
+    require_new_folder(folder)
     written = []
     for number in range(count):
         town = draw_town(seed + number, size=size, gsd=gsd)

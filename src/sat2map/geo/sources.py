@@ -10,9 +10,9 @@ import rasterio
 
 from sat2map.errors import ImageError
 from sat2map.geo.addresses import is_remote, shown
+from sat2map.geo.crs import Box
 from sat2map.geo.gdal import FAILURES, reason
 from sat2map.geo.georeference import read_grid, reject_container
-from sat2map.geo.grid import Box
 from sat2map.geo.vrt import window_vrt
 
 

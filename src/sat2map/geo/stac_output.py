@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,7 +13,8 @@ from rasterio.warp import transform_geom
 from sat2map.errors import SettingsError
 from sat2map.files import atomic_write_text
 from sat2map.geo.addresses import is_remote, shown
-from sat2map.geo.grid import LONLAT, GeoGrid
+from sat2map.geo.crs import LONLAT
+from sat2map.geo.grid import GeoGrid
 from sat2map.geo.layers import Layer
 from sat2map.images.palette.palette import describe_classes
 
@@ -58,24 +58,15 @@ def write_item(output: Path, layers: Sequence[Layer], grid: GeoGrid, source: str
     Raises:
         OutputError: The file cannot be written.
     """
-    item = describe_item(output, layers, grid, source, datetime.now(timezone.utc))
-    atomic_write_text(stac_path(output), json.dumps(item, indent=2, ensure_ascii=False) + "\n")
-
-
-def describe_item(
-    output: Path, layers: Sequence[Layer], grid: GeoGrid, source: str, made: datetime
-) -> dict[str, Any]:
-    """Return the item (see `write_item`)."""
     assert grid.proj_crs is not None
     west, south, east, north = grid.lonlat_box(output.name)
     code = grid.proj_crs.to_authority()
-    metres = grid.metres()
-    gsd = round(math.sqrt(metres[0] * metres[1]), 4) if metres else None
+    gsd = round(grid.mean_metres() or 0.0, 4) or None
     wkt = {} if code else {"proj:wkt2": grid.proj_crs.to_wkt()}
     tags = layers[0].tags
-    made_at = made.strftime("%Y-%m-%dT%H:%M:%SZ")
+    made_at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     made_of = {"rel": "derived_from", "href": shown(source), "type": "image/tiff"}
-    return {
+    item = {
         "type": "Feature",
         "stac_version": "1.1.0",
         "stac_extensions": list(EXTENSIONS),
@@ -98,6 +89,7 @@ def describe_item(
         "assets": {layer.name: _asset(layer, output.parent, gsd) for layer in layers},
         "links": [made_of] if is_remote(source) and "{" not in source else [],
     }
+    atomic_write_text(stac_path(output), json.dumps(item, indent=2, ensure_ascii=False) + "\n")
 
 
 def _footprint(grid: GeoGrid) -> dict[str, Any]:

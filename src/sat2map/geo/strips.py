@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +18,11 @@ from sat2map.inference.tiling import Area, Grid, Span, pad_to
 
 Strip = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 T = TypeVar("T")
+
+
+def gdal_thread(name: str) -> ThreadPoolExecutor:
+    """Return a thread with GDAL's settings for all that it runs."""
+    return ThreadPoolExecutor(1, name, initializer=lambda: thread_env().__enter__())
 
 
 def fill_nodata(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -71,7 +76,8 @@ class StripReader(AbstractContextManager["StripReader"]):
         self._rows = iter(grid.within(area.top, area.bottom, size.height))
         self._here: Span | None = None
         self._strip: Strip
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="read")
+        self._masks: deque[tuple[int, NDArray[np.uint8]]] = deque(maxlen=2)  # first row, and the mask
+        self._pool = gdal_thread("read")
         self._ahead = self._read_next()
 
     def cut(self, rows: Span, columns: Span) -> NDArray[np.float32] | None:
@@ -80,29 +86,22 @@ class StripReader(AbstractContextManager["StripReader"]):
             assert self._ahead is not None
             (self._here, self._strip), self._ahead = self._ahead.result(), None
             assert rows == self._here
+            self._masks.append((rows.start, self._strip[1]))
             self._ahead = self._read_next()
         pixels, mask = self._strip
         here = slice(columns.start - self._left, columns.stop - self._left)
         return cut_tile(pixels[:, :, here], mask[:, here], rows, columns)
 
     def mask(self, area: Area) -> NDArray[np.uint8]:
-        """Return the mask of a block that has just been finished, on the network's grid."""
-        assert self._here is not None
-        rows = slice(area.top - self._here.start, area.bottom - self._here.start)
-        return self._strip[1][rows, area.left - self._left : area.right - self._left]
+        """Return the mask of a block of this row of tiles or of the one before, on the network's grid."""
+        top, mask = next(it for it in self._masks if it[0] <= area.top and area.bottom <= it[0] + len(it[1]))
+        return mask[area.top - top : area.bottom - top, area.left - self._left : area.right - self._left]
 
     def call(self, read: Callable[[], T]) -> T:
         """Read something else of the same file: one thread at a time may."""
+        return self._pool.submit(read).result()
 
-        def guarded() -> T:
-            with thread_env():
-                return read()
-
-        return self._pool.submit(guarded).result()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
     def _read_next(self) -> Future[tuple[Span, Strip]] | None:
@@ -111,21 +110,20 @@ class StripReader(AbstractContextManager["StripReader"]):
 
     def _read(self, rows: Span) -> tuple[Span, Strip]:
         area = Area(rows.start, self._left, min(rows.stop, self._raster.grid.height), self._right)
-        with thread_env():
-            return rows, (self._raster.read(area), self._raster.read_mask(area))
+        return rows, (self._raster.read(area), self._raster.read_mask(area))
 
 
 class BackgroundWriter(AbstractContextManager["BackgroundWriter"]):
     """Runs one function call at a time in a thread; what goes wrong there is raised at the next call."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._pool = gdal_thread("write")
         self._running: Future[None] | None = None
 
     def submit(self, call: Callable[[], None]) -> None:
         """Wait for the last call, and start this one."""
         self.wait()
-        self._running = self._pool.submit(self._run, call)
+        self._running = self._pool.submit(call)
 
     def wait(self) -> None:
         """Wait for the last call."""
@@ -133,12 +131,5 @@ class BackgroundWriter(AbstractContextManager["BackgroundWriter"]):
             self._running.result()
             self._running = None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._pool.shutdown()
-
-    @staticmethod
-    def _run(call: Callable[[], None]) -> None:
-        with thread_env():
-            call()

@@ -15,8 +15,9 @@ from rasterio.windows import Window
 from sat2map.errors import DataError
 from sat2map.geo.gdal import FAILURES, reason
 from sat2map.geo.grid import GeoGrid
-from sat2map.geo.samples import find_bands, find_mask, plain_samples, warped, without_alpha
+from sat2map.geo.samples import find_bands, find_mask, warped, without_alpha
 from sat2map.images.bands import band_meanings
+from sat2map.images.vrt import plain_samples
 from sat2map.inference.tiling import Area
 
 Target = Callable[[Area], tuple[NDArray[np.uint8], NDArray[np.bool_]]]

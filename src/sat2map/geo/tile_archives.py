@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Final
 from pmtiles.convert import mbtiles_to_pmtiles
 
 from sat2map.errors import OutputError
-from sat2map.files import atomic_path, atomic_write_text
+from sat2map.files import atomic_folder, atomic_path, atomic_write_text
 
 MARKER: Final = "tiles.json"  # TileJSON; marks a folder of ours
 
@@ -77,22 +76,13 @@ def _mbtiles(path: Path, about: dict[str, Any]) -> Iterator[Put]:
 
 @contextlib.contextmanager
 def _folder(output: Path, about: dict[str, Any]) -> Iterator[Put]:
-    unfinished = output.with_name(f".{output.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    with atomic_folder(output) as unfinished:
 
-    def put(zoom: int, x: int, y: int, content: bytes) -> None:
-        path = unfinished / str(zoom) / str(x) / f"{y}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        def put(zoom: int, x: int, y: int, content: bytes) -> None:
+            path = unfinished / str(zoom) / str(x) / f"{y}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
-    try:
         yield put
         tilejson = {"tilejson": "3.0.0", "tiles": ["{z}/{x}/{y}.png"], **about}
         atomic_write_text(unfinished / MARKER, json.dumps(tilejson, indent=2) + "\n")
-        if output.exists():
-            shutil.rmtree(output)
-        unfinished.rename(output)
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

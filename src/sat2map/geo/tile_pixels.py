@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import morecantile
 import numpy as np
 import pyproj
 import rasterio
@@ -19,7 +18,7 @@ from rasterio.windows import Window
 
 from sat2map.geo.grid import GeoGrid
 from sat2map.geo.samples import warped
-from sat2map.geo.web_mercator import SIDE, CoveragePart
+from sat2map.geo.web_mercator import SIDE, CoveragePart, pixel_size, tile_corner
 from sat2map.images.masks import PixelMask
 from sat2map.images.png import encode_png
 
@@ -29,7 +28,6 @@ Tile = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 MERCATOR = "EPSG:3857"
 EDGE_POINTS = 9  # along each edge of a tile, which is a curve in the raster's CRS
 EDGE = 3  # px of the raster that resampling may look at beyond a tile
-_TMS = morecantile.tms.get("WebMercatorQuad")
 
 
 @dataclass(frozen=True)
@@ -69,13 +67,13 @@ class TileReader:
         """Put a raster and its bands, from 1, onto the tiles' grid; `stack` closes what is opened."""
         self._paint, self._side, self._zoom = paint, SIDE * paint.finer, zoom
         self.columns, self._rows = part.columns(zoom), part.rows(zoom)
-        corner = _TMS.xy_bounds(morecantile.Tile(self.columns.start, self._rows.start, zoom))
-        pixel = (corner.right - corner.left) / self._side
+        left, top = tile_corner(zoom, self.columns.start, self._rows.start)
+        pixel = pixel_size(zoom) / paint.finer
         target: dict[str, Any] = {
             "src_crs": grid.crs,
             "src_transform": Affine.translation(part.shift, 0) @ grid.transform,
             "crs": MERCATOR,
-            "transform": Affine(pixel, 0, corner.left, 0, -pixel, corner.top),
+            "transform": Affine(pixel, 0, left, 0, -pixel, top),
             "width": len(self.columns) * self._side,
             "height": len(self._rows) * self._side,
             "resampling": Resampling.nearest if paint.is_plain else Resampling.bilinear,
@@ -102,33 +100,21 @@ class TileReader:
         else:  # with the alpha at once: GDAL would warp twice
             read = self._vrt.read((*self._bands, self._alpha), window=window)
             values = read[:-1]
-            if self._mask.stored:  # a mask of its own beside the alpha
-                mask = self._mask.read(self._vrt, values, window=window)
-            else:
-                mask = self._mask.read(_AlphaOnly(read[-1]), values)
+            mask = self._mask.read(self._vrt, values, read[-1], window=window)
         if paint.repaint is not None:
             values = np.moveaxis(paint.repaint(np.ascontiguousarray(np.moveaxis(values, 0, -1))), -1, 0)
         return halved(values, mask) if paint.finer == 2 else (values, mask)
 
     def _has_all_of(self, x: int, y: int) -> bool:
         """Whether a tile lies within the raster, some pixels away from its edge."""
-        left, bottom, right, top = _TMS.xy_bounds(morecantile.Tile(x, y, self._zoom))
+        left, top = tile_corner(self._zoom, x, y)
+        right, bottom = tile_corner(self._zoom, x + 1, y + 1)
         steps = np.linspace(0, 1, EDGE_POINTS)
         xs, ys = left + (right - left) * steps, bottom + (top - bottom) * steps
         edge_xs = np.concatenate([xs, xs, np.full_like(ys, left), np.full_like(ys, right)])
         edge_ys = np.concatenate([np.full_like(xs, bottom), np.full_like(xs, top), ys, ys])
         pixels = np.stack(self._to_pixels @ self._to_crs.transform(edge_xs, edge_ys), axis=1)
         return bool(((pixels >= EDGE) & (pixels <= self._size - EDGE)).all())
-
-
-@dataclass(frozen=True)
-class _AlphaOnly:
-    """Stands for a dataset of which the alpha band has been read."""
-
-    alpha: NDArray[np.uint8]
-
-    def read(self, _band: int) -> NDArray[np.uint8]:
-        return self.alpha
 
 
 def reduced(children: Sequence[Sequence[Tile | None]], *, blend: bool) -> Tile | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from importlib.metadata import version
 from typing import Final
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from PIL import Image
@@ -38,9 +38,7 @@ def get(address: str) -> tuple[int, str, bytes]:
         if error.code in MISSING:
             return error.code, "", b""
         raise ImageError(f"{name} answers with status {error.code} ({error.reason})") from None
-    except TimeoutError:
-        raise ImageError(f"{name} does not answer within {TIMEOUT} s; try it later") from None
-    except (URLError, HTTPException, OSError) as error:
+    except (HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             raise ImageError(f"{name} does not answer within {TIMEOUT} s; try it later") from None

@@ -18,13 +18,14 @@ from sat2map.files import locks, refuse_existing
 from sat2map.geo.gdal import FAILURES, gdal_env, reason
 from sat2map.geo.georeference import read_grid, reject_container
 from sat2map.geo.grid import GeoGrid
-from sat2map.geo.samples import find_bands, find_mask, plain_samples, without_alpha
+from sat2map.geo.samples import find_bands, find_mask, without_alpha
 from sat2map.geo.tile_archives import MARKER, Put, open_archive
 from sat2map.geo.tile_pixels import Paint, Tile, TileReader, overlaid, reduced, tile_png
 from sat2map.geo.web_mercator import HIGHEST_ZOOM, Coverage, find_coverage
 from sat2map.geo.write import tags_of
 from sat2map.images.palette.palette import Palette
 from sat2map.images.palette.recolour import recolour, repaint
+from sat2map.images.vrt import plain_samples
 from sat2map.runtime.cpu import processor
 
 MAX_TILES = 50_000_000  # of a zoom level; more are a mistake
@@ -44,7 +45,6 @@ def write_tiles(
     output: Path,
     *,
     zooms: tuple[int, int] | None = None,
-    crs: str | None = None,
     colors: str | Path | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -55,7 +55,6 @@ def write_tiles(
         raster: An 8-bit raster with a CRS.
         output: .mbtiles, .pmtiles, or a folder, which gets {z}/{x}/{y}.png and a tiles.json.
         zooms: Lowest and highest zoom level; None: from one tile to the raster's own resolution.
-        crs: The raster's CRS, where the file names none or a wrong one.
         colors: Name or file of the colours in which the classes of a map are drawn; None: as they are.
         overwrite: Whether what is there may be replaced.
         progress: Called with tiles done and tiles in all.
@@ -72,7 +71,7 @@ def write_tiles(
             f"{output} is a folder that sat2map did not write", hint="choose another name", setting="output"
         )
     with gdal_env(), _open(raster) as dataset:
-        grid = read_grid(dataset, str(raster), [], crs=crs)
+        grid = read_grid(dataset, str(raster), [])
         coverage = find_coverage(grid, str(raster))
         zooms = zooms or coverage.zooms()
         _check_zooms(zooms, coverage)
@@ -174,9 +173,8 @@ def _cut(
             nonlocal done, count
             if not coverage.touches(zoom, x, y):
                 return None
-            tile: Tile | None
             if zoom == zooms[1]:
-                tile = overlaid([reader.read(x, y) for reader in readers if x in reader.columns])
+                tile: Tile | None = overlaid([reader.read(x, y) for reader in readers if x in reader.columns])
             else:
                 tile = reduced(
                     [[make(zoom + 1, 2 * x + i, 2 * y + j) for i in (0, 1)] for j in (0, 1)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +19,9 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError
+from sat2map.geo.crs import Box, moved_box
 from sat2map.geo.geoparquet import ParquetLayer, is_parquet, parquet_layers
-from sat2map.geo.grid import Box, GeoGrid
+from sat2map.geo.grid import GeoGrid
 
 LAYER = "@layer"  # stands for the name of a feature's layer among the fields
 MAX_WARNINGS = 3  # of GDAL's, that are passed on
@@ -70,26 +72,24 @@ def read_vectors(path: Path, wanted: set[str], grid: GeoGrid, margin: float) -> 
     if not path.exists():
         raise DataError(f"{path} does not exist")
     parts: list[Vectors] = []
-    repaired = lost = 0
+    counts: Counter[str] = Counter()
     known: set[str] = set()
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for layer in parquet_layers(path) if is_parquet(path) else _gdal_layers(path):
                 known |= {LAYER, *layer.fields}
-                for part, counts in _read_layer(path, layer, wanted, grid, margin):
-                    parts.append(part)
-                    repaired, lost = repaired + counts[0], lost + counts[1]
+                parts += _read_layer(path, layer, wanted, grid, margin, counts)
     except pyogrio.errors.DataSourceError as error:
         raise DataError(f"{path} cannot be read as vectors ({' '.join(str(error).split())})") from None
     if not parts:
         raise DataError(f"{path} has no lines and no polygons")
     said = dict.fromkeys(str(w.message).partition(". To avoid")[0] for w in caught)
     notes = [f"{path}: {sentence}" for sentence in list(said)[:MAX_WARNINGS]]
-    if repaired:
-        notes.append(f"{path}: {repaired} geometries were invalid, and were repaired")
-    if lost:
-        notes.append(f"{path}: {lost} geometries were invalid beyond repair, and were left out")
+    if counts["repaired"]:
+        notes.append(f"{path}: {counts['repaired']} geometries were invalid, and were repaired")
+    if counts["lost"]:
+        notes.append(f"{path}: {counts['lost']} geometries were invalid beyond repair, and were left out")
     return Vectors(
         np.concatenate([part.geometries for part in parts]),
         {name: np.concatenate([part.fields[name] for part in parts]) for name in wanted},
@@ -124,9 +124,14 @@ def _gdal_layers(path: Path) -> Iterator[_GdalLayer]:
 
 
 def _read_layer(
-    path: Path, layer: _GdalLayer | ParquetLayer, wanted: set[str], grid: GeoGrid, margin: float
-) -> Iterator[tuple[Vectors, tuple[int, int]]]:
-    """Yield the vectors in each box that covers the grid, and how many were repaired and lost."""
+    path: Path,
+    layer: _GdalLayer | ParquetLayer,
+    wanted: set[str],
+    grid: GeoGrid,
+    margin: float,
+    counts: Counter[str],
+) -> Iterator[Vectors]:
+    """Yield the vectors in each box that covers the grid; `counts` gets how many were repaired and lost."""
     if layer.crs is None:
         raise DataError(f"{path} does not name its CRS", hint="convert it to a GeoPackage with one")
     crs, grid_crs = layer.crs, grid.proj_crs
@@ -142,9 +147,7 @@ def _read_layer(
         stored, values = layer.read(box, wanted)
         geometries = shapely.from_wkb(stored, on_invalid="fix")
         missing = shapely.is_missing(geometries) & np.array([wkb is not None for wkb in stored], bool)
-        lost = int(missing.sum())
-        invalid = ~shapely.is_valid(geometries) & ~missing
-        invalid &= ~shapely.is_missing(geometries)
+        invalid = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries)
         geometries[invalid] = shapely.make_valid(geometries[invalid])
         geometries = shapely.clip_by_rect(geometries, *box)
         kept = ~shapely.is_missing(geometries) & ~shapely.is_empty(geometries)
@@ -154,7 +157,8 @@ def _read_layer(
         finite = np.isfinite(shapely.bounds(placed)).all(axis=1)
         values[LAYER] = np.full(len(stored), layer.name, object)
         fields = {name: _column(name, values, len(stored))[kept][finite] for name in wanted}
-        yield Vectors(placed[finite], fields), (int(invalid.sum()), lost + int((~finite).sum()))
+        counts.update(repaired=int(invalid.sum()), lost=int(missing.sum() + (~finite).sum()))
+        yield Vectors(placed[finite], fields)
 
 
 def _boxes(
@@ -168,12 +172,8 @@ def _boxes(
         grid.transform @ (x, y) for x in (-column, grid.width + column) for y in (-row, grid.height + row)
     ]
     xs, ys = zip(*corners, strict=True)
-    wide = GeoGrid(
-        grid.crs,
-        Affine.translation(min(xs), max(ys)) @ Affine.scale(max(xs) - min(xs), min(ys) - max(ys)),
-        1,
-        1,
-    )
+    pixel = Affine.translation(min(xs), max(ys)) @ Affine.scale(max(xs) - min(xs), min(ys) - max(ys))
+    wide = GeoGrid(grid.crs, pixel, 1, 1)
     if crs.is_geographic and grid.on_earth:
         west, south, east, north = wide.lonlat_box("the orthophoto")
         boxes = [(west, south, east, north)]
@@ -182,12 +182,9 @@ def _boxes(
         if extent is not None and np.isfinite(extent).all() and extent[2] > 180:  # it counts from 0 to 360
             boxes += [(left + 360, bottom, right + 360, top) for left, bottom, right, top in boxes]
         return boxes
-    to_file = pyproj.Transformer.from_crs(grid.proj_crs, crs, always_xy=True)
-    try:
-        box: Box = to_file.transform_bounds(*wide.bounds(), densify_pts=21)
-    except pyproj.exceptions.ProjError:
-        box = (np.inf,) * 4
-    if not np.isfinite(box).all():
+    assert grid.proj_crs is not None
+    box = moved_box(wide.bounds(), grid.proj_crs, crs)
+    if box is None:
         raise DataError(f"the orthophoto lies outside of the area of the vectors' CRS ({crs.name})")
     return [box]
 

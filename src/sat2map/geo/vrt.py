@@ -7,13 +7,15 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 import rasterio
+from affine import Affine
 from rasterio.errors import RasterioIOError
 from rasterio.shutil import copy
 
 from sat2map.geo.gdal import FAILURES, write_error
 from sat2map.geo.grid import GeoGrid
 from sat2map.images.masks import has_mask_band
-from sat2map.images.vrt import GDAL_TYPES
+from sat2map.images.palette import Palette
+from sat2map.images.vrt import add_band, add_mask, add_metadata, add_source, add_text, vrt_root
 from sat2map.inference.tiling import Area
 from sat2map.runtime.cpu import processor
 
@@ -25,7 +27,7 @@ class Vrt:
 
     Example:
         >>> vrt = Vrt(grid, ["Red", "Green", "Blue"], mask=True)                      # doctest: +SKIP
-        >>> vrt.add_file("rows.tif", width=512, height=64, column=0, row=0)           # doctest: +SKIP
+        >>> vrt.add_file("rows.tif", Area(0, 0, 64, 512))                             # doctest: +SKIP
         >>> vrt.write(Path("map.vrt"))                                                # doctest: +SKIP
     """
 
@@ -34,11 +36,10 @@ class Vrt:
         grid: GeoGrid,
         meanings: Sequence[str],
         *,
-        dtype: str = "Byte",
+        dtype: str = "uint8",
         nodata: float | None = None,
         mask: bool = False,
-        colours: Sequence[tuple[int, int, int]] = (),
-        names: Sequence[str] = (),
+        palette: Palette | None = None,
         descriptions: Sequence[str] = (),
         tags: Mapping[str, str] | None = None,
     ) -> None:
@@ -47,56 +48,39 @@ class Vrt:
         Args:
             grid: Where its pixels lie.
             meanings: What each band holds, in GDAL's words: `Red`, `Gray`, `Palette`, `Alpha`, ….
-            dtype: Type of all bands, in GDAL's words.
+            dtype: Type of all bands, in numpy's words.
             nodata: Value of missing pixels.
             mask: Whether the files have a mask of their own.
-            colours: The colour table of the first band, from value 0.
-            names: Names of the first band's values, from 0.
+            palette: Names and colours of the first band's values, from 0.
             descriptions: A text for each band.
             tags: Metadata.
         """
         root = _dataset(grid)
-        _add_metadata(root, tags or {})
-        for number, meaning in enumerate(meanings, 1):
-            band = Xml.SubElement(root, "VRTRasterBand", dataType=dtype, band=str(number))
-            if descriptions:
-                _add(band, "Description", descriptions[number - 1])
-            if nodata is not None:
-                _add(band, "NoDataValue", repr(nodata))
-            _add(band, "ColorInterp", meaning)
-            if number == 1 and names:
-                listed = Xml.SubElement(band, "CategoryNames")
-                for name in names:
-                    _add(listed, "Category", name)
-            if number == 1 and colours:
-                _add_colours(band, [(*colour, 255) for colour in colours])
+        add_metadata(root, tags or {})
+        bands = [add_band(root, dtype, meaning, nodata) for meaning in meanings]
+        for band, text in zip(bands, descriptions, strict=False):
+            add_text(band, "Description", text)
+        if palette is not None:
+            listed = Xml.SubElement(bands[0], "CategoryNames")
+            for name in palette.names:
+                add_text(listed, "Category", name)
+            _add_colours(bands[0], [(*one.colours[0], 255) for one in palette.classes])
         if mask:
-            _add_mask(root)
-        self._root, self._dtype = root, dtype
+            add_mask(root)
+        self._root = root
 
-    def add_file(
-        self,
-        name: str,
-        *,
-        width: int,
-        height: int,
-        column: int,
-        row: int,
-        mask_band: str = "mask,1",
-        relative: bool = True,
-    ) -> None:
-        """Put a file's pixels into the raster, the first one at `column` and `row`.
+    def add_file(self, name: str, area: Area, *, mask_band: str = "mask,1", relative: bool = True) -> None:
+        """Put all of a file's pixels into a rectangle of the raster.
 
         The file keeps its mask in `mask_band`; its name is relative to the VRT, or not.
         """
-        here = Area(row, column, row + height, column + width)
         for band in self._root.iter("VRTRasterBand"):
-            source = _add_source(band, name, band.get("band") or mask_band, here, relative=relative)
+            source = add_source(band, name, band.get("band") or mask_band, relative=relative)
+            _add_window(source, area)
             # With this, GDAL opens a file when it is looked at, and not all of them at once.
             Xml.SubElement(
-                source, "SourceProperties", RasterXSize=str(width), RasterYSize=str(height),
-                DataType="Byte" if band.get("band") is None else self._dtype,
-                BlockXSize=str(BLOCK), BlockYSize=str(BLOCK),
+                source, "SourceProperties", RasterXSize=str(area.width), RasterYSize=str(area.height),
+                DataType=band.get("dataType", ""), BlockXSize=str(BLOCK), BlockYSize=str(BLOCK),
             )  # fmt: skip
 
     def to_bytes(self) -> bytes:
@@ -113,23 +97,18 @@ def window_vrt(dataset: rasterio.DatasetReader, area: Area, grid: GeoGrid) -> st
     part = grid.part(area)
     root = _dataset(part)
     for number in dataset.indexes:
-        band = Xml.SubElement(
-            root, "VRTRasterBand", dataType=GDAL_TYPES[dataset.dtypes[number - 1]], band=str(number)
-        )
+        interp = dataset.colorinterp[number - 1].name
+        nodata = dataset.nodatavals[number - 1]
+        band = add_band(root, dataset.dtypes[number - 1], interp, nodata)
         bits = dataset.tags(number, ns="IMAGE_STRUCTURE").get("NBITS")
         if bits:
-            _add_metadata(band, {"NBITS": bits}, domain="IMAGE_STRUCTURE")
-        _add(band, "Description", dataset.descriptions[number - 1] or "")
-        nodata = dataset.nodatavals[number - 1]
-        if nodata is not None:
-            _add(band, "NoDataValue", repr(nodata))
-        interp = dataset.colorinterp[number - 1].name
-        _add(band, "ColorInterp", interp.capitalize())
+            add_metadata(band, {"NBITS": bits}, domain="IMAGE_STRUCTURE")
+        add_text(band, "Description", dataset.descriptions[number - 1] or "")
         if interp == "palette":
             _add_colours(band, dataset.colormap(number).values())
-        _add_source(band, dataset.name, str(number), part.whole, seen=area)
+        _add_window(add_source(band, dataset.name, number), part.whole, area)
     if has_mask_band(dataset):
-        _add_source(_add_mask(root), dataset.name, "mask,1", part.whole, seen=area)
+        _add_window(add_source(add_mask(root), dataset.name, "mask,1"), part.whole, area)
     return Xml.tostring(root, encoding="unicode")
 
 
@@ -194,58 +173,22 @@ def _check_whole(path: Path) -> None:
 
 def _dataset(grid: GeoGrid) -> Xml.Element:
     """Return a virtual raster without bands that lies where a grid does."""
-    root = Xml.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
-    if grid.crs is not None:
-        _add(root, "SRS", grid.crs.to_wkt(version="WKT2_2019"))
-    if not grid.transform.is_identity and (grid.crs is not None or grid.control is None):
-        _add(root, "GeoTransform", ", ".join(repr(float(v)) for v in grid.transform.to_gdal()))
     control = grid.control
-    if control is not None and control.points:
-        wkt = control.crs.to_wkt(version="WKT2_2019") if control.crs else ""
-        listed = Xml.SubElement(root, "GCPList", Projection=wkt)
-        for number, point in enumerate(control.points, 1):
-            place = {"Pixel": point.col, "Line": point.row, "X": point.x, "Y": point.y, "Z": point.z or 0.0}
-            Xml.SubElement(listed, "GCP", {"Id": str(number)} | {k: repr(float(v)) for k, v in place.items()})
-    if control is not None and control.rpcs is not None:
-        _add_metadata(root, control.rpcs.to_gdal(), domain="RPC")
-    return root
+    transform = grid.transform if grid.crs is not None or control is None else Affine.identity()
+    points, point_crs = ((), None) if control is None else (control.points, control.crs)
+    rpcs = control.rpcs.to_gdal() if control is not None and control.rpcs is not None else None
+    return vrt_root(grid.width, grid.height, grid.crs, transform, points, point_crs, rpcs)
 
 
-def _add_source(
-    band: Xml.Element,
-    name: str,
-    number: str,
-    drawn: Area,
-    seen: Area | None = None,
-    *,
-    relative: bool = False,
-) -> Xml.Element:
-    """Let a band show a part of a file, `seen` (None: from its first pixel), at a place of its own."""
-    source = Xml.SubElement(band, "SimpleSource")
-    Xml.SubElement(source, "SourceFilename", relativeToVRT=str(int(relative))).text = name
-    _add(source, "SourceBand", number)
+def _add_window(source: Xml.Element, drawn: Area, seen: Area | None = None) -> None:
+    """Let a source show a part of its file, `seen` (None: from its first pixel), at a place of its own."""
     size = {"xSize": str(drawn.width), "ySize": str(drawn.height)}
     column, row = (seen.left, seen.top) if seen else (0, 0)
     Xml.SubElement(source, "SrcRect", {"xOff": str(column), "yOff": str(row), **size})
     Xml.SubElement(source, "DstRect", {"xOff": str(drawn.left), "yOff": str(drawn.top), **size})
-    return source
-
-
-def _add_mask(root: Xml.Element) -> Xml.Element:
-    return Xml.SubElement(Xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")
-
-
-def _add_metadata(parent: Xml.Element, values: Mapping[str, str], **domain: str) -> None:
-    metadata = Xml.SubElement(parent, "Metadata", domain)
-    for key, value in values.items():
-        Xml.SubElement(metadata, "MDI", key=key).text = value
 
 
 def _add_colours(band: Xml.Element, colours: Iterable[tuple[int, ...]]) -> None:
     table = Xml.SubElement(band, "ColorTable")
     for colour in colours:
         Xml.SubElement(table, "Entry", {f"c{i}": str(v) for i, v in enumerate(colour, 1)})
-
-
-def _add(parent: Xml.Element, tag: str, text: str) -> None:
-    Xml.SubElement(parent, tag).text = text

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import morecantile
 
 from sat2map.errors import ImageError
-from sat2map.geo.grid import Box, GeoGrid
+from sat2map.geo.crs import Box
+from sat2map.geo.grid import GeoGrid
 
 SIDE = 256  # px of a tile
 HIGHEST_ZOOM = 24
@@ -131,10 +132,10 @@ def find_coverage(grid: GeoGrid, name: str) -> Coverage:
         middle = (west + east + (0 if west < east else 360)) / 2
     parts = tuple(CoveragePart(w, south, e, north, shift) for w, e, shift in sides if e - w > 1e-9)
     centre = ((middle + 180) % 360 - 180, (south + north) / 2)
-    metres = grid.metres()
-    if metres is None or not parts:
+    side = grid.mean_metres()
+    if side is None or not parts:
         raise ImageError(f"{name} lies nowhere on a web map", hint="reproject it first")
-    return Coverage(parts, centre, math.sqrt(metres[0] * metres[1]) / math.cos(math.radians(centre[1])))
+    return Coverage(parts, centre, side / math.cos(math.radians(centre[1])))
 
 
 def _from_north(latitude: float) -> float:

@@ -49,8 +49,8 @@ def write_sidecars(layer: Layer) -> None:
         OutputError: A file cannot be written.
     """
     if layer.palette is not None:
-        names = [map_class.name for map_class in layer.palette.classes]
-        atomic_write_text(layer.path.with_name(f"{layer.path.name}.aux.xml"), category_names_xml(names))
+        names = category_names_xml(layer.palette.names)
+        atomic_write_text(layer.path.with_name(f"{layer.path.name}.aux.xml"), names)
         atomic_write_text(layer.path.with_suffix(".qml"), classes_qml(layer.palette))
     elif layer.name == "confidence":
         atomic_write_text(layer.path.with_suffix(".qml"), confidence_qml())
@@ -60,8 +60,7 @@ def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
     """Write a VRT of a layer's blocks; `grid` is that of all of it."""
     colours = {1: ["Gray"], 3: ["Red", "Green", "Blue"]} if not layer.descriptions else {}
     meanings = colours.get(layer.bands, ["Undefined"] * layer.bands)
-    classes = layer.palette.classes if layer.palette is not None else ()
-    if classes:
+    if layer.palette is not None:
         meanings = ["Palette"]
     if layer.mask_kind == "alpha":
         meanings = [*meanings, "Alpha"]
@@ -70,20 +69,12 @@ def write_mosaic(parts: ResumeStore, layer: Layer, grid: GeoGrid) -> Path:
         meanings,
         nodata=layer.nodata,
         mask=layer.mask_kind == "mask",
-        colours=[map_class.colours[0] for map_class in classes],
-        names=[map_class.name for map_class in classes],
+        palette=layer.palette,
         descriptions=layer.descriptions,
         tags=layer.tags,
     )
     for area, path in parts.blocks(layer.name):
-        vrt.add_file(
-            path.name,
-            width=area.width,
-            height=area.height,
-            column=area.left,
-            row=area.top,
-            mask_band=str(len(meanings) + 1),
-        )
+        vrt.add_file(path.name, area, mask_band=str(len(meanings) + 1))
     path = parts.folder / f"{layer.name}.vrt"
     vrt.write(path)
     return path

@@ -67,13 +67,18 @@ class PixelMask:
         return cls(kind, tuple(bands), nodata, alpha, opaque or 255, stored, tuple(notes))
 
     def read(
-        self, dataset: Any, values: NDArray[np.generic] | None = None, **window: Any
+        self,
+        dataset: Any,
+        values: NDArray[np.generic] | None = None,
+        alpha: NDArray[np.generic] | None = None,
+        **window: Any,
     ) -> NDArray[np.uint8]:
         """Read the mask, uint8 (h, w): 0 where a pixel is invalid, else 255, or its alpha.
 
         Args:
             dataset: The dataset, or a WarpedVRT of it.
             values: The bands, (bands, h, w), where they have been read already.
+            alpha: The alpha band, (h, w), likewise.
             window: `window` and `out_shape` of rasterio's `read`.
         """
         if values is None and self.kind != "none":
@@ -84,7 +89,7 @@ class PixelMask:
         if self.stored:
             mask = _both(mask, dataset.read_masks(self.bands[0], **window))
         if self.alpha is not None:
-            mask = _both(mask, self._read_alpha(dataset, window))
+            mask = _both(mask, self._as_bytes(dataset.read(self.alpha, **window) if alpha is None else alpha))
         if mask is None:
             shape = window.get("out_shape") or (
                 (int(window["window"].height), int(window["window"].width))
@@ -109,11 +114,10 @@ class PixelMask:
             valid &= np.isfinite(values).all(axis=0)
         return np.where(valid, np.uint8(255), np.uint8(0))
 
-    def _read_alpha(self, dataset: Any, window: dict[str, Any]) -> NDArray[np.uint8]:
-        stored: NDArray[Any] = dataset.read(self.alpha, **window)
-        if stored.dtype == np.uint8 and self.opaque == 255:
-            return stored
-        values = np.nan_to_num(stored.astype(np.float32), nan=0.0)
+    def _as_bytes(self, alpha: NDArray[Any]) -> NDArray[np.uint8]:
+        if alpha.dtype == np.uint8 and self.opaque == 255:
+            return alpha
+        values = np.nan_to_num(alpha.astype(np.float32), nan=0.0)
         levels = np.clip(np.rint(values * np.float32(255 / self.opaque)), 0, 255)
         levels[(levels == 0) & (values > 0)] = 1  # nearly transparent is there
         mask: NDArray[np.uint8] = levels.astype(np.uint8)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sat2map.errors import ImageError
-from sat2map.images.read import IMAGE_SUFFIXES, Picture, read_image, read_size
+from sat2map.images.picture import Picture
+from sat2map.images.read import IMAGE_SUFFIXES, read_image, read_size
 from sat2map.images.write import WRITABLE_SUFFIXES, write_image
 
 if TYPE_CHECKING:

@@ -7,64 +7,25 @@ TIFF; 16-bit PNG) is read by GDAL, where the `geo` extra is installed.
 from __future__ import annotations
 
 import contextlib
-import re
-import struct
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final, NamedTuple, cast
+from typing import IO, Final, cast
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image
 from PIL.ExifTags import Base
 
 from sat2map.errors import ImageError, MissingExtraError
+from sat2map.extras import require
 from sat2map.images.levels import Stretch, given_limits, lab_error, measure_limits, to_8_bits
-from sat2map.images.limits import check_size, too_large
+from sat2map.images.limits import check_size
+from sat2map.images.picture import SIDEWAYS, Picture, check_page, damaged, upright
+from sat2map.images.read_pillow import decoding, open_image, read_with_pillow
 from sat2map.images.tiff import TiffError, TiffHeader, is_tiff, read_tiff_header
 
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-# Pillow knows many more, and some of them start other programs: a file is none of those, whatever its name.
-_FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-_FORMAT_NAMES: Final = "JPEG, PNG, WebP, TIFF, BMP or GIF"
-
-# Our own limit, named in the error, is checked in its place.
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-# Of damaged tags; the reader's own error is the one that users see. Set once, as threads may read.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-
-# What brings an image upright, by EXIF orientation.
-_TURNS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS: Final = (5, 6, 7, 8)  # those that swap the sides
-
 _LAB: Final = (8, 9, 10)  # photometric interpretations of TIFF
-_NUMBERS: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # modes of more than 8 bits, one band each
 _PNG_DEPTH: Final = 24  # where a PNG's header has its bits per sample
-
-
-class Picture(NamedTuple):
-    """A decoded image file.
-
-    Attributes:
-        pixels: uint8 array (height, width, bands), bands 1 or 3, or as many as were asked for.
-        alpha: uint8 array (height, width), or None where all of the file is valid.
-        notes: What was assumed or left out, for the user.
-        stretched: Whether the levels were made of larger numbers, by limits.
-    """
-
-    pixels: NDArray[np.uint8]
-    alpha: NDArray[np.uint8] | None
-    notes: tuple[str, ...] = ()
-    stretched: bool = False
 
 
 def read_image(
@@ -135,7 +96,7 @@ def _read(path: Path, page: int | None, bands: int, stretch: Stretch) -> Picture
         if _is_deep_png(head) or (header is not None and not header.pillow_reads_all):
             return _read_with_gdal(path, file, header, page, stretch)
         try:
-            return _read_with_pillow(path, file, header, page, stretch)
+            return read_with_pillow(path, file, header, page, stretch)
         except ImageError:
             if header is None or header.pages < (page or 1):
                 raise
@@ -156,12 +117,12 @@ def read_size(path: Path) -> tuple[int, int]:
             header = _tiff_header(path, file)
             size, turn = (header.height, header.width), header.orientation
         else:
-            with _decoding(path), _open(file) as image:
+            with decoding(path), open_image(file) as image:
                 size = image.height, image.width
                 # Not image.getexif(): a PNG's looks for EXIF behind the pixels, and decodes all of them.
                 turn = Image.Image.getexif(image).get(Base.Orientation, 1)
     check_size(path, *size)
-    return size[::-1] if turn in _SIDEWAYS else size
+    return size[::-1] if turn in SIDEWAYS else size
 
 
 def _read_with_gdal(
@@ -172,98 +133,19 @@ def _read_with_gdal(
     stretch: Stretch,
     bands: int = 3,
 ) -> Picture:
+    require("rasterio", f"{path}, with samples that are not plain 8 bits,", "geo")
     from sat2map.images.read_gdal import read_with_gdal
 
-    notes = _check_page(path, 1 if header is None else header.pages, page)
+    notes = check_page(path, 1 if header is None else header.pages, page)
     picture = read_with_gdal(path, file, page or 1, stretch, tiff=header is not None, bands=bands)
-    turned = _turn(picture, 1 if header is None else header.orientation)
-    return turned._replace(notes=(*notes, *picture.notes))
-
-
-def _read_with_pillow(
-    path: Path, file: IO[bytes], header: TiffHeader | None, page: int | None, stretch: Stretch
-) -> Picture:
-    with _decoding(path), _open(file) as image:
-        check_size(path, image.height, image.width)
-        pages = header.pages if header is not None else getattr(image, "n_frames", 1)
-        notes = _check_page(path, pages, page)
-        if (page or 1) > 1:
-            image.seek((page or 1) - 1)
-            check_size(path, image.height, image.width)
-        image.load()
-        # Not ImageOps.exif_transpose: it rewrites all of the EXIF, and fails at damage in any field.
-        # Pillow itself turns a TIFF, and then has no orientation any more.
-        turn = _TURNS.get(image.getexif().get(Base.Orientation, 1))
-        upright: Image.Image = image if turn is None else image.transpose(turn)
-        picture = _to_picture(path, upright, stretch)
-    return picture._replace(notes=(*notes, *picture.notes))
-
-
-def _to_picture(path: Path, image: Image.Image, stretch: Stretch) -> Picture:
-    notes: tuple[str, ...] = ()
-    if image.mode in _NUMBERS:
-        values = np.asarray(image)[None]
-        limits, note = stretch(values, None, path)
-        notes = (note,) if note else ()
-        return Picture(to_8_bits(values, limits)[0, :, :, None], None, notes, stretched=True)
-    if (
-        image.mode in ("P", "PA") or "transparency" in image.info
-    ):  # one colour of it, or some, are transparent
-        clear = image.mode == "PA" or "transparency" in image.info
-        colour = "L" if image.mode in ("1", "L") else "RGB"
-        image = image.convert(("LA" if colour == "L" else "RGBA") if clear else colour)
-    elif image.mode == "1":
-        image = image.convert("L")
-    elif image.mode in ("CMYK", "YCbCr", "RGBX"):
-        if image.mode == "CMYK":
-            notes = (f"{path} has CMYK colours: they were converted to RGB without a colour profile",)
-        image = image.convert("RGB")
-    if image.mode not in ("L", "LA", "RGB", "RGBA"):
-        raise ImageError(f"{path} has the colour mode {image.mode}", hint="convert it to RGB first")
-    pixels = np.asarray(image)
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    if image.mode in ("L", "RGB"):
-        return Picture(pixels, None, notes)
-    return Picture(np.ascontiguousarray(pixels[..., :-1]), np.ascontiguousarray(pixels[..., -1]), notes)
-
-
-def _check_page(path: Path, pages: int, page: int | None) -> tuple[str, ...]:
-    """Return the note that a file of several pages needs.
-
-    Raises:
-        ImageError: There is no such page.
-    """
-    if page is not None and not 1 <= page <= pages:
-        raise ImageError(
-            f"{path} has no page {page}", hint=f"it has {pages}, which count from 1", setting="page"
-        )
-    if page is None and pages > 1:
-        return (
-            f"{path} holds {pages} images (pages, frames or views): the first is used; the "
-            "setting 'page' picks another",
-        )
-    return ()
-
-
-def _turn(picture: Picture, orientation: int) -> Picture:
-    """Bring an image upright that is stored with this EXIF orientation."""
-    turn = _TURNS.get(orientation)
-    if turn is None:
-        return picture
-
-    def turned(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.asarray(Image.fromarray(plane).transpose(turn))
-
-    bands = [turned(np.ascontiguousarray(band)) for band in np.moveaxis(picture.pixels, -1, 0)]
-    alpha = None if picture.alpha is None else turned(picture.alpha)
-    return picture._replace(pixels=np.stack(bands, axis=-1), alpha=alpha)
+    return upright(picture, 1 if header is None else header.orientation, notes)
 
 
 def _tiff_header(path: Path, file: IO[bytes]) -> TiffHeader:
     try:
         header = read_tiff_header(file)
     except TiffError as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     file.seek(0)
     return header
 
@@ -285,46 +167,3 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise ImageError(f"{path} cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a name with a NUL
         raise ImageError(f"{str(path)!r} cannot be read: {error}") from None
-
-
-@contextlib.contextmanager
-def _open(file: IO[bytes]) -> Iterator[ImageFile.ImageFile]:
-    # Not by its name: Pillow would map a raw TIFF into memory, and scramble one that is stored turned.
-    file.seek(0)
-    with Image.open(file, formats=_FORMATS) as image:
-        assert isinstance(image, ImageFile.ImageFile)
-        yield image
-
-
-@contextlib.contextmanager
-def _decoding(path: Path) -> Iterator[None]:
-    """Turn all that Pillow may raise into an ImageError."""
-    try:
-        yield
-    except UnidentifiedImageError:
-        raise ImageError(f"{path} is not an image that can be read ({_FORMAT_NAMES})") from None
-    except Image.DecompressionBombError as error:
-        pixels = re.search(r"\d+", str(error))
-        raise too_large(path, f"{int(pixels[0]) / 1e6:.0f} million pixels" if pixels else "more") from None
-    except OSError as error:
-        if error.errno is not None:  # the system's, not the decoder's
-            raise ImageError(f"{path} cannot be read: {error.strerror}") from None
-        raise _damaged(path, error) from None
-    except (
-        SyntaxError,
-        TypeError,
-        ValueError,
-        KeyError,
-        IndexError,
-        EOFError,
-        OverflowError,
-        struct.error,
-    ) as error:
-        raise _damaged(path, error) from None  # all seen from damaged headers
-
-
-def _damaged(path: Path, error: Exception) -> ImageError:
-    return ImageError(
-        f"{path} cannot be decoded ({' '.join(str(error).split())})",
-        hint="it is damaged, fetch or export it again",
-    )

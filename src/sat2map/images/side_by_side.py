@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sat2map.images.palette import Palette
 from sat2map.images.palette.lab import nearest_colours
-from sat2map.images.read import Picture
+from sat2map.images.picture import Picture
 
 MIN_HEIGHT: Final = 64  # px; smaller halves show too little to tell
 NEAR: Final = 5.0  # CIELAB units within which a pixel has a colour of the palette, JPEG noise included

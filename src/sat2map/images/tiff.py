@@ -25,6 +25,10 @@ _ASSOCIATED_ALPHA: Final = 1  # of ExtraSamples
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
 
 
+DAMAGE: Final = (LookupError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, struct.error)
+"""What Pillow was seen to raise at damaged headers, beside OSError."""
+
+
 class TiffError(Exception):
     """The header cannot be read; the text says why."""
 
@@ -96,9 +100,7 @@ def read_tiff_header(file: IO[bytes]) -> TiffHeader:
             directories = _directories(file)
         file.seek(0)
         return _describe(directories, readable=file.read(4) != _BIG_MOTOROLA)
-    except TiffError:
-        raise
-    except (KeyError, IndexError, ValueError, TypeError, SyntaxError, OverflowError, struct.error) as error:
+    except DAMAGE as error:
         raise TiffError(f"its header is damaged ({type(error).__name__})") from None
     except OSError as error:
         raise TiffError(f"its header is damaged ({error})") from None

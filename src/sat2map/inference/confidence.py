@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import from_unit
-from sat2map.inference.tiling import Run
+from sat2map.inference.blending import Run
 from sat2map.inference.tta import SYMMETRIES, tta_outputs
 from sat2map.models.model_file import ModelHeader
 

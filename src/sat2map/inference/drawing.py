@@ -16,9 +16,10 @@ from sat2map.errors import ModelFileError, SettingsError
 from sat2map.images.palette.palette import Palette
 from sat2map.images.palette.recolour import recolour
 from sat2map.images.pixels import from_unit
+from sat2map.inference.blending import Block
 from sat2map.inference.likeliest import likeliest, likeliest_on
 from sat2map.inference.resample import Resampling
-from sat2map.inference.tiling import Area, Block
+from sat2map.inference.tiling import Area
 from sat2map.models.header import ModelHeader
 
 PIECE: Final = 1 << 17  # px drawn at a time: their logits and probabilities fit the processor's cache

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.inference.tiling import Area, Block
+from sat2map.inference.blending import Block
+from sat2map.inference.tiling import Area
 
 
 class Neighbours(NamedTuple):

@@ -15,11 +15,12 @@ from sat2map.images.palette.palette import Palette
 from sat2map.images.pixels import from_unit, read_image, resize, to_unit, with_bands
 from sat2map.inference.backends import ColourBackend, Engine, EngineOptions, Uint8Backend, open_engine
 from sat2map.inference.backends.options import DEFAULTS
+from sat2map.inference.blending import Block, Run, RunInside, blended_blocks
 from sat2map.inference.confidence import with_confidence
 from sat2map.inference.drawing import IMAGE_ONLY, Drawer, Drawn, Products, draw_block
 from sat2map.inference.resample import Resampling
 from sat2map.inference.scale import MIN_SIDE, size_at_model_scale
-from sat2map.inference.tiling import Area, Block, Grid, Run, Span, blended_blocks, pad_to
+from sat2map.inference.tiling import Area, Grid, Span, pad_to
 from sat2map.inference.tta import average
 from sat2map.models.header import ModelHeader
 from sat2map.models.model import ModelLike
@@ -234,7 +235,8 @@ class Translator:
         """Return all outputs of the network for an image at the model's scale, float32 (outputs, h, w)."""
         self._check(source)
         total: NDArray[np.float32] | None = None
-        for area, _, values in self._blocks(source, self.network, progress):
+        for block in self._blocks(source, self.network, progress):
+            area, values = block.area, block.values
             assert values is not None
             if total is None:
                 total = np.empty((len(values), *source.shape[:2]), np.float32)
@@ -258,6 +260,14 @@ class Translator:
             return np.concatenate([out[:, :count], out[:, -1:]], axis=1)
 
         return with_last
+
+    def run_inside_for(self, products: Products, resampling: Resampling) -> RunInside | None:
+        """Return what runs the network where likeliest colours are all that is wanted; None elsewhere."""
+        if products.confidence or products.probabilities or not self.drawer.is_palette_network:
+            return None
+        if resampling.margin or not isinstance(self.network, ColourBackend):
+            return None
+        return self.network.likeliest_inside
 
     def _paint(
         self, padded: NDArray[np.uint8], size: tuple[int, int], products: Products
@@ -290,20 +300,15 @@ class Translator:
             yield Block(Area(0, 0, height, width), (0, 0), outputs)
             return
         total = len(self.grid.spans(height)) * len(self.grid.spans(width))
-        done = 0
 
         def cut(rows: Span, columns: Span) -> NDArray[np.float32]:
             tile = to_unit(source[rows.start : rows.stop, columns.start : columns.stop])
             return pad_to(tile, rows.stop - rows.start, columns.stop - columns.start)
 
-        def run_and_count(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-            nonlocal done
-            out = run(batch)
-            done += 1
+        blocks = blended_blocks(self.grid, (height, width), cut, run, margin=margin)
+        for done, block in enumerate(blocks, 1):
             progress(done, total)
-            return out
-
-        yield from blended_blocks(self.grid, (height, width), cut, run_and_count, margin=margin)
+            yield block
 
     def _assemble(
         self, blocks: Iterable[Block], resampling: Resampling, wanted: Area, products: Products

@@ -9,8 +9,7 @@ from typing import TypeAlias
 
 from sat2map.files import sha256_of
 from sat2map.models.bundled import bundled_model
-from sat2map.models.hub.fetch import fetch
-from sat2map.models.hub.names import is_hub_name
+from sat2map.models.hub.fetch import fetch, is_hub_name
 from sat2map.models.model_file import ModelHeader, is_exported, read_header
 
 

@@ -23,17 +23,18 @@ from sat2map.errors import ImageError, Sat2MapError
 from sat2map.geo.gdal import FAILURES, reason
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.read import open_raster
-from sat2map.geo.samples import plain_samples, warped, without_alpha
+from sat2map.geo.samples import warped, without_alpha
 from sat2map.geo.web_mercator import EDGE, HIGHEST_ZOOM, SIDE, find_coverage, pixel_size, zoom_of
 from sat2map.images.bands import Limits
 from sat2map.images.levels import to_8_bits
 from sat2map.images.masks import PixelMask
+from sat2map.images.vrt import plain_samples
 from sat2map.inference.tiling import Area
 from sat2map.serve.http_errors import NotFoundError
 
 # What is opened, and by nothing else: a VRT in disguise could point at any file of the machine.
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG"}
-_MERCATOR = CRS.from_epsg(3857)
+MERCATOR = CRS.from_epsg(3857)
 _RESCAN = 5  # s
 
 _log = logging.getLogger("sat2map.serve")
@@ -122,7 +123,7 @@ class RasterFile:
                     stack.enter_context(without_alpha(plain, self.mask)),
                     self.mask,
                     resampling=Resampling.bilinear,
-                    crs=_MERCATOR,
+                    crs=MERCATOR,
                     transform=Affine(size, 0, left, 0, -size, top),
                     width=area.width,
                     height=area.height,

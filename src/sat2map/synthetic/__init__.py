@@ -1,1 +1,1 @@
-"""Synthetic towns, in the order in which they come about: geometry, styles, layout, paint, photograph."""
+"""Synthetic towns, in the order in which they come about: geometry, styles, plan, paint, photograph."""

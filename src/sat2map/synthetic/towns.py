@@ -17,8 +17,9 @@ from sat2map.images.palette import Palette
 from sat2map.images.pixels import write_image
 from sat2map.settings import TownLayout
 from sat2map.synthetic.canvas import Polygon
-from sat2map.synthetic.layout import METRES_PER_UNIT, plan_town
+from sat2map.synthetic.layout import METRES_PER_UNIT
 from sat2map.synthetic.paint import paint_town
+from sat2map.synthetic.planning import plan_town
 
 SIZES = (16, 4096)
 """The smallest and the largest side of a picture, in pixels."""

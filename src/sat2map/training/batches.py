@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sat2map.data.augment import augment, jitter_colors
-from sat2map.data.cache import PairCache, PairFormat
+from sat2map.data.pair_cache import PairCache, PairFormat
 from sat2map.data.photometry import PhotoJitter, jitter_photos
 from sat2map.data.scale_jitter import cut_windows, draw_windows
 from sat2map.data.stream import ShardStream

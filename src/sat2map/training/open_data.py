@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sat2map.data.band_limits import measure_band_limits
-from sat2map.data.cache import PairCache, PairFormat, open_pairs
+from sat2map.data.cache import open_pairs
 from sat2map.data.left_out import count_left_out
+from sat2map.data.pair_cache import PairCache, PairFormat
 from sat2map.data.pairs import Splits, find_pairs, first_unpaired
 from sat2map.data.read_pair import pair_notes, read_pair_size
 from sat2map.data.shards import find_index

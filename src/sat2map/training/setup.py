@@ -8,7 +8,7 @@ from importlib.metadata import version
 import torch
 
 from sat2map.data.beside import gsd_beside, palette_beside
-from sat2map.data.cache import LEAST_NEAR, PairCache
+from sat2map.data.pair_cache import LEAST_NEAR, PairCache
 from sat2map.data.stream import ShardStream
 from sat2map.errors import DataError, SettingsError
 from sat2map.images.palette import Palette

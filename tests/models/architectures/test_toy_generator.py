@@ -17,9 +17,10 @@ from sat2map.inference.translator import Translator
 from sat2map.models.architectures.record import Architecture, OutputLayer
 from sat2map.models.architectures.registry import ARCHITECTURES, find_architecture
 from sat2map.models.architectures.spec import GeneratorSpec
+from sat2map.models.describe import describe
 from sat2map.models.hub.card import model_card
 from sat2map.models.model import Model
-from sat2map.models.model_file import describe, read_weights
+from sat2map.models.model_file import read_weights
 from sat2map.models.onnx.graph import GraphBuilder, Tail
 from sat2map.settings import load_settings
 from sat2map.synthetic.towns import draw_town, write_towns

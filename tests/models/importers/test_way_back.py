@@ -1,4 +1,4 @@
-"""Tests of sat2map.export.pytorch_cyclegan: what goes back draws there what it drew here."""
+"""Tests of sat2map.export.pth: what goes back draws there what it drew here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sat2map.errors import ModelFileError, OutputError
-from sat2map.export.pytorch_cyclegan import export_cyclegan
+from sat2map.export.pth import export_cyclegan
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.importers import import_checkpoint

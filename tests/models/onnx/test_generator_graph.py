@@ -17,7 +17,7 @@ from sat2map.images.pixels import from_unit, to_unit
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.registry import ARCHITECTURES
 from sat2map.models.architectures.spec import GeneratorSpec
-from sat2map.models.onnx.generator_graph import build_graph
+from sat2map.models.onnx.generator_graph import build_graph, build_light_graph
 
 DRAWING = [name for name, architecture in ARCHITECTURES.items() if not architecture.gives_colours]
 VARIANTS = list(
@@ -161,3 +161,15 @@ def test_weights_of_another_network_are_refused_by_name(change: str) -> None:
         arrays[name] = arrays[name][:, 1:]
     with pytest.raises(ModelFileError, match=rf"do not fit the network of its header: {name}"):
         build_graph(spec, arrays)
+
+
+def test_a_light_graph_with_its_weights_beside_it_draws_what_the_whole_one_draws() -> None:
+    spec, generator = network(width=32, depth=4, classes=5)
+    arrays = {name: value.numpy() for name, value in generator.state_dict().items()}
+    whole, light = build_graph(spec, arrays), build_light_graph(spec, arrays)
+    assert sum(array.nbytes for array in light.weights.values()) > 0.9 * whole.ByteSize()
+    assert len(light.content) < 0.1 * whole.ByteSize()
+    source = picture(1, 3, 48, 64)
+    session = onnxruntime.InferenceSession(light.content, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"source": source, **light.weights})
+    np.testing.assert_allclose(found, run_onnx(whole, source)[0], atol=TOLERANCE)

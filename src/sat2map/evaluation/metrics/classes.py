@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -164,9 +163,7 @@ def class_iou_metric(name: str) -> Metric:
     """Return the metric that is the IoU of the class `name`."""
 
     def measure(pair: MapPair) -> tuple[float, float]:
-        assert pair.palette is not None
-        number = pair.palette.index(name)
-        fake, target = _masks(pair, number)
+        fake, target = pair.masks(name)
         return float(np.count_nonzero(fake & target)), float(np.count_nonzero(fake | target))
 
     return Metric(
@@ -194,36 +191,27 @@ def _score_confusion(sums: Sums) -> float:
     return mean_iou(sums.reshape(side, side).astype(np.int64))
 
 
-def _measure_roads(pair: MapPair) -> tuple[float, ...]:
-    assert pair.palette is not None
-    return _counted(mask_counts(*_masks(pair, pair.palette.index(ROAD))))
-
-
-def _measure_edges(tolerance: float, pair: MapPair) -> tuple[float, ...]:
-    fake, target = (
-        pair.counted(class_edges(one, pair.ignored)) for one in (pair.fake_classes, pair.target_classes)
-    )
-    return _counted(mask_counts(fake, target, tolerance))
-
-
-def _masks(pair: MapPair, number: int) -> tuple[Mask, Mask]:
-    """Return which pixels have a class in the fake and in the target, without those that are ignored."""
-    return pair.counted(pair.fake_classes == number), pair.counted(pair.target_classes == number)
-
-
-def _counted(counts: Counts) -> tuple[float, ...]:
-    return (counts.hit_fake, counts.n_fake, counts.hit_target, counts.n_target)
-
-
 def _f1_metric(
     name: str,
-    label: str,
-    meaning: str,
-    measure: Callable[[MapPair], tuple[float, ...]],
-    applies_to: Callable[[Palette | None], bool],
+    what: str,
+    tolerance: int,
+    masks: Callable[[MapPair], tuple[Mask, Mask]],
+    applies_to: Callable[[Palette | None], bool] = has_palette,
 ) -> Metric:
-    score = lambda sums: Counts(*sums).f1  # noqa: E731
-    return Metric(name, label, meaning, _SHOWS, measure=measure, score=score, applies_to=applies_to)
+    return Metric(
+        f"{name}_f1",
+        f"{name} F1",
+        f"{what}, within {tolerance} px, 0 to 1",
+        _SHOWS,
+        measure=lambda pair: astuple(mask_counts(*masks(pair), tolerance)),
+        score=lambda sums: Counts(*sums).f1,
+        applies_to=applies_to,
+    )
+
+
+def _edges(pair: MapPair) -> tuple[Mask, Mask]:
+    fake, target = (class_edges(one, pair.ignored) for one in (pair.fake_classes, pair.target_classes))
+    return pair.counted(fake), pair.counted(target)
 
 
 MEAN_IOU = Metric(
@@ -238,25 +226,7 @@ MEAN_IOU = Metric(
 
 METRICS = (
     MEAN_IOU,
-    _f1_metric(
-        "road_f1",
-        "road F1",
-        "roads found and not invented, within 2 px, 0 to 1",
-        _measure_roads,
-        has_class(ROAD),
-    ),
-    _f1_metric(
-        "edge_f1",
-        "edge F1",
-        "borders between classes, within 2 px, 0 to 1",
-        partial(_measure_edges, 2),
-        has_palette,
-    ),
-    _f1_metric(
-        "boundary_f1",
-        "boundary F1",
-        "borders between classes, within 1 px, 0 to 1",
-        partial(_measure_edges, 1),
-        has_palette,
-    ),
+    _f1_metric("road", "roads found and not invented", 2, lambda pair: pair.masks(ROAD), has_class(ROAD)),
+    _f1_metric("edge", "borders between classes", 2, _edges),
+    _f1_metric("boundary", "borders between classes", 1, _edges),
 )

@@ -37,9 +37,7 @@ def object_recall(
 
 
 def _measure(pair: MapPair) -> tuple[float, float]:
-    assert pair.palette is not None
-    building = pair.palette.index(BUILDING)
-    return object_recall(pair.fake_classes == building, pair.counted(pair.target_classes == building))
+    return object_recall(*pair.masks(BUILDING))
 
 
 METRICS = (

@@ -47,6 +47,12 @@ class MapPair:
         """Return a mask, bool (h, w), without the ignored pixels."""
         return mask if self.ignored is None else mask & ~self.ignored
 
+    def masks(self, name: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Return where fake and target have a class, bool (h, w) each, without the ignored pixels."""
+        assert self.palette is not None
+        number = self.palette.index(name)
+        return self.counted(self.fake_classes == number), self.counted(self.target_classes == number)
+
     @cached_property
     def fake_classes(self) -> Image:
         """Class numbers of the generated map, uint8 (h, w)."""
@@ -101,33 +107,17 @@ class Metric(ScoreInfo):
 
 
 def mean_metric(
-    name: str,
-    label: str,
-    meaning: str,
-    function: Callable[[Image, Image], float],
-    *,
-    pixel_by_pixel: bool = True,
-    **shown: Any,
+    name: str, label: str, meaning: str, function: Callable[[Image, Image], float], **shown: Any
 ) -> Metric:
     """Return the metric that is the mean over images of a function of map and target, uint8 (h, w, bands).
 
-    Args:
-        name: See `ScoreInfo`, as for label and meaning.
-        label: Likewise.
-        meaning: Likewise.
-        function: NaN for an image that has no score.
-        pixel_by_pixel: Whether where a pixel lies does not matter: then the function is given the pixels that
-            are not ignored, in one row.
-        **shown: Further fields of `ScoreInfo`.
+    Where a pixel lies must not matter: the function is given those that are not ignored, in one row. The
+    other arguments are fields of `ScoreInfo`.
     """
 
     def measure(pair: MapPair) -> tuple[float, float]:
-        images = (pair.fake, pair.target)
-        if pair.ignored is not None and pixel_by_pixel:
-            if pair.ignored.all():
-                return 0.0, 0.0
-            images = (pair.known(pair.fake), pair.known(pair.target))
-        return function(*images), 1
+        fake, target = pair.known(pair.fake), pair.known(pair.target)
+        return (function(fake, target), 1) if fake.size else (0.0, 0.0)
 
     return Metric(name, label, meaning, "Pixel by pixel", measure=measure, score=mean_of_sums, **shown)
 

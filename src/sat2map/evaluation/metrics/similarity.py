@@ -1,7 +1,7 @@
 """Scores of one generated map against the real one, pixel by pixel.
 
 They are the figures that papers print. On maps they say little: a constant image of the background colour
-does well on all of them. Read them beside the scores of classes.
+does well on all of them. Read them beside the scores of classes. Images are uint8 (h, w, 3) everywhere here.
 """
 
 from __future__ import annotations
@@ -24,22 +24,12 @@ _SSIM_RADIUS = 5  # a window of 11 x 11
 
 
 def l1(fake: Image, target: Image) -> float:
-    """Mean absolute error over pixels and channels, in grey levels 0..255 (0 is best).
-
-    Args:
-        fake: uint8 (h, w, 3).
-        target: uint8 (h, w, 3).
-    """
+    """Mean absolute error over pixels and channels, in grey levels 0..255 (0 is best)."""
     return float(np.abs(_difference(fake, target)).mean())
 
 
 def rmse(fake: Image, target: Image) -> float:
-    """Root of the squared error's mean over pixels and channels, in grey levels 0..255 (0 is best).
-
-    Args:
-        fake: uint8 (h, w, 3).
-        target: uint8 (h, w, 3).
-    """
+    """Root of the squared error's mean over pixels and channels, in grey levels 0..255 (0 is best)."""
     return math.sqrt(_mean_squared_error(fake, target))
 
 
@@ -48,21 +38,12 @@ def rmse_gcgan(fake: Image, target: Image) -> float:
 
     The convention of GcGAN's evaluation (Fu et al. 2019, arXiv:1809.05852) and of papers that compare with
     it, sqrt(3) times `rmse`. Over a data set it is averaged image by image.
-
-    Args:
-        fake: uint8 (h, w, 3).
-        target: uint8 (h, w, 3).
     """
     return math.sqrt(3 * _mean_squared_error(fake, target))
 
 
 def psnr(fake: Image, target: Image) -> float:
-    """Peak signal-to-noise ratio, 20 log10(255 / rmse), in dB: higher is better, infinite for equal images.
-
-    Args:
-        fake: uint8 (h, w, 3).
-        target: uint8 (h, w, 3).
-    """
+    """Peak signal-to-noise ratio, 20 log10(255 / rmse), in dB: higher is better, infinite if equal."""
     error = _mean_squared_error(fake, target)
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)
 
@@ -70,13 +51,8 @@ def psnr(fake: Image, target: Image) -> float:
 def pixel_accuracy(fake: Image, target: Image, delta: float) -> float:
     """Share of pixels, 0..1, whose worst channel is off by less than `delta` (1 is best).
 
-    max(|r - r'|, |g - g'|, |b - b'|) < delta, the definition of GcGAN (Fu et al. 2019, arXiv:1809.05852), who
-    print it for delta 5 and 10.
-
-    Args:
-        fake: uint8 (h, w, 3).
-        target: uint8 (h, w, 3).
-        delta: tolerance in grey levels, exclusive.
+    max(|r - r'|, |g - g'|, |b - b'|) < delta (grey levels), the definition of GcGAN (Fu et al. 2019,
+    arXiv:1809.05852), who print it for delta 5 and 10.
     """
     return float((np.abs(_difference(fake, target)).max(axis=-1) < delta).mean())
 
@@ -87,10 +63,7 @@ def ssim(fake: Image, target: Image, ignored: npt.NDArray[np.bool_] | None = Non
     Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity": 11 x 11
     Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255, where the whole window lies in the image.
 
-    Args:
-        fake: uint8 (h, w, 3), 11 pixels a side or more.
-        target: uint8 (h, w, 3).
-        ignored: bool (h, w); windows with such a pixel do not count, and without any other the result is NaN.
+    Windows with a pixel of `ignored`, bool (h, w), do not count; without any other the result is NaN.
 
     Raises:
         DataError: The images are smaller than the window.

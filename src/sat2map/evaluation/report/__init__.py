@@ -1,6 +1,5 @@
 """Reports of a run, of an evaluation, of a demo: one HTML file each, which needs nothing else."""
 
-from sat2map.evaluation.report.page import Section, write_page
 from sat2map.evaluation.report.reports import (
     EVALUATION,
     EXAMPLES,
@@ -12,9 +11,7 @@ from sat2map.evaluation.report.reports import (
 __all__ = [
     "EVALUATION",
     "EXAMPLES",
-    "Section",
     "write_demo_report",
     "write_evaluation_report",
-    "write_page",
     "write_run_report",
 ]

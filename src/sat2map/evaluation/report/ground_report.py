@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from sat2map.evaluation.formatting import DASH
 from sat2map.evaluation.ground import GroundScores
-from sat2map.evaluation.report.page import Section, figure, image, paragraph, table, tiles, write_page
+from sat2map.evaluation.report.page import write_page
 
 RGB = tuple[int, int, int]
 
@@ -76,28 +75,19 @@ def write_ground_report(
     Raises:
         OutputError: The report cannot be written.
     """
-    summary = table(
-        ["score", "value", "meaning"],
-        [[escape(cell) for cell in line] for line in summarise(scores)],
-        caption="All classes, objects and roads",
+    protocol = scores.protocol
+    return write_page(
+        path,
+        "ground.html",
+        title="How good is the map on the ground?",
+        lead=f"{Path(protocol.map).name} against {Path(protocol.reference).name}.",
+        summary=summarise(scores),
+        classes=[(one.name, *map(_number, (one.iou, one.precision, one.recall))) for one in scores.classes],
+        protocol=protocol_of(scores),
+        notes=protocol.notes,
+        pictures=pictures,
+        legend=legend,
     )
-    classes = table(
-        ["class", "IoU", "precision", "recall"],
-        [[escape(one.name), *map(_number, (one.iou, one.precision, one.recall))] for one in scores.classes],
-        caption="Pixels of each class",
-    )
-    colours = "<br>".join(
-        f'<span class="swatch" style="background:rgb({r} {g} {b})"></span>{escape(name)}'
-        for _, name, (r, g, b) in legend
-    )
-    seen = tiles((figure(image(pixels, name), name) for name, pixels in pictures.items()), "scene")
-    notes = " ".join(f"Note: {note}." for note in scores.protocol.notes)
-    sections = [
-        Section("Scores", summary + classes + paragraph(f"{protocol_of(scores)} {notes}", "soft")),
-        Section("Where they differ", f"{seen}<p>{colours}</p>"),
-    ]
-    lead = f"{Path(scores.protocol.map).name} against {Path(scores.protocol.reference).name}."
-    return write_page(path, "How good is the map on the ground?", lead, sections)
 
 
 def _number(value: float | None) -> str:

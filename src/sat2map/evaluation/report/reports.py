@@ -1,28 +1,25 @@
-"""The three reports: which sections each has, in which order."""
+"""The three reports, of a run, an evaluation and a demo: what each shows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError
+from sat2map.evaluation import formatting, result
+from sat2map.evaluation.calibration import expected_calibration_error
 from sat2map.evaluation.examples import Example, load_examples
-from sat2map.evaluation.report.page import Section, figure, image, tiles, write_page
+from sat2map.evaluation.report.page import write_page
 from sat2map.evaluation.report.pictures import write_pictures
-from sat2map.evaluation.report.run_report import (
-    RunLog,
-    curves_section,
-    next_section,
-    result_section,
-    samples_section,
-    settings_section,
-)
-from sat2map.evaluation.report.score_sections import evaluation_sections
+from sat2map.evaluation.report.run_report import RunLog, Training, describe_training
 from sat2map.evaluation.result import Evaluation
-from sat2map.run_folder import REPORT, read_metrics, read_run_settings
+from sat2map.evaluation.robustness import SCORES
+from sat2map.installation import install_command
+from sat2map.run_folder import BEST, REPORT, read_metrics, read_run_settings
 
 EVALUATION, EXAMPLES = "evaluation.json", "evaluation"  # in a run folder: the scores, and their pictures
 DEMO = (
@@ -45,18 +42,20 @@ def write_run_report(run: Path) -> Path:
     settings, log = read_run_settings(run), RunLog(read_metrics(run))
     lead = f"{log.epoch} of {settings.schedule.epochs} epochs, {log.step} steps, on {settings.data.path}."
     evaluation = _evaluation_of(run)
-    if evaluation is None:
-        scores = [result_section(log)]
-    else:
-        scores = evaluation_sections(evaluation, load_examples(run / EXAMPLES, evaluation))
-        if log.best and evaluation.protocol.steps != log.best["step"]:
-            lead += (
-                f" The scores below are of step {evaluation.protocol.steps}, the model kept since is of step "
-                f"{log.best['step']}: evaluate again."
-            )
+    if evaluation and log.best and evaluation.protocol.steps != log.best["step"]:
+        lead += (
+            f" The scores below are of step {evaluation.protocol.steps}, the model kept since is of step "
+            f"{log.best['step']}: evaluate again."
+        )
     write_pictures(run, log)
-    title = f"Run {run.resolve().name}"
-    return write_page(run / REPORT, title, lead, [*scores, *_of_training(run)])
+    return _write(
+        run / REPORT,
+        f"Run {run.resolve().name}",
+        lead,
+        evaluation=evaluation,
+        examples=load_examples(run / EXAMPLES, evaluation) if evaluation else (),
+        training=describe_training(run, settings, log),
+    )
 
 
 def write_evaluation_report(evaluation: Evaluation, examples: Sequence[Example], path: Path) -> Path:
@@ -67,9 +66,8 @@ def write_evaluation_report(evaluation: Evaluation, examples: Sequence[Example],
     """
     p = evaluation.protocol
     lead = f"Scores on {p.images} pairs of {p.data}, split {p.split}."
-    return write_page(
-        Path(path), f"How good is {p.model or 'the model'}?", lead, evaluation_sections(evaluation, examples)
-    )
+    title = f"How good is {p.model or 'the model'}?"
+    return _write(Path(path), title, lead, evaluation=evaluation, examples=examples)
 
 
 def write_demo_report(
@@ -94,24 +92,43 @@ def write_demo_report(
         "The map that the model drew",
         "The real map",
     )
-    translated = Section(
-        "A scene, translated",
-        tiles((figure(image(p, c), c) for p, c in zip(scene, captions, strict=True)), "scene"),
+    run = Path(run)
+    return _write(
+        Path(path),
+        "sat2map demo",
+        DEMO,
+        scene=dict(zip(captions, scene, strict=True)),
+        evaluation=evaluation,
+        examples=examples,
+        training=describe_training(run, read_run_settings(run), RunLog(read_metrics(run))),
     )
-    sections = [translated, *evaluation_sections(evaluation, examples), *_of_training(Path(run))]
-    return write_page(Path(path), "sat2map demo", DEMO, sections)
 
 
-def _of_training(run: Path) -> list[Section]:
-    """The sections of a run but for its scores; those there is something to say in."""
-    settings, log = read_run_settings(run), RunLog(read_metrics(run))
-    sections = (
-        samples_section(run, log),
-        curves_section(log),
-        settings_section(settings),
-        next_section(run, settings, log),
-    )
-    return [section for section in sections if section is not None]
+def _write(
+    path: Path,
+    title: str,
+    lead: str,
+    *,
+    scene: Mapping[str, NDArray[np.uint8]] | None = None,
+    evaluation: Evaluation | None = None,
+    examples: Sequence[Example] = (),
+    training: Training | None = None,
+) -> Path:
+    shown = {"scene": scene, "evaluation": evaluation, "examples": examples, "training": training}
+    return write_page(path, "report.html", title=title, lead=lead, **shown, **_NAMES)
+
+
+# What the templates use.
+_NAMES: dict[str, object] = {
+    "BEST": BEST,
+    "SCORES": SCORES,
+    "expected_calibration_error": expected_calibration_error,
+    "formatting": formatting,
+    "install_command": install_command,
+    "quote": shlex.quote,
+    "repr": repr,
+    "result": result,
+}
 
 
 def _evaluation_of(run: Path) -> Evaluation | None:

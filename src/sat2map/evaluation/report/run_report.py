@@ -1,29 +1,25 @@
-"""The sections of a run: samples over time, curves, settings, next steps."""
+"""What the report of a run shows: samples over time, curves, settings, next steps."""
 
 from __future__ import annotations
 
-import shlex
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
 
-from sat2map.evaluation.formatting import format_value, label
+from sat2map.evaluation.formatting import listed_scores
+from sat2map.evaluation.metrics import find_score
 from sat2map.evaluation.report.charts import Line, line_chart
-from sat2map.evaluation.report.page import Section, details, figure, image, paragraph, shell, table, tiles
-from sat2map.evaluation.report.score_sections import numbers
 from sat2map.evaluation.result import selection_metric
 from sat2map.images.pixels import read_image
-from sat2map.installation import install_command
 from sat2map.run_folder import BEST, SAMPLES
 from sat2map.settings import SETTINGS, TrainSettings, flatten
 
 Lines = list[dict[str, Any]]
 
 SHOWN_SAMPLES = 4
-_NEXT = Path(__file__).with_name("next.sh")
 
 
 class RunLog:
@@ -48,48 +44,69 @@ class RunLog:
         ended = self.validation[-1] if self.validation else {"step": self.step or 1, "epoch": self.epoch or 1}
         return float(ended["step"]) / float(ended["epoch"])
 
-
-def result_section(log: RunLog) -> Section:
-    """Return the best validation scores of a run that was not evaluated."""
-    if log.best is None:
-        return Section("Result", paragraph("No validation yet: the first one comes when its epoch ends."))
-    scores = {name: value for name, value in log.best.items() if isinstance(value, float)}
-    return Section(
-        "Result",
-        numbers(scores, {})
-        + paragraph(
-            f"Validation scores of the model that was kept ({BEST}), from epoch {log.best['epoch']}, "
-            f"step {log.best['step']}. PSNR and L1 alone say little of a map: "
-            "'sat2map evaluate' puts the scores of a plain colour beside them.",
-            "soft",
-        ),
-    )
+    @property
+    def best_scores(self) -> dict[str, float]:
+        """The scores of the best validation, by name."""
+        return {name: value for name, value in (self.best or {}).items() if isinstance(value, float)}
 
 
-def samples_section(run: Path, log: RunLog) -> Section | None:
-    """Return sample grids from the first to the latest, or None where there are none yet."""
+class Training(NamedTuple):
+    """What the report says of a run, but for its scores.
+
+    Attributes:
+        log: Its metrics.
+        samples: Step, caption and pixels, uint8 (h, w, 3), of sample grids from the first to the latest.
+        charts: Those that have something to show, each as SVG; None without matplotlib.
+        is_marked: Whether a line in them marks the model that was kept.
+        changed: Name, value, default and meaning of the settings that differ from the defaults.
+        unchanged: The same of the others.
+        run: The run folder.
+        model: The model that was kept, or None.
+        settings: Those of the run.
+    """
+
+    log: RunLog
+    samples: list[tuple[int, str, NDArray[np.uint8]]]
+    charts: list[tuple[Chart, str]] | None
+    is_marked: bool
+    changed: list[list[object]]
+    unchanged: list[list[object]]
+    run: str
+    model: str | None
+    settings: TrainSettings
+
+
+def describe_training(run: Path, settings: TrainSettings, log: RunLog) -> Training:
+    """Gather what the report of a run says."""
+    charts: list[tuple[Chart, str]] | None
+    curves: list[Curves] = []
+    try:
+        curves = curves_of(log)
+        charts = [(one.chart, _draw(one)) for one in curves]
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("matplotlib"):
+            raise
+        charts = None
+    values, defaults = flatten(settings), flatten(TrainSettings())
+    rows: tuple[list[list[object]], list[list[object]]] = ([], [])
+    for name, value in values.items():
+        code, about = Markup("<code>{}</code>").format(name), SETTINGS[name].info.description
+        rows[value == defaults[name]].append([code, _value(value), _value(defaults[name]), about])
+    is_marked = any(one.mark is not None for one in curves)
+    model = str(run / BEST) if (run / BEST).exists() else None
+    return Training(log, _samples(run, log), charts, is_marked, *rows, str(run), model, settings)
+
+
+def _samples(run: Path, log: RunLog) -> list[tuple[int, str, NDArray[np.uint8]]]:
     paths = sorted((run / SAMPLES).glob("step-*.png"))
-    if not paths:
-        return None
-    chosen = sorted(set(np.linspace(0, len(paths) - 1, SHOWN_SAMPLES).round().astype(int).tolist()))
-    figures = []
-    for path in (paths[i] for i in chosen):
-        step = int(path.stem.removeprefix("step-"))
+    found = []
+    for i in np.unique(np.linspace(0, len(paths) - 1, SHOWN_SAMPLES).round().astype(int)) if paths else ():
+        step = int(paths[i].stem.removeprefix("step-"))
         line = next((line for line in log.validation if line["step"] == step), {})
-        scores = [
-            f"{label(n)} {format_value(n, line[n])}"
-            for n in ("mean_iou", "road_f1", "l1")
-            if line.get(n) is not None
-        ]
         where = [f"epoch {line['epoch']}"] if line else []
-        caption = " · ".join([*where, f"step {step}", *scores])
-        grid = image(read_image(path).pixels, f"Sources, generated maps and real maps at step {step}")
-        figures.append(figure(grid, caption))
-    return Section(
-        "Samples over time",
-        paragraph("The same validation images each time: source, generated map, real map.", "soft")
-        + tiles(figures, "samples"),
-    )
+        caption = " · ".join([*where, f"step {step}", *listed_scores(line)])
+        found.append((step, caption, read_image(paths[i]).pixels))
+    return found
 
 
 class Chart(NamedTuple):
@@ -146,61 +163,6 @@ _LOSSES = {
 }
 
 
-def curves_section(log: RunLog) -> Section | None:
-    """Return the curves of scores and losses, or None where nothing was logged yet."""
-    try:
-        curves = curves_of(log)
-        figures = [
-            figure(f"<h3>{escape(one.chart.title)}</h3>{_draw(one)}", one.chart.caption, "chart")
-            for one in curves
-        ]
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("matplotlib"):
-            raise
-        return Section("Curves", paragraph(f"The curves need matplotlib: {install_command('train')}"))
-    if not figures:
-        return None
-    is_marked = any(one.mark is not None for one in curves)
-    dotted = paragraph("The dotted line marks the model that was kept.", "soft") if is_marked else ""
-    return Section("Curves", tiles(figures, "pair") + dotted)
-
-
-def settings_section(settings: TrainSettings) -> Section:
-    """Return the settings, those that differ from the defaults first, folded away."""
-    values, defaults = flatten(settings), flatten(TrainSettings())
-    changed = [name for name in values if values[name] != defaults[name]]
-    rest = [name for name in values if name not in changed]
-
-    def rows(names: list[str]) -> list[list[str]]:
-        return [
-            [f"<code>{escape(n)}</code>", escape(_value(values[n])), escape(_value(defaults[n])),
-             escape(SETTINGS[n].info.description or "")]
-            for n in names
-        ]  # fmt: skip
-
-    head = ["setting", "value", "default", "meaning"]
-    differing = table(
-        head, rows(changed), caption="Settings that differ from the defaults", kind="prose wide"
-    )
-    others = table(head, rows(rest), caption="Settings left at their defaults", kind="prose wide")
-    summary = f"{len(changed)} settings differ from the defaults, {len(rest)} do not"
-    return Section("Settings", details(summary, differing + others))
-
-
-def next_section(run: Path, settings: TrainSettings, log: RunLog) -> Section:
-    """Return what to do with the run next, as commands."""
-    go_on, use = _NEXT.read_text("utf-8").split("\n\n", 1)
-    parts = [go_on] * (log.epoch < settings.schedule.epochs) + [use] * (run / BEST).exists()
-    values = {"run": run, "model": run / BEST, "data": settings.data.path}
-    text = Template("\n\n".join(parts) or "# nothing was kept yet").substitute(
-        {name: shlex.quote(str(path)) for name, path in values.items()},
-        path=repr(str(run / BEST)),
-        epoch=log.epoch,
-        epochs=settings.schedule.epochs,
-    )
-    return Section("Next", shell(text.splitlines()))
-
-
 class Curves(NamedTuple):
     """What a chart shows: lines by their names, and where the model that was kept stands."""
 
@@ -239,7 +201,9 @@ def _names(lines: Lines) -> list[str]:
 
 
 def _curve(chart: Chart, name: str) -> str:
-    return _LOSSES[name] if chart.kind == "train" else name[4:] if name.startswith("iou_") else label(name)
+    if chart.kind == "train":
+        return _LOSSES[name]
+    return name.removeprefix("iou_") if name.startswith("iou_") else find_score(name).label
 
 
 def _value(value: object) -> str:

@@ -80,7 +80,7 @@ class Palette(BaseModel):
             SettingsError: No such palette or file, or the file holds no valid palette.
         """
         path = Path(name_or_path)
-        built_in = [entry.name.removesuffix(".json") for entry in _BUILT_IN.iterdir()]
+        built_in = _built_in_names()
         if str(name_or_path) in built_in:
             return cls.from_json((_BUILT_IN / f"{name_or_path}.json").read_text(encoding="utf-8"))
         if path.suffix == "" and not path.exists():
@@ -98,12 +98,8 @@ class Palette(BaseModel):
 
     def alternatives(self) -> dict[str, Palette]:
         """Return the other palettes that come with sat2map and have all classes of this one, by name."""
-        names = sorted(entry.name.removesuffix(".json") for entry in _BUILT_IN.iterdir())
-        return {
-            name: palette
-            for name, palette in ((name, Palette.load(name)) for name in names if name != self.name)
-            if set(self.names) <= set(palette.names)
-        }
+        others = {name: Palette.load(name) for name in _built_in_names() if name != self.name}
+        return {name: other for name, other in others.items() if set(self.names) <= set(other.names)}
 
     @classmethod
     def from_json(cls, text: str, *, origin: str = "the palette") -> Palette:
@@ -188,6 +184,10 @@ class Palette(BaseModel):
         from sat2map.images.palette.lab import nearest_colours
 
         return self.class_of_colour[nearest_colours(rgb, self.colours)[0]]
+
+
+def _built_in_names() -> list[str]:
+    return sorted(entry.name.removesuffix(".json") for entry in _BUILT_IN.iterdir())
 
 
 def describe_classes(palette: Palette) -> list[dict[str, Any]]:

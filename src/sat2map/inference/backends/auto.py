@@ -33,6 +33,8 @@ def open_first_right(
     level, at the precision that it chooses or else in fp32. What the bundled weights draw is stored, since
     opening a second engine takes longer than a map.
 
+    The two run the same graph, which is built once: so the weights are read and rewritten once.
+
     Raises:
         MissingExtraError: None is installed.
         ModelFileError: The model cannot be used.
@@ -51,12 +53,12 @@ def open_first_right(
     with shared_graphs():
         if installed[0].is_verified and not references:
             return installed[0].open(model, options)
-        header, reference = read_header(model), None
+        header = read_header(model)
         expected = stored_levels(header)
         for record in installed[: installed.index(references[0])]:
             if expected is None:
-                reference = references[0].open(model, options)
-                expected = levels(reference(pattern(header)), header)
+                open_reference = references[0].open_reference or references[0].open
+                expected = levels(open_reference(model, options)(pattern(header)), header)
             tried = (
                 [options] if options.precision == "fp32" else [options, replace(options, precision="fp32")]
             )
@@ -68,7 +70,7 @@ def open_first_right(
                     continue
                 if _error(found, expected) <= MAX_ERROR:
                     return engine
-        return reference or references[0].open(model, options)
+        return references[0].open(model, options)
 
 
 def pattern(header: ModelHeader) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,16 @@ from sat2map.errors import ModelFileError
 from sat2map.images.pixels import from_unit, to_unit
 from sat2map.inference.backends.options import EngineOptions
 from sat2map.inference.likeliest import likeliest
+from sat2map.inference.tiling import Area
 from sat2map.models.model_file import ModelHeader, is_exported, read_arrays, read_header
 
-_shared: ContextVar[dict[Hashable, bytes] | None] = ContextVar("shared_graphs", default=None)
+if TYPE_CHECKING:
+    import onnx
+
+    from sat2map.models.onnx.generator_graph import LightGraph
+
+_shared: ContextVar[dict[Hashable, LightGraph] | None] = ContextVar("shared_graphs", default=None)
+Built = TypeVar("Built", "onnx.ModelProto", "LightGraph")
 
 Run = Callable[[NDArray[np.generic]], list[NDArray[np.generic]]]
 
@@ -28,7 +36,6 @@ def make_graph(
     *,
     uint8_io: bool = False,
     image_only: bool = False,
-    openvino: bool = False,
 ) -> bytes:
     """Return a model file's network as a serialized ONNX graph (see `generator_graph.build_graph`).
 
@@ -37,21 +44,47 @@ def make_graph(
         header: Its header.
         uint8_io: Take and give uint8.
         image_only: The same, and leave the class head out; without effect on a network of colour logits.
-        openvino: Write it for OpenVINO (see `generator_graph.build_graph`).
 
     Raises:
         ModelFileError: The weights do not fit the header, or the model runs in `paper` mode only.
     """
     from sat2map.models.onnx.generator_graph import build_graph
 
-    refuse_paper_mode(model, header)
-    image_only = image_only and not header.generator.colours
-    shared = _shared.get()
-    key = (model, header.generator, uint8_io, image_only, openvino)
+    proto = _build(build_graph, model, header, uint8_io=uint8_io, image_only=image_only)
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def make_light_graph(model: Path, header: ModelHeader, *, image_only: bool = False) -> LightGraph:
+    """Return a model file's network as OpenVINO runs it fastest, with its large weights apart.
+
+    Arguments and errors are as in `make_graph`. A graph of a hundred megabytes takes seconds to write into
+    bytes and to read again; its weights as they are take none.
+    """
+    from sat2map.models.onnx.generator_graph import build_light_graph
+
+    shared, key = _shared.get(), (model, header.generator, image_only)
     if shared is not None and key in shared:
         return shared[key]
+    graph = _build(build_light_graph, model, header, image_only=image_only, openvino=True)
+    if shared is not None:
+        shared[key] = graph
+    return graph
+
+
+def _build(
+    build: Callable[..., Built],
+    model: Path,
+    header: ModelHeader,
+    *,
+    uint8_io: bool = False,
+    image_only: bool = False,
+    openvino: bool = False,
+) -> Built:
+    refuse_paper_mode(model, header)
+    image_only = image_only and not header.generator.colours
     try:
-        proto = build_graph(
+        return build(
             header.generator,
             read_arrays(model),
             pixels=uint8_io or image_only,
@@ -61,15 +94,11 @@ def make_graph(
         )
     except ModelFileError as error:
         raise ModelFileError(f"{model}: {error}") from None
-    content: bytes = proto.SerializeToString()
-    if shared is not None:
-        shared[key] = content
-    return content
 
 
 @contextlib.contextmanager
 def shared_graphs() -> Iterator[None]:
-    """Build each graph once within this `with`, however many engines open it."""
+    """Build each light graph once within this `with`, however many engines open it."""
     token = _shared.set({})
     try:
         yield
@@ -77,26 +106,32 @@ def shared_graphs() -> Iterator[None]:
         _shared.reset(token)
 
 
-def read_graph(
-    model: Path, options: EngineOptions, *, openvino: bool = False
-) -> tuple[bytes | Path, ModelHeader]:
+def read_graph(model: Path, options: EngineOptions) -> tuple[bytes | Path, ModelHeader]:
     """Return what a runtime opens, the graph of a model file or an exported file itself, and the header.
-
-    Args:
-        model: The file.
-        options: How it runs.
-        openvino: As in `make_graph`.
 
     Raises:
         ModelFileError: The model cannot be used, or runs in `paper` mode only.
     """
+    header = _header_in_mode(model, options)
+    if is_exported(model):
+        return model, header
+    return make_graph(model, header, image_only=options.image_only), header
+
+
+def read_light_graph(model: Path, options: EngineOptions) -> tuple[LightGraph | Path, ModelHeader]:
+    """Do the same with `make_light_graph`."""
+    header = _header_in_mode(model, options)
+    if is_exported(model):
+        return model, header
+    return make_light_graph(model, header, image_only=options.image_only), header
+
+
+def _header_in_mode(model: Path, options: EngineOptions) -> ModelHeader:
     header = read_header(model)
     if options.mode is not None:
         header = header.model_copy(update={"inference_mode": options.mode})
     refuse_paper_mode(model, header)
-    if is_exported(model):
-        return model, header
-    return make_graph(model, header, image_only=options.image_only, openvino=openvino), header
+    return header
 
 
 def refuse_paper_mode(model: Path, header: ModelHeader) -> None:
@@ -119,12 +154,14 @@ class GraphEngine(ABC):
         streams: How many calls run at the same time.
         uint8_io: Whether the graph goes from uint8 (n, h, w, bands) to `fake` uint8 (n, h, w, bands) and,
             where there are some, logits; else from float32 (n, bands, h, w) in [-1, 1] to all outputs so.
+        has_phases: Whether the outputs are logits of colours as `phases.join_phases` takes them.
     """
 
     header: ModelHeader
     name: str
     streams: int
     uint8_io: bool
+    has_phases: bool = False
 
     def __call__(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run a batch (see `sat2map.inference.backends.Engine`)."""
@@ -146,42 +183,15 @@ class GraphEngine(ABC):
         """Return the numbers of the largest outputs (see `sat2map.inference.backends.ColourBackend`)."""
         return np.stack([likeliest(outputs) for outputs in self(source)])
 
+    def likeliest_inside(
+        self, source: NDArray[np.float32], inside: Area
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
+        """Run one image (see `sat2map.inference.backends.ColourBackend`)."""
+        return self(source)[0], None
+
     @abstractmethod
     def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.generic]]:
         """Give the graph its input and return its outputs, in arrays of their own."""
-
-
-def join_phases(phases: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Do a depth-to-space, in one pass where runtimes take three.
-
-    Args:
-        phases: float32 (n, 4·c, h, w): c channels each of the pixels (0, 0), (0, 1), (1, 0) and (1, 1) of 2×2
-            blocks.
-
-    Returns:
-        float32 (n, c, 2h, 2w).
-    """
-    count, channels, height, width = phases.shape
-    apart = phases.reshape(count, 2, 2, channels // 4, height, width)
-    joined = np.empty((count, channels // 4, height, 2, width, 2), np.float32)
-    for channel in range(channels // 4):  # one at a time: its rows stay in the cache for all four
-        for y, x in np.ndindex(2, 2):
-            joined[:, channel, :, y, :, x] = apart[:, y, x, channel]
-    return joined.reshape(count, channels // 4, 2 * height, 2 * width)
-
-
-def likeliest_of_phases(phases: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the numbers of the largest outputs, uint8 (n, 2h, 2w), of outputs as `join_phases` takes them.
-
-    They are those of the joined outputs. Joining the numbers moves a byte for a pixel, joining the outputs
-    four for each output.
-    """
-    count, channels, height, width = phases.shape
-    apart = phases.reshape(count, 2, 2, channels // 4, height, width)
-    joined = np.empty((count, height, 2, width, 2), np.uint8)
-    for image, y, x in np.ndindex(count, 2, 2):
-        joined[image, :, y, :, x] = likeliest(apart[image, y, x])
-    return joined.reshape(count, 2 * height, 2 * width)
 
 
 def run_on_pixels(run: Run, source: NDArray[np.float32], header: ModelHeader) -> NDArray[np.float32]:

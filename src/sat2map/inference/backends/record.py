@@ -37,6 +37,7 @@ class BackendRecord:
         modes: Inference modes that it runs.
         order: The place in which `auto` tries it; None: only for what no other engine runs.
         is_verified: Whether `auto` compares its maps with those of the next engine before it is taken.
+        open_reference: Opens a file for that comparison, where `open` would prepare for many runs.
     """
 
     name: str
@@ -50,6 +51,7 @@ class BackendRecord:
     modes: tuple[str, ...] = ("eval",)
     order: int | None = None
     is_verified: bool = False
+    open_reference: Open | None = None
 
     @property
     def is_installed(self) -> bool:

@@ -5,8 +5,7 @@ Importing this loads neither huggingface_hub nor torch.
 
 from __future__ import annotations
 
-from sat2map.models.hub.fetch import fetch
-from sat2map.models.hub.names import HubName, is_hub_name
+from sat2map.models.hub.fetch import HubName, fetch, is_hub_name
 from sat2map.models.hub.push import Pushed, push
 
 __all__ = ["HubName", "Pushed", "fetch", "is_hub_name", "push"]

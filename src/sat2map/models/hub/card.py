@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from sat2map.models.architectures.registry import find_architecture
-from sat2map.models.model_file import ModelHeader, describe_scale
+from sat2map.models.describe import describe_scale
+from sat2map.models.header import ModelHeader
 
 _TEMPLATE = Path(__file__).with_name("card.md")
 

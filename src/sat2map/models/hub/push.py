@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sat2map.errors import OutputError
 from sat2map.models.hub.card import model_card
+from sat2map.models.hub.fetch import DEFAULT_FILE
 from sat2map.models.hub.hub_errors import translate_hub_errors
-from sat2map.models.hub.names import DEFAULT_FILE
 from sat2map.models.model_file import read_header
 
 CARD = "README.md"

@@ -17,7 +17,7 @@ from sat2map.errors import ModelFileError, OutputError, nearest
 from sat2map.files import locks, refuse_existing
 from sat2map.images.palette import Palette
 from sat2map.models.header import BandSpec
-from sat2map.models.importers import cyclegan, pix2pixhd, tutorial
+from sat2map.models.importers import cyclegan, tutorial
 from sat2map.models.importers.found import Found, StateDict, track_as_batch_norm
 from sat2map.models.importers.state_dicts import NamedStateDict, read_state_dicts, split_by_prefix
 from sat2map.models.model_file import HEADER_KEY, ModelHeader, save_model
@@ -132,7 +132,7 @@ def detect_generator(weights: StateDict, skips: Skips = "auto") -> Found:
     weights, notes = track_as_batch_norm(weights)
     if notes and skips == "auto":
         skips = "new"  # statistics have been tracked since 2018
-    found = cyclegan.read(weights, skips) or pix2pixhd.read(weights) or tutorial.read(weights)
+    found = cyclegan.read(weights, skips) or tutorial.read(weights)
     if found is not None:
         return replace(found, notes=(*found.notes, *notes))
     if _is_discriminator(weights):

@@ -1,11 +1,13 @@
 """The generators of pytorch-CycleGAN-and-pix2pix: what their layers are called there, and both ways.
 
-https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix, `unet_*` and `resnet_*blocks` of models/networks.py.
+https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix, `unet_*` and `resnet_*blocks` of models/networks.py;
+and the global generator of https://github.com/NVIDIA/pix2pixHD, a deeper ResNet of the same layers.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from sat2map.models.importers.found import Found, StateDict, fit, norm_of, renam
 from sat2map.settings import Skips
 
 UNET, RESNET = "a U-Net of pytorch-CycleGAN-and-pix2pix", "a ResNet of pytorch-CycleGAN-and-pix2pix"
+GLOBAL = "a global generator of pix2pixHD"
 
 
 def read(weights: StateDict, skips: Skips = "auto") -> Found | None:
@@ -28,12 +31,17 @@ def read(weights: StateDict, skips: Skips = "auto") -> Found | None:
             it comes first, as since then; `auto`: old where the layers are of that time, else new.
 
     Raises:
-        ModelFileError: They look like one, and do not fit.
+        ModelFileError: They look like one, and do not fit; or they are those of the local enhancer.
     """
     if "model.model.0.weight" in weights:
         return _read_unet(weights, skips)
-    if count_blocks(weights) and count_downsamplings(weights) == 2 and count_blocks(weights) in (6, 9):
-        return read_resnet(weights, RESNET)
+    downsamplings, blocks = _count_downsamplings(weights), _count_blocks(weights)
+    if downsamplings == 2 and blocks in (6, 9):
+        return _read_resnet(weights, RESNET)
+    if any(name.startswith("model1_1.") for name in weights):
+        raise ModelFileError("it is a local enhancer of pix2pixHD, and only the global generator can be read")
+    if downsamplings > 0:
+        return replace(_read_resnet(weights, GLOBAL), image_size=1024)
     return None
 
 
@@ -79,21 +87,21 @@ def swap_skips(weights: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
     return swapped
 
 
-def count_downsamplings(weights: StateDict) -> int:
+def _count_downsamplings(weights: StateDict) -> int:
     """Return how many layers of stride 2 stand before the first residual block; -1 for none that fits."""
     found = [int(match[1]) for name in weights if (match := re.match(r"model\.(\d+)\.conv_block\.", name))]
     downsamplings, rest = divmod(min(found) - 4, 3) if found else (-1, 0)
     return downsamplings if rest == 0 else -1
 
 
-def count_blocks(weights: StateDict) -> int:
+def _count_blocks(weights: StateDict) -> int:
     """Return how many residual blocks there are."""
     return len({match[1] for name in weights if (match := re.match(r"model\.(\d+)\.conv_block\.", name))})
 
 
-def read_resnet(weights: StateDict, kind: str) -> Found:
+def _read_resnet(weights: StateDict, kind: str) -> Found:
     """Read a ResNet of any number of downsamplings and blocks (see `read`)."""
-    downsamplings, blocks = count_downsamplings(weights), count_blocks(weights)
+    downsamplings, blocks = _count_downsamplings(weights), _count_blocks(weights)
     first_block = 4 + 3 * downsamplings
     block = f"model.{first_block}.conv_block"
     if f"{block}.1.weight" not in weights:

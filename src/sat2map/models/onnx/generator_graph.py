@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from sat2map.images.palette import Palette
 from sat2map.models.architectures.registry import find_architecture
@@ -21,6 +21,18 @@ from sat2map.models.onnx.weights import Weights
 # Old enough for every ONNX Runtime and OpenVINO of the last years; nothing newer is needed.
 OPSET: Final = 17
 IR_VERSION: Final = 8
+
+
+class LightGraph(NamedTuple):
+    """A graph without its large weights, which need not be copied again and again on their way to a runtime.
+
+    Attributes:
+        content: The serialized graph; the weights are further inputs of it, behind `source`.
+        weights: float32, by the names of these inputs.
+    """
+
+    content: bytes
+    weights: dict[str, NDArray[Any]]
 
 
 def build_graph(
@@ -51,6 +63,41 @@ def build_graph(
     Raises:
         ModelFileError: The weights do not fit the network.
     """
+    graph, source, outputs = _add_all(spec, arrays, pixels, classes, palette, openvino)
+    model = _model(graph, [source], outputs)
+    for name, array in graph.large.items():
+        model.graph.initializer.add().CopyFrom(numpy_helper.from_array(array, name))
+    return model
+
+
+def build_light_graph(
+    spec: GeneratorSpec,
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    pixels: bool = False,
+    classes: bool = True,
+    palette: Palette | None = None,
+    openvino: bool = False,
+) -> LightGraph:
+    """Build the same graph with the large weights beside it (see `build_graph`)."""
+    graph, source, outputs = _add_all(spec, arrays, pixels, classes, palette, openvino)
+    apart = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape)
+        for name, array in graph.large.items()
+    ]
+    content: bytes = _model(graph, [source, *apart], outputs).SerializeToString()
+    return LightGraph(content, graph.large)
+
+
+def _add_all(
+    spec: GeneratorSpec,
+    arrays: Mapping[str, NDArray[Any]],
+    pixels: bool,
+    classes: bool,
+    palette: Palette | None,
+    openvino: bool,
+) -> tuple[GraphBuilder, onnx.ValueInfoProto, list[onnx.ValueInfoProto]]:
+    """Return all nodes and arrays of `build_graph`, its input and its outputs."""
     weights = Weights(arrays, spec)
     graph = GraphBuilder(spec, weights, transposes=openvino)
     x = _source_from_pixels(graph) if pixels else SOURCE
@@ -83,7 +130,13 @@ def build_graph(
             joined = graph.node("Concat", image, *([head] if head else []), axis=1)
             outputs = [_give(graph, joined, FAKE, bands + (spec.classes if head else 0), source_axis=2)]
     source = _bytes(SOURCE, spec.source_bands) if pixels else _floats(SOURCE, spec.source_bands)
-    proto = helper.make_graph(graph.nodes, "generator", [source], outputs, graph.constants)
+    return graph, source, outputs
+
+
+def _model(
+    graph: GraphBuilder, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
+) -> onnx.ModelProto:
+    proto = helper.make_graph(graph.nodes, "generator", inputs, outputs, graph.constants)
     return helper.make_model(
         proto,
         opset_imports=[helper.make_opsetid("", OPSET)],

@@ -17,6 +17,7 @@ from sat2map.models.onnx.weights import EPSILON, Weights
 
 Finish = Callable[[str], str]
 RELU6_MAX: Final = 6.0
+LARGE: Final = 1 << 16  # bytes; arrays above are kept apart from the graph
 
 
 class Tail(NamedTuple):
@@ -42,6 +43,7 @@ class GraphBuilder:
         transposes: Whether the runtime has a fast transposed convolution.
         nodes: What was added.
         constants: Arrays that were added.
+        large: Those of weights that are large, by name: they are written into the graph last, or not at all.
     """
 
     def __init__(self, spec: GeneratorSpec, weights: Weights, *, transposes: bool = False) -> None:
@@ -50,6 +52,7 @@ class GraphBuilder:
         self.weights = weights
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
+        self.large: dict[str, NDArray[Any]] = {}
 
     def node(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """Add a node of an ONNX operator; `output` names what it computes."""
@@ -59,8 +62,11 @@ class GraphBuilder:
 
     def constant(self, array: NDArray[np.generic]) -> str:
         """Add an array."""
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        name, array = f"constant_{len(self.constants) + len(self.large)}", np.ascontiguousarray(array)
+        if array.nbytes > LARGE and array.dtype == np.float32:
+            self.large[name] = array
+        else:
+            self.constants.append(numpy_helper.from_array(array, name))
         return name
 
     def number(self, value: float) -> str:

@@ -9,11 +9,13 @@ Weights are NumPy arrays in PyTorch's layouts.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+OUTPUTS: Final = 8  # channels of an upsampling layer that are rewritten at a time
 
 
 @dataclass(frozen=True)
@@ -136,11 +138,12 @@ def _phases(
 ) -> Convolution:
     """Gather the taps (first, second neighbour) of each phase, alike on both axes; None is no tap."""
     inputs, outputs, _, _ = weight.shape
-    weight = np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
     gathered = np.zeros((2, 2, outputs, inputs, 2, 2), np.float32)
-    for y, x, i, j in np.ndindex(2, 2, 2, 2):
-        row, column = taps[y][i], taps[x][j]
-        if row is not None and column is not None:
-            gathered[y, x, :, :, i, j] = weight[row, column]
+    for first in range(0, outputs, OUTPUTS):  # a part of them at a time, which the processor's cache holds
+        part = np.ascontiguousarray(weight[:, first : first + OUTPUTS].transpose(2, 3, 1, 0))
+        for y, x, i, j in np.ndindex(2, 2, 2, 2):
+            row, column = taps[y][i], taps[x][j]
+            if row is not None and column is not None:
+                gathered[y, x, first : first + OUTPUTS, :, i, j] = part[row, column]
     kernel = gathered.reshape(4 * outputs, inputs, 2, 2)
     return Convolution(kernel, np.tile(bias, 4), pads, blocks=2, crop=crop)

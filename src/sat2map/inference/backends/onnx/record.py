@@ -8,6 +8,7 @@ BACKEND = BackendRecord(
     "ONNX Runtime",
     lazily(f"{__package__}.engine", "OnnxEngine.open"),
     module="onnxruntime",
+    open_reference=lazily(f"{__package__}.engine", "OnnxEngine.open_reference"),
     suffixes=(MODEL_FILE, ".onnx"),
     exported_suffix=".onnx",
     order=20,

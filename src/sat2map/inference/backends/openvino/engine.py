@@ -6,17 +6,23 @@ import contextlib
 import queue
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openvino
 from numpy.typing import NDArray
+from openvino import opset13
 
 from sat2map.errors import ModelFileError
-from sat2map.inference.backends.graphs import GraphEngine, join_phases, likeliest_of_phases, read_graph
+from sat2map.inference.backends.graphs import GraphEngine, read_light_graph
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
+from sat2map.inference.backends.phases import join_around, join_phases, likeliest_of_phases
+from sat2map.inference.tiling import Area
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime.cpu import default_threads, processor
+
+if TYPE_CHECKING:
+    from sat2map.models.onnx.generator_graph import LightGraph
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -52,7 +58,7 @@ class OpenVinoEngine(GraphEngine):
         compiled = core.compile_model(model, "CPU", config)
         self.uint8_io = compiled.input(0).element_type == openvino.Type.u8
         outputs = compiled.output(0).get_partial_shape()[1]
-        self._has_phases = not self.uint8_io and outputs == 4 * header.generator.colours
+        self.has_phases = not self.uint8_io and outputs == 4 * header.generator.colours
         self._requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
         for _ in range(options.streams):
             self._requests.put(compiled.create_infer_request())
@@ -66,27 +72,36 @@ class OpenVinoEngine(GraphEngine):
     @classmethod
     def open(cls, model: Path, options: EngineOptions = DEFAULTS) -> OpenVinoEngine:
         """Open a model file or an exported one (see `sat2map.inference.backends.open_engine`)."""
-        graph, header = read_graph(model, options, openvino=True)
+        graph, header = read_light_graph(model, options)
         if model.suffix.lower() == ".xml" and not model.with_suffix(".bin").exists():
             raise ModelFileError(
                 f"{model} lacks its weights: copy {model.with_suffix('.bin').name} beside it"
             )
         try:
-            return cls(graph, header, options)
+            return cls(graph if isinstance(graph, Path) else _with_weights(graph), header, options)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ModelFileError(f"{model} cannot be run by OpenVINO: {reason}") from None
 
     def likeliest(self, source: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the numbers of the largest outputs (see `sat2map.inference.backends.ColourBackend`)."""
-        if not self._has_phases:
+        if not self.has_phases:
             return super().likeliest(source)
         with self._outputs(source) as (phases,):
             return likeliest_of_phases(phases)
 
+    def likeliest_inside(
+        self, source: NDArray[np.float32], inside: Area
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
+        """Run one image (see `sat2map.inference.backends.ColourBackend`)."""
+        if not self.has_phases:
+            return super().likeliest_inside(source, inside)
+        with self._outputs(source) as (phases,):
+            return join_around(phases, inside)
+
     def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.generic]]:
         with self._outputs(source) as outputs:
-            return [join_phases(outputs[0]) if self._has_phases else each.copy() for each in outputs]
+            return [join_phases(outputs[0]) if self.has_phases else each.copy() for each in outputs]
 
     @contextlib.contextmanager
     def _outputs(self, source: NDArray[np.generic]) -> Iterator[list[NDArray[Any]]]:
@@ -97,6 +112,18 @@ class OpenVinoEngine(GraphEngine):
             yield [found[i] for i in range(len(found))]
         finally:
             self._requests.put(request)
+
+
+def _with_weights(graph: LightGraph) -> openvino.Model:
+    """Return a graph with its weights where they lie in memory: nothing is copied."""
+    model = openvino.Core().read_model(graph.content)
+    for parameter in model.get_parameters():
+        weights = graph.weights.get(parameter.get_friendly_name())
+        if weights is not None:
+            parameter.output(0).replace(opset13.constant(weights, shared_memory=True).output(0))
+            model.remove_parameter(parameter)
+    model.validate_nodes_and_infer_types()
+    return model
 
 
 def _precision(options: EngineOptions) -> str | None:
