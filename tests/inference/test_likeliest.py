@@ -56,6 +56,37 @@ def test_blocks_of_tiles_join_to_the_whole() -> None:
     assert (whole == expected).mean() > 0.9999  # where tiles are blended, the last bits differ
 
 
+@pytest.mark.parametrize("grid", [Grid(64, 48), Grid(64, 32), Grid(33, 24)])
+@pytest.mark.parametrize("area", [None, Area(0, 0, 10, 170), Area(37, 41, 120, 61), Area(70, 100, 71, 160)])
+def test_where_tiles_do_not_overlap_it_need_not_be_blended(grid: Grid, area: Area | None) -> None:
+    values = _smooth(5, 150, 170)
+    resampling = Resampling.between((150, 170), (150, 170))
+    random = np.random.default_rng(1)
+
+    def cut(rows: Any, columns: Any) -> NDArray[np.float32]:
+        part = values[:, rows.start : rows.stop, columns.start : columns.stop]
+        noise = random.uniform(-0.3, 0.3, part.shape).astype(np.float32)  # tiles differ where they overlap
+        return pad_to(part + noise, rows.stop - rows.start, columns.stop - columns.start)
+
+    def run_inside(batch: NDArray[np.float32], inside: Area) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        assert not any(side % 2 for side in (inside.top, inside.left, inside.bottom, inside.right))
+        outputs = batch[0].copy()
+        numbers = outputs[:, inside.rows, inside.columns].argmax(axis=0).astype(np.uint8)
+        outputs[:, inside.rows, inside.columns] = np.nan
+        return outputs, numbers
+
+    def whole(**options: Any) -> NDArray[np.uint8]:
+        nonlocal random
+        random, found = np.random.default_rng(1), np.full((150, 170), 255, np.uint8)
+        for block in blended_blocks(grid, (150, 170), cut, lambda x: x.copy(), area, **options):
+            found[block.area.rows, block.area.columns] = likeliest_on(block, resampling, block.area)
+        return found
+
+    found = whole(run_inside=run_inside)
+    np.testing.assert_array_equal(found, whole())
+    assert (found < 255).sum() == (150 * 170 if area is None else area.height * area.width)
+
+
 def _smooth(outputs: int, height: int, width: int) -> NDArray[np.float32]:
     """Return outputs whose largest is the same over some pixels, and changes along edges."""
     random = np.random.default_rng(1)

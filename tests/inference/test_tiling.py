@@ -34,7 +34,7 @@ def run_tiled(
 
     size = image.shape[1], image.shape[2]
     out = np.full(image.shape, np.nan, np.float32)
-    for block, extra, values in blended_blocks(grid, size, cut, run, area, margin=margin):
+    for block, extra, values, _ in blended_blocks(grid, size, cut, run, area, margin=margin):
         assert values is not None
         here = out[:, block.top : block.bottom, block.left : block.right]
         assert np.isnan(here).all(), "blocks must not overlap"
@@ -138,7 +138,7 @@ def test_the_margin_of_a_block_is_the_end_of_its_neighbours(margin: int) -> None
         tile = image[:, rows.start : rows.stop, columns.start : columns.stop]
         return pad_to(tile, rows.stop - rows.start, columns.stop - columns.start)
 
-    for block, extra, values in blended_blocks(grid, (130, 97), cut, lambda x: x, margin=margin):
+    for block, extra, values, _ in blended_blocks(grid, (130, 97), cut, lambda x: x, margin=margin):
         assert values is not None
         assert extra == (margin * (block.top > 0), margin * (block.left > 0))
         expected = image[:, block.top - extra[0] : block.bottom, block.left - extra[1] : block.right]

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +38,15 @@ from sat2map.geo.strips import BackgroundWriter, StripReader
 from sat2map.geo.write import check_outputs, write_cog, write_sidecars
 from sat2map.images.levels import note_of_8_bits, use_limits
 from sat2map.inference import Translator
-from sat2map.inference.blending import Block, Run, blended_blocks
+from sat2map.inference.blending import Block, blended_blocks
 from sat2map.inference.drawing import Products, draw_block
 from sat2map.inference.resample import Resampling
 from sat2map.inference.scale import MIN_SIDE
 from sat2map.inference.tiling import Area, Span
 
 DEFAULTS = RasterOptions()
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class EmptyRasterError(ImageError):
@@ -246,7 +249,12 @@ class _Work:
                 tile = reader.cut(rows, columns)
                 return tile if self._is_wanted(rows, columns) else None
 
-            blocks = blended_blocks(grid, size, cut, self._network(), todo, margin=self.resampling.margin)
+            run = self.translator.network_for(self.products)
+            run_inside = self.translator.run_inside_for(self.products, self.resampling)
+            blocks = blended_blocks(
+                grid, size, cut, self._timed(run), todo, margin=self.resampling.margin,
+                run_inside=self._timed(run_inside) if run_inside else None,
+            )  # fmt: skip
             for block in blocks:
                 something = something or block.values is not None
                 area = self.resampling.finished_by(block.area, wanted)
@@ -266,13 +274,12 @@ class _Work:
         area = Area(rows.start, columns.start, rows.stop, columns.stop)
         return self.clip is None or self.clip.touches(self.seen.grid.part(area))
 
-    def _network(self) -> Run:
-        """Return the network with the outputs that the products need, timed."""
-        run = self.translator.network_for(self.products)
+    def _timed(self, run: Callable[P, T]) -> Callable[P, T]:
+        """Return what runs the network, timed."""
 
-        def timed(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        def timed(*arguments: P.args, **options: P.kwargs) -> T:
             start = time.perf_counter()
-            out = run(batch)
+            out = run(*arguments, **options)
             self.result.network_seconds += time.perf_counter() - start
             return out
 

@@ -17,6 +17,21 @@ Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Cut = Callable[[Span, Span], "NDArray[np.float32] | None"]
 
 
+RunInside = Callable[[NDArray[np.float32], Area], "tuple[NDArray[np.float32], NDArray[np.uint8] | None]"]
+
+
+class Likeliest(NamedTuple):
+    """Numbers of the largest outputs in a rectangle, where nothing is blended.
+
+    Attributes:
+        area: The rectangle.
+        numbers: uint8 (area.height, area.width).
+    """
+
+    area: Area
+    numbers: NDArray[np.uint8]
+
+
 class Block(NamedTuple):
     """Finished outputs of a rectangle of a large image.
 
@@ -24,11 +39,13 @@ class Block(NamedTuple):
         area: The rectangle.
         margin: Rows above and columns left of it that `values` has in addition: those of its neighbours.
         values: float32 (outputs, margin[0] + height, margin[1] + width); None where there was no tile to run.
+        likeliest: What is known where `values` is undefined; None where it is defined everywhere.
     """
 
     area: Area
     margin: tuple[int, int]
     values: NDArray[np.float32] | None
+    likeliest: Likeliest | None = None
 
 
 @lru_cache(maxsize=8)
@@ -58,6 +75,7 @@ def blended_blocks(
     area: Area | None = None,
     *,
     margin: int = 0,
+    run_inside: RunInside | None = None,
 ) -> Iterator[Block]:
     """Run a network over an image of any size, and yield the blended outputs block by block.
 
@@ -74,13 +92,16 @@ def blended_blocks(
         run: The network on a batch, float32 (1, bands, h, w) → (1, outputs, h, w). Called in a thread.
         area: The part of the image that is wanted; None: all.
         margin: Rows and columns of the blocks above and to the left that each block has in addition.
+        run_inside: Used instead of `run`, without a margin, where only the likeliest outputs are wanted (see
+            `ColourBackend.likeliest_inside`).
     """
+    assert run_inside is None or not margin
     area = area or Area(0, 0, *size)
     rim: NDArray[np.float32] | None = None  # (outputs, margin + overlap, area.width): left by the row above
     begun = 0  # rows of it that the row above has begun to blend
     all_rows = grid.within(area.top, area.bottom, size[0])
     all_columns = grid.within(area.left, area.right, size[1])
-    outputs = _run_ahead(product(all_rows, all_columns), cut, run)
+    outputs = _run_ahead(grid, product(all_rows, all_columns), cut, run, run_inside)
     for rows in all_rows:
         top, bottom = max(rows.first, area.top), min(rows.last, area.bottom)
         end = min(rows.last + rows.fade, area.bottom)
@@ -90,7 +111,7 @@ def blended_blocks(
             left, right = max(columns.first, area.left), min(columns.last, area.right)
             block = Area(top, left, bottom, right)
             used = Area(top, left, end, min(columns.last + columns.fade, area.right))
-            out = next(outputs)
+            out, known = next(outputs)
             part = None if out is None else _weighed(grid, rows, columns, out, used)
             here = slice(left - area.left, max(left, right) - area.left)
             if part is None:
@@ -117,7 +138,7 @@ def blended_blocks(
                     at_left = np.zeros((*values.shape[:2], margin), np.float32) if beside is None else beside
                     values = np.concatenate([at_left, values], axis=2)
                 beside = _last(values.swapaxes(1, 2), margin).swapaxes(1, 2)
-                yield Block(block, (above, aside), values)
+                yield Block(block, (above, aside), values, known)
                 rim[:, :margin, here] = _last(values[:, :, aside:], margin)
             rest = part[:, finished.shape[1] :]
             rim[:, margin : margin + rest.shape[1], here] = rest
@@ -131,26 +152,47 @@ def _last(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     return np.pad(kept, ((0, 0), (missing, 0), (0, 0)))
 
 
+Outputs = tuple["NDArray[np.float32] | None", "Likeliest | None"]
+
+
 def _run_ahead(
-    tiles: Iterator[tuple[Span, Span]], cut: Cut, run: Run
-) -> Iterator[NDArray[np.float32] | None]:
+    grid: Grid, tiles: Iterator[tuple[Span, Span]], cut: Cut, run: Run, run_inside: RunInside | None
+) -> Iterator[Outputs]:
     """Yield the outputs of the tiles, float32 (outputs, h, w); the next tile is run while one is used."""
 
-    def outputs_of(tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        out: NDArray[np.float32] = run(tile[None])[0]
-        return out.copy() if not out.flags.writeable or np.may_share_memory(out, tile) else out
+    def outputs_of(tile: NDArray[np.float32], rows: Span, columns: Span) -> Outputs:
+        inside = _inside(grid, rows, columns)
+        if run_inside is not None and inside.height and inside.width:
+            out, numbers = run_inside(tile[None], inside.moved(-rows.start, -columns.start))
+            return out, None if numbers is None else Likeliest(inside, numbers)
+        out = run(tile[None])[0]
+        return out.copy() if not out.flags.writeable or np.may_share_memory(out, tile) else out, None
 
-    def start(rows: Span, columns: Span) -> Future[NDArray[np.float32]] | None:
+    def start(rows: Span, columns: Span) -> Future[Outputs] | None:
         tile = cut(rows, columns)
-        return None if tile is None else network.submit(outputs_of, tile)
+        return None if tile is None else network.submit(outputs_of, tile, rows, columns)
 
     with ThreadPoolExecutor(1, thread_name_prefix="network") as network:
         running = start(*next(tiles))
         for tile in tiles:
             ahead = start(*tile)
-            yield None if running is None else running.result()
+            yield (None, None) if running is None else running.result()
             running = ahead
-        yield None if running is None else running.result()
+        yield (None, None) if running is None else running.result()
+
+
+def _inside(grid: Grid, rows: Span, columns: Span) -> Area:
+    """Return the pixels that a tile finishes alone, from an even row and column of it to an even one."""
+    first, last = zip(
+        *(
+            (span.first + (grid.overlap if span.first else 0) - span.start, span.last - span.start)
+            for span in (rows, columns)
+        ),
+        strict=True,
+    )
+    top, left, bottom, right = (*(-(-side // 2) * 2 for side in first), *(side // 2 * 2 for side in last))
+    inside = Area(top, left, max(top, bottom), max(left, right))
+    return inside.moved(rows.start, columns.start)
 
 
 def _weighed(

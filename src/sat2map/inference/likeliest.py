@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.inference.blending import Block
+from sat2map.inference.blending import Block, Likeliest
 from sat2map.inference.resample import Neighbours, Resampling
 from sat2map.inference.tiling import Area
 
@@ -55,6 +55,8 @@ def likeliest_on(block: Block, resampling: Resampling, area: Area) -> NDArray[np
     """
     values = block.values
     assert values is not None
+    if block.likeliest is not None:
+        return _likeliest_around(values, block.likeliest, block.area, area)
     if not resampling.enlarges or not area.height or not area.width:
         return likeliest(resampling.apply(block, area))
     rows = resampling.rows.neighbours(area.top, area.bottom, block.area.top - block.margin[0])
@@ -67,6 +69,26 @@ def likeliest_on(block: Block, resampling: Resampling, area: Area) -> NDArray[np
     mixed = (numbers != below) | (numbers != right) | (numbers != _next(below, 1))
     found: NDArray[np.uint8] = numbers.take(columns.before - left, axis=1).take(rows.before - top, axis=0)
     _interpolate(values, rows.moved(-top), columns.moved(-left), mixed, found)
+    return found
+
+
+def _likeliest_around(
+    values: NDArray[np.float32], known: Likeliest, block: Area, area: Area
+) -> NDArray[np.uint8]:
+    """Return the numbers of the largest outputs in an area of a block: known ones, and around them others."""
+    found = np.empty((area.height, area.width), np.uint8)
+    inside = known.area.within(area)
+
+    def put(numbers: NDArray[np.uint8], part: Area) -> None:
+        here = part.moved(-area.top, -area.left)
+        found[here.rows, here.columns] = numbers
+
+    there = inside.moved(-known.area.top, -known.area.left)
+    put(known.numbers[there.rows, there.columns], inside)
+    for part in inside.around(area):
+        if part.height and part.width:
+            there = part.moved(-block.top, -block.left)
+            put(likeliest(values[:, there.rows, there.columns]), part)
     return found
 
 

@@ -108,6 +108,37 @@ class Area:
         """Number of columns."""
         return self.right - self.left
 
+    @property
+    def rows(self) -> slice:
+        """Its rows in an array."""
+        return slice(self.top, self.bottom)
+
+    @property
+    def columns(self) -> slice:
+        """Its columns in an array."""
+        return slice(self.left, self.right)
+
+    def moved(self, down: int, right: int) -> Area:
+        """Return the rectangle as many pixels further down and to the right."""
+        return Area(self.top + down, self.left + right, self.bottom + down, self.right + right)
+
+    def within(self, other: Area) -> Area:
+        """Return what of it lies in another one; nothing is an area in there of no height or width."""
+        top = min(max(self.top, other.top), other.bottom)
+        left = min(max(self.left, other.left), other.right)
+        return Area(
+            top, left, max(top, min(self.bottom, other.bottom)), max(left, min(self.right, other.right))
+        )
+
+    def around(self, other: Area) -> list[Area]:
+        """Return what of another one, which contains it, lies above, below, left and right of it."""
+        return [
+            Area(other.top, other.left, self.top, other.right),
+            Area(self.bottom, other.left, other.bottom, other.right),
+            Area(self.top, other.left, self.bottom, self.left),
+            Area(self.top, self.right, self.bottom, other.right),
+        ]
+
 
 def pad_to(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """Pad float32 (bands, h, w) at the bottom and right by reflection to (bands, height, width)."""

@@ -15,7 +15,7 @@ from sat2map.images.palette.palette import Palette
 from sat2map.images.pixels import from_unit, read_image, resize, to_unit, with_bands
 from sat2map.inference.backends import ColourBackend, Engine, EngineOptions, Uint8Backend, open_engine
 from sat2map.inference.backends.options import DEFAULTS
-from sat2map.inference.blending import Block, Run, blended_blocks
+from sat2map.inference.blending import Block, Run, RunInside, blended_blocks
 from sat2map.inference.confidence import with_confidence
 from sat2map.inference.drawing import IMAGE_ONLY, Drawer, Drawn, Products, draw_block
 from sat2map.inference.resample import Resampling
@@ -235,7 +235,8 @@ class Translator:
         """Return all outputs of the network for an image at the model's scale, float32 (outputs, h, w)."""
         self._check(source)
         total: NDArray[np.float32] | None = None
-        for area, _, values in self._blocks(source, self.network, progress):
+        for block in self._blocks(source, self.network, progress):
+            area, values = block.area, block.values
             assert values is not None
             if total is None:
                 total = np.empty((len(values), *source.shape[:2]), np.float32)
@@ -259,6 +260,14 @@ class Translator:
             return np.concatenate([out[:, :count], out[:, -1:]], axis=1)
 
         return with_last
+
+    def run_inside_for(self, products: Products, resampling: Resampling) -> RunInside | None:
+        """Return what runs the network where likeliest colours are all that is wanted; None elsewhere."""
+        if products.confidence or products.probabilities or not self.drawer.is_palette_network:
+            return None
+        if resampling.margin or not isinstance(self.network, ColourBackend):
+            return None
+        return self.network.likeliest_inside
 
     def _paint(
         self, padded: NDArray[np.uint8], size: tuple[int, int], products: Products

@@ -15,9 +15,10 @@ from sat2map.errors import MissingExtraError, ModelFileError, SettingsError
 from sat2map.export import export_model
 from sat2map.images.pixels import from_unit, to_unit
 from sat2map.inference import Translator
-from sat2map.inference.backends import EngineOptions, Uint8Backend, auto, open_engine
+from sat2map.inference.backends import ColourBackend, EngineOptions, Uint8Backend, auto, open_engine
 from sat2map.inference.backends.onnx.engine import OnnxEngine
 from sat2map.inference.backends.torch.engine import TorchEngine
+from sat2map.inference.tiling import Area
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.bundled import bundled_model
@@ -144,6 +145,22 @@ def test_the_bundled_network_gives_new_arrays_of_the_same_classes(engine: Any, p
     opened(-source)
     np.testing.assert_array_equal(first, kept)  # the next call writes elsewhere
     assert (first.argmax(axis=1) == expected).mean() >= (0.999 if precision == "fp32" else 0.99)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_likeliest_colours_in_a_rectangle_are_those_of_all_outputs(engine: Any) -> None:
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    source, inside = to_unit(draw_town(5, size=128).source[None]), Area(32, 0, 96, 128)
+    opened = open_engine(bundled_model(), engine=engine)
+    assert isinstance(opened, ColourBackend)
+    expected = opened(source)[0]
+    outputs, numbers = opened.likeliest_inside(source, inside)
+    found = outputs.argmax(axis=0)
+    if numbers is not None:
+        found[inside.rows] = numbers
+    np.testing.assert_array_equal(found, expected.argmax(axis=0))
+    np.testing.assert_array_equal(outputs[:, :32], expected[:, :32])
 
 
 def test_a_size_that_the_bundled_network_would_crop_is_an_error_in_bf16_too() -> None:

@@ -12,7 +12,8 @@ import torch
 
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import to_unit
-from sat2map.inference.backends.graphs import join_phases, likeliest_of_phases
+from sat2map.inference.backends.phases import join_around, join_phases, likeliest_of_phases
+from sat2map.inference.tiling import Area
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
 from sat2map.models.onnx.generator_graph import build_graph
@@ -54,6 +55,19 @@ def run(runtime: str, graph: onnx.ModelProto, source: np.ndarray) -> list[np.nda
     exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
     compiled = core.compile_model(core.read_model(graph.SerializeToString()), "CPU", exact)
     return list(compiled(source).values())
+
+
+@pytest.mark.parametrize(
+    "inside", [Area(0, 0, 20, 28), Area(4, 6, 18, 8), Area(2, 2, 2, 2), Area(8, 0, 20, 26)]
+)
+def test_phases_are_joined_around_a_rectangle_and_compared_inside(inside: Area) -> None:
+    phases = np.random.default_rng(0).normal(size=(1, 20, 10, 14)).astype(np.float32)
+    expected = join_phases(phases)[0]
+    joined, numbers = join_around(phases, inside)
+    np.testing.assert_array_equal(numbers, expected[:, inside.rows, inside.columns].argmax(axis=0))
+    outside = np.ones((20, 28), bool)
+    outside[inside.rows, inside.columns] = False
+    np.testing.assert_array_equal(joined[:, outside], expected[:, outside])
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])

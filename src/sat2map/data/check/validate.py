@@ -34,14 +34,7 @@ from sat2map.runtime.cpu import processor
 __all__ = ["CheckResult", "Finding", "check", "print_result"]
 
 # A file that looks like a pair but is none is missing from the training; the others may be there on purpose.
-_SEVERITY: dict[str, Severity] = {
-    "not-side-by-side": "error",
-    "unknown-split": "error",
-    "same-name": "warning",
-    "unread-format": "warning",
-    "beside-folders": "warning",
-    "unused-folder": "warning",
-}
+_MISSING = ("not-side-by-side", "unknown-split")
 LIMIT = 2000  # pairs a split that are compared with other splits: 2,000 by 2,000 take minutes
 
 
@@ -104,10 +97,9 @@ def check(
     for path in splits.unpaired_files:
         message = "has no partner of that name: add it, or remove this file"
         findings.append(Finding("no-partner", "error", relative(path, root), message))
-    findings += [
-        Finding(entry.reason, _SEVERITY[entry.reason], relative(entry.path, root), entry.message)
-        for entry in splits.left_out
-    ]
+    for entry in splits.left_out:
+        severity: Severity = "error" if entry.reason in _MISSING else "warning"
+        findings.append(Finding(entry.reason, severity, relative(entry.path, root), entry.message))
     if splits.split_by_folder:
         message = "has no column 'split', so the names of folders decide it: add the column, to be sure"
         findings.append(Finding("split-by-folder", "warning", str(data), message))

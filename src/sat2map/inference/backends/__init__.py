@@ -14,6 +14,7 @@ from sat2map.inference.backends.graphs import refuse_paper_mode
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.inference.backends.record import MODEL_FILE, BackendRecord
 from sat2map.inference.backends.registry import BACKENDS, candidates
+from sat2map.inference.tiling import Area
 from sat2map.models.model import Model, ModelLike
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime import may_have_gpu
@@ -80,6 +81,21 @@ class ColourBackend(Engine, Protocol):
 
         Returns:
             uint8 (n, h, w).
+        """
+        ...
+
+    def likeliest_inside(
+        self, source: NDArray[np.float32], inside: Area
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
+        """Run one image of which only the likeliest colours are wanted, in a rectangle.
+
+        Args:
+            source: As the engine takes it, of one image.
+            inside: The rectangle; its sides are even.
+
+        Returns:
+            float32 (outputs, h, w), undefined in the rectangle, and the numbers of the largest outputs there,
+            uint8 (inside.height, inside.width); or all outputs and None.
         """
         ...
 

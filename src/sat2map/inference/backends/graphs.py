@@ -16,6 +16,7 @@ from sat2map.errors import ModelFileError
 from sat2map.images.pixels import from_unit, to_unit
 from sat2map.inference.backends.options import EngineOptions
 from sat2map.inference.likeliest import likeliest
+from sat2map.inference.tiling import Area
 from sat2map.models.model_file import ModelHeader, is_exported, read_arrays, read_header
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class GraphEngine(ABC):
         streams: How many calls run at the same time.
         uint8_io: Whether the graph goes from uint8 (n, h, w, bands) to `fake` uint8 (n, h, w, bands) and,
             where there are some, logits; else from float32 (n, bands, h, w) in [-1, 1] to all outputs so.
-        has_phases: Whether the outputs are logits of colours as `join_phases` takes them.
+        has_phases: Whether the outputs are logits of colours as `phases.join_phases` takes them.
     """
 
     header: ModelHeader
@@ -182,42 +183,15 @@ class GraphEngine(ABC):
         """Return the numbers of the largest outputs (see `sat2map.inference.backends.ColourBackend`)."""
         return np.stack([likeliest(outputs) for outputs in self(source)])
 
+    def likeliest_inside(
+        self, source: NDArray[np.float32], inside: Area
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
+        """Run one image (see `sat2map.inference.backends.ColourBackend`)."""
+        return self(source)[0], None
+
     @abstractmethod
     def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.generic]]:
         """Give the graph its input and return its outputs, in arrays of their own."""
-
-
-def join_phases(phases: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Do a depth-to-space, in one pass where runtimes take three.
-
-    Args:
-        phases: float32 (n, 4·c, h, w): c channels each of the pixels (0, 0), (0, 1), (1, 0) and (1, 1) of 2×2
-            blocks.
-
-    Returns:
-        float32 (n, c, 2h, 2w).
-    """
-    count, channels, height, width = phases.shape
-    apart = phases.reshape(count, 2, 2, channels // 4, height, width)
-    joined = np.empty((count, channels // 4, height, 2, width, 2), np.float32)
-    for channel in range(channels // 4):  # one at a time: its rows stay in the cache for all four
-        for y, x in np.ndindex(2, 2):
-            joined[:, channel, :, y, :, x] = apart[:, y, x, channel]
-    return joined.reshape(count, channels // 4, 2 * height, 2 * width)
-
-
-def likeliest_of_phases(phases: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the numbers of the largest outputs, uint8 (n, 2h, 2w), of outputs as `join_phases` takes them.
-
-    They are those of the joined outputs. Joining the numbers moves a byte for a pixel, joining the outputs
-    four for each output.
-    """
-    count, channels, height, width = phases.shape
-    apart = phases.reshape(count, 2, 2, channels // 4, height, width)
-    joined = np.empty((count, height, 2, width, 2), np.uint8)
-    for image, y, x in np.ndindex(count, 2, 2):
-        joined[image, :, y, :, x] = likeliest(apart[image, y, x])
-    return joined.reshape(count, 2 * height, 2 * width)
 
 
 def run_on_pixels(run: Run, source: NDArray[np.float32], header: ModelHeader) -> NDArray[np.float32]:

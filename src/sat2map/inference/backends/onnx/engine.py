@@ -11,8 +11,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from sat2map.errors import ModelFileError
-from sat2map.inference.backends.graphs import GraphEngine, join_phases, read_graph, read_light_graph
+from sat2map.inference.backends.graphs import GraphEngine, read_graph, read_light_graph
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
+from sat2map.inference.backends.phases import join_phases
 from sat2map.models.model_file import ModelHeader
 from sat2map.models.onnx.metadata import PRECISION_KEY, SOURCE
 from sat2map.runtime.cpu import default_threads

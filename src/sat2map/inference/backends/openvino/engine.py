@@ -14,13 +14,10 @@ from numpy.typing import NDArray
 from openvino import opset13
 
 from sat2map.errors import ModelFileError
-from sat2map.inference.backends.graphs import (
-    GraphEngine,
-    join_phases,
-    likeliest_of_phases,
-    read_light_graph,
-)
+from sat2map.inference.backends.graphs import GraphEngine, read_light_graph
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
+from sat2map.inference.backends.phases import join_around, join_phases, likeliest_of_phases
+from sat2map.inference.tiling import Area
 from sat2map.models.model_file import ModelHeader
 from sat2map.runtime.cpu import default_threads, processor
 
@@ -92,6 +89,15 @@ class OpenVinoEngine(GraphEngine):
             return super().likeliest(source)
         with self._outputs(source) as (phases,):
             return likeliest_of_phases(phases)
+
+    def likeliest_inside(
+        self, source: NDArray[np.float32], inside: Area
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
+        """Run one image (see `sat2map.inference.backends.ColourBackend`)."""
+        if not self.has_phases:
+            return super().likeliest_inside(source, inside)
+        with self._outputs(source) as (phases,):
+            return join_around(phases, inside)
 
     def _run(self, source: NDArray[np.generic]) -> list[NDArray[np.generic]]:
         with self._outputs(source) as outputs:
