@@ -82,7 +82,13 @@ def describe_training(run: Path, settings: TrainSettings, log: RunLog) -> Traini
     curves: list[Curves] = []
     try:
         curves = curves_of(log)
-        charts = [(one.chart, _draw(one)) for one in curves]
+        charts = [
+            (
+                chart,
+                line_chart(chart.name, f"{chart.title}: {chart.caption}", lines, mark=mark, span=chart.span),
+            )
+            for chart, lines, mark in curves
+        ]
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("matplotlib"):
             raise
@@ -187,12 +193,6 @@ def curves_of(log: RunLog) -> list[Curves]:
             Curves(chart, lines, log.best["step"] / log.steps_an_epoch if log.best and is_scores else None)
         )
     return found
-
-
-def _draw(curves: Curves) -> str:
-    chart, lines, mark = curves
-    title = f"{chart.title}: {chart.caption}"
-    return line_chart(chart.name, title, lines, x_label="epoch", mark=mark, span=chart.span)
 
 
 def _names(lines: Lines) -> list[str]:
