@@ -27,7 +27,8 @@ from benchmarks.machine import describe_machine
 from sat2map.bulk.manifest import TaskRecord
 from sat2map.bulk.on_ray import RayBackend
 from sat2map.bulk.pipeline import Backend, in_process
-from sat2map.bulk.tasks import Task, plan_tasks
+from sat2map.bulk.planning import plan_tasks
+from sat2map.bulk.tasks import Task
 from sat2map.bulk.worker import WorkOptions
 from sat2map.files import atomic_write_text
 from sat2map.geo.job_speeds import draw_raster

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from sat2map.bulk.pipeline import run_bulk
-from sat2map.bulk.tasks import Reading, plan_tasks
+from sat2map.bulk.planning import Reading, plan_tasks
 from sat2map.bulk.worker import WorkOptions
 from sat2map.files import sha256_of
 from sat2map.geo.front_door import translate_raster

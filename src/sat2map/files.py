@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -72,7 +72,9 @@ def lock_output(path: Path, *, tidy: bool = True) -> Iterator[None]:
         if tidy:
             remove_leftovers(path.parent)
         if is_left:
-            _remove(path.parent.glob(f"{glob.escape(_temporary_stem(path))}????????{path.suffix}"))
+            for left in path.parent.glob(f"{glob.escape(_temporary_stem(path))}????????{path.suffix}"):
+                with contextlib.suppress(OSError):
+                    left.unlink()
         yield
 
 
@@ -204,12 +206,6 @@ def _remove_if_free(lock: Path) -> None:
         os.close(descriptor)
 
 
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        with contextlib.suppress(OSError):
-            path.unlink()
-
-
 def cache_folder() -> Path:
     """Return the folder of caches: $SAT2MAP_CACHE, or sat2map in the user's cache folder.
 
@@ -222,10 +218,9 @@ def cache_folder() -> Path:
 
 
 def state_folder() -> Path:
-    """Return the folder of what outlives a process, such as jobs: sat2map in the user's state folder.
+    """Return the folder of what outlives a process, such as jobs; raises what `cache_folder` does.
 
-    Raises:
-        OutputError: The user has no home folder, and no variable names another one.
+    It is sat2map in the user's state folder.
     """
     return _user_folder("XDG_STATE_HOME", ".local/state", "name a folder for the state")
 

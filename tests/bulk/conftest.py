@@ -17,7 +17,8 @@ from affine import Affine
 from rasterio.enums import ColorInterp
 
 from sat2map.bulk.pipeline import run_bulk
-from sat2map.bulk.tasks import BulkPlan, plan_tasks
+from sat2map.bulk.planning import plan_tasks
+from sat2map.bulk.tasks import BulkPlan
 from sat2map.bulk.worker import WorkOptions
 from sat2map.files import sha256_of
 from sat2map.inference.backends import EngineOptions

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from sat2map.bulk.inputs import find_sources
-from sat2map.bulk.tasks import Task, plan_tasks
+from sat2map.bulk.planning import plan_tasks
+from sat2map.bulk.tasks import Task
 from sat2map.errors import DataError, SettingsError
 
 

@@ -14,7 +14,8 @@ import rasterio
 from sat2map.bulk.manifest import Manifest, TaskRecord
 from sat2map.bulk.on_ray import RayBackend
 from sat2map.bulk.pipeline import run_bulk
-from sat2map.bulk.tasks import BulkPlan, plan_tasks
+from sat2map.bulk.planning import plan_tasks
+from sat2map.bulk.tasks import BulkPlan
 from sat2map.bulk.worker import WorkOptions
 from sat2map.errors import ModelFileError, SettingsError
 

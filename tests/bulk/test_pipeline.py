@@ -18,7 +18,8 @@ from PIL import Image
 
 from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, Manifest, TaskRecord
 from sat2map.bulk.pipeline import in_process, run_bulk
-from sat2map.bulk.tasks import BulkPlan, Task, plan_tasks
+from sat2map.bulk.planning import plan_tasks
+from sat2map.bulk.tasks import BulkPlan, Task
 from sat2map.bulk.worker import WorkOptions
 from sat2map.errors import OutputError, SettingsError
 from sat2map.files import lock_output, sha256_of
@@ -273,7 +274,7 @@ RUN = """
 import sys, torch
 from pathlib import Path
 from sat2map.bulk.pipeline import run_bulk
-from sat2map.bulk.tasks import plan_tasks
+from sat2map.bulk.planning import plan_tasks
 from sat2map.bulk.worker import WorkOptions
 from sat2map.inference.backends import EngineOptions
 torch.set_num_threads(1)

@@ -15,7 +15,8 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from sat2map.bulk.pipeline import run_bulk
-from sat2map.bulk.tasks import BulkPlan, Task, plan_tasks
+from sat2map.bulk.planning import plan_tasks
+from sat2map.bulk.tasks import BulkPlan, Task
 from sat2map.bulk.worker import WorkOptions
 from sat2map.geo.raster_job import RasterOptions
 from sat2map.geo.translate_raster import translate_raster

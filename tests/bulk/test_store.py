@@ -25,8 +25,9 @@ import rasterio
 from sat2map.bulk.inputs import find_sources
 from sat2map.bulk.manifest import TaskRecord
 from sat2map.bulk.pipeline import BulkSummary, run_bulk
+from sat2map.bulk.planning import plan_tasks
 from sat2map.bulk.store import Store, scratch_folder
-from sat2map.bulk.tasks import BulkPlan, plan_tasks
+from sat2map.bulk.tasks import BulkPlan
 from sat2map.bulk.worker import WorkOptions
 from sat2map.errors import DataError, MissingExtraError, OutputError, SettingsError
 from sat2map.files import sha256_of

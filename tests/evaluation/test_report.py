@@ -287,9 +287,7 @@ def test_a_report_of_a_folder_that_is_no_run_is_refused(tmp_path):
 
 
 def test_a_chart_has_ids_of_its_own_and_no_trace_of_when_it_was_drawn():
-    first, second = (
-        line_chart(name, "A chart", {"a": Line([1, 2], [1, None])}, x_label="x") for name in "ab"
-    )
+    first, second = (line_chart(name, "A chart", {"a": Line([1, 2], [1, None])}) for name in "ab")
 
     assert first.startswith("<svg viewBox=")
     assert 'aria-label="A chart"' in first

@@ -17,8 +17,7 @@ from sat2map.cli.parsing import parse
 from sat2map.cli.serve import serve
 from sat2map.errors import SettingsError
 from sat2map.inference import Translator
-from sat2map.serve.serve_settings import Limits
-from sat2map.serve.served_models import parse_models
+from sat2map.serve.serve_settings import Limits, parse_models
 
 ROOT = Path(__file__).parents[2]
 

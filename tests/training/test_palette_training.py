@@ -195,7 +195,7 @@ def test_a_new_loss_takes_part_in_training(settings: Make, monkeypatch: pytest.M
     def brightness(inputs: LossInputs) -> Any:
         return (inputs.fake.float().mean() - 0.5).square()
 
-    monkeypatch.setitem(LOSSES, "toy", Loss("toy", "toy", brightness))
+    monkeypatch.setitem(LOSSES, "toy", Loss("toy", brightness))
     result = train(settings(epochs=1, extra={"toy": 3.0}), console=quiet())
     lines = [line for line in read_metrics(result.run) if line["kind"] == "train"]
     expected = lines[0]["adversarial"] + 100 * lines[0]["l1"] + 3 * lines[0]["toy"]

@@ -90,6 +90,7 @@ class Manifest:
     """The lines of a job, in `manifest/`: each process appends to a file of its own, so none waits.
 
     A line is written after its output is whole. What a killed process had not yet written down is done again.
+    Where a line cannot be written, or the store does not answer or refuses, methods raise an `OutputError`.
     """
 
     def __init__(self, folder: Path, store: Store | None = None) -> None:
@@ -110,11 +111,7 @@ class Manifest:
         self._put_at = time.monotonic()
 
     def add(self, record: TaskRecord) -> None:
-        """Append a line.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
+        """Append a line."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as file:
@@ -126,11 +123,7 @@ class Manifest:
             self.put()
 
     def put(self) -> None:
-        """Put into the store what was added since the last time, also by a process that was killed here.
-
-        Raises:
-            OutputError: The store does not answer, or refuses.
-        """
+        """Put into the store what was added since the last time, also by a process that was killed here."""
         if self._store is None:
             return
         for path in sorted((self._folder / FOLDER).glob("*.jsonl")):
@@ -144,11 +137,7 @@ class Manifest:
             self._begin_file()
 
     def read(self) -> dict[str, TaskRecord]:
-        """Return the last record of each output; a line cut short by a kill is passed over.
-
-        Raises:
-            OutputError: The store does not answer, or refuses.
-        """
+        """Return the last record of each output; a line cut short by a kill is passed over."""
         records: dict[str, TaskRecord] = {}
         for text in self._texts():
             for line in text.splitlines():

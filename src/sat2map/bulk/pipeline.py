@@ -8,7 +8,7 @@ import io
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -174,7 +174,8 @@ def _run(
         if store is not None:
             store.upload(CHECKSUMS, path)
     if assemble != "none":
-        whole = _whole(plan.mosaics, left)
+        missing = {task.output for task in left}
+        whole = [one for one in plan.mosaics if not missing & {task.output for task in one.tasks}]
         assembled = [_assemble(mosaic, options.folder, store, records, assemble) for mosaic in whole]
     return BulkSummary(
         done=len(todo) - len(failed),
@@ -231,11 +232,6 @@ def _holds_something(folder: Path, store: Store | None) -> bool:
     if store is not None:
         return next(store.sizes(), None) is not None
     return folder.exists() and any(folder.iterdir())
-
-
-def _whole(mosaics: Iterable[Mosaic], left: Sequence[Task]) -> list[Mosaic]:
-    missing = {task.output for task in left}
-    return [mosaic for mosaic in mosaics if not missing & {task.output for task in mosaic.tasks}]
 
 
 def _assemble(

@@ -43,8 +43,34 @@ def translate_raster_task(
     Raises:
         Sat2MapError: It cannot be read, or written.
     """
+
+    def translate(source: str, window: Window | None, mask_kind: MaskKind | None = None) -> TaskRecord:
+        options = RasterOptions(
+            bands=given.bands,
+            scale=task.scale or given.scale,
+            window=window,
+            resolution=given.resolution,
+            gsd=given.gsd,
+            keep_grid=True,  # windows of one raster must join
+            mask_kind=mask_kind,
+            overwrite=True,
+            resume=True,
+        )
+        about = given.model.name, given.model_sha256
+        try:
+            try:
+                result = translate_raster(translator, source, path, options, model=about)
+            except OutputError:  # finished rows of another source, engine or version lie there
+                options = replace(options, resume=False)
+                result = translate_raster(translator, source, path, options, model=about)
+        except ImageError:
+            if (task.window is not None or task.around is not None) and _is_empty(translator, given, task):
+                return replace(record, state="empty")
+            raise
+        return replace(record, tiles=result.tiles, notes=tuple(result.notes))
+
     if task.around is None:
-        return _translate_window(translator, given, task, path, record, task.source, task.window)
+        return translate(task.source, task.window)
     own = task.around.own
     column, row, width, height = task.window or (0, 0, own.width, own.height)
     window = (own.column + column, own.row + row, width, height)
@@ -53,50 +79,12 @@ def translate_raster_task(
             # Beside a gap the grid of all sheets has a mask; a map marks what its sheet marks.
             with rasterio.open(task.source) as sheet:
                 has_mask = MaskFlags.all_valid not in sheet.mask_flag_enums[0]
-            return _translate_window(
-                translator, given, task, path, record, name, window, mask_kind=None if has_mask else "none"
-            )
+            return translate(name, window, None if has_mask else "none")
     except (ImageError, *FAILURES):
         # Whatever is wrong, a neighbour may be the cause, and one bad file stops no other.
-        record = _translate_window(translator, given, task, path, record, task.source, task.window)
+        alone = translate(task.source, task.window)
         note = f"{shown(task.source)} was translated without its neighbours, one of which cannot be read"
-        return record if record.state == "empty" else replace(record, notes=(*record.notes, note))
-
-
-def _translate_window(
-    translator: Translator,
-    given: WorkOptions,
-    task: Task,
-    path: Path,
-    record: TaskRecord,
-    source: str,
-    window: Window | None,
-    *,
-    mask_kind: MaskKind | None = None,
-) -> TaskRecord:
-    options = RasterOptions(
-        bands=given.bands,
-        scale=task.scale or given.scale,
-        window=window,
-        resolution=given.resolution,
-        gsd=given.gsd,
-        keep_grid=True,  # windows of one raster must join
-        mask_kind=mask_kind,
-        overwrite=True,
-        resume=True,
-    )
-    about = given.model.name, given.model_sha256
-    try:
-        try:
-            result = translate_raster(translator, source, path, options, model=about)
-        except OutputError:  # finished rows of another source, engine or version lie there
-            options = replace(options, resume=False)
-            result = translate_raster(translator, source, path, options, model=about)
-    except ImageError:
-        if (task.window is not None or task.around is not None) and _is_empty(translator, given, task):
-            return replace(record, state="empty")
-        raise
-    return replace(record, tiles=result.tiles, notes=tuple(result.notes))
+        return alone if alone.state == "empty" else replace(alone, notes=(*alone.notes, note))
 
 
 def _is_empty(translator: Translator, given: WorkOptions, task: Task) -> bool:

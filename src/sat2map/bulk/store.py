@@ -53,6 +53,7 @@ class Store:
     """The objects under an address.
 
     Keys come from the environment, as `docs/scale.md` lists; they are in no address, message or manifest.
+    Where the store does not answer, or refuses, every method raises an `OutputError`.
     """
 
     def __init__(self, url: str) -> None:
@@ -82,11 +83,7 @@ class Store:
         self._bucket = parts.netloc
 
     def get(self, name: str) -> bytes | None:
-        """Return an object, or None where there is none.
-
-        Raises:
-            OutputError: The store does not answer, or refuses.
-        """
+        """Return an object, or None where there is none."""
         import obstore
 
         with self._failures("read"):
@@ -98,11 +95,7 @@ class Store:
         return None
 
     def put(self, name: str, content: bytes, *, replace: bool = True) -> bool:
-        """Put an object; False where it is there already and not to be replaced.
-
-        Raises:
-            OutputError: The store does not answer, or refuses.
-        """
+        """Put an object; False where it is there already and not to be replaced."""
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
@@ -118,7 +111,6 @@ class Store:
         """Put a finished file, whose pages are sent as they lie on the disk.
 
         Raises:
-            OutputError: The store does not answer, or refuses.
             SettingsError: It is larger than one request may be.
         """
         import obstore
@@ -142,7 +134,7 @@ class Store:
         """Copy an object into a file, which appears whole or not at all.
 
         Raises:
-            OutputError: The store does not answer, refuses or has no such object; the disk is full.
+            OutputError: There is no such object, or the disk is full.
         """
         import obstore
 
@@ -151,35 +143,22 @@ class Store:
                 file.write(piece)
 
     def delete(self, name: str) -> None:
-        """Remove an object; nothing happens where there is none.
-
-        Raises:
-            OutputError: The store does not answer, or refuses.
-        """
+        """Remove an object; nothing happens where there is none."""
         import obstore
 
         with self._failures("written"), contextlib.suppress(FileNotFoundError):
             obstore.delete(self._open(), name)
 
-    def sizes(self, folder: str = "", *, prefix_only: bool = False) -> Iterator[tuple[str, int]]:
-        """Yield name and bytes of each object.
-
-        Args:
-            folder: The folder below the address to look into.
-            prefix_only: Those right in it alone.
-
-        Raises:
-            OutputError: The store does not answer, or refuses.
-        """
+    def sizes(self, *, prefix_only: bool = False) -> Iterator[tuple[str, int]]:
+        """Yield name and bytes of each object, or of those right in the folder alone (`prefix_only`)."""
         import obstore
 
-        store, prefix = self._open(), folder or None
         with self._failures("listed"):
             if prefix_only:
-                found = obstore.list_with_delimiter(store, prefix)["objects"]
+                found = obstore.list_with_delimiter(self._open())["objects"]
                 yield from ((one["path"], one["size"]) for one in found)
                 return
-            for page in obstore.list(store, prefix):
+            for page in obstore.list(self._open()):
                 yield from ((one["path"], one["size"]) for one in page)
 
     def _open(self, size: int = 0) -> ObjectStore:
@@ -194,7 +173,7 @@ class Store:
         try:
             yield
         except FileNotFoundError as error:
-            if not _is_of_store(error):
+            if error.errno is not None:  # a file's, not the store's
                 raise
             raise self._sentence(verb, error) from None
         except BaseError as error:
@@ -225,7 +204,3 @@ class Store:
             hint="when it does again, resume the job",
             setting="resume",
         )
-
-
-def _is_of_store(error: OSError) -> bool:
-    return error.errno is None

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sat2map.bulk.manifest import MAX_ATTEMPTS, CrashCounter, TaskRecord, source_key, stamp_of
+from sat2map.bulk.planning import Reading
 from sat2map.bulk.store import Store
-from sat2map.bulk.tasks import Reading, Task
+from sat2map.bulk.tasks import Task
 from sat2map.errors import ImageError, OutputError, Sat2MapError
 from sat2map.files import sha256_of
 from sat2map.geo.addresses import shown

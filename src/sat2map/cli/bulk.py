@@ -152,7 +152,7 @@ def bulk(
     from sat2map.bulk.inputs import find_sources
     from sat2map.bulk.manifest import TaskRecord
     from sat2map.bulk.pipeline import in_process, run_bulk
-    from sat2map.bulk.tasks import plan_tasks
+    from sat2map.bulk.planning import plan_tasks
 
     backend: Backend = in_process
     if ray is not None:

@@ -57,17 +57,7 @@ def demo(
 def run_demo(
     folder: Path, *, seed: int, minutes: float = MINUTES, overwrite: bool = False, console: Console
 ) -> Path:
-    """Draw pairs, train a small model, score it, translate a scene and write a report.
-
-    Args:
-        folder: Where to; finished stages of the same demo there are kept, another demo is replaced.
-        seed: Seed of the drawing and of the training.
-        minutes: Longest time of the training.
-        overwrite: Begin anew.
-        console: Where to tell about it.
-
-    Returns:
-        The report's path.
+    """Run a demo in a folder, where another one is replaced; return the path of its report.
 
     Raises:
         RunError: The folder holds something else.
@@ -147,11 +137,7 @@ def _prepare(folder: Path, about: dict[str, float], *, overwrite: bool) -> bool:
 
 
 def _train(folder: Path, seed: int, minutes: float, console: Console) -> TrainResult:
-    """Train, or go on with a training that was stopped, or take the model of one that is finished.
-
-    Raises:
-        KeyboardInterrupt: It was stopped.
-    """
+    """Train, or go on with a training that was stopped, or take the model of one that is finished."""
     from sat2map.run_folder import BEST, LAST, REPORT, SETTINGS
     from sat2map.settings import load_settings
     from sat2map.training.loop import TrainResult, resume, train

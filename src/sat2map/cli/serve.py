@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from sat2map.cli.flags import MAX_THREADS, Colors, DeviceFlag, Engine, between
 from sat2map.errors import MissingExtraError, SettingsError
-from sat2map.serve.serve_settings import Limits, ServeSettings, default_state
+from sat2map.serve.serve_settings import Limits, ServeSettings, default_state, parse_models
 from sat2map.settings import explain
 
 Several = Parameter(consume_multiple=True)
@@ -71,7 +71,6 @@ def serve(
         raise MissingExtraError("the service", "serve")
     if rasters is not None and not rasters.is_dir():
         raise SettingsError(f"{rasters} is not a folder", hint="name a folder of rasters", setting="rasters")
-    from sat2map.serve.served_models import parse_models
     from sat2map.serve.workers import serve_forever
 
     files = parse_models(list(model)) if model else {"maps": None}

@@ -120,11 +120,7 @@ def train_with_settings(arguments: Sequence[str]) -> Callable[..., None]:
 
 
 def _refuse_beside_resume(given: Sequence[str], recipe: str) -> None:
-    """Refuse options that a resumed run, which has its own settings, would ignore.
-
-    Raises:
-        SettingsError: There is one.
-    """
+    """Refuse options that a resumed run, which has its own settings, would ignore."""
     ignored = [f"--{name.replace('_', '-')}" for name in given]
     ignored += [recipe] if recipe != "default" else []
     if ignored:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -51,14 +52,12 @@ class Scorer:
         kept: dict[int, Pixels] = {}
         features = FeatureExtractor(inception) if inception else None
 
-        def look(i: int, fake: Pixels, scores: dict[str, float]) -> None:
-            images.append(ImageScores(name=self.pairs.names[i], group=self.pairs.groups[i], scores=scores))
+        for i, fake, of_image in self._add_all(sheet, draw):
+            images.append(ImageScores(name=self.pairs.names[i], group=self.pairs.groups[i], scores=of_image))
             if i in self._kept:
                 kept[i] = fake
             if features:
                 features.update(fake)
-
-        self._fill(sheet, draw, look)
         scores = {**sheet.scores(), **self._swd(kept)}
         if features and len(images) > 1:
             scores |= self._realism(features.compute())
@@ -67,18 +66,17 @@ class Scorer:
     def plain_scores(self, draw: Draw) -> dict[str, float]:
         """Score the maps of `draw` image by image alone: not how their set looks, and without networks."""
         sheet = ScoreSheet(self.palette)
-        self._fill(sheet, draw, lambda i, fake, scores: None)
+        deque(self._add_all(sheet, draw), maxlen=0)
         return sheet.scores()
 
-    def _fill(
-        self, sheet: ScoreSheet, draw: Draw, look: Callable[[int, Pixels, dict[str, float]], None]
-    ) -> None:
+    def _add_all(self, sheet: ScoreSheet, draw: Draw) -> Iterator[tuple[int, Pixels, dict[str, float]]]:
+        """Add the map of each pair; yield its number, its map and its scores."""
         for i, group in enumerate(self.pairs.groups):
             target = self._target(i)
             fake = resize(draw(i), *target.shape[:2])
             ignored = self.pairs.ignored(i)
             scores = sheet.add(fake, target, group, ignored)
-            look(i, fake if ignored is None else np.where(ignored[..., None], target, fake), scores)
+            yield i, fake if ignored is None else np.where(ignored[..., None], target, fake), scores
             self.tick()
 
     def _swd(self, kept: dict[int, Pixels]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from sat2map.errors import OutputError
+from sat2map.errors import reason as reason  # beside FAILURES, whose it tells
 from sat2map.geo.addresses import NETWORK
 
 FAILURES = (CPLE_BaseError, RasterioError)
@@ -71,13 +72,6 @@ def gdal_env() -> Iterator[None]:
     with warnings.catch_warnings(), thread_env():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
-
-
-def reason(error: BaseException) -> str:
-    """Return the innermost message of a failure, without its full stop."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def write_error(path: Path, error: BaseException) -> OutputError:

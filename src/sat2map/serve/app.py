@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import shutil
-import sys
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -19,18 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from sat2map.errors import OutputError
-from sat2map.inference.backends import EngineName
-from sat2map.runtime.cpu import processor
 from sat2map.serve import problems
-from sat2map.serve.auth import ApiKeys
-from sat2map.serve.batch_queue import Progress
-from sat2map.serve.decoder import Decoder
-from sat2map.serve.drawings import Drawings
-from sat2map.serve.image_store import ImageStore
-from sat2map.serve.input_files import Inspected
-from sat2map.serve.job_runner import Jobs
-from sat2map.serve.job_store import JobRecord
-from sat2map.serve.memory import MemoryBudget, price
 from sat2map.serve.middleware import (
     ConcurrencyLimitMiddleware,
     HeadMiddleware,
@@ -38,8 +23,6 @@ from sat2map.serve.middleware import (
     SecurityHeadersMiddleware,
 )
 from sat2map.serve.openapi import describe_api
-from sat2map.serve.pictures import Part
-from sat2map.serve.prometheus import Metrics
 from sat2map.serve.proxy import ProxyMiddleware
 from sat2map.serve.routes.about import about_routes
 from sat2map.serve.routes.images import image_routes
@@ -47,92 +30,13 @@ from sat2map.serve.routes.jobs import job_routes
 from sat2map.serve.routes.maps_of_images import map_routes
 from sat2map.serve.routes.page import add_page, not_found_page
 from sat2map.serve.routes.translations import translate_routes
-from sat2map.serve.serve_settings import MIB, ServeSettings
-from sat2map.serve.served_models import Models
 from sat2map.serve.service import Service
-from sat2map.settings import Device
 
 _log = logging.getLogger("sat2map.serve")
 EXPIRE_EVERY = 60  # s
 _ABOUT = """Turn satellite images into maps.
 
 Errors are problem details (RFC 9457). 503 and 507 come with `Retry-After`."""
-
-
-def create_service(
-    settings: ServeSettings, *, engine: EngineName = "auto", device: Device = "auto"
-) -> Service:
-    """Open everything that a service needs.
-
-    Raises:
-        ModelFileError: A model cannot be opened.
-        SettingsError: A folder or the API keys cannot be used.
-        MissingExtraError: A dependency is not installed.
-    """
-    keys = ApiKeys.read(settings.api_keys) if settings.api_keys else None
-    metrics, limits = Metrics(), settings.limits
-    rasters = maps = None
-    if settings.rasters is not None:  # GDAL takes a while to import
-        from sat2map.serve.livemap import LiveMaps
-        from sat2map.serve.raster_folder import RasterFolder
-
-        rasters, maps = RasterFolder(settings.rasters), LiveMaps(limits.cache_mib * MIB, metrics)
-        metrics.watch("map_cache_bytes", "Memory of live maps", lambda: maps.cached_bytes)
-    memory = MemoryBudget(limits.memory_mib * MIB)
-    decoder = Decoder(memory.total // 2, folder=settings.state / "now")
-    models = Models.open(
-        settings.models, limits, metrics, decoder, engine=engine, device=device, colors=settings.colors
-    )
-    jobs = Jobs(
-        functools.partial(_translate_job, models=models, memory=memory),
-        settings.state,
-        limits,
-        count=lambda state: metrics.jobs.labels(state).inc(),
-        shared=settings.workers > 1,
-    )
-    metrics.watch("memory_reserved_bytes", "Memory reserved for images", lambda: memory.used)
-    metrics.watch("queue_images", "Images that wait", lambda: sum(model.waiting for model in models.values()))
-    metrics.watch("jobs_running", "Jobs that run", lambda: jobs.count("running"))
-    metrics.watch("jobs_queued", "Jobs that wait", lambda: jobs.count("queued"))
-    threads = ThreadPoolExecutor(min(4, processor().threads), thread_name_prefix="images")
-    large = ThreadPoolExecutor(2, thread_name_prefix="large-images")
-    images = ImageStore(settings.state, limits)
-    drawings = Drawings(images, decoder, memory, limits, settings.state / "now")
-    return Service(
-        settings,
-        models,
-        jobs,
-        images,
-        drawings,
-        metrics,
-        memory,
-        decoder,
-        keys,
-        rasters,
-        maps,
-        threads,
-        large,
-    )
-
-
-def _translate_job(
-    record: JobRecord,
-    source: Path,
-    output: Path,
-    report: Progress,
-    *,
-    models: Models,
-    memory: MemoryBudget,
-) -> tuple[str, ...]:
-    """Translate the upload of a job (see `job_runner.Translate`)."""
-    model = models.find(record.model)
-    with memory.account(patience=600) as reserve:
-        if record.kind == "picture":
-            shape = record.height, record.width
-            reserve(price(model.header, shape, record.gsd, pixels=sys.maxsize))
-        upload = Inspected(source, record.kind, record.height, record.width)
-        part = Part(record.page, record.whole)
-        return model.translate_file_now(upload, output, report, gsd=record.gsd, part=part)
 
 
 def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
@@ -152,15 +56,8 @@ def create_app(service: Service, *, runs_jobs: bool = True) -> FastAPI:
         try:
             yield
         finally:
-            service.stop()
             expiring.cancel()
-            await asyncio.get_running_loop().run_in_executor(None, service.jobs.stop)
-            for model in service.models.values():
-                model.close()
-            service.drawings.close()
-            service.decoder.close()
-            service.threads.shutdown(wait=False)
-            service.large_threads.shutdown(wait=False)
+            await service.close()
 
     app = FastAPI(
         title="sat2map",

@@ -48,6 +48,11 @@ class Work(Generic[S, R]):
     ran: float = 0.0
 
 
+def one_by_one(run: Callable[[Work[S, R]], R]) -> Callable[[list[Work[S, R]]], list[R]]:
+    """Return a function for batches of one for single items."""
+    return lambda batch: [run(work) for work in batch]
+
+
 class BatchQueue(Generic[S, R]):
     """A bounded queue and the threads that process it.
 

@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -52,17 +52,15 @@ class _Upload(io.BytesIO):
 class Decoder:
     """Reads sizes and pixels of image files; may be used from any thread."""
 
-    def __init__(self, memory: int, *, processes: int = 1, folder: Path | None = None) -> None:
-        """Prepare; the child processes start with the first large file.
+    def __init__(self, memory: int, *, folder: Path | None = None) -> None:
+        """Prepare; the child process starts with the first large file.
 
         Args:
             memory: Largest decoded image (bytes).
-            processes: Number of child processes.
-            folder: Where the pixels of large images pass from a child to this process; None: through a pipe.
+            folder: Where the pixels of large images pass from the child to here; None: through a pipe.
         """
         self._folder = folder
         self._memory = memory
-        self._processes = processes
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -101,23 +99,19 @@ class Decoder:
         return self._run(read, file, child=child)
 
     def close(self) -> None:
-        """End the child processes."""
+        """End the child process."""
         with self._lock:
             if self._pool is not None:
                 self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, function: Callable[[Path], T], file: bytes | Path, *, child: bool) -> T:
-        try:
+        with hiding(file):
             return self._in_child(function, file) if child else function(_as_path(file))
-        except Sat2MapError as error:
-            if isinstance(file, Path):
-                hide_path(error, file)
-            raise
 
     def _in_child(self, function: Callable[[Path], T], file: bytes | Path) -> T:
         with self._lock:
             pool = self._pool = self._pool or ProcessPoolExecutor(
-                self._processes,
+                max_workers=1,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_prepare_child,
                 initargs=(self._memory + _HEADROOM,),
@@ -134,10 +128,16 @@ class Decoder:
         return cast("T", _take(found) if isinstance(found, _Stored) else found)
 
 
-def hide_path(error: Sat2MapError, path: Path) -> None:
-    """Let an error's text say "the image" instead of the service's path."""
-    error.problem = error.problem.replace(str(path), "the image")
-    error.args = (error.problem,)
+@contextlib.contextmanager
+def hiding(file: bytes | Path) -> Iterator[None]:
+    """Let the text of an error say "the image" instead of the service's path."""
+    try:
+        yield
+    except Sat2MapError as error:
+        if isinstance(file, Path):
+            error.problem = error.problem.replace(str(file), "the image")
+            error.args = (error.problem,)
+        raise
 
 
 def _length(file: bytes | Path) -> int:

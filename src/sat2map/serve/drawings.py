@@ -19,7 +19,7 @@ from sat2map.images.palette.recolour import recolour
 from sat2map.images.pixels import with_bands
 from sat2map.inference import Translator
 from sat2map.inference.drawing import IMAGE_ONLY, Drawn, Products
-from sat2map.serve.batch_queue import BatchQueue, Progress, Work
+from sat2map.serve.batch_queue import BatchQueue, Progress, Work, one_by_one
 from sat2map.serve.decoder import Decoder
 from sat2map.serve.http_errors import BadRequestError, NotFoundError, TooManyPixelsError
 from sat2map.serve.image_store import ImageStore, StoredImage
@@ -31,6 +31,7 @@ from sat2map.serve.serve_settings import MIB, Limits
 from sat2map.serve.served_models import ServedModel
 
 Product = Literal["image", "classes", "confidence"]
+_alternatives = functools.lru_cache(maxsize=16)(Palette.alternatives)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Drawings:
         self._memory = memory
         self._limits = limits
         self._cache: LRUCache[Hashable, Drawing] = LRUCache(limits.drawing_mib * MIB, getsizeof=_size)
-        self._queue: BatchQueue[_Request, Drawing] = BatchQueue(self._run, length=limits.large_queue)
+        self._queue = BatchQueue(one_by_one(self._draw), length=limits.large_queue)
 
     async def draw(
         self,
@@ -157,25 +158,21 @@ class Drawings:
         """Let the thread end."""
         self._queue.close()
 
-    def _run(self, batch: list[Work[_Request, Drawing]]) -> list[Drawing]:
-        return [self._draw(work) for work in batch]
-
     def _draw(self, work: Work[_Request, Drawing]) -> Drawing:
         model, image, gsd, colors, part = work.source
         shape = image.height, image.width
         needed = price(model.header, shape, gsd, pixels=self._limits.pixels)
         with self._memory.account(patience=self._limits.request_seconds / 2) as reserve:
             reserve(needed + 8 * image.height * image.width)
-            path = self._images.path(image)
-            if not path.exists():
+            upload = self._images.inspected(image)
+            if not upload.path.exists():
                 raise NotFoundError("there is no such image: it may have expired, upload it again")
             palette = _service_colors(model) if colors is None else colors_for(model)[colors]
             if image.kind == "raster":
-                upload = Inspected(path, image.kind, *shape)
                 self._scratch.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
                     return _draw_raster(model, palette, upload, Path(folder), work.progress, self._decoder)
-            picture = read_picture(self._decoder, path, shape, model.header, part, gsd=gsd)
+            picture = read_picture(self._decoder, upload.path, shape, model.header, part, gsd=gsd)
             source = with_bands(picture.pixels, model.header.generator.source_bands, Path("the image"))
             drawing = _draw_products(model, palette, source, picture.alpha, work.progress, gsd)
             return replace(drawing, notes=picture.notes)
@@ -217,7 +214,7 @@ def _draw_raster(
     """Translate a raster into GeoTIFFs, and read what is shown of it from them."""
     translator = Translator(model.background_translator.engine, colors=colors)
     spec, output = model.header.generator, folder / RESULTS["raster"]
-    # An engine of images leaves the class head out (see `Models.open`).
+    # An engine of images leaves the class head out (see `Models`).
     classes = translator.drawer.palette is not None and (spec.colours or not spec.classes)
     sides: list[Literal["classes", "confidence"]] = ["classes"] if classes else []
     sides += ["confidence"] if spec.colours else []
@@ -233,11 +230,6 @@ def _draw_raster(
     return Drawing(
         Drawn(np.moveaxis(pixels, -1, 0), **layers), alpha, translator.drawer.palette, notes, files
     )
-
-
-@functools.lru_cache(maxsize=16)
-def _alternatives(palette: Palette) -> dict[str, Palette]:
-    return palette.alternatives()
 
 
 def colors_for(model: ServedModel) -> dict[str, Palette]:

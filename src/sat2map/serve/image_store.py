@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -45,8 +47,11 @@ class ImageStore:
         self._lock = threading.Lock()
         self._arriving: dict[Path, int] = {}
 
-    def new_folder(self, declared: int) -> Path:
-        """Create a folder for an upload of `declared` bytes at most; its name becomes the image's.
+    @contextlib.contextmanager
+    def new_folder(self, declared: int) -> Iterator[Path]:
+        """Yield a folder for an upload of `declared` bytes at most, whose name an image may take by `add`.
+
+        It is removed where the block ends with an error.
 
         Raises:
             InsufficientStorageError: It is larger than the space for all images.
@@ -55,8 +60,14 @@ class ImageStore:
         with self._lock:
             self._make_room(declared)
             self._arriving[folder] = declared
-        folder.mkdir(parents=True)
-        return folder
+        try:
+            folder.mkdir(parents=True)
+            yield folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            del self._arriving[folder]
 
     def add(self, folder: Path, upload: Inspected, owner: str) -> StoredImage:
         """Keep the upload in a `new_folder`."""
@@ -70,13 +81,7 @@ class ImageStore:
             expires=time.time() + self._seconds,
         )
         atomic_write_text(folder / _META, image.model_dump_json())
-        self._arriving.pop(folder, None)
         return image
-
-    def drop(self, folder: Path) -> None:
-        """Remove an upload that did not become an image."""
-        self._arriving.pop(folder, None)
-        shutil.rmtree(folder, ignore_errors=True)
 
     def get(self, image: str, owner: str) -> StoredImage:
         """Return an image.
@@ -91,16 +96,12 @@ class ImageStore:
             raise NotFoundError("there is no such image: it may have expired, upload it again")
         return found
 
-    def path(self, image: StoredImage) -> Path:
-        """Return the file of an image."""
-        return self._folder / image.id / image.file
+    def inspected(self, image: StoredImage) -> Inspected:
+        """Return the file of an image, as it was found when it came."""
+        return Inspected(self._folder / image.id / image.file, image.kind, image.height, image.width)
 
     def remove(self, image: str, owner: str) -> None:
-        """Delete an image.
-
-        Raises:
-            NotFoundError: As in `get`.
-        """
+        """Delete an image; raises what `get` does."""
         shutil.rmtree(self._folder / self.get(image, owner).id, ignore_errors=True)
 
     def expire(self) -> None:

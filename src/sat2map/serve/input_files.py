@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from sat2map.errors import ImageError, Sat2MapError
+from sat2map.errors import ImageError
 from sat2map.extras import require_geo
 from sat2map.geo.detect import is_raster
 from sat2map.images.levels import use_limits
@@ -20,7 +20,7 @@ from sat2map.inference import Translator
 from sat2map.inference.scale import ScaledTranslator
 from sat2map.models.model_file import ModelHeader
 from sat2map.serve.batch_queue import Progress
-from sat2map.serve.decoder import Decoder, hide_path
+from sat2map.serve.decoder import Decoder, hiding
 from sat2map.serve.http_errors import TooManyPixelsError, UnsupportedFormatError
 from sat2map.serve.pictures import ALL, Part, for_clients, read_picture
 from sat2map.serve.serve_settings import MIB
@@ -87,7 +87,7 @@ def read_file(upload: Inspected, decoder: Decoder, header: ModelHeader, part: Pa
     from sat2map.geo.gdal import gdal_env
     from sat2map.geo.read import open_raster
 
-    try:
+    with hiding(upload.path):
         if upload.kind == "picture":
             return read_picture(decoder, upload.path, (upload.height, upload.width), header, part)
         count, stretch = header.generator.source_bands, use_limits(header.limits)
@@ -96,9 +96,6 @@ def read_file(upload: Inspected, decoder: Decoder, header: ModelHeader, part: Pa
             mask = raster.read_mask(raster.grid.whole)
             pixels = np.ascontiguousarray(np.moveaxis(raster.read(raster.grid.whole), 0, -1))
             return Picture(pixels, None if mask.all() else mask, for_clients(raster.notes, upload.path))
-    except Sat2MapError as error:
-        hide_path(error, upload.path)
-        raise
 
 
 def translate_file(
@@ -135,7 +132,7 @@ def translate_file(
         ImageError: The file is damaged, or not an input of this model.
         OutputError: The result cannot be written.
     """
-    try:
+    with hiding(upload.path):
         if upload.kind == "raster":
             from sat2map.geo.raster_job import RasterOptions
             from sat2map.geo.translate_raster import translate_raster
@@ -156,9 +153,6 @@ def translate_file(
         scaled = translator if gsd is None else ScaledTranslator(translator, gsd)
         write_image(output, scaled(pixels, progress), picture.alpha)
         return picture.notes
-    except Sat2MapError as error:
-        hide_path(error, upload.path)
-        raise
 
 
 def _raster_size(path: Path) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sat2map.errors import OutputError
@@ -43,7 +43,11 @@ class Jobs:
 
     The folder of a job is `STATE/jobs/ID`, its record a row of `STATE/jobs.sqlite`. A service that stops puts
     its running jobs back into the queue for the next one. A job during which the process died is marked as
-    failed and not started again, as it may be what killed the process.
+    failed and not started again, as it may be what killed the process. For a job that does not exist, or
+    belongs to another key, methods raise a `NotFoundError`.
+
+    Attributes:
+        stopping: Whether the service is about to stop.
     """
 
     def __init__(
@@ -52,8 +56,8 @@ class Jobs:
         state: Path,
         limits: Limits,
         *,
-        count: Callable[[State], None] = lambda state: None,
-        shared: bool = False,
+        count: Callable[[State], None],
+        shared: bool,
     ) -> None:
         """Open the state folder.
 
@@ -76,7 +80,7 @@ class Jobs:
         self._cancelled: set[str] = set()
         self._arriving: dict[Path, int] = {}
         self._changed = threading.Condition()
-        self._stopping = False
+        self.stopping = False
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -96,22 +100,17 @@ class Jobs:
             thread.join()
         self._store.close()
 
-    @property
-    def stopping(self) -> bool:
-        """Whether the service is about to stop."""
-        return self._stopping
-
     def interrupt(self) -> None:
         """Let running jobs stop at the next tile, and event streams end."""
         with self._changed:
-            self._stopping = True
+            self.stopping = True
             self._changed.notify_all()
 
-    def new_folder(self, declared: int) -> Path:
-        """Create a folder for an upload; its name becomes the job's.
+    @contextlib.contextmanager
+    def new_folder(self, declared: int) -> Iterator[Path]:
+        """Yield a folder for an upload of `declared` bytes at most, whose name a job may take by `add`.
 
-        Args:
-            declared: Size of the upload, or its upper limit (bytes).
+        It is removed where the block ends with an error.
 
         Raises:
             BusyError: Too many jobs wait.
@@ -128,9 +127,15 @@ class Jobs:
                 "the space for results is used up: delete finished jobs, or try again later"
             )
         folder = self._folder / secrets.token_urlsafe(16)
-        folder.mkdir(parents=True)
         self._arriving[folder] = declared
-        return folder
+        try:
+            folder.mkdir(parents=True)
+            yield folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            del self._arriving[folder]
 
     def add(
         self,
@@ -158,22 +163,12 @@ class Jobs:
             created=time.time(),
         )
         self._store.add(record)
-        self._arriving.pop(folder, None)
         with self._changed:
             self._changed.notify()
         return record
 
-    def drop(self, folder: Path) -> None:
-        """Remove an upload that did not become a job."""
-        self._arriving.pop(folder, None)
-        shutil.rmtree(folder, ignore_errors=True)
-
     def get(self, job: str, owner: str) -> JobRecord:
-        """Return a job.
-
-        Raises:
-            NotFoundError: It does not exist, or belongs to another key.
-        """
+        """Return a job."""
         record = self._store.get(job)
         if record is None or record.owner != owner:
             raise NotFoundError("there is no such job: it may have expired")
@@ -183,7 +178,6 @@ class Jobs:
         """Return the file of a finished job.
 
         Raises:
-            NotFoundError: There is no such job.
             NotReadyError: It is not finished, or has none.
         """
         record = self.get(job, owner)
@@ -192,11 +186,7 @@ class Jobs:
         return self._folder / job / RESULTS[record.kind]
 
     def remove(self, job: str, owner: str) -> None:
-        """Cancel a job that has not ended; delete one that has.
-
-        Raises:
-            NotFoundError: There is no such job.
-        """
+        """Cancel a job that has not ended; delete one that has."""
         record = self.get(job, owner)
         if record.state in ENDED:
             self._forget(job)
@@ -236,7 +226,7 @@ class Jobs:
         while True:
             with self._changed:
                 record = None
-                while not self._stopping and (record := self._take()) is None:
+                while not self.stopping and (record := self._take()) is None:
                     self._changed.wait(LOOK_AGAIN)  # another process may have queued one
             if record is None:
                 return
@@ -255,7 +245,7 @@ class Jobs:
 
         def report(done: int, total: int) -> None:
             nonlocal stored
-            if self._stopping or record.id in self._cancelled:
+            if self.stopping or record.id in self._cancelled:
                 raise Cancelled
             if (now := time.monotonic()) - stored < STORE_EVERY and done < total:
                 return
@@ -306,7 +296,7 @@ class Jobs:
                 break
             except OutputError as failed:
                 _log.warning("%s", failed)
-                if self._stopping:
+                if self.stopping:
                     return
                 time.sleep(LOOK_AGAIN)
         self._ended(job, state)

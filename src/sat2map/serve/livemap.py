@@ -44,11 +44,6 @@ class LiveMaps:
         self._work = SharedWork(cache_bytes, metrics)
         self._reading = anyio.CapacityLimiter(4)
 
-    @property
-    def cached_bytes(self) -> float:
-        """What the cache holds."""
-        return float(self._work.cached_bytes)
-
     async def tile(self, layer: MapLayer, zoom: int, x: int, y: int) -> bytes:
         """Return a tile of a layer as PNG, transparent where the raster has nothing.
 
@@ -69,12 +64,7 @@ class LiveMaps:
     async def vector_tile(self, layer: MapLayer, zoom: int, x: int, y: int) -> bytes:
         """Return the polygons of a tile's classes as a vector tile; empty where the raster has nothing.
 
-        The zoom is at most that of the model: clients enlarge what they get there.
-
-        Raises:
-            NotFoundError: There are no tiles at this zoom.
-            BusyError: The network has too much to do.
-            ImageError: The raster cannot be read.
+        The zoom is at most that of the model: clients enlarge what they get there. Raises what `tile` does.
         """
         _check_zoom(layer, zoom)
         palette = layer.palette

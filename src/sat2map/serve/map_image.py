@@ -22,6 +22,7 @@ from sat2map.geo.web_mercator import EDGE, SIDE, pixel_size, tile_corner, tile_r
 from sat2map.serve.http_errors import BadRequestError
 from sat2map.serve.livemap import LiveMaps
 from sat2map.serve.map_layers import MapLayer, offered_zoom
+from sat2map.serve.raster_folder import MERCATOR
 
 LONGEST: Final = 4096  # px a side of an image
 DEFAULT_SIDE: Final = 1024  # px of the longer side where no size is given
@@ -132,7 +133,7 @@ async def draw_view(maps: LiveMaps, layer: MapLayer, view: View) -> NDArray[np.u
             mosaic,
             image,
             src_transform=Affine(size, 0, corner[0], 0, -size, corner[1]),
-            src_crs=CRS.from_epsg(3857),
+            src_crs=MERCATOR,
             dst_transform=Affine(across, 0, view.box[0], 0, -down, view.box[3]),
             dst_crs=CRS.from_wkt(view.crs.to_wkt()),
             resampling=Resampling.nearest if plain else Resampling.bilinear,

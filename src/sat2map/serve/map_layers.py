@@ -84,12 +84,6 @@ def layers_of(raster: RasterFile, model: ServedModel) -> list[MapLayer]:
     return [layer for layer in layers if layer.kind not in missing]
 
 
-def all_layers(rasters: Mapping[str, RasterFile | str], model: ServedModel) -> list[MapLayer]:
-    """Return the layers of all rasters that can be shown."""
-    shown = [raster for raster in rasters.values() if not isinstance(raster, str)]
-    return [layer for raster in shown for layer in layers_of(raster, model)]
-
-
 def find_layer(rasters: Mapping[str, RasterFile | str], name: str, model: ServedModel) -> MapLayer:
     """Return a layer by name.
 

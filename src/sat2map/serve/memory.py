@@ -16,17 +16,17 @@ Size = tuple[int, int]
 
 
 class MemoryBudget:
-    """The memory that all requests and jobs may take together, `total` bytes; may be used from any thread."""
+    """The memory that all requests and jobs may take together; may be used from any thread.
+
+    Attributes:
+        total: How much it is (bytes).
+        used: What is reserved now (bytes).
+    """
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self._used = 0
+        self.used = 0
         self._released = threading.Condition()
-
-    @property
-    def used(self) -> int:
-        """What is reserved now (bytes)."""
-        return self._used
 
     @contextlib.contextmanager
     def account(self, *, patience: float = 0) -> Iterator[Reserve]:
@@ -45,18 +45,18 @@ class MemoryBudget:
                     f"{self.total / MIB:.0f} MiB for all: send a smaller image, or a GeoTIFF as a job"
                 )
             with self._released:
-                if not self._released.wait_for(lambda: self._used + count <= self.total, patience):
+                if not self._released.wait_for(lambda: self.used + count <= self.total, patience):
                     raise BusyError(
                         "the memory for images is in use: try again in a few seconds", retry_after=3
                     )
-                self._used += count
+                self.used += count
                 mine += count
 
         try:
             yield reserve
         finally:
             with self._released:
-                self._used -= mine
+                self.used -= mine
                 self._released.notify_all()
 
 

@@ -5,13 +5,33 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 
-from sat2map.serve.problems import Problem
+from sat2map.serve.http_errors import BadRequestError, BusyError, InsufficientStorageError
+from sat2map.serve.problems import MEDIA_TYPE as PROBLEM_TYPE
+from sat2map.serve.problems import PROBLEMS, Problem
 
 EXAMPLE_QUERY: Final = "x-example-query"  # of an operation whose parameters FastAPI does not know
 _SERVICE: Final = "http://127.0.0.1:8000"
+_ALWAYS: Final = (BadRequestError, RequestValidationError, BusyError, InsufficientStorageError)
 _ENDINGS: Final = {"image/png": "png", "image/tiff": "tif", "image/jpeg": "jpg", "application/json": "json"}
+
+
+def documented(*kinds_of_error: type[Exception]) -> dict[int | str, dict[str, Any]]:
+    """Return OpenAPI's `responses` for these errors and the ones that every operation may answer with."""
+    found: dict[int | str, dict[str, Any]] = {}
+    kinds = [PROBLEMS[error] for error in (*_ALWAYS, *kinds_of_error)]
+    for kind in sorted(kinds, key=lambda kind: kind.status):
+        content = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        entry = found.setdefault(kind.status, {"description": kind.title, "content": content})
+        if kind.title not in entry["description"]:
+            entry["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
+        if kind.status in (503, 507):
+            entry["headers"] = {
+                "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}
+            }
+    return found
 
 
 def describe_api(app: FastAPI) -> dict[str, Any]:
@@ -31,15 +51,15 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
 
 def _curl(method: str, path: str, operation: dict[str, Any]) -> str:
     """Return a request that works, but for the ids and names in it."""
+    needed = []
     for parameter in operation.get("parameters", ()):
+        name = parameter["name"]
+        example = (parameter["schema"].get("examples") or [name.upper()])[0]
         if parameter["in"] == "path":
-            examples = parameter["schema"].get("examples") or [parameter["name"].upper()]
-            path = path.replace(f"{{{parameter['name']}}}", str(examples[0]))
-    query = operation.get(EXAMPLE_QUERY) or "&".join(
-        f"{parameter['name']}={(parameter['schema'].get('examples') or [parameter['name'].upper()])[0]}"
-        for parameter in operation.get("parameters", ())
-        if parameter["in"] == "query" and parameter.get("required")
-    )
+            path = path.replace(f"{{{name}}}", str(example))
+        elif parameter["in"] == "query" and parameter.get("required"):
+            needed.append(f"{name}={example}")
+    query = operation.get(EXAMPLE_QUERY) or "&".join(needed)
     address = f"'{_SERVICE}{path}?{query}'" if query else f"{_SERVICE}{path}"
     parts = ["curl", *(["--request", method.upper()] if method not in ("get", "post") else [])]
     if "requestBody" in operation:

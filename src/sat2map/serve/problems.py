@@ -6,7 +6,6 @@ import errno
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -208,29 +207,6 @@ def to_response(error: Exception) -> Response:
         where = ".".join(str(part) for part in first["loc"])
         return _response(_problem(kind, f"{where}: {first['msg']}"), headers)
     return _response(describe(error), headers)
-
-
-def documented(*kinds_of_error: type[Exception]) -> dict[int | str, dict[str, Any]]:
-    """Return OpenAPI's `responses` for these errors and the ones that every operation may answer with."""
-    found: dict[int | str, dict[str, Any]] = {}
-    always = (
-        http_errors.BadRequestError,
-        RequestValidationError,
-        http_errors.BusyError,
-        http_errors.InsufficientStorageError,
-    )
-    for kind in sorted(
-        (PROBLEMS[error] for error in (*always, *kinds_of_error)), key=lambda kind: kind.status
-    ):
-        content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        entry = found.setdefault(kind.status, {"description": kind.title, "content": content})
-        if kind.title not in entry["description"]:
-            entry["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
-        if kind.status in (503, 507):
-            entry["headers"] = {
-                "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}
-            }
-    return found
 
 
 def install(app: FastAPI, not_found_page: Callable[[Request], Response]) -> None:

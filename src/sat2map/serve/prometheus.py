@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -28,30 +29,16 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        self.requests = Counter(
-            "sat2map_requests", "Answers", ["route", "method", "status"], registry=registry
-        )
+        counter = partial(Counter, namespace="sat2map", registry=registry)
+        timer = partial(Histogram, namespace="sat2map", buckets=_SECONDS, registry=registry)
+        self.requests = counter("requests", "Answers", ["route", "method", "status"])
         self.running = Gauge("sat2map_requests_running", "Requests being answered", registry=registry)
-        self.latency = Histogram(
-            "sat2map_request_seconds", "Time to answer", ["route"], buckets=_SECONDS, registry=registry
-        )
-        self.waited = Histogram(
-            "sat2map_queue_seconds", "Wait for the network", buckets=_SECONDS, registry=registry
-        )
-        self.network = Histogram(
-            "sat2map_network_seconds", "Time in the network", buckets=_SECONDS, registry=registry
-        )
-        self.batch = Histogram(
-            "sat2map_batch_images",
-            "Images run together",
-            ["model"],
-            buckets=(1, 2, 4, 8, 16, 32),
-            registry=registry,
-        )
-        self.tiles = Counter(
-            "sat2map_map_pieces", "Requested parts of live maps", ["kind", "cache"], registry=registry
-        )
-        self.jobs = Counter("sat2map_jobs_ended", "Jobs that ended", ["state"], registry=registry)
+        self.latency = timer("request_seconds", "Time to answer", ["route"])
+        self.waited = timer("queue_seconds", "Wait for the network")
+        self.network = timer("network_seconds", "Time in the network")
+        self.batch = timer("batch_images", "Images run together", ["model"], buckets=(1, 2, 4, 8, 16, 32))
+        self.tiles = counter("map_pieces", "Requested parts of live maps", ["kind", "cache"])
+        self.jobs = counter("jobs_ended", "Jobs that ended", ["state"])
 
     def watch(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Report the value of `read` in each scrape."""

@@ -34,7 +34,7 @@ from sat2map.serve.http_errors import NotFoundError
 
 # What is opened, and by nothing else: a VRT in disguise could point at any file of the machine.
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG"}
-_MERCATOR = CRS.from_epsg(3857)
+MERCATOR = CRS.from_epsg(3857)
 _RESCAN = 5  # s
 
 _log = logging.getLogger("sat2map.serve")
@@ -123,7 +123,7 @@ class RasterFile:
                     stack.enter_context(without_alpha(plain, self.mask)),
                     self.mask,
                     resampling=Resampling.bilinear,
-                    crs=_MERCATOR,
+                    crs=MERCATOR,
                     transform=Affine(size, 0, left, 0, -size, top),
                     width=area.width,
                     height=area.height,

@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject, transform_bounds
 
@@ -21,9 +20,8 @@ from sat2map.geo.web_mercator import SIDE, pixel_size, tile_corner
 from sat2map.images.levels import use_limits
 from sat2map.inference.tiling import Area, Span
 from sat2map.models.header import ModelHeader
-from sat2map.serve.raster_folder import RasterFile
+from sat2map.serve.raster_folder import MERCATOR, RasterFile
 
-MERCATOR: Final = CRS.from_epsg(3857)
 MARGIN: Final = 3  # px of the network's grid around a tile, for interpolation
 TOLERANCE: Final = 0.02  # px by which GDAL may approximate the projection, so that neighbours meet
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from sat2map.errors import SettingsError
 from sat2map.files import state_folder
 
 MIB = 2**20
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Limits(BaseModel):
@@ -139,3 +142,28 @@ class ServeSettings(BaseModel):
 def default_state(port: int) -> Path:
     """Return the default state folder, one for each port."""
     return state_folder() / f"serve-{port}"
+
+
+def parse_models(arguments: list[str]) -> dict[str, str | None]:
+    """Parse `MODEL` or `NAME=MODEL` arguments; without a name the stem of the file or repository is used.
+
+    Raises:
+        SettingsError: A name is not valid, or occurs twice.
+    """
+    found: dict[str, str | None] = {}
+    for argument in arguments:
+        name, equals, model = argument.partition("=")
+        if not equals:
+            name, model = Path(argument.partition("@")[0]).stem, argument
+        if not _NAME.fullmatch(name):
+            raise SettingsError(
+                f"{name!r} cannot be the name of a model",
+                hint="use NAME=FILE, with letters, digits and . _ - in NAME",
+                setting="model",
+            )
+        if name in found:
+            raise SettingsError(
+                f"two models are called {name!r}", hint="give them names with NAME=FILE", setting="model"
+            )
+        found[name] = model
+    return found

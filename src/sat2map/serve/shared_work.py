@@ -19,11 +19,7 @@ class SharedWork:
         self._cache: LRUCache[Hashable, Any] = LRUCache(cache_bytes, getsizeof=_size)
         self._running: dict[Hashable, tuple[asyncio.Task[Any], list[None]]] = {}
         self._metrics = metrics
-
-    @property
-    def cached_bytes(self) -> float:
-        """What the cache holds."""
-        return float(self._cache.currsize)
+        metrics.watch("map_cache_bytes", "Memory of live maps", lambda: self._cache.currsize)
 
     async def once(self, key: Hashable, compute: Callable[[], Awaitable[Any]]) -> Any:
         """Return what is cached, wait for what is computed already, or compute it.

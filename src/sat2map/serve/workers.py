@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 
 from sat2map.inference.backends import EngineName
-from sat2map.serve.app import create_service
 from sat2map.serve.job_store import JobStore
 from sat2map.serve.parent import when_parent_ends
 from sat2map.serve.serve_settings import ServeSettings
 from sat2map.serve.server import address_of, listen, run
+from sat2map.serve.service import Service
 from sat2map.settings import Device
 
 RESTART_AFTER = 1.0  # s; a worker that died is replaced, but not in a tight loop
@@ -39,7 +39,7 @@ def serve_forever(
     """
     with listen(host, port) as listener:
         if settings.workers == 1:
-            service = create_service(settings, engine=engine, device=device)
+            service = Service(settings, engine=engine, device=device)
             _announce(settings, listener, notes)
             run(service, listener)
             return
@@ -90,7 +90,7 @@ def _work(
     settings: ServeSettings, listener: socket.socket, engine: EngineName, device: Device, runs_jobs: bool
 ) -> None:
     when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    run(create_service(settings, engine=engine, device=device), listener, runs_jobs=runs_jobs)
+    run(Service(settings, engine=engine, device=device), listener, runs_jobs=runs_jobs)
 
 
 def _announce(settings: ServeSettings, listener: socket.socket, notes: Sequence[str]) -> None:

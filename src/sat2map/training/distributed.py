@@ -61,11 +61,7 @@ class DistributedContext:
 
     def any(self, flag: object) -> bool:
         """Whether the flag is set in any process; all get the same answer."""
-        if self.size == 1:
-            return bool(flag)
-        flags = torch.tensor(int(bool(flag)))
-        dist.all_reduce(flags, dist.ReduceOp.MAX)
-        return bool(flags)
+        return bool(self.max(float(bool(flag))))
 
     def max(self, value: float) -> float:
         """Return the largest of the processes' values; all get the same answer."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,22 +31,18 @@ BATCH = 128  # images described at once
 MIN_SHARE = 0.1  # smallest shared part of the area that counts: less cannot be distinguished from chance
 
 
-@dataclass(frozen=True)
-class Overlap:
+class Overlap(NamedTuple):
     """Two images that share ground.
 
     Attributes:
         first: Index of the one image.
         second: Index of the other.
         share: Shared part of the area, 0..1.
-        shift: Rows and columns by which the second image's content lies lower and further right in the first,
-            as a share of its height and width.
     """
 
     first: int
     second: int
     share: float
-    shift: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -102,9 +99,9 @@ def find_overlaps(first: Described, second: Described) -> Iterator[list[Overlap]
         candidates, starts = np.unique(image[order], return_index=True)
         found = []
         for j, proposed in zip(candidates, np.split(shifts[order], starts)[1:], strict=True):
-            overlap = _verify(first.structure[i], second.structure[j], proposed)
-            if overlap is not None:
-                found.append(Overlap(i, int(j), *overlap))
+            share = _verify(first.structure[i], second.structure[j], proposed)
+            if share is not None:
+                found.append(Overlap(i, int(j), share))
         yield found
 
 
@@ -169,8 +166,8 @@ def _describe_points(
 
 def _verify(
     first: NDArray[np.float32], second: NDArray[np.float32], proposed: NDArray[np.int32]
-) -> tuple[float, tuple[float, float]] | None:
-    """Return share and shift of the best of the proposed shifts (k, 2), or None where none holds."""
+) -> float | None:
+    """Return what the images share at the best of the proposed shifts (k, 2), or None where none holds."""
     near = np.abs(proposed[:, None] - proposed).max(axis=2) <= 2
     votes = near.sum(axis=1)
     best, score = (0, 0), SAME
@@ -188,9 +185,7 @@ def _verify(
         agreement = _agreement(first, second, shift, BLOCKS)
         if agreement > score:
             best, score = shift, agreement
-    if score == SAME:
-        return None
-    return _share(first, best), (best[0] / first.shape[0], best[1] / first.shape[1])
+    return None if score == SAME else _share(first, best)
 
 
 def _share(image: NDArray[np.float32], shift: tuple[int, int]) -> float:

@@ -34,14 +34,7 @@ from sat2map.runtime.cpu import processor
 __all__ = ["CheckResult", "Finding", "check", "print_result"]
 
 # A file that looks like a pair but is none is missing from the training; the others may be there on purpose.
-_SEVERITY: dict[str, Severity] = {
-    "not-side-by-side": "error",
-    "unknown-split": "error",
-    "same-name": "warning",
-    "unread-format": "warning",
-    "beside-folders": "warning",
-    "unused-folder": "warning",
-}
+_MISSING = ("not-side-by-side", "unknown-split")
 LIMIT = 2000  # pairs a split that are compared with other splits: 2,000 by 2,000 take minutes
 
 
@@ -88,7 +81,8 @@ def check(
     try:
         splits = find_pairs(data, group_column=group_column)
     except DataError as error:
-        if not data.exists() or not any(map(_is_image_or_table, [data, *data.rglob("*")])):
+        known = (*IMAGE_SUFFIXES, ".csv")
+        if not data.exists() or not any(path.suffix.lower() in known for path in (data, *data.rglob("*"))):
             raise
         return CheckResult([Finding("layout", "error", str(data), str(error))], {})
     root = data if data.is_dir() else data.parent
@@ -104,10 +98,9 @@ def check(
     for path in splits.unpaired_files:
         message = "has no partner of that name: add it, or remove this file"
         findings.append(Finding("no-partner", "error", relative(path, root), message))
-    findings += [
-        Finding(entry.reason, _SEVERITY[entry.reason], relative(entry.path, root), entry.message)
-        for entry in splits.left_out
-    ]
+    for entry in splits.left_out:
+        severity: Severity = "error" if entry.reason in _MISSING else "warning"
+        findings.append(Finding(entry.reason, severity, relative(entry.path, root), entry.message))
     if splits.split_by_folder:
         message = "has no column 'split', so the names of folders decide it: add the column, to be sure"
         findings.append(Finding("split-by-folder", "warning", str(data), message))
@@ -169,10 +162,6 @@ def _verdict(result: CheckResult) -> str:
 
 def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
-
-
-def _is_image_or_table(path: Path) -> bool:
-    return path.suffix.lower() in (*IMAGE_SUFFIXES, ".csv")
 
 
 def _several(splits: Splits) -> bool:

@@ -6,7 +6,7 @@ Which network the features are of is the caller's business.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -64,13 +64,11 @@ def frechet_distance(fakes: Features, targets: Features) -> float:
     return max(0.0, float(gap @ gap + (a * a).sum() + (b * b).sum() - 2 * common))
 
 
-@dataclass(frozen=True)
-class KernelDistance:
-    """A kernel distance over random subsets; unbiased, so that equal sets may be slightly below 0."""
+class KernelDistance(NamedTuple):
+    """Mean and deviation of a distance over subsets; unbiased, so equal sets may be slightly below 0."""
 
     mean: float
     std: float
-    """Standard deviation over the subsets."""
     subset_size: int
 
 

@@ -27,7 +27,6 @@ def line_chart(
     title: str,
     lines: Mapping[str, Line],
     *,
-    x_label: str,
     mark: float | None = None,
     span: float = 0,
 ) -> str:
@@ -37,7 +36,6 @@ def line_chart(
         name: Of the chart, unique in its page: its ids start with it.
         title: What it shows, for those who cannot see it.
         lines: By their name in the legend.
-        x_label: What x is.
         mark: An x to draw a dotted line at.
         span: The least range of y, so that small changes look small.
 
@@ -70,7 +68,7 @@ def line_chart(
         FigureCanvasSVG(drawing)
         axes = drawing.add_subplot()
         draw_lines(axes, lines, mark=mark, span=span)
-        axes.set_xlabel(x_label)
+        axes.set_xlabel("epoch")
         if len(lines) > 1:
             drawing.legend(
                 loc="outside upper left", ncols=4, frameon=False, handlelength=1.2, columnspacing=1.2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -10,11 +9,10 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from sat2map.evaluation.formatting import format_value
+from sat2map.evaluation.formatting import listed_scores
 from sat2map.evaluation.metrics import find_score
 from sat2map.evaluation.report.charts import Line, line_chart
 from sat2map.evaluation.result import selection_metric
-from sat2map.evaluation.robustness import SCORES
 from sat2map.images.pixels import read_image
 from sat2map.run_folder import BEST, SAMPLES
 from sat2map.settings import SETTINGS, TrainSettings, flatten
@@ -84,7 +82,13 @@ def describe_training(run: Path, settings: TrainSettings, log: RunLog) -> Traini
     curves: list[Curves] = []
     try:
         curves = curves_of(log)
-        charts = [(one.chart, _draw(one)) for one in curves]
+        charts = [
+            (
+                chart,
+                line_chart(chart.name, f"{chart.title}: {chart.caption}", lines, mark=mark, span=chart.span),
+            )
+            for chart, lines, mark in curves
+        ]
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("matplotlib"):
             raise
@@ -97,12 +101,6 @@ def describe_training(run: Path, settings: TrainSettings, log: RunLog) -> Traini
     is_marked = any(one.mark is not None for one in curves)
     model = str(run / BEST) if (run / BEST).exists() else None
     return Training(log, _samples(run, log), charts, is_marked, *rows, str(run), model, settings)
-
-
-def listed_scores(scores: Mapping[str, float | None]) -> list[str]:
-    """Return the scores that stand below a picture, such as `L1 7.65`."""
-    known = {name: score for name in SCORES if (score := scores.get(name)) is not None}
-    return [f"{find_score(name).label} {format_value(name, score)}" for name, score in known.items()]
 
 
 def _samples(run: Path, log: RunLog) -> list[tuple[int, str, NDArray[np.uint8]]]:
@@ -195,12 +193,6 @@ def curves_of(log: RunLog) -> list[Curves]:
             Curves(chart, lines, log.best["step"] / log.steps_an_epoch if log.best and is_scores else None)
         )
     return found
-
-
-def _draw(curves: Curves) -> str:
-    chart, lines, mark = curves
-    title = f"{chart.title}: {chart.caption}"
-    return line_chart(chart.name, title, lines, x_label="epoch", mark=mark, span=chart.span)
 
 
 def _names(lines: Lines) -> list[str]:

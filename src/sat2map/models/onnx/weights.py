@@ -59,11 +59,9 @@ class Weights:
             return rewrites.from_resize(weight, self._bias(f"{name}.1", outputs))
         if self._spec.upsample == "shuffle":
             return self.shuffled(f"{name}.0", inputs, outputs)
-        if transpose_kernel == 3:
-            weight = self._take(f"{name}.weight", inputs, outputs, 3, 3)
-            return rewrites.from_transpose_3(weight, self._bias(name, outputs))
-        weight = self._take(f"{name}.weight", inputs, outputs, 4, 4)
-        return rewrites.from_transpose_4(weight, self._bias(name, outputs))
+        weight = self._take(f"{name}.weight", inputs, outputs, transpose_kernel, transpose_kernel)
+        rewrite = rewrites.from_transpose_3 if transpose_kernel == 3 else rewrites.from_transpose_4
+        return rewrite(weight, self._bias(name, outputs))
 
     def batch_norm(self, name: str, channels: int, *, epsilon: float = EPSILON) -> tuple[Array, Array]:
         """Take a BatchNorm2d as (scale, shift) of its running statistics."""

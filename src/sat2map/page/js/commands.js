@@ -82,7 +82,8 @@ function givenOf(query) {
   return Object.fromEntries(Object.entries(query).filter(([, value]) => value));
 }
 
-function searchOf(query) {
+/** Return the query of an address, with the question mark; parameters without a value are left out. */
+export function searchOf(query) {
   const search = String(new URLSearchParams(givenOf(query)));
   return search && `?${search}`;
 }

@@ -1,6 +1,7 @@
 // Maps of the service: an image is uploaded once, and then drawn at any scale, in any colours.
 
 import { ask, askPatiently, follow, ProblemError, pause } from "./api.js";
+import { searchOf } from "./commands.js";
 import { texts } from "./texts.js";
 
 const PNG = { Accept: "image/png" };
@@ -75,7 +76,7 @@ export class SourceImage {
     for (let left = 1; ; left -= 1) {
       if (!this.#id) await this.open(options.signal);
       try {
-        return await askPatiently(`v1/images/${this.#id}/${what}${search(query)}`, options);
+        return await askPatiently(`v1/images/${this.#id}/${what}${searchOf(query)}`, options);
       } catch (error) {
         if (error.status !== 404 || left === 0) throw error;
         this.#id = undefined; // it has expired
@@ -87,7 +88,7 @@ export class SourceImage {
   async #drawAsJob(query, progress, signal) {
     if (!this.#id) await this.open(signal);
     // Not ended by the signal: only the answer names the job, which is then cancelled.
-    const post = `v1/jobs${search({ ...query, image: this.#id })}`;
+    const post = `v1/jobs${searchOf({ ...query, image: this.#id })}`;
     const answer = await askPatiently(post, { method: "POST" }, undefined, signal);
     let job = await answer.json();
     const address = `v1/jobs/${job.id}`;
@@ -115,11 +116,6 @@ export class SourceImage {
       if (!signal.aborted) drop();
     }
   }
-}
-
-function search(query) {
-  const given = Object.entries(query).filter(([, value]) => value);
-  return given.length ? `?${new URLSearchParams(given)}` : "";
 }
 
 function bytes(count) {

@@ -149,7 +149,6 @@ export const texts = {
   mapLabel: "Map: arrow keys move it, plus and minus zoom",
   divider: "Divider between imagery and map",
   chipImage: "Image",
-  chipMap: "Map",
   working: "The map is being drawn",
   raster: "Raster",
   rasters: "Rasters",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from sat2map.images.palette import Palette
 from sat2map.models.architectures.registry import find_architecture
 from sat2map.serve.decoder import SMALL_IMAGE
 from sat2map.serve.drawings import colors_for
 from sat2map.serve.http_errors import BusyError, NotFoundError, UnauthorizedError
-from sat2map.serve.problems import documented, kinds
+from sat2map.serve.openapi import documented
+from sat2map.serve.problems import kinds
 from sat2map.serve.routes.access import check_key
 from sat2map.serve.routes.page import message_page
 from sat2map.serve.served_models import ServedModel
@@ -80,6 +82,12 @@ class ProblemKind(BaseModel):
     advice: str = Field(
         examples=["Wait as many seconds as Retry-After names."], description="What to do about it."
     )
+
+
+def legend_of(palette: Palette | None) -> list[LegendEntry]:
+    """Return the classes of a palette with their colours; none without one."""
+    classes = palette.classes if palette else ()
+    return [LegendEntry(name=c.name, colour="#{:02x}{:02x}{:02x}".format(*c.colours[0])) for c in classes]
 
 
 def about_routes(service: Service) -> APIRouter:
@@ -153,10 +161,7 @@ def about_routes(service: Service) -> APIRouter:
 
 def _card(model: ServedModel) -> ModelCard:
     header, spec = model.header, model.header.generator
-    fields: dict[str, Any] = header.model_dump(
-        include={"image_size", "max_untiled_size", "direction", "notes"}
-    )
-    classes = header.palette.classes if header.palette else ()
+    fields = header.model_dump(include={"image_size", "max_untiled_size", "direction", "notes"})
     return ModelCard(
         name=model.name,
         architecture=find_architecture(spec.architecture).describe(spec),
@@ -166,9 +171,7 @@ def _card(model: ServedModel) -> ModelCard:
         gsd=header.gsd,
         mode=header.inference_mode,
         colors=[*colors_for(model)],
-        classes=[
-            LegendEntry(name=c.name, colour="#{:02x}{:02x}{:02x}".format(*c.colours[0])) for c in classes
-        ],
+        classes=legend_of(header.palette),
         scores={name: score if abs(score) < float("inf") else None for name, score in header.scores.items()},
         **fields,
     )

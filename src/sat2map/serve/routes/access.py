@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
 
-from fastapi import Query, Request, Security
+from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
 
 from sat2map.errors import ImageError
@@ -17,7 +17,8 @@ from sat2map.serve.http_errors import (
     UnsupportedFormatError,
     UploadTooSlowError,
 )
-from sat2map.serve.problems import documented
+from sat2map.serve.openapi import documented
+from sat2map.serve.pictures import Part
 from sat2map.serve.responses import MEDIA_TYPES
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, if the service requires one.")
@@ -57,6 +58,13 @@ Whole = Annotated[
     Query(description="Take all of a picture that looks like a training pair (a photo beside its map)."),
 ]
 
+
+def part_of_picture(page: Page = None, whole: Whole = False) -> Part:
+    """Return the part of a picture that the parameters of a request name."""
+    return Part(page, whole)
+
+
+PartOfPicture = Annotated[Part, Depends(part_of_picture)]
 
 BINARY: Final = {"type": "string", "format": "binary"}
 IMAGES: Final = {media_type: {"schema": BINARY} for media_type in MEDIA_TYPES}

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
-from fastapi.responses import JSONResponse, Response
+from fastapi.concurrency import contextmanager_in_threadpool
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from sat2map.errors import ImageError
 from sat2map.serve.http_errors import NotFoundError, TooManyPixelsError, UnauthorizedError
-from sat2map.serve.image_store import StoredImage
-from sat2map.serve.input_files import Inspected, Kind
-from sat2map.serve.pictures import Part
-from sat2map.serve.problems import documented
+from sat2map.serve.input_files import Kind
+from sat2map.serve.openapi import documented
 from sat2map.serve.routes.access import (
     PNG,
     UPLOAD,
     UPLOAD_FAILURES,
     ModelName,
-    Page,
-    Whole,
+    PartOfPicture,
     check_key,
     location,
     owner_of,
@@ -48,41 +46,34 @@ class ImageStatus(BaseModel):
 
 def image_routes(service: Service) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(dependencies=[Depends(check_key(service.keys))], prefix="/v1/images", tags=["images"])
+    router = APIRouter(
+        dependencies=[Depends(check_key(service.keys))],
+        prefix="/v1/images",
+        tags=["images"],
+        responses=documented(UnauthorizedError),
+    )
     limits, images = service.settings.limits, service.images
 
     @router.post(
-        "",
-        status_code=201,
-        response_model=ImageStatus,
-        openapi_extra=UPLOAD,
-        responses={201: location("image"), **UPLOAD_FAILURES},
+        "", status_code=201, openapi_extra=UPLOAD, responses={201: location("image"), **UPLOAD_FAILURES}
     )
-    async def upload_image(request: Request) -> Response:
+    async def upload_image(request: Request, response: Response) -> ImageStatus:
         """Upload an image that is translated later, more than once: at other scales or with other models."""
         declared = request.headers.get("content-length", "")
         size = int(declared) if declared.isdecimal() else limits.image_bytes
-        folder = await service.run_in_thread(images.new_folder, min(size, limits.job_body_bytes))
-        try:
+        arriving = images.new_folder(min(size, limits.job_body_bytes))
+        async with contextmanager_in_threadpool(arriving) as folder:
             upload = await receive_file(service, request, folder)
             image = images.add(folder, upload, owner_of(request))
-        except BaseException:
-            images.drop(folder)
-            raise
-        location = {"Location": request.url_for("read_image_status", image=image.id).path}
-        return JSONResponse(_status(image).model_dump(mode="json"), 201, location)
+        response.headers["Location"] = request.url_for("read_image_status", image=image.id).path
+        return ImageStatus.model_validate(image.model_dump())
 
-    @router.get("/{image}", responses=documented(UnauthorizedError, NotFoundError))
+    @router.get("/{image}", responses=documented(NotFoundError))
     async def read_image_status(request: Request, image: ImageId) -> ImageStatus:
         """Return what is known of an uploaded image."""
-        return _status(images.get(image, owner_of(request)))
+        return ImageStatus.model_validate(images.get(image, owner_of(request)).model_dump())
 
-    @router.delete(
-        "/{image}",
-        status_code=204,
-        response_model=None,
-        responses=documented(UnauthorizedError, NotFoundError),
-    )
+    @router.delete("/{image}", status_code=204, response_model=None, responses=documented(NotFoundError))
     async def delete_image(request: Request, image: ImageId) -> None:
         """Delete an uploaded image."""
         images.remove(image, owner_of(request))
@@ -90,30 +81,19 @@ def image_routes(service: Service) -> APIRouter:
     @router.get(
         "/{image}/preview",
         response_class=Response,
-        responses={
-            200: PNG,
-            **documented(UnauthorizedError, NotFoundError, TooManyPixelsError, ImageError),
-        },
+        responses={200: PNG, **documented(NotFoundError, TooManyPixelsError, ImageError)},
     )
     async def preview_image(
-        request: Request, image: ImageId, model: ModelName = None, page: Page = None, whole: Whole = False
+        request: Request, image: ImageId, part: PartOfPicture, model: ModelName = None
     ) -> Response:
         """Return an uploaded image as the model sees it; browsers open neither TIFF nor 16 bits per band."""
         found = images.get(image, owner_of(request))
         if found.height * found.width > limits.pixels:
             raise TooManyPixelsError(f"a preview may have {limits.pixels / 1e6:g} million pixels at most")
-        upload = Inspected(images.path(found), found.kind, found.height, found.width)
-        served, part = service.models.find(model), Part(page, whole)
+        served = service.models.find(model)
         with service.memory.account() as reserve:
             reserve(8 * found.height * found.width)
-            work = show_picture(service, served, upload, part, cache="private, max-age=3600")
+            work = show_picture(service, served, images.inspected(found), part, cache="private, max-age=3600")
             return await run_until_disconnected(request, work, limits.request_seconds)
 
     return router
-
-
-def _status(image: StoredImage) -> ImageStatus:
-    return ImageStatus(
-        **image.model_dump(include={"id", "kind", "width", "height"}),
-        expires=datetime.fromtimestamp(image.expires, timezone.utc),
-    )

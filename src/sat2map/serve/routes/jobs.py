@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Annotated
 
 import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as InPath
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
 from sat2map.serve.http_errors import BusyError, NotFoundError, NotReadyError, UnauthorizedError
-from sat2map.serve.input_files import Inspected, Kind
+from sat2map.serve.input_files import Kind
 from sat2map.serve.job_runner import Jobs
 from sat2map.serve.job_store import ENDED, JobRecord, State
 from sat2map.serve.job_watch import LOOK_AGAIN, Watch
-from sat2map.serve.pictures import Part
-from sat2map.serve.problems import Problem, documented
+from sat2map.serve.openapi import documented
+from sat2map.serve.problems import Problem
 from sat2map.serve.routes.access import (
     BINARY,
     UPLOAD,
     UPLOAD_FAILURES,
     Gsd,
     ModelName,
-    Page,
-    Whole,
+    PartOfPicture,
     check_key,
     location,
     owner_of,
@@ -69,62 +68,51 @@ class JobStatus(BaseModel):
     )
 
 
-_SHARED = {"id", "state", "model", "kind", "width", "height", "error", "notes", "tiles_done", "tiles"}
-
-
 def job_routes(service: Service) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(dependencies=[Depends(check_key(service.keys))], prefix="/v1/jobs", tags=["jobs"])
+    router = APIRouter(
+        dependencies=[Depends(check_key(service.keys))],
+        prefix="/v1/jobs",
+        tags=["jobs"],
+        responses=documented(UnauthorizedError, NotFoundError),
+    )
     limits, jobs = service.settings.limits, service.jobs
     streams: set[object] = set()
     watch = Watch(lambda job, owner: status(jobs.get(job, owner)))
 
     def status(record: JobRecord) -> JobStatus:
-        return JobStatus(
-            **record.model_dump(include=_SHARED),
-            created=_when(record.created),
-            finished=_when(record.finished),
-            expires=_when(jobs.expires(record)),
-        )
+        return JobStatus.model_validate({**record.model_dump(), "expires": jobs.expires(record)})
 
     @router.post(
-        "",
-        status_code=202,
-        response_model=JobStatus,
-        openapi_extra=UPLOAD,
-        responses={202: location("job"), **documented(NotFoundError), **UPLOAD_FAILURES},
+        "", status_code=202, openapi_extra=UPLOAD, responses={202: location("job"), **UPLOAD_FAILURES}
     )
     async def create_job(
         request: Request,
+        response: Response,
+        part: PartOfPicture,
         model: ModelName = None,
         gsd: Gsd = None,
         image: ImageId = None,
-        page: Page = None,
-        whole: Whole = False,
-    ) -> Response:
+    ) -> JobStatus:
         """Send an image or GeoTIFF, or name an uploaded one, to be translated in the background."""
         served, owner = service.models.find(model), owner_of(request)
         stored = None if image is None else service.images.get(image, owner)
         declared = request.headers.get("content-length", "")
         size = int(declared) if declared.isdecimal() else limits.job_body_bytes
-        folder = jobs.new_folder(min(size, limits.job_body_bytes))
-        try:
+        with jobs.new_folder(min(size, limits.job_body_bytes)) as folder:
             if stored is None:
                 upload = await receive_file(service, request, folder)
             else:
-                path = folder / stored.file
-                await anyio.to_thread.run_sync(copy_file, service.images.path(stored), path)
-                upload = Inspected(path, stored.kind, stored.height, stored.width)
+                there = service.images.inspected(stored)
+                upload = there._replace(path=folder / stored.file)
+                await anyio.to_thread.run_sync(copy_file, there.path, upload.path)
             if upload.kind == "picture":
                 check_price(service, served.header, (upload.height, upload.width), gsd)
-            record = jobs.add(folder, upload, owner=owner, model=served.name, gsd=gsd, part=Part(page, whole))
-        except BaseException:
-            jobs.drop(folder)
-            raise
-        location = {"Location": request.url_for("read_job", job=record.id).path}
-        return JSONResponse(status(record).model_dump(mode="json"), 202, location)
+            record = jobs.add(folder, upload, owner=owner, model=served.name, gsd=gsd, part=part)
+        response.headers["Location"] = request.url_for("read_job", job=record.id).path
+        return status(record)
 
-    @router.get("/{job}", responses=documented(UnauthorizedError, NotFoundError))
+    @router.get("/{job}")
     async def read_job(request: Request, job: JobId) -> JobStatus:
         """Return the state of a job."""
         return status(jobs.get(job, owner_of(request)))
@@ -132,10 +120,7 @@ def job_routes(service: Service) -> APIRouter:
     @router.get(
         "/{job}/events",
         response_class=StreamingResponse,
-        responses={
-            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
-            **documented(UnauthorizedError, NotFoundError),
-        },
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
     )
     async def watch_job(request: Request, job: JobId) -> StreamingResponse:
         """Follow a job as server-sent events: `progress` at each change, then one with the name of its end.
@@ -169,7 +154,7 @@ def job_routes(service: Service) -> APIRouter:
                 "description": "The map.",
                 "content": {kind: {"schema": BINARY} for kind in ("image/tiff", "image/png")},
             },
-            **documented(UnauthorizedError, NotFoundError, NotReadyError),
+            **documented(NotReadyError),
         },
     )
     async def download_result(request: Request, job: JobId) -> FileResponse:
@@ -180,9 +165,7 @@ def job_routes(service: Service) -> APIRouter:
             path, media_type=media_type, filename=path.name, headers={"Cache-Control": "no-store"}
         )
 
-    @router.delete(
-        "/{job}", status_code=204, response_model=None, responses=documented(UnauthorizedError, NotFoundError)
-    )
+    @router.delete("/{job}", status_code=204, response_model=None)
     async def delete_job(request: Request, job: JobId) -> None:
         """Cancel a job, or delete one that has ended, with its result."""
         jobs.remove(job, owner_of(request))
@@ -210,7 +193,3 @@ async def _events(first: JobStatus, watch: Watch[JobStatus], owner: str, jobs: J
             silent = 0.0
         now = await watch.next(first.id, owner)
         silent += LOOK_AGAIN
-
-
-def _when(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)

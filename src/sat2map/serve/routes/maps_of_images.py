@@ -16,10 +16,11 @@ from sat2map.serve.http_errors import (
     TooManyPixelsError,
     UnauthorizedError,
 )
+from sat2map.serve.openapi import documented
 from sat2map.serve.pictures import Part, notes_header
-from sat2map.serve.problems import documented
 from sat2map.serve.responses import MEDIA_TYPES, RASTER_TYPES, encode, negotiate
-from sat2map.serve.routes.access import IMAGES, Gsd, ModelName, Page, Whole, check_key, owner_of
+from sat2map.serve.routes.about import LegendEntry, legend_of
+from sat2map.serve.routes.access import IMAGES, Gsd, ModelName, PartOfPicture, check_key, owner_of
 from sat2map.serve.routes.images import ImageId
 from sat2map.serve.service import Service, run_until_disconnected
 
@@ -32,11 +33,9 @@ Colors = Annotated[
 ]
 
 
-class ClassShare(BaseModel):
+class ClassShare(LegendEntry):
     """A class of a map."""
 
-    name: str = Field(examples=["water"])
-    colour: str = Field(examples=["#b1d0fe"])
     share: float = Field(examples=[0.12], description="Share of the area, 0..1.")
 
 
@@ -73,12 +72,11 @@ def map_routes(service: Service) -> APIRouter:
     async def draw_map(
         request: Request,
         image: ImageId,
+        part: PartOfPicture,
         model: ModelName = None,
         gsd: Gsd = None,
         product: ProductName = "image",
         colors: Colors = None,
-        page: Page = None,
-        whole: Whole = False,
     ) -> Response:
         """Draw an uploaded image; the network runs once for map, classes and confidence.
 
@@ -90,7 +88,7 @@ def map_routes(service: Service) -> APIRouter:
         headers = {"Sat2map-Model": served.name, "Cache-Control": "no-store", "Vary": "Accept"}
         is_raster = found.kind == "raster"
         media_type = negotiate(accept, RASTER_TYPES if is_raster else MEDIA_TYPES)
-        drawing = await draw(request, image, model, gsd, colors, Part(page, whole))
+        drawing = await draw(request, image, model, gsd, colors, part)
         if is_raster and media_type == "image/tiff":
             content = drawing.geotiff(product)
         else:
@@ -102,20 +100,16 @@ def map_routes(service: Service) -> APIRouter:
     async def summarize_map(
         request: Request,
         image: ImageId,
+        part: PartOfPicture,
         model: ModelName = None,
         gsd: Gsd = None,
         colors: Colors = None,
-        page: Page = None,
-        whole: Whole = False,
     ) -> Summary:
         """Return which classes the map of an uploaded image has, and how much of its area each takes."""
-        drawing = await draw(request, image, model, gsd, colors, Part(page, whole))
+        drawing = await draw(request, image, model, gsd, colors, part)
         shares = await service.run_in_thread(drawing.shares, large=True)
-        classes = drawing.palette.classes if drawing.palette else ()
-        entries = [
-            ClassShare(name=one.name, colour="#{:02x}{:02x}{:02x}".format(*one.colours[0]), share=share)
-            for one, share in zip(classes, shares, strict=False)
-        ]
+        classes = zip(legend_of(drawing.palette), shares, strict=False)
+        entries = [ClassShare(**one.model_dump(), share=share) for one, share in classes]
         height, width = drawing.drawn.image.shape[1:]
         return Summary(
             model=service.models.find(model).name,

@@ -10,10 +10,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from sat2map.images.png import encode_png
-from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
+from sat2map.serve.http_errors import NotFoundError
 from sat2map.serve.map_image import CRS84, LONGEST, MERCATOR_URI, draw_view, parse_view
 from sat2map.serve.map_layers import MapLayer
-from sat2map.serve.problems import documented
 from sat2map.serve.routes.tiles import FAILURES, LayerName, Number, TileSource, Zoom, address, answers
 from sat2map.serve.vector_tiles import MEDIA_TYPE
 from sat2map.serve.wmts import MATRIX_SET
@@ -46,9 +45,8 @@ Side = Annotated[int | None, Query(ge=1, le=LONGEST, examples=[512])]
 def ogc_routes(source: TileSource) -> APIRouter:
     """Return the routes."""
     router = source.router("/ogc", "OGC API")
-    described = documented(UnauthorizedError)
 
-    @router.get("", responses=described)
+    @router.get("")
     async def read_landing_page(request: Request) -> Json:
         """Return the landing page."""
         links = [
@@ -62,12 +60,12 @@ def ogc_routes(source: TileSource) -> APIRouter:
         about = "Maps that a model draws of aerial and satellite images."
         return {"title": "sat2map", "description": about, "links": links}
 
-    @router.get("/conformance", responses=described)
+    @router.get("/conformance")
     async def read_conformance() -> Json:
         """Return the conformance classes."""
         return {"conformsTo": CONFORMANCE}
 
-    @router.get("/tileMatrixSets", responses=described)
+    @router.get("/tileMatrixSets")
     async def list_tile_matrix_sets(request: Request) -> Json:
         """List the tile matrix sets."""
         link = _link(request, "self", "read_tile_matrix_set", tms=MATRIX_SET)
@@ -80,7 +78,7 @@ def ogc_routes(source: TileSource) -> APIRouter:
         described: Json = morecantile.tms.get(MATRIX_SET).model_dump(exclude_none=True, mode="json")
         return described
 
-    @router.get("/collections", responses=described)
+    @router.get("/collections")
     async def list_collections(request: Request) -> Json:
         """List the layers."""
         found = [_collection(request, layer) for layer in await source.layers()]

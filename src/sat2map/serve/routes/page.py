@@ -21,6 +21,7 @@ from sat2map.serve.service import Service
 from sat2map.synthetic.examples import SEEDS, draw_example
 
 PAGE = Path(str(resources.files("sat2map") / "page"))
+_town = functools.lru_cache(maxsize=len(SEEDS))(draw_example)
 FILES = {"/": "index.html", "/map": "map.html", "/docs": "docs.html", "/favicon.ico": "icon.svg"}
 
 
@@ -71,8 +72,3 @@ def not_found_page(request: Request) -> Response:
     """Return the page for an address that does not exist."""
     text = "There is nothing at this address. Check it for typing errors."
     return message_page(request, "Page not found", text, 404)
-
-
-@functools.lru_cache(maxsize=len(SEEDS))
-def _town(number: int, gsd: float | None) -> NDArray[np.uint8]:
-    return draw_example(number, gsd)

@@ -10,10 +10,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from sat2map.geo.qgis_styles import TILE_LAYER, StyledLayer, maplibre_style
-from sat2map.serve.http_errors import UnauthorizedError
 from sat2map.serve.legend import draw_legend
 from sat2map.serve.map_layers import Kind, MapLayer, layers_of
-from sat2map.serve.problems import documented
 from sat2map.serve.raster_folder import RasterFile
 from sat2map.serve.routes.access import ModelName
 from sat2map.serve.routes.tiles import FAILURES, LayerName, Number, TileSource, Zoom, address, answers
@@ -50,7 +48,7 @@ def raster_routes(source: TileSource) -> APIRouter:
     """Return the routes of a service that has rasters."""
     router = source.router("/rasters")
 
-    @router.get("", responses=documented(UnauthorizedError))
+    @router.get("")
     async def list_rasters(
         q: Annotated[str, Query(max_length=200, description="Part of the name.")] = "",
     ) -> list[RasterEntry]:

@@ -17,8 +17,8 @@ from sat2map.geo.web_mercator import HIGHEST_ZOOM
 from sat2map.serve.conditional import ConditionalRoute, if_changed
 from sat2map.serve.http_errors import NotFoundError, UnauthorizedError
 from sat2map.serve.livemap import LiveMaps
-from sat2map.serve.map_layers import MapLayer, all_layers, check_tile, find_layer
-from sat2map.serve.problems import documented
+from sat2map.serve.map_layers import MapLayer, check_tile, find_layer, layers_of
+from sat2map.serve.openapi import documented
 from sat2map.serve.raster_folder import RasterFolder
 from sat2map.serve.routes.access import BINARY, check_key
 from sat2map.serve.service import Service, run_until_disconnected
@@ -55,11 +55,19 @@ class TileSource:
     def router(self, prefix: str = "", tag: str = "live map") -> APIRouter:
         """Return a router whose routes accept read-only keys and answer conditional requests."""
         keys = [Depends(check_key(self.service.keys, tiles=True))]
-        return APIRouter(dependencies=keys, prefix=prefix, tags=[tag], route_class=ConditionalRoute)
+        return APIRouter(
+            dependencies=keys,
+            prefix=prefix,
+            tags=[tag],
+            route_class=ConditionalRoute,
+            responses=documented(UnauthorizedError),
+        )
 
     async def layers(self) -> list[MapLayer]:
-        """Return all layers, drawn by the default model."""
-        return all_layers(await anyio.to_thread.run_sync(self.rasters.all), self.service.models.find(None))
+        """Return the layers of all rasters that can be shown, drawn by the default model."""
+        found, model = await anyio.to_thread.run_sync(self.rasters.all), self.service.models.find(None)
+        shown = [raster for raster in found.values() if not isinstance(raster, str)]
+        return [layer for raster in shown for layer in layers_of(raster, model)]
 
     async def find(self, name: str, model: str | None = None) -> MapLayer:
         """Return a layer by name; raises what `map_layers.find_layer` does."""

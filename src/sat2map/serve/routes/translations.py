@@ -18,8 +18,8 @@ from sat2map.serve.decoder import SMALL_FILE, SMALL_IMAGE
 from sat2map.serve.http_errors import NotAcceptableError, NotFoundError
 from sat2map.serve.input_files import RESULTS, Inspected, inspect_file, read_file
 from sat2map.serve.memory import Reserve, price
+from sat2map.serve.openapi import documented
 from sat2map.serve.pictures import NOTES_HEADER, Part, notes_header, read_picture
-from sat2map.serve.problems import documented
 from sat2map.serve.responses import MEDIA_TYPES, RASTER_TYPES, MediaType, encode, negotiate, read_raster
 from sat2map.serve.routes.access import (
     BINARY,
@@ -28,8 +28,7 @@ from sat2map.serve.routes.access import (
     UPLOAD_FAILURES,
     Gsd,
     ModelName,
-    Page,
-    Whole,
+    PartOfPicture,
     check_key,
 )
 from sat2map.serve.served_models import ServedModel
@@ -78,11 +77,7 @@ def translate_routes(service: Service) -> APIRouter:
         responses={200: _ANSWER, **documented(NotFoundError, NotAcceptableError), **UPLOAD_FAILURES},
     )
     async def translate(
-        request: Request,
-        model: ModelName = None,
-        gsd: Gsd = None,
-        page: Page = None,
-        whole: Whole = False,
+        request: Request, part: PartOfPicture, model: ModelName = None, gsd: Gsd = None
     ) -> Response:
         """Translate an image into a map.
 
@@ -95,7 +90,7 @@ def translate_routes(service: Service) -> APIRouter:
         with service.memory.account() as reserve:
             body = await read_body(request, reserve, limit=limits.body_bytes, seconds=limits.upload_seconds)
             translate = _translate_tiff if sniff_format(body[:16]) == "tiff" else _translate_picture
-            work = translate(served, body, accept, gsd, Part(page, whole), reserve)
+            work = translate(served, body, accept, gsd, part, reserve)
             return await run_until_disconnected(request, work, limits.request_seconds)
 
     async def _translate_picture(
@@ -139,9 +134,7 @@ def translate_routes(service: Service) -> APIRouter:
         openapi_extra=_REQUEST,
         responses={200: PNG, **UPLOAD_FAILURES},
     )
-    async def preview(
-        request: Request, model: ModelName = None, page: Page = None, whole: Whole = False
-    ) -> Response:
+    async def preview(request: Request, part: PartOfPicture, model: ModelName = None) -> Response:
         """Return an image as the model sees it, since browsers open neither TIFF nor 16 bits per band."""
         served = service.models.find(model)
         with service.memory.account() as reserve:
@@ -150,7 +143,7 @@ def translate_routes(service: Service) -> APIRouter:
             async def show() -> Response:
                 async with _spool_upload(body) as upload:
                     reserve(8 * upload.height * upload.width)
-                    return await show_picture(service, served, upload, Part(page, whole), cache="no-store")
+                    return await show_picture(service, served, upload, part, cache="no-store")
 
             return await run_until_disconnected(request, show(), limits.request_seconds)
 

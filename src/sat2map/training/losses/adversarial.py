@@ -48,4 +48,4 @@ def adversarial_loss(inputs: LossInputs) -> Tensor:
     return inputs.adversarial(inputs)
 
 
-LOSS = Loss("adversarial", "adversarial", adversarial_loss)
+LOSS = Loss("adversarial", adversarial_loss)

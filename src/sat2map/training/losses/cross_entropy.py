@@ -38,4 +38,4 @@ def class_weights(frequencies: Tensor, balance: float) -> Tensor:
     return weights / (weights * frequencies).sum()
 
 
-LOSS = Loss("cross_entropy", "cross-entropy", cross_entropy_loss, needs_labels=True, needs_logits=True)
+LOSS = Loss("cross_entropy", cross_entropy_loss, needs_labels=True, needs_logits=True)

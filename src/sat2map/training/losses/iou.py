@@ -50,4 +50,4 @@ def soft_iou_loss(
     return 1 - ratios.sum() / seen.sum().clamp_min(1)
 
 
-LOSS = Loss("iou", "soft IoU", iou_loss, needs_labels=True)
+LOSS = Loss("iou", iou_loss, needs_labels=True)

@@ -19,4 +19,4 @@ def l1_loss(inputs: LossInputs) -> Tensor:
     return inputs.pixel_mean(difference)
 
 
-LOSS = Loss("l1", "L1", l1_loss)
+LOSS = Loss("l1", l1_loss)

@@ -80,14 +80,12 @@ class Loss:
 
     Attributes:
         name: In settings (`NAME_weight`) and metrics.
-        label: In charts.
         compute: Returns the loss of a batch, a scalar in fp32, unweighted.
         needs_labels: Whether the target needs a palette.
         needs_logits: Whether the generator must give logits.
     """
 
     name: str
-    label: str
     compute: Callable[[LossInputs], Tensor]
     needs_labels: bool = False
     needs_logits: bool = False

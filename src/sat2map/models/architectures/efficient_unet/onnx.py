@@ -11,7 +11,7 @@ from sat2map.models.architectures.efficient_unet.layout import (
     STEM_CHANNELS,
     same_padding,
 )
-from sat2map.models.onnx.graph import Finish, GraphBuilder, Tail
+from sat2map.models.onnx.graph import GraphBuilder, Tail
 from sat2map.models.onnx.rewrites import Convolution, transposed_of_resize
 
 
@@ -29,37 +29,24 @@ def build_efficient_unet(graph: GraphBuilder, x: str) -> Tail:
 
 def _add_encoder(graph: GraphBuilder, x: str) -> list[tuple[str, int]]:
     """Add the encoder; return names and channels of the features at strides 2 to 32."""
-    x = _layer(graph, x, "encoder.stem", (graph.spec.source_bands, STEM_CHANNELS), 3, 2, graph.relu6)
+    x = graph.layer(
+        x, _take(graph, "encoder.stem", (graph.spec.source_bands, STEM_CHANNELS), 3, 2), finish=graph.relu6
+    )
     taps, inputs, at = [], STEM_CHANNELS, 0
     for i, stage in enumerate(LITE0):
         for repeat in range(stage.repeats):
             name, stride = f"encoder.blocks.{at}.body", stage.stride if repeat == 0 else 1
             y, layer, inner = x, 0, inputs * stage.expansion
             if stage.expansion != 1:
-                y, layer = _layer(graph, y, name, (inputs, inner), 1, 1, graph.relu6), 3
-            y = _layer(graph, y, name, (inner, inner), stage.kernel, stride, graph.relu6, layer, groups=inner)
-            y = _layer(graph, y, name, (inner, stage.channels), 1, 1, None, layer + 3)
+                y, layer = graph.layer(y, _take(graph, name, (inputs, inner), 1), finish=graph.relu6), 3
+            depthwise = _take(graph, name, (inner, inner), stage.kernel, stride, layer, groups=inner)
+            y = graph.layer(y, depthwise, finish=graph.relu6)
+            y = graph.layer(y, _take(graph, name, (inner, stage.channels), 1, at=layer + 3))
             x = graph.node("Add", x, y) if stride == 1 and inputs == stage.channels else y
             inputs, at = stage.channels, at + 1
         if i + 1 == len(LITE0) or LITE0[i + 1].stride == 2:
             taps.append((x, inputs))
     return taps
-
-
-def _layer(
-    graph: GraphBuilder,
-    x: str,
-    name: str,
-    channels: tuple[int, int],
-    kernel: int,
-    stride: int,
-    finish: Finish | None,
-    at: int = 0,
-    *,
-    groups: int = 1,
-) -> str:
-    """Add the convolution at place `at` of a sequence, with the norm after it and an activation."""
-    return graph.layer(x, _take(graph, name, channels, kernel, stride, at, groups), finish=finish)
 
 
 def _take(
