@@ -1,11 +1,15 @@
-"""Tests of requests of a quantized model on processors whose int8 kernels crash on free sizes."""
+"""Tests of how OpenVINO is imported, and of requests of a model whose int8 kernels crash on free sizes."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 openvino = pytest.importorskip("openvino")
 from openvino import opset13  # noqa: E402
@@ -51,3 +55,18 @@ def test_a_quantized_model_keeps_its_free_size_elsewhere(monkeypatch) -> None:
     found, is_fixed = run(Requests(quantized(), {}, 1), source)
     assert not is_fixed
     np.testing.assert_allclose(found, 0.5)
+
+
+def test_openvinos_converter_is_imported_when_it_is_called(tmp_path) -> None:
+    names = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "relu", names[:1], names[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "relu.onnx")
+    script = f"""
+import sys
+import sat2map.inference.backends.openvino.engine
+assert "openvino.frontend.tensorflow" not in sys.modules, "the converter was imported"
+import openvino
+assert len(openvino.convert_model({str(tmp_path / "relu.onnx")!r}).inputs) == 1
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

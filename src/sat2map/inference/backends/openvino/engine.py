@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
-from openvino import opset13
 
 from sat2map.errors import ModelFileError
 from sat2map.inference.backends.graphs import GraphEngine, read_light_graph
+from sat2map.inference.backends.openvino.library import openvino
 from sat2map.inference.backends.openvino.requests import Requests, has_int8
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.inference.backends.phases import join_around, join_phases, likeliest_of_phases
@@ -114,7 +113,7 @@ def _with_weights(graph: LightGraph) -> openvino.Model:
     for parameter in model.get_parameters():
         weights = graph.weights.get(parameter.get_friendly_name())
         if weights is not None:
-            parameter.output(0).replace(opset13.constant(weights, shared_memory=True).output(0))
+            parameter.output(0).replace(openvino.opset13.constant(weights, shared_memory=True).output(0))
             model.remove_parameter(parameter)
     model.validate_nodes_and_infer_types()
     return model

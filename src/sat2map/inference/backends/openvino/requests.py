@@ -9,8 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-import openvino
-
+from sat2map.inference.backends.openvino.library import openvino
 from sat2map.runtime.cpu import processor
 
 KEPT_SIZES: Final = 8  # of inputs, where each has a compiled model of its own
