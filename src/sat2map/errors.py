@@ -86,6 +86,13 @@ class MissingExtraError(Sat2MapError):
         super().__init__(f"{what} needs the '{extra}' extra", hint=install_command(extra))
 
 
+def reason(error: BaseException) -> str:
+    """Return the innermost message of a failure, in one line and without its full stop."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `did you mean 'x'?` for the known word nearest to `word`, or the list of known words."""
     known = list(known)

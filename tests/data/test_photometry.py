@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageFilter
 from scipy.ndimage import gaussian_filter
 
-from sat2map.data.photometry import PhotoJitter, _degrade, blur, compress_jpeg, jitter_photos
+from sat2map.data.photometry import PhotoJitter, _degrade, _relight, blur, compress_jpeg, jitter_photos
 from sat2map.synthetic.towns import draw_town
 
 NOTHING = PhotoJitter().scaled(0)
@@ -46,6 +46,23 @@ def test_jpeg_of_sides_that_are_no_multiples_of_8_fills_up_the_last_blocks() -> 
     assert compressed.shape == source.shape
     whole = compress_jpeg(source[:, :, :56, :64], torch.tensor([60.0]))
     torch.testing.assert_close(compressed[:, :, :56, :64], whole)
+
+
+def test_light_and_colours_change_step_by_step() -> None:
+    source = torch.cat([photo(), -photo()])
+    relit = torch.empty_like(source)
+    random = np.random.default_rng(0)
+    matrix = np.eye(3) + random.uniform(-0.1, 0.1, (2, 3, 3))
+    bounds = ((0.8, 2.0, 1), (0.8, 1.2, 3), (-0.1, 0.1, 3), (0.7, 1.4, 1), (0.4, 0.8, 1), (0.0, 0.3, 1))
+    light = [random.uniform(low, high, (2, bands, 1, 1)) for low, high, bands in bounds]
+    exposure, gain, offset, exponent, airlight, haze = light
+    mixed = np.einsum("nij,njhw->nihw", matrix, source.numpy())
+    lit = ((mixed + 1) * exposure - 1).clip(-1, 1)
+    contrasted = (lit * gain + offset).clip(-1, 1)
+    curved = ((contrasted + 1) / 2).clip(1e-4) ** exponent * 2 - 1
+    expected = curved + haze * (airlight - curved)
+    _relight(source, relit, *(torch.from_numpy(values).float() for values in (matrix, *light)))
+    np.testing.assert_allclose(relit.numpy(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.2, 2.0])

@@ -59,7 +59,8 @@ def test_a_smaller_scale_averages_as_pillow_does(side: int) -> None:
     window = Image.fromarray(pair[2 : 2 + side, 4 : 4 + side, :3].numpy())
     expected = np.asarray(window.resize((12, 12), Image.Resampling.BILINEAR), float)
     found = (images[0].permute(1, 2, 0).numpy() + 1) * 127.5
-    assert np.abs(found - expected).max() < 1.5  # Pillow rounds twice
+    np.testing.assert_allclose(found, expected, atol=1.001)  # Pillow rounds twice
+    assert np.abs(found - expected).mean() < 0.2
 
 
 def test_labels_are_never_mixed() -> None:

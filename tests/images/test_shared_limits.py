@@ -12,7 +12,7 @@ pytest.importorskip("rasterio", reason="the geo extra is not installed")
 
 from sat2map.errors import SettingsError
 from sat2map.images.read import has_deep_samples, read_image
-from sat2map.images.shared_limits import FILES, SharedLimits, measure_shared_limits, spread
+from sat2map.images.shared_limits import FILES, SharedLimits, evenly, measure_shared_limits
 
 RAMP = np.tile(np.linspace(200, 9000, 240).astype(np.uint16), (60, 1))
 
@@ -96,6 +96,6 @@ def test_the_header_tells_which_files_are_measured(tmp_path: Path) -> None:
 
 
 def test_of_many_files_the_first_the_last_and_some_between_are_measured() -> None:
-    numbers = spread(10_000)
+    numbers = evenly(range(10_000))
     assert (len(numbers), numbers[0], numbers[-1]) == (FILES, 0, 9999)
-    assert spread(3) == [0, 1, 2]
+    assert evenly(range(3)) == [0, 1, 2]

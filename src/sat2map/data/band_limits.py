@@ -9,7 +9,7 @@ from sat2map.errors import DataError
 from sat2map.images.bands import Limits
 from sat2map.images.levels import text_of
 from sat2map.images.pixels import read_image
-from sat2map.images.shared_limits import SharedLimits, spread
+from sat2map.images.shared_limits import SharedLimits, evenly
 
 
 def measure_band_limits(pairs: Sequence[Pair], bands: int) -> tuple[Limits | None, str]:
@@ -27,11 +27,11 @@ def measure_band_limits(pairs: Sequence[Pair], bands: int) -> tuple[Limits | Non
         DataError: The sources hold numbers of several types.
         ImageError: A source cannot be read, or shows no valid pixel.
     """
-    shared, chosen = SharedLimits(), spread(len(pairs))
-    for i in chosen:
-        if pairs[i].target is None:
+    shared, chosen = SharedLimits(), evenly(pairs)
+    for pair in chosen:
+        if pair.target is None:
             return None, ""
-        if not read_image(pairs[i].source, bands=bands, stretch=shared.add).stretched and i == chosen[0]:
+        if not read_image(pair.source, bands=bands, stretch=shared.add).stretched and pair is chosen[0]:
             return None, ""
     found = shared.all()
     if len(found) > 1:

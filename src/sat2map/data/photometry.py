@@ -28,6 +28,12 @@ _CHROMINANCE = (
     (47, 66, 99, 99, 99, 99, 99, 99),
     *((99,) * 8,) * 4,
 )
+# Levels of red, green and blue to Y, Cb and Cr, in rows (ITU-R BT.601, as JFIF has it).
+_YCBCR = (
+    (0.299, 0.587, 0.114),
+    (-0.299 / 1.772, -0.587 / 1.772, 0.886 / 1.772),
+    (0.701 / 1.402, -0.587 / 1.402, -0.114 / 1.402),
+)
 
 
 @dataclass(frozen=True)
@@ -105,32 +111,36 @@ def jitter_photos(
     exposure = torch.exp2(dark + (bright - dark) * (drawn(1, 1, 1) + 1) / 2)
     gain = 1 + jitter.gain * drawn(1, 1, 1) + jitter.gain / 3 * drawn(bands, 1, 1)
     offset = jitter.offset * drawn(1, 1, 1) + jitter.offset / 3 * drawn(bands, 1, 1)
-    x = source
+    matrix = torch.eye(bands, device=device).expand(len(source), bands, bands)
     if bands == 3:
-        matrix = jitter.season * drawn(3, 3)
-        matrix = torch.eye(3, device=device) + matrix - matrix.mean(dim=2, keepdim=True)
-        x = torch.einsum("nij,njhw->nihw", matrix, x)
+        change = jitter.season * drawn(3, 3)
+        matrix = matrix + change - change.mean(dim=2, keepdim=True)
     octaves, airlight = jitter.gamma * drawn(1, 1, 1), 0.6 + 0.2 * drawn(1, 1, 1)
-    light = exposure, gain, offset, torch.exp2(octaves), airlight, jitter.haze * drawn(1, 1, 1).clamp_min(0)
-    x = x.clone(memory_format=torch.contiguous_format)
+    haze = jitter.haze * drawn(1, 1, 1).clamp_min(0)
+    light = matrix, exposure, gain, offset, torch.exp2(octaves), airlight, haze
+    x = torch.empty_like(source, memory_format=torch.contiguous_format)
     # One photo after the other stays in a processor's cache; a GPU takes them all at once.
     for rows_of in range(len(x)) if device.type == "cpu" else (ALL,):
-        _relight(x[rows_of], *(values[rows_of] for values in light))
+        _relight(source[rows_of], x[rows_of], *(values[rows_of] for values in light))
     _degrade(x, jitter, chosen(jitter.degraded), torch.rand(n, 2, generator=generator)[rows])
     # Noise is drawn on the device, from a seed per photo: moving it there would cost more than all the rest.
     seeds = torch.randint(2**62, (n,), generator=generator)[rows].tolist()
     noise = (jitter.noise * (2 * torch.rand(n, generator=generator) - 1))[rows].tolist()
     _add_noise(x, seeds, noise)
-    compressed = chosen(jitter.jpeg).nonzero().flatten()
-    quality = 62.5 + 32.5 * drawn()
-    for some in torch.split(compressed, 1 if device.type == "cpu" else n) if len(compressed) else ():
-        here = some.to(device, non_blocking=True)
+    compressed, quality = chosen(jitter.jpeg).nonzero().flatten(), 62.5 + 32.5 * drawn()
+    if device.type == "cpu":
+        for i in compressed.tolist():
+            x[i : i + 1] = compress_jpeg(x[i : i + 1], quality[i : i + 1])
+    elif len(compressed):
+        here = compressed.to(device, non_blocking=True)
         x[here] = compress_jpeg(x[here], quality[here])
     return x.clamp_(-1, 1)
 
 
 def _relight(
+    source: Tensor,
     x: Tensor,
+    matrix: Tensor,
     exposure: Tensor,
     gain: Tensor,
     offset: Tensor,
@@ -138,11 +148,15 @@ def _relight(
     airlight: Tensor,
     haze: Tensor,
 ) -> None:
-    """Change exposure, contrast, gamma and haze of photos in place, float (..., bands, h, w) in [-1, 1]."""
-    x.add_(1).mul_(exposure).sub_(1).clamp_(-1, 1)
-    x.mul_(gain).add_(offset).clamp_(-1, 1)
-    x.add_(1).div_(2).clamp_(min=1e-4).pow_(exponent).mul_(2).sub_(1)
-    x.lerp_(airlight.expand_as(x), haze.expand_as(x))
+    """Write photos with other colours, exposure, contrast, gamma and haze to x, float (..., bands, h, w).
+
+    Photos lie in [-1, 1]. Each pass over them costs, so what is linear between two clamps is done in one.
+    """
+    torch.matmul(exposure.squeeze(-1) * matrix, source.flatten(-2), out=x.flatten(-2))
+    x.add_(exposure - 1).clamp_(-1, 1)
+    x.mul_(gain / 2).add_((offset + 1) / 2).clamp_(1e-4, 1)
+    x.log_().mul_(exponent).exp_()  # a power: half the time of pow_
+    x.mul_(2 * (1 - haze)).add_(airlight * haze + haze - 1)
 
 
 def _add_noise(x: Tensor, seeds: list[int], deviations: list[float]) -> None:
@@ -203,15 +217,22 @@ def compress_jpeg(x: Tensor, quality: Tensor) -> Tensor:
         float (n, bands, h, w).
     """
     height, width = x.shape[2:]
-    # Incomplete blocks are filled up with the last pixel, as libjpeg does.
-    levels = F.pad((x + 1) * 127.5, (0, -width % 8, 0, -height % 8), mode="replicate")
-    is_rgb = x.shape[1] == 3
-    levels = levels.round()  # a JPEG begins and ends with whole levels
-    planes = _to_ycbcr(levels).round() if is_rgb else levels - 128
-    tables = (_LUMINANCE, _CHROMINANCE, _CHROMINANCE) if is_rgb else (_LUMINANCE,)
-    planes = _quantize(planes, torch.tensor(tables, device=x.device, dtype=x.dtype), quality)
-    levels = _from_ycbcr(planes) if is_rgb else planes + 128
-    return levels[:, :, :height, :width] / 127.5 - 1
+    levels = (x + 1).mul_(127.5).round_()  # a JPEG begins and ends with whole levels
+    if width % 8 or height % 8:  # incomplete blocks are filled up with the last pixel, as libjpeg does
+        levels = F.pad(levels, (0, -width % 8, 0, -height % 8), mode="replicate")
+    if x.shape[1] == 3:
+        mix, tables = torch.tensor(_YCBCR, device=x.device), (_LUMINANCE, _CHROMINANCE, _CHROMINANCE)
+        base = torch.tensor(
+            ((128.0,), (1e-4,), (1e-4,)), device=x.device
+        )  # libjpeg rounds halves of chroma down
+        planes = (mix @ levels.flatten(2)).sub_(base).round_().view_as(levels)
+        planes = _quantize(planes, torch.tensor(tables, device=x.device, dtype=x.dtype), quality)
+        planes[:, 0] += 128
+        levels = (mix.inverse() @ planes.flatten(2)).view_as(levels)
+    else:
+        table = torch.tensor((_LUMINANCE,), device=x.device, dtype=x.dtype)
+        levels = _quantize(levels - 128, table, quality) + 128
+    return levels[:, :, :height, :width].div_(127.5).sub_(1)
 
 
 def _quantize(planes: Tensor, tables: Tensor, quality: Tensor) -> Tensor:
@@ -226,25 +247,10 @@ def _quantize(planes: Tensor, tables: Tensor, quality: Tensor) -> Tensor:
     k = torch.arange(8, device=planes.device, dtype=planes.dtype)
     cosines = torch.cos((2 * k.view(1, 8) + 1) * k.view(8, 1) * torch.pi / 16) / 2
     cosines[0] /= 2**0.5
+    waves = torch.kron(cosines, cosines)  # one product of 64 x 64 a block, not four small ones
     blocks = planes.reshape(n, count, height // 8, 8, width // 8, 8).transpose(3, 4)
-    frequencies = cosines @ blocks @ cosines.T
-    factor = torch.where(quality < 50, 50 / quality, 2 - quality / 50).view(n, 1, 1, 1, 1, 1)
-    steps = (tables.view(1, -1, 1, 1, 8, 8) * factor + 0.5).floor().clamp(1, 255)
-    blocks = cosines.T @ ((frequencies / steps).round() * steps) @ cosines
-    return blocks.transpose(3, 4).reshape(n, count, height, width)
-
-
-def _to_ycbcr(rgb: Tensor) -> Tensor:
-    """Convert levels 0..255 to Y - 128, Cb, Cr (ITU-R BT.601, as JFIF has it)."""
-    red, green, blue = rgb.unbind(1)
-    y = 0.299 * red + 0.587 * green + 0.114 * blue
-    return torch.stack([y - 128, (blue - y) / 1.772, (red - y) / 1.402], dim=1)
-
-
-def _from_ycbcr(planes: Tensor) -> Tensor:
-    """Undo `_to_ycbcr`."""
-    y, blue_difference, red_difference = planes.unbind(1)
-    y = y + 128
-    red, blue = y + 1.402 * red_difference, y + 1.772 * blue_difference
-    green = (y - 0.299 * red - 0.114 * blue) / 0.587
-    return torch.stack([red, green, blue], dim=1)
+    frequencies = blocks.reshape(n, count, -1, 64) @ waves.T
+    factor = torch.where(quality < 50, 50 / quality, 2 - quality / 50).view(n, 1, 1, 1)
+    steps = (tables.view(1, -1, 1, 64) * factor + 0.5).floor().clamp(1, 255)
+    levels = frequencies.div_(steps).round_().mul_(steps) @ waves
+    return levels.view(blocks.shape).transpose(3, 4).reshape(n, count, height, width)

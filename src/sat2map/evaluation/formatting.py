@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sat2map.evaluation.metrics import PARTS, find_score
 from sat2map.evaluation.metrics.features import kernel_subset_size
-from sat2map.evaluation.result import CLASS_HEAD, CONSTANT, MODEL, NEAREST, Evaluation, Row
+from sat2map.evaluation.result import CLASS_HEAD, CONSTANT, MODEL, NEAREST, Evaluation, Protocol, Row
+from sat2map.evaluation.robustness import SCORES
 
 # The scores that a map is read for, and the pixel scores that a verdict names.
 HEADLINES = ("mean_iou", "road_f1", "edge_f1")
@@ -45,6 +48,12 @@ def format_uncertainty(name: str, row: Row) -> str:
     if name == "kid" and "kid_std" in row.scores:
         return f"± {format_value(name, row.scores['kid_std'])}"
     return DASH.join(format_value(name, end, unit=False) for end in row.intervals.get(name, ()))
+
+
+def listed_scores(scores: Mapping[str, float | None]) -> list[str]:
+    """Return the scores that stand below a picture, such as `L1 7.65`."""
+    known = {name: score for name in SCORES if (score := scores.get(name)) is not None}
+    return [f"{find_score(name).label} {format_value(name, score)}" for name, score in known.items()]
 
 
 def score_names(evaluation: Evaluation) -> dict[str, list[str]]:
@@ -191,6 +200,22 @@ def protocol_line(evaluation: Evaluation) -> str:
         f"{p.images} images{groups}, split {p.split}, {p.size} px ({p.resize}), "
         f"{p.inference_mode} mode, {p.engine}"
     )
+
+
+def protocol_rows(protocol: Protocol) -> list[tuple[str, str]]:
+    """Return name and value of what the protocol has."""
+    values = {
+        **protocol.model_dump(exclude={"palette"}),
+        "palette": protocol.palette.name if protocol.palette else "none",
+        "against": "; ".join(
+            f"{m.name}: {m.file}, SHA-256 {m.sha256}, {m.steps} steps, {m.inference_mode} mode, {m.engine}"
+            for m in protocol.against
+        ),
+        "metric_weights": "; ".join(
+            f"{m.network}: {m.file}, SHA-256 {m.sha256}" for m in protocol.metric_weights
+        ),
+    }
+    return [(name.replace("_", " "), str(value)) for name, value in values.items() if value not in ("", ())]
 
 
 def _list(items: list[str]) -> str:

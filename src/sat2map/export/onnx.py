@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -38,13 +39,14 @@ def _quantize(graph: bytes, calibration: Sequence[Pixels]) -> bytes:
     """Quantize weights per channel and activations per tensor, over the mean of the pictures' ranges."""
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+    feeds = ({SOURCE: picture[None]} for picture in calibration)
     logging.getLogger().setLevel(max(logging.ERROR, logging.getLogger().level))
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "int8.onnx"
         quantize_static(
             onnx.load_model_from_string(graph),
             output,
-            _Reader(calibration),
+            SimpleNamespace(get_next=lambda: next(feeds, None)),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
@@ -65,14 +67,3 @@ def _ends(graph: bytes) -> list[str]:
     convolutions = [node for node in onnx.load_model_from_string(graph).graph.node if node.op_type == "Conv"]
     last_input = convolutions[-1].input[0]
     return [convolutions[0].name, *(node.name for node in convolutions if node.input[0] == last_input)]
-
-
-class _Reader:
-    """Hands pictures one by one to the quantizer."""
-
-    def __init__(self, pictures: Sequence[Pixels]) -> None:
-        self._pictures: Iterator[Pixels] = iter(pictures)
-
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        picture = next(self._pictures, None)
-        return None if picture is None else {SOURCE: picture[None]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,11 @@ from sat2map.errors import DataError
 from sat2map.images.inputs import expand_input
 from sat2map.images.levels import use_limits
 from sat2map.images.pixels import IMAGE_SUFFIXES, read_image, resize, with_bands
+from sat2map.images.shared_limits import evenly
 from sat2map.models.model_file import ModelHeader
 from sat2map.synthetic.towns import draw_town
 
 Pixels = NDArray[np.uint8]
-T = TypeVar("T")
 
 CALIBRATION: Final = 64  # more changes nothing that could be measured
 CHECKED: Final = 12
@@ -74,10 +74,10 @@ def find_pictures(
         _check_enough(len(paths))
     # Every so many, as a folder may be sorted by place. What is checked is not calibrated on.
     held_out = max(1, len(paths) // 4)
-    chosen = {int(i) for i in np.linspace(0, len(paths) - 1, min(held_out, CHECKED))}
-    rest = [path for i, path in enumerate(paths) if i not in chosen]
-    for_calibration = _evenly(rest, CALIBRATION) if calibrate else []
-    checked = [_read(paths[i], header) for i in sorted(chosen)]
+    chosen = evenly(paths, min(held_out, CHECKED))
+    rest = [path for path in paths if path not in chosen]
+    for_calibration = evenly(rest, CALIBRATION) if calibrate else []
+    checked = [_read(path, header) for path in chosen]
     calibration = [_cut(_read(path, header), side, side) for path in for_calibration]
     return Pictures(_in_sizes(checked, header), calibration, f"{len(paths)} images")
 
@@ -88,7 +88,7 @@ def _from_pairs(pairs: Path, side: int, header: ModelHeader, *, calibrate: bool)
     on_disk = bands if header.direction == "source-to-target" else bands[::-1]
 
     def sources(split: str, count: int) -> list[Pixels]:
-        chosen = _evenly(splits[split], count)
+        chosen = evenly(splits[split], count)
         found = (read_pair(pair, header.direction, on_disk, header.limits)[0] for pair in chosen)
         return [resize(source, side, side) for source in found]
 
@@ -116,10 +116,6 @@ def _in_sizes(pictures: list[Pixels], header: ModelHeader) -> list[Pixels]:
 def _multiple_near(side: int, header: ModelHeader) -> int:
     multiple = header.generator.size_divisor
     return max(multiple, side // multiple * multiple)
-
-
-def _evenly(items: list[T], count: int) -> list[T]:
-    return [items[int(i)] for i in np.linspace(0, len(items) - 1, min(count, len(items)))]
 
 
 def _cut(picture: Pixels, height: int, width: int) -> Pixels:

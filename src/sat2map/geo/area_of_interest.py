@@ -12,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 
-from sat2map.errors import DataError
+from sat2map.errors import DataError, reason
 from sat2map.geo.crs import Box
 from sat2map.geo.grid import GeoGrid
 
@@ -41,7 +41,7 @@ class AreaOfInterest:
         try:
             meta, _, stored, _ = pyogrio.raw.read(path, columns=[])
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-            raise DataError(f"{path} cannot be read as vectors ({' '.join(str(error).split())})") from None
+            raise DataError(f"{path} cannot be read as vectors ({reason(error)})") from None
         shapes = shapely.get_parts(shapely.make_valid(shapely.from_wkb(stored, on_invalid="ignore")))
         shapes = shapely.force_2d(shapes[np.isin(shapely.get_type_id(shapes), (3, 6))])
         if not len(shapes):

@@ -37,11 +37,7 @@ class BlockSplit:
             SettingsError: It is.
         """
         if self.val_fraction and max(height, width) <= self.side:
-            raise SettingsError(
-                f"the raster is one block of {self.side} px, which cannot be split into train and val",
-                hint="use smaller blocks, or a val_fraction of 0",
-                setting="block",
-            )
+            raise self._one_block("the raster is")
 
     def block_of(self, area: Area) -> Block:
         """Return the block in which a tile's corner lies."""
@@ -57,14 +53,16 @@ class BlockSplit:
             return ["train"] * len(tiles)
         counts = Counter(self.block_of(tile) for tile in tiles)
         if len(counts) == 1:
-            raise SettingsError(
-                f"all {len(tiles)} tiles that show something lie in one block of {self.side} px, which "
-                "cannot be split into train and val",
-                hint="use smaller blocks, or a val_fraction of 0",
-                setting="block",
-            )
+            raise self._one_block(f"all {len(tiles)} tiles that show something lie in")
         val = self._choose(counts)
         return [self._split_of(tile, val, counts.keys() - val) for tile in tiles]
+
+    def _one_block(self, what: str) -> SettingsError:
+        return SettingsError(
+            f"{what} one block of {self.side} px, which cannot be split into train and val",
+            hint="use smaller blocks, or a val_fraction of 0",
+            setting="block",
+        )
 
     def _choose(self, tiles: Counter[Block]) -> set[Block]:
         """Choose blocks by a hash of their numbers until they have their share: at least one, not all."""

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from sat2map.errors import SettingsError
 from sat2map.geo.addresses import shown
-from sat2map.geo.map_services import map_source, tile_source, wmts_source
+from sat2map.geo.map_services import tile_source, wmts_source
 from sat2map.geo.sources import Place, Source, cut_source
 from sat2map.geo.stac_input import asset_of, is_stac_item
 
@@ -28,11 +28,9 @@ def find_source(text: str | Path, place: Place, *, cut: bool = False) -> Source:
         ImageError: The source does not answer as such a source does.
     """
     text = str(text)
-    if "://" in text and "{z}" in text and "{x}" in text and re.search(r"\{-?y\}", text):
-        return tile_source(text, place)
     service = _service_of(text)
-    if service == "wms":
-        return map_source(text, place)
+    if service in ("tiles", "wms"):
+        return tile_source(text, place)
     if service == "wmts":
         return wmts_source(text, place)
     if place.zoom is not None:
@@ -53,7 +51,9 @@ def find_source(text: str | Path, place: Place, *, cut: bool = False) -> Source:
 
 
 def _service_of(text: str) -> str | None:
-    """Return `wms` or `wmts` for the address of such a service, as GDAL or its own clients write it."""
+    """Return `tiles`, `wms` or `wmts` for the address of such a service, as GDAL or its clients write it."""
+    if "://" in text and "{z}" in text and "{x}" in text and re.search(r"\{-?y\}", text):
+        return "tiles"
     prefix, _, rest = text.partition(":")
     if prefix.lower() in ("wms", "wmts") and "://" in rest:
         return prefix.lower()

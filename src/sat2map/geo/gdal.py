@@ -16,12 +16,16 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from sat2map.errors import OutputError
+from sat2map.errors import reason as reason  # beside FAILURES, whose it tells
 from sat2map.geo.addresses import NETWORK
 
 FAILURES = (CPLE_BaseError, RasterioError)
 """What rasterio raises; the first kind comes from GDAL calls that it does not wrap."""
 
 BLOCK_CACHE = 48 * 2**20  # bytes: rasterio takes them, unlike GDAL, which reads small numbers as MB
+COPY_MEMORY = {"GDAL_CACHEMAX": 8 * 2**20, "GDAL_MAX_DATASET_POOL_SIZE": 16}
+"""For copying a mosaic of many files from the first row to the last: what is read does not come again."""
+
 RETRY_DELAY = 0.5  # s; doubled with each retry
 TIMEOUT = 10  # s; for a connection, and for a server that has fallen silent
 _FULL = 8 * 2**20  # bytes; a disk with less than this left is full
@@ -68,13 +72,6 @@ def gdal_env() -> Iterator[None]:
     with warnings.catch_warnings(), thread_env():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
-
-
-def reason(error: BaseException) -> str:
-    """Return the innermost message of a failure, without its full stop."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def write_error(path: Path, error: BaseException) -> OutputError:

@@ -15,7 +15,7 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
-from sat2map.errors import DataError
+from sat2map.errors import DataError, reason
 from sat2map.geo.crs import LONLAT, Box
 
 SUFFIXES: Final = (".parquet", ".geoparquet")
@@ -85,7 +85,7 @@ def _layer(path: Path) -> ParquetLayer:
         column = about["columns"][geometry]
         encoding = column["encoding"]
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet ({' '.join(str(error).split())})") from None
+        raise DataError(f"{path} cannot be read as Parquet ({reason(error)})") from None
     except (ValueError, KeyError, TypeError):
         raise DataError(
             f"{path} is no GeoParquet: it does not say where its geometries are",

@@ -32,8 +32,8 @@ def _address(text: str) -> str:
     return re.sub(r"^wmt?s:", "", text, flags=re.IGNORECASE)
 
 
-def _licence(text: str) -> str:
-    host = urlsplit(_address(text)).hostname
+def _licence(address: str) -> str:
+    host = urlsplit(address).hostname
     return (
         f"imagery has a licence: read that of {host} before you make, train on or share maps of it, and do "
         "not fetch what it does not allow"
@@ -41,26 +41,18 @@ def _licence(text: str) -> str:
 
 
 def tile_source(text: str, place: Place) -> Source:
-    """Return the tiles of `https://…/{z}/{x}/{y}.png` around a box, at one zoom.
+    """Return the tiles of a service around a box, at one zoom.
+
+    Args:
+        text: `https://…/{z}/{x}/{y}.png`; or the address of a WMS, whose map is asked for in such tiles.
+        place: The box and the zoom.
 
     Raises:
-        SettingsError: There is no box or zoom, there are no such tiles, or too many.
+        SettingsError: There is no box, zoom or layer, there are no such tiles, or too many.
         ImageError: The service does not answer with images.
     """
-    return _tiled(text, place, *_tms_service(text))
-
-
-def map_source(text: str, place: Place) -> Source:
-    """Return the map of a WMS in a box, asked for in the tiles of a zoom.
-
-    Raises:
-        SettingsError: As in `tile_source`, or the address names no layer.
-        ImageError: As in `tile_source`.
-    """
-    return _tiled(_address(text), place, *_wms_service(text))
-
-
-def _tiled(text: str, place: Place, service: str, address: Address) -> Source:
+    text = _address(text)
+    service, address = _tms_service(text) if "{z}" in text else _wms_service(text)
     name = shown(text)
     box = _lonlat_box(place, name)
     latitude = (box.south + box.north) / 2
@@ -113,7 +105,7 @@ def _tms_service(text: str) -> tuple[str, Address]:
 
 def _wms_service(text: str) -> tuple[str, Address]:
     """Return GDAL's description of a WMS, and a function that gives the address of a tile's map."""
-    url = urlsplit(_address(text))
+    url = urlsplit(text)
     given = {key.lower(): value for key, value in parse_qsl(url.query, keep_blank_values=True)}
     if not given.get("layers"):
         raise SettingsError(

@@ -12,7 +12,7 @@ from sat2map.errors import Sat2MapError
 from sat2map.geo.gdal import FAILURES, gdal_env
 from sat2map.geo.raster_job import RasterOptions, resolve_source
 from sat2map.geo.read import open_raster
-from sat2map.images.shared_limits import SharedLimits, spread
+from sat2map.images.shared_limits import SharedLimits, evenly
 
 
 def shared_scales(
@@ -43,9 +43,9 @@ def shared_scales(
     notes: list[str] = []
     for members in alike.values():
         shared = SharedLimits()
-        for number in spread(len(members)):
+        for member in evenly(members):
             with contextlib.suppress(Sat2MapError, *FAILURES), gdal_env():
-                found = resolve_source(members[number], options)[0]
+                found = resolve_source(member, options)[0]
                 with open_raster(
                     found, bands=options.bands, count=count, crs=options.crs, gsd=options.gsd,
                     stretch=shared.add,

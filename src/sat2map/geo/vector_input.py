@@ -18,7 +18,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from sat2map.errors import DataError
+from sat2map.errors import DataError, reason
 from sat2map.geo.crs import Box, moved_box
 from sat2map.geo.geoparquet import ParquetLayer, is_parquet, parquet_layers
 from sat2map.geo.grid import GeoGrid
@@ -81,7 +81,7 @@ def read_vectors(path: Path, wanted: set[str], grid: GeoGrid, margin: float) -> 
                 known |= {LAYER, *layer.fields}
                 parts += _read_layer(path, layer, wanted, grid, margin, counts)
     except pyogrio.errors.DataSourceError as error:
-        raise DataError(f"{path} cannot be read as vectors ({' '.join(str(error).split())})") from None
+        raise DataError(f"{path} cannot be read as vectors ({reason(error)})") from None
     if not parts:
         raise DataError(f"{path} has no lines and no polygons")
     said = dict.fromkeys(str(w.message).partition(". To avoid")[0] for w in caught)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.errors import ImageError
+from sat2map.errors import ImageError, reason
 
 # EXIF orientations of images that are stored with their sides swapped, upside down, or mirrored.
 SIDEWAYS: Final = (5, 6, 7, 8)
@@ -64,8 +64,6 @@ def check_page(path: Path, pages: int, page: int | None) -> tuple[str, ...]:
 
 
 def damaged(path: Path, error: BaseException) -> ImageError:
-    """Return the error of a file that cannot be decoded, with the innermost reason."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    reason = " ".join(str(error).split()).rstrip(".")
-    return ImageError(f"{path} cannot be decoded ({reason})", hint="it is damaged, fetch or export it again")
+    """Return the error of a file that cannot be decoded."""
+    hint = "it is damaged, fetch or export it again"
+    return ImageError(f"{path} cannot be decoded ({reason(error)})", hint=hint)

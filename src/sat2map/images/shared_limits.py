@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from sat2map.errors import Sat2MapError
 from sat2map.images.bands import Limits
 from sat2map.images.levels import measure_limits, percentiles, text_of
 from sat2map.images.read import has_deep_samples, read_image
+
+T = TypeVar("T")
 
 FILES: Final = 64  # of a job that are measured, evenly spread over it: enough for percentiles
 FEW_LEVELS: Final = 8
@@ -101,13 +103,9 @@ def _key(values: NDArray[Any]) -> tuple[str, int]:
     return str(values.dtype), len(values)
 
 
-def spread(files: int) -> list[int]:
-    """Return which of so many files are measured, from 0: the first and the last, and those between."""
-    return (
-        sorted({round(i * (files - 1) / (FILES - 1)) for i in range(FILES)})
-        if files > FILES
-        else list(range(files))
-    )
+def evenly(items: Sequence[T], count: int = FILES) -> list[T]:
+    """Return so many items, or all if they are fewer: the first and the last, and some between."""
+    return [items[int(i)] for i in np.linspace(0, len(items) - 1, min(count, len(items)))]
 
 
 def measure_shared_limits(
@@ -128,7 +126,7 @@ def measure_shared_limits(
         with contextlib.suppress(Sat2MapError):
             deep += [path] if has_deep_samples(path) else []
     shared = SharedLimits()
-    for number in spread(len(deep)):
+    for path in evenly(deep):
         with contextlib.suppress(Sat2MapError):
-            read_image(deep[number], page=page, bands=bands, stretch=shared.add)
+            read_image(path, page=page, bands=bands, stretch=shared.add)
     return shared, deep

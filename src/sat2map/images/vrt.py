@@ -2,7 +2,8 @@
 
 GDAL hands out samples as they are stored: 4-bit numbers from 0 to 15, white as 0, numbers of palette colours,
 cyan instead of red. The virtual raster does the arithmetic, so that whatever reads it (windows, warping,
-overviews, tile servers) sees one meaning. See https://gdal.org/drivers/raster/vrt.html.
+overviews, tile servers) sees one meaning. The pieces of such descriptions, XML elements, are here too.
+See https://gdal.org/drivers/raster/vrt.html.
 """
 
 from __future__ import annotations

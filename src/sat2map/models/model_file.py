@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,10 +61,11 @@ def save_model(path: Path, weights: Mapping[str, torch.Tensor], header: ModelHea
         ModelFileError: A weight is not a finite number.
         OutputError: The file cannot be written.
     """
+    import torch
     from safetensors.torch import save
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    _check_finite(path, tensors)
+    _check_finite(path, tensors, torch.isfinite)
     header = header.model_copy(update={"weights_checksum": checksum_of(save(tensors))})
     text = header.model_dump_json()
     metadata = {HEADER_KEY: text, DIGEST_KEY: _sha256(text), "format": "pt"}
@@ -89,10 +90,11 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """
     path = Path(path)
     _verify_weights(path)
+    import torch
     from safetensors.torch import load_file
 
     weights = load_file(path)
-    _check_finite(path, weights)
+    _check_finite(path, weights, torch.isfinite)
     return {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
 
 
@@ -108,9 +110,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     from safetensors.numpy import load_file
 
     arrays: dict[str, NDArray[Any]] = load_file(path)
-    bad = next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
-    if bad is not None:
-        raise _not_finite(path, bad)
+    _check_finite(path, arrays, np.isfinite)
     return arrays
 
 
@@ -190,19 +190,13 @@ def _unreadable(path: Path, error: Exception) -> ModelFileError:
     )
 
 
-def _check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    import torch
-
-    bad = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
-    if bad is not None:
-        raise _not_finite(path, bad)
-
-
-def _not_finite(path: Path, name: str) -> ModelFileError:
-    return ModelFileError(
-        f"{path}: weights of {name} are not finite numbers",
-        hint="the training diverged: use an earlier model",
-    )
+def _check_finite(path: Path, tensors: Mapping[str, Any], is_finite: Callable[[Any], Any]) -> None:
+    for name, tensor in tensors.items():
+        if not is_finite(tensor).all():
+            raise ModelFileError(
+                f"{path}: weights of {name} are not finite numbers",
+                hint="the training diverged: use an earlier model",
+            )
 
 
 def _sha256(text: str) -> str:

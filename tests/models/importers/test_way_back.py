@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sat2map.errors import ModelFileError, OutputError
+from sat2map.export.formats import export_model
 from sat2map.export.pth import export_cyclegan
 from sat2map.models.architectures.generators import build_generator
 from sat2map.models.architectures.spec import GeneratorSpec
@@ -106,4 +107,4 @@ def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     model, _ = model_of_ours(tmp_path / "m.safetensors", architecture="resnet6")
     (tmp_path / "g.pth").write_text("mine")
     with pytest.raises(OutputError, match="exists: choose another name, or allow it to be replaced"):
-        export_cyclegan(model, tmp_path / "g.pth")
+        export_model(model, "pytorch-cyclegan", tmp_path / "g.pth")

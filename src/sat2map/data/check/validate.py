@@ -81,7 +81,8 @@ def check(
     try:
         splits = find_pairs(data, group_column=group_column)
     except DataError as error:
-        if not data.exists() or not any(map(_is_image_or_table, [data, *data.rglob("*")])):
+        known = (*IMAGE_SUFFIXES, ".csv")
+        if not data.exists() or not any(path.suffix.lower() in known for path in (data, *data.rglob("*"))):
             raise
         return CheckResult([Finding("layout", "error", str(data), str(error))], {})
     root = data if data.is_dir() else data.parent
@@ -161,10 +162,6 @@ def _verdict(result: CheckResult) -> str:
 
 def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
-
-
-def _is_image_or_table(path: Path) -> bool:
-    return path.suffix.lower() in (*IMAGE_SUFFIXES, ".csv")
 
 
 def _several(splits: Splits) -> bool:

@@ -10,23 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sat2map.errors import DataError
+from sat2map.evaluation import formatting, result
 from sat2map.evaluation.calibration import expected_calibration_error
 from sat2map.evaluation.examples import Example, load_examples
-from sat2map.evaluation.formatting import (
-    beats_constant,
-    caveats,
-    format_uncertainty,
-    format_value,
-    heading,
-    protocol_line,
-    score_names,
-    verdict,
-)
-from sat2map.evaluation.metrics import find_score
 from sat2map.evaluation.report.page import write_page
 from sat2map.evaluation.report.pictures import write_pictures
-from sat2map.evaluation.report.run_report import RunLog, Training, describe_training, listed_scores
-from sat2map.evaluation.result import CONSTANT, MODEL, NEAREST, Evaluation, Protocol
+from sat2map.evaluation.report.run_report import RunLog, Training, describe_training
+from sat2map.evaluation.result import Evaluation
 from sat2map.evaluation.robustness import SCORES
 from sat2map.installation import install_command
 from sat2map.run_folder import BEST, REPORT, read_metrics, read_run_settings
@@ -128,44 +118,16 @@ def _write(
     return write_page(path, "report.html", title=title, lead=lead, **shown, **_NAMES)
 
 
-def _protocol_rows(protocol: Protocol) -> list[tuple[str, str]]:
-    """Return name and value of what the protocol has."""
-    values = {
-        **protocol.model_dump(exclude={"palette"}),
-        "palette": protocol.palette.name if protocol.palette else "none",
-        "against": "; ".join(
-            f"{m.name}: {m.file}, SHA-256 {m.sha256}, {m.steps} steps, {m.inference_mode} mode, {m.engine}"
-            for m in protocol.against
-        ),
-        "metric_weights": "; ".join(
-            f"{m.network}: {m.file}, SHA-256 {m.sha256}" for m in protocol.metric_weights
-        ),
-    }
-    return [(name.replace("_", " "), str(value)) for name, value in values.items() if value not in ("", ())]
-
-
-# What the templates call.
+# What the templates use.
 _NAMES: dict[str, object] = {
     "BEST": BEST,
-    "CONSTANT": CONSTANT,
-    "MODEL": MODEL,
-    "NEAREST": NEAREST,
     "SCORES": SCORES,
-    "beats_constant": beats_constant,
-    "caveats": caveats,
     "expected_calibration_error": expected_calibration_error,
-    "find_score": find_score,
-    "format_uncertainty": format_uncertainty,
-    "format_value": format_value,
-    "heading": heading,
+    "formatting": formatting,
     "install_command": install_command,
-    "listed_scores": listed_scores,
-    "protocol_line": protocol_line,
-    "protocol_rows": _protocol_rows,
     "quote": shlex.quote,
     "repr": repr,
-    "score_names": score_names,
-    "verdict": verdict,
+    "result": result,
 }
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from sat2map.evaluation.formatting import format_value
+from sat2map.evaluation.formatting import listed_scores
 from sat2map.evaluation.metrics import find_score
-from sat2map.evaluation.report.charts import Line, line_chart
+from sat2map.evaluation.report.charts import Chart, Line, line_chart
 from sat2map.evaluation.result import selection_metric
-from sat2map.evaluation.robustness import SCORES
 from sat2map.images.pixels import read_image
 from sat2map.run_folder import BEST, SAMPLES
 from sat2map.settings import SETTINGS, TrainSettings, flatten
@@ -84,7 +82,7 @@ def describe_training(run: Path, settings: TrainSettings, log: RunLog) -> Traini
     curves: list[Curves] = []
     try:
         curves = curves_of(log)
-        charts = [(one.chart, _draw(one)) for one in curves]
+        charts = [(one.chart, line_chart(one.chart, one.lines, mark=one.mark)) for one in curves]
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("matplotlib"):
             raise
@@ -99,12 +97,6 @@ def describe_training(run: Path, settings: TrainSettings, log: RunLog) -> Traini
     return Training(log, _samples(run, log), charts, is_marked, *rows, str(run), model, settings)
 
 
-def listed_scores(scores: Mapping[str, float | None]) -> list[str]:
-    """Return the scores that stand below a picture, such as `L1 7.65`."""
-    known = {name: score for name in SCORES if (score := scores.get(name)) is not None}
-    return [f"{find_score(name).label} {format_value(name, score)}" for name, score in known.items()]
-
-
 def _samples(run: Path, log: RunLog) -> list[tuple[int, str, NDArray[np.uint8]]]:
     paths = sorted((run / SAMPLES).glob("step-*.png"))
     found = []
@@ -115,17 +107,6 @@ def _samples(run: Path, log: RunLog) -> list[tuple[int, str, NDArray[np.uint8]]]
         caption = " · ".join([*where, f"step {step}", *listed_scores(line)])
         found.append((step, caption, read_image(paths[i]).pixels))
     return found
-
-
-class Chart(NamedTuple):
-    """A chart: its name, heading and caption, the lines and scores it draws, and the least range of y."""
-
-    name: str
-    title: str
-    caption: str
-    kind: Literal["validation", "train"]
-    scores: tuple[str, ...]
-    span: float = 0.2
 
 
 # "iou_" stands for all scores that start with it.
@@ -195,12 +176,6 @@ def curves_of(log: RunLog) -> list[Curves]:
             Curves(chart, lines, log.best["step"] / log.steps_an_epoch if log.best and is_scores else None)
         )
     return found
-
-
-def _draw(curves: Curves) -> str:
-    chart, lines, mark = curves
-    title = f"{chart.title}: {chart.caption}"
-    return line_chart(chart.name, title, lines, x_label="epoch", mark=mark, span=chart.span)
 
 
 def _names(lines: Lines) -> list[str]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from sat2map.errors import ModelFileError
 from sat2map.models.architectures.resnet.record import num_blocks, num_downsamplings
 from sat2map.models.architectures.spec import GeneratorSpec
-from sat2map.models.importers.found import Found, StateDict, fit, norm_of, rename, shape_of
+from sat2map.models.importers.found import Found, StateDict, fit, norm_of, shape_of
 from sat2map.settings import Skips
 
 UNET, RESNET = "a U-Net of pytorch-CycleGAN-and-pix2pix", "a ResNet of pytorch-CycleGAN-and-pix2pix"
@@ -125,8 +125,7 @@ def _read_resnet(weights: StateDict, kind: str) -> Found:
         norm=norm_of(weights, "model.2", "model.1"),
         dropout=0.5 if dropout else 0,
     )
-    layers = resnet_layers(spec, dropout=dropout)
-    spec, mine = fit(spec, rename(weights, layers, spec.norm), layers, kind)
+    spec, mine = fit(spec, weights, resnet_layers(spec, dropout=dropout), kind)
     return Found(kind, spec, mine, 256, 1024)
 
 
@@ -143,8 +142,7 @@ def _read_unet(weights: StateDict, skips: Skips) -> Found:
         depth=depth,
         norm=norm_of(weights, "model.model.1.model.2", "model.model.1.model.1"),
     )
-    layers = unet_layers(depth)
-    spec, mine = fit(spec, rename(weights, layers, spec.norm), layers, UNET)
+    spec, mine = fit(spec, weights, unet_layers(depth), UNET)
     # Until 2017 its convolutions before batch norm had a bias. Their U-Nets concatenate in the other order.
     is_old = skips == "old" or (skips == "auto" and spec.norm == "batch" and spec.bias == "all")
     notes = ("its skips are concatenated as before 2017-09-22",) if is_old else ()

@@ -100,7 +100,7 @@ def track_as_batch_norm(weights: StateDict) -> tuple[dict[str, Tensor], tuple[st
     return changed, (note,)
 
 
-def rename(weights: StateDict, layers: Layers, norm: Norm) -> dict[str, Tensor]:
+def _rename(weights: StateDict, layers: Layers, norm: Norm) -> dict[str, Tensor]:
     """Return the weights under our names; what is in no layer keeps its own."""
     ours = {theirs: name for name, theirs in layers.items()}
     renamed = {}
@@ -113,22 +113,22 @@ def rename(weights: StateDict, layers: Layers, norm: Norm) -> dict[str, Tensor]:
 
 
 def fit(
-    spec: GeneratorSpec, weights: dict[str, Tensor], layers: Layers, kind: str
+    spec: GeneratorSpec, weights: StateDict, layers: Layers, kind: str
 ) -> tuple[GeneratorSpec, dict[str, Tensor]]:
-    """Find out which convolutions have a bias, and check every name and shape.
+    """Rename weights, find out which convolutions have a bias, and check every name and shape.
 
-    Counters of batches may be missing, as in old files. `layers` and `kind` are for the error.
+    Counters of batches may be missing, as in old files. `kind` is for the error.
 
     Raises:
         ModelFileError: No form of the network has these weights.
     """
-    misfits = []
+    mine, misfits = _rename(weights, layers, spec.norm), []
     for bias in ("auto", "last", "all"):
         candidate = spec.model_copy(update={"bias": bias})
         with torch.device("meta"):
             expected = build_generator(candidate).state_dict()
         counters = {name: torch.tensor(0) for name in expected if name.endswith("num_batches_tracked")}
-        filled = {**counters, **weights}
+        filled = {**counters, **mine}
         misfit = list(_misfits(expected, filled, layers))
         if not misfit:
             return candidate, filled

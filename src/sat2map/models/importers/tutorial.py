@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sat2map.models.architectures.spec import GeneratorSpec
-from sat2map.models.importers.found import Found, StateDict, fit, norm_of, rename, shape_of
+from sat2map.models.importers.found import Found, StateDict, fit, norm_of, shape_of
 
 KIND = "the U-Net of the satellite-mapping tutorial"
 SIZE = 512  # px; all that the tutorial trains at
@@ -30,8 +30,7 @@ def read(weights: StateDict) -> Found | None:
         depth=depth,
         norm=norm_of(weights, "DownConvLayer2.Layer.1", "DownConvLayer2.Layer.0"),
     )
-    layers = _layers(depth)
-    spec, mine = fit(spec, rename(weights, layers, spec.norm), layers, KIND)
+    spec, mine = fit(spec, weights, _layers(depth), KIND)
     return Found(KIND, spec, mine, SIZE, 1024)
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
-from openvino import opset13
 
 from sat2map.errors import ModelFileError
 from sat2map.inference.backends.graphs import GraphEngine, read_light_graph
+from sat2map.inference.backends.openvino.library import openvino
+from sat2map.inference.backends.openvino.requests import Requests, has_int8
 from sat2map.inference.backends.options import DEFAULTS, EngineOptions
 from sat2map.inference.backends.phases import join_around, join_phases, likeliest_of_phases
 from sat2map.inference.tiling import Area
@@ -37,8 +36,7 @@ class OpenVinoEngine(GraphEngine):
         options: EngineOptions = DEFAULTS,
     ) -> None:
         """Compile a graph: ONNX as bytes, an exported .onnx or .xml file, or a model in memory."""
-        core = openvino.Core()
-        model = graph if isinstance(graph, openvino.Model) else core.read_model(graph)
+        model = graph if isinstance(graph, openvino.Model) else openvino.Core().read_model(graph)
         if options.image_only and not header.generator.colours:  # leave out an exported class head
             for result in model.get_results()[1:]:
                 model.remove_result(result)
@@ -55,17 +53,15 @@ class OpenVinoEngine(GraphEngine):
             config["INFERENCE_PRECISION_HINT"] = _HINTS[precision]
         if options.low_memory:  # keep no kernels for shapes that are gone
             config["CPU_RUNTIME_CACHE_CAPACITY"] = 0
-        compiled = core.compile_model(model, "CPU", config)
+        self._requests = Requests(model, config, options.streams)
+        compiled = self._requests.compiled
         self.uint8_io = compiled.input(0).element_type == openvino.Type.u8
         outputs = compiled.output(0).get_partial_shape()[1]
         self.has_phases = not self.uint8_io and outputs == 4 * header.generator.colours
-        self._requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
-        for _ in range(options.streams):
-            self._requests.put(compiled.create_infer_request())
         self.header = header
         self.streams = options.streams
         kind = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name().replace("f32", "fp32")
-        if any(op.get_type_name() == "FakeQuantize" for op in model.get_ops()):
+        if has_int8(model):
             kind = f"int8 and {kind}"
         self.name = f"OpenVINO on cpu, {kind}, {threads} thread{'s' if threads > 1 else ''}"
 
@@ -106,12 +102,9 @@ class OpenVinoEngine(GraphEngine):
     @contextlib.contextmanager
     def _outputs(self, source: NDArray[np.generic]) -> Iterator[list[NDArray[Any]]]:
         """Run the graph; its outputs are the runtime's own arrays, until the `with` ends."""
-        request = self._requests.get()
-        try:
+        with self._requests.borrow(source.shape) as request:
             found = request.infer([source], share_inputs=True, share_outputs=True)
             yield [found[i] for i in range(len(found))]
-        finally:
-            self._requests.put(request)
 
 
 def _with_weights(graph: LightGraph) -> openvino.Model:
@@ -120,7 +113,7 @@ def _with_weights(graph: LightGraph) -> openvino.Model:
     for parameter in model.get_parameters():
         weights = graph.weights.get(parameter.get_friendly_name())
         if weights is not None:
-            parameter.output(0).replace(opset13.constant(weights, shared_memory=True).output(0))
+            parameter.output(0).replace(openvino.opset13.constant(weights, shared_memory=True).output(0))
             model.remove_parameter(parameter)
     model.validate_nodes_and_infer_types()
     return model
