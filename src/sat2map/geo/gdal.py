@@ -23,6 +23,9 @@ FAILURES = (CPLE_BaseError, RasterioError)
 """What rasterio raises; the first kind comes from GDAL calls that it does not wrap."""
 
 BLOCK_CACHE = 48 * 2**20  # bytes: rasterio takes them, unlike GDAL, which reads small numbers as MB
+COPY_MEMORY = {"GDAL_CACHEMAX": 8 * 2**20, "GDAL_MAX_DATASET_POOL_SIZE": 16}
+"""For copying a mosaic of many files from the first row to the last: what is read does not come again."""
+
 RETRY_DELAY = 0.5  # s; doubled with each retry
 TIMEOUT = 10  # s; for a connection, and for a server that has fallen silent
 _FULL = 8 * 2**20  # bytes; a disk with less than this left is full

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,7 +26,8 @@ def read_scaled(raster: Raster, across: float, down: float, area: Area) -> NDArr
     """Read a rectangle of the grid of pixels `across` times as wide and `down` times as high.
 
     The filter is as wide as the coarser pixels are, so nothing aliases. Where the last pixel lies partly
-    beyond the raster, the raster's last rows and columns are repeated.
+    beyond the raster, the raster's last rows and columns are repeated. Rows are resampled in a thread while
+    the next ones are read: nothing else can run before the first tile is there.
 
     Args:
         raster: Without a mask.
@@ -37,18 +40,29 @@ def read_scaled(raster: Raster, across: float, down: float, area: Area) -> NDArr
     """
     out = np.empty((len(raster.bands), area.height, area.width), np.uint8)
     width = max(1, int(BESIDE / across / COLUMNS)) * COLUMNS
-    for begin in range(area.left // COLUMNS * COLUMNS, area.right, width):
-        left, right = max(begin, area.left), min(begin + width, area.right)
-        columns = slice(left - area.left, right - area.left)
-        for top in range(area.top // ROWS * ROWS, area.bottom, ROWS):
-            strip = _read_rows(raster, across, down, Area(top, left, top + ROWS, right))
-            first, last = max(top, area.top), min(top + ROWS, area.bottom)
-            out[:, first - area.top : last - area.top, columns] = strip[:, first - top : last - top]
+
+    def put(resample: Callable[[], NDArray[np.uint8]], strip: Area) -> None:
+        here = strip.within(area)
+        there, here = here.moved(-strip.top, -strip.left), here.moved(-area.top, -area.left)
+        out[:, here.rows, here.columns] = resample()[:, there.rows, there.columns]
+
+    with ThreadPoolExecutor(1, thread_name_prefix="resample") as pool:
+        running: Future[None] | None = None
+        for begin in range(area.left // COLUMNS * COLUMNS, area.right, width):
+            left, right = max(begin, area.left), min(begin + width, area.right)
+            for top in range(area.top // ROWS * ROWS, area.bottom, ROWS):
+                strip = Area(top, left, top + ROWS, right)
+                resample = _read_rows(raster, across, down, strip)
+                if running is not None:
+                    running.result()
+                running = pool.submit(put, resample, strip)
+        if running is not None:
+            running.result()
     return out
 
 
-def _read_rows(raster: Raster, across: float, down: float, area: Area) -> NDArray[np.uint8]:
-    """Read `ROWS` rows, in whole pieces of `COLUMNS`.
+def _read_rows(raster: Raster, across: float, down: float, area: Area) -> Callable[[], NDArray[np.uint8]]:
+    """Read `ROWS` rows, in whole pieces of `COLUMNS`, and return what resamples them.
 
     Pillow rounds positions within a piece: so a pixel is the same in whichever rectangle it is read.
     """
@@ -60,18 +74,22 @@ def _read_rows(raster: Raster, across: float, down: float, area: Area) -> NDArra
             ((area.bottom, down, below), (end, across, right))]  # fmt: skip
     if max(pads) > 0:
         pixels = np.pad(pixels, ((0, 0), *((0, max(0, pad)) for pad in pads)), mode="edge")
-    pieces = []
-    for column in range(begin, end, COLUMNS):
-        start, stop = _seen(column, column + COLUMNS, across, left + pixels.shape[2])
-        part = pixels[:, :, start - left : stop - left]
-        box = (
-            column * across - start,
-            area.top * down - above,
-            min((column + COLUMNS) * across - start, part.shape[2]),
-            min(area.bottom * down - above, part.shape[1]),
-        )
-        pieces.append([_resize(band, box) for band in part])
-    return np.concatenate(pieces, axis=2)[:, :, area.left - begin : area.right - begin]
+
+    def resample() -> NDArray[np.uint8]:
+        pieces = []
+        for column in range(begin, end, COLUMNS):
+            start, stop = _seen(column, column + COLUMNS, across, left + pixels.shape[2])
+            part = pixels[:, :, start - left : stop - left]
+            box = (
+                column * across - start,
+                area.top * down - above,
+                min((column + COLUMNS) * across - start, part.shape[2]),
+                min(area.bottom * down - above, part.shape[1]),
+            )
+            pieces.append([_resize(band, box) for band in part])
+        return np.concatenate(pieces, axis=2)[:, :, area.left - begin : area.right - begin]
+
+    return resample
 
 
 def _seen(first: int, last: int, factor: float, length: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from affine import Affine
 from rasterio.errors import RasterioIOError
 from rasterio.shutil import copy
 
-from sat2map.geo.gdal import FAILURES, write_error
+from sat2map.geo.gdal import COPY_MEMORY, FAILURES, write_error
 from sat2map.geo.grid import GeoGrid
 from sat2map.images.masks import has_mask_band
 from sat2map.images.palette import Palette
@@ -135,18 +135,19 @@ def copy_to_cog(
     if compress == "webp":
         options["QUALITY"] = 100  # lossless
     try:
-        copy(
-            source,
-            target,
-            driver="COG",
-            COMPRESS=compress.upper(),
-            BLOCKSIZE=BLOCK,
-            OVERVIEWS="IGNORE_EXISTING",
-            OVERVIEW_RESAMPLING="AVERAGE" if average else "MODE",
-            BIGTIFF="IF_SAFER",
-            NUM_THREADS=processor().threads,
-            **options,
-        )
+        with rasterio.Env(**COPY_MEMORY):
+            copy(
+                source,
+                target,
+                driver="COG",
+                COMPRESS=compress.upper(),
+                BLOCKSIZE=BLOCK,
+                OVERVIEWS="IGNORE_EXISTING",
+                OVERVIEW_RESAMPLING="AVERAGE" if average else "MODE",
+                BIGTIFF="IF_SAFER",
+                NUM_THREADS=processor().threads,
+                **options,
+            )
         _check_whole(target)
     except FAILURES as error:
         raise write_error(output, error) from None
