@@ -614,7 +614,7 @@ def test_the_error_of_one_image_of_many_names_the_flag(
 def test_the_error_of_one_raster_of_many_names_the_flag(
     sat2map: Callable[..., Result], model: Path, tmp_path: Path, command: str
 ) -> None:
-    import rasterio
+    rasterio = pytest.importorskip("rasterio", reason="the geo extra is not installed")
 
     place = rasterio.Affine(2, 0, 0, 0, -2, 0)
     about = {"driver": "GTiff", "width": 40, "height": 40, "dtype": "uint8", "crs": "EPSG:32633"}
