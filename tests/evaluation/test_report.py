@@ -19,7 +19,7 @@ from sat2map.evaluation.report import (
     write_evaluation_report,
     write_run_report,
 )
-from sat2map.evaluation.report.charts import Line, line_chart
+from sat2map.evaluation.report.charts import Chart, Line, line_chart
 from sat2map.images.palette import Palette
 from sat2map.images.pixels import read_image, write_image
 from sat2map.installation import install_command
@@ -287,10 +287,11 @@ def test_a_report_of_a_folder_that_is_no_run_is_refused(tmp_path):
 
 
 def test_a_chart_has_ids_of_its_own_and_no_trace_of_when_it_was_drawn():
-    first, second = (line_chart(name, "A chart", {"a": Line([1, 2], [1, None])}) for name in "ab")
+    lines = {"a": Line([1, 2], [1, None])}
+    first, second = (line_chart(Chart(name, "A chart", "Of it.", "train", ()), lines) for name in "ab")
 
     assert first.startswith("<svg viewBox=")
-    assert 'aria-label="A chart"' in first
+    assert 'aria-label="A chart: Of it."' in first
     assert 'id="a-' in first
     assert 'id="a-' not in second
     assert "date" not in first.lower()

@@ -18,6 +18,7 @@ from sat2map.errors import ImageError, SettingsError
 from sat2map.geo.find_source import find_source
 from sat2map.geo.gdal import gdal_env
 from sat2map.geo.sources import Place
+from sat2map.geo.web_mercator import Coverage, CoveragePart
 from sat2map.serve.wmts import OWS, WMTS, WmtsLayer, capabilities
 
 wmts_client = pytest.importorskip("owslib.wmts")
@@ -127,7 +128,7 @@ def test_names_and_addresses_are_escaped() -> None:
         name, title, min_zoom, max_zoom = "a&b", "<b>", 0, 1
 
         class raster:  # noqa: N801
-            bounds = (0.0, 0.0, 1.0, 1.0)
+            coverage = Coverage((CoveragePart(0.0, 0.0, 1.0, 1.0, 0.0),), (0.5, 0.5), 1.0)
 
             @staticmethod
             def tile_limits(zoom: int) -> dict[str, int]:

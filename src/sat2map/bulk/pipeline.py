@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,14 +14,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from sat2map.bulk.job_file import record_job
 from sat2map.bulk.manifest import CHECKSUMS, CrashCounter, Manifest, TaskRecord
 from sat2map.bulk.store import Store
 from sat2map.bulk.tasks import BulkPlan, Mosaic, Task
 from sat2map.bulk.worker import Worker, WorkOptions
-from sat2map.errors import OutputError, SettingsError
+from sat2map.errors import OutputError
 from sat2map.files import LOCK_SUFFIX, atomic_write_text, lock_output, remove_leftovers
-
-JOB = "job.json"
 
 Assemble = Literal["vrt", "cog", "none"]
 Backend = Callable[[WorkOptions, Sequence[Task]], Iterator[TaskRecord]]
@@ -114,7 +112,7 @@ def run_bulk(
             are at work in the folder, and this run is of all tasks.
     """
     store = options.open_store()
-    _record_job(options, store, resume=resume or shard is not None)
+    record_job(options, store, resume=resume or shard is not None)
     name = "job" if shard is None else f"shard-{shard[0]}-of-{shard[1]}"
     if store is not None:  # of another process nothing lies in it, and at the end nothing at all
         options = replace(options, folder=options.folder / name)
@@ -185,53 +183,6 @@ def _run(
         assembled=tuple(assembled),
         report=_write_report(options.folder, store, shard, failed),
     )
-
-
-def _record_job(options: WorkOptions, store: Store | None, *, resume: bool) -> None:
-    """Write down what the folder's job is, or check that it is this one."""
-    folder, job = store.url if store is not None else options.folder, options.config_key()
-    text = json.dumps(job, indent=1)
-    found = _read_job(options.folder) if store is None else store.get(JOB)
-    if found is None:
-        if not resume and _holds_something(options.folder, store):
-            raise SettingsError(f"{folder} is not empty", hint="choose a new folder", setting="output")
-        if store is None:
-            atomic_write_text(options.folder / JOB, text)
-            return
-        if store.put(JOB, text.encode(), replace=False):
-            return
-        found = store.get(JOB)  # another shard's, which was a moment faster
-    if not resume:
-        raise SettingsError(
-            f"{folder} holds a job already", hint="resume it, or choose a new folder", setting="resume"
-        )
-    try:
-        before = json.loads(found or b"")
-    except ValueError:
-        raise SettingsError(
-            f"{folder}/{JOB} cannot be read", hint="choose a new folder", setting="output"
-        ) from None
-    other = [name for name in {**before, **job} if before.get(name) != job.get(name)]
-    if other:
-        raise SettingsError(
-            f"{folder} was begun with another {' and '.join(other)}: give the same options, or a new folder"
-        )
-
-
-def _read_job(folder: Path) -> bytes | None:
-    path = folder / JOB
-    if folder.exists() and not folder.is_dir():
-        raise SettingsError(f"{folder} is a file", hint="give a folder", setting="output")
-    try:
-        return path.read_bytes() if path.exists() else None
-    except OSError:
-        return b""
-
-
-def _holds_something(folder: Path, store: Store | None) -> bool:
-    if store is not None:
-        return next(store.sizes(), None) is not None
-    return folder.exists() and any(folder.iterdir())
 
 
 def _assemble(

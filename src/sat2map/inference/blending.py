@@ -158,7 +158,10 @@ Outputs = tuple["NDArray[np.float32] | None", "Likeliest | None"]
 def _run_ahead(
     grid: Grid, tiles: Iterator[tuple[Span, Span]], cut: Cut, run: Run, run_inside: RunInside | None
 ) -> Iterator[Outputs]:
-    """Yield the outputs of the tiles, float32 (outputs, h, w); the next tile is run while one is used."""
+    """Yield the outputs of the tiles, float32 (outputs, h, w); the next tile is run while one is used.
+
+    What a tile raises comes when its own outputs are due: those before it are not lost.
+    """
 
     def outputs_of(tile: NDArray[np.float32], rows: Span, columns: Span) -> Outputs:
         inside = _inside(grid, rows, columns)
@@ -168,17 +171,25 @@ def _run_ahead(
         out = run(tile[None])[0]
         return out.copy() if not out.flags.writeable or np.may_share_memory(out, tile) else out, None
 
-    def start(rows: Span, columns: Span) -> Future[Outputs] | None:
-        tile = cut(rows, columns)
-        return None if tile is None else network.submit(outputs_of, tile, rows, columns)
+    def start(rows: Span, columns: Span) -> Future[Outputs]:
+        begun = Future[Outputs]()
+        try:
+            tile = cut(rows, columns)
+        except Exception as error:
+            begun.set_exception(error)
+            return begun
+        if tile is not None:
+            return network.submit(outputs_of, tile, rows, columns)
+        begun.set_result((None, None))
+        return begun
 
     with ThreadPoolExecutor(1, thread_name_prefix="network") as network:
         running = start(*next(tiles))
         for tile in tiles:
             ahead = start(*tile)
-            yield (None, None) if running is None else running.result()
+            yield running.result()
             running = ahead
-        yield (None, None) if running is None else running.result()
+        yield running.result()
 
 
 def _inside(grid: Grid, rows: Span, columns: Span) -> Area:

@@ -101,10 +101,6 @@ class _Request(NamedTuple):
     colors: str | None
     part: Part
 
-    @property
-    def key(self) -> Hashable:
-        return self.model.sha256, self.image.id, self.gsd, self.colors, self.part
-
 
 class Drawings:
     """Draws uploaded images, one at a time and behind small images, and keeps the last ones."""
@@ -147,11 +143,11 @@ class Drawings:
                 millions = self._limits.pixels / 1e6
                 raise TooManyPixelsError(f"at most {millions:g} million pixels are drawn at once: use a job")
             gsd, part = None, ALL
-        request = _Request(model, image, gsd, colors, part)
-        if (found := self._cache.get(request.key)) is None:
-            found, _ = await self._queue.submit(request)
+        key = model.sha256, image.id, gsd, colors, part
+        if (found := self._cache.get(key)) is None:
+            found, _ = await self._queue.submit(_Request(model, image, gsd, colors, part))
             if _size(found) <= self._cache.maxsize:
-                self._cache[request.key] = found
+                self._cache[key] = found
         return found
 
     def close(self) -> None:

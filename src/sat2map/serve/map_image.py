@@ -72,7 +72,7 @@ def parse_view(
         BadRequestError: A CRS is unknown, the box is none, or the image is too large.
     """
     (asked, uri), (given, _) = _parse_crs(crs), _parse_crs(bbox_crs)
-    box = layer.raster.bounds if bbox is None else _flip(given, _numbers(bbox))
+    box = layer.raster.coverage.bounds if bbox is None else _flip(given, _numbers(bbox))
     if bbox is None:
         given = pyproj.CRS("OGC:CRS84")
     if box[0] >= box[2] or box[1] >= box[3]:
@@ -100,7 +100,7 @@ async def draw_view(maps: LiveMaps, layer: MapLayer, view: View) -> NDArray[np.u
         BusyError: The network has too much to do.
         ImageError: The raster cannot be read.
     """
-    asked, world = _moved(view.crs, _MERCATOR, view.box), layer.raster.world
+    asked, world = _moved(view.crs, _MERCATOR, view.box), layer.raster.coverage.world
     left, bottom = max(asked[0], world[0]), max(asked[1], world[1])
     right, top = min(asked[2], world[2]), min(asked[3], world[3])
     image = np.zeros((4, view.height, view.width), np.uint8)

@@ -24,7 +24,7 @@ from sat2map.geo.gdal import FAILURES, reason
 from sat2map.geo.georeference import read_grid
 from sat2map.geo.read import open_raster
 from sat2map.geo.samples import warped, without_alpha
-from sat2map.geo.web_mercator import EDGE, HIGHEST_ZOOM, SIDE, find_coverage, pixel_size, zoom_of
+from sat2map.geo.web_mercator import EDGE, SIDE, Coverage, find_coverage, pixel_size, zoom_of
 from sat2map.images.bands import Limits
 from sat2map.images.levels import to_8_bits
 from sat2map.images.masks import PixelMask
@@ -58,9 +58,7 @@ class RasterFile:
         bands: Which are shown: red, green and blue, or one three times.
         mask: How their valid pixels are found.
         scale: Values of each that become 0 and 255, or None for 8 bits as they are.
-        bounds: West, south, east, north in degrees; all longitudes where it crosses 180 degrees.
-        centre: Longitude and latitude of its middle.
-        world: The same in web mercator (m).
+        coverage: Where it lies among the tiles of the world.
         max_zoom: The zoom of its own resolution.
         width: Columns.
         height: Rows.
@@ -72,9 +70,7 @@ class RasterFile:
     bands: tuple[int, ...]
     mask: PixelMask
     scale: Limits | None
-    bounds: tuple[float, float, float, float]
-    centre: tuple[float, float]
-    world: tuple[float, float, float, float]
+    coverage: Coverage
     max_zoom: int
     width: int
     height: int
@@ -83,14 +79,14 @@ class RasterFile:
         """Return the zoom at which a pixel is about `metres` wide on the ground, at most the raster's own."""
         if metres is None:
             return self.max_zoom
-        latitude = math.radians((self.bounds[1] + self.bounds[3]) / 2)
+        latitude = math.radians(self.coverage.centre[1])
         zoom = round(zoom_of(metres / math.cos(latitude)))
         return min(max(zoom, 0), self.max_zoom)
 
     def pixels(self, zoom: int) -> Area:
         """Return the rectangle that it covers among the pixels of the world at a zoom."""
         size = pixel_size(zoom)
-        left, bottom, right, top = self.world
+        left, bottom, right, top = self.coverage.world
         return Area(
             math.floor((EDGE - top) / size),
             math.floor((left + EDGE) / size),
@@ -205,14 +201,11 @@ def _inspect(name: str, path: Path, identity: str) -> RasterFile | str:
     try:
         with _open(path) as dataset:
             coverage = find_coverage(read_grid(dataset, str(path), []), str(path))
-            bounds, world = coverage.bounds, coverage.world
-            zoom = min(coverage.zooms()[1], HIGHEST_ZOOM)
             width, height = dataset.width, dataset.height
         with open_raster(path, bands=None, count=3) as raster:
             bands, mask, scale = raster.bands, raster.mask, raster.scale
-            return RasterFile(
-                name, path, identity, bands, mask, scale, bounds, coverage.centre, world, zoom, width, height
-            )
+            zoom = coverage.zooms()[1]
+            return RasterFile(name, path, identity, bands, mask, scale, coverage, zoom, width, height)
     except Sat2MapError as error:  # its words name the path
         return str(error).replace(str(path), label)
     except Exception as error:

@@ -71,7 +71,7 @@ def _document(root: ET.Element) -> bytes:
 
 def _add_layer(contents: ET.Element, one: WmtsLayer) -> None:
     layer = one.layer
-    west, south, east, north = layer.raster.bounds
+    west, south, east, north = layer.raster.coverage.bounds
     node = _add(contents, WMTS, "Layer")
     _add(node, OWS, "Title", layer.title)
     box = _add(node, OWS, "WGS84BoundingBox")

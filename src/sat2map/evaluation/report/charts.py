@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 # After Okabe and Ito: distinguishable by all kinds of colour vision, and readable on black and on white.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#8c6bb1")
@@ -22,22 +22,24 @@ class Line(NamedTuple):
     y: Sequence[float | None]
 
 
-def line_chart(
-    name: str,
-    title: str,
-    lines: Mapping[str, Line],
-    *,
-    mark: float | None = None,
-    span: float = 0,
-) -> str:
-    """Draw curves as an SVG element.
+class Chart(NamedTuple):
+    """A chart: its name, heading and caption, the lines and scores it draws, and the least range of y."""
+
+    name: str
+    title: str
+    caption: str
+    kind: Literal["validation", "train"]
+    scores: tuple[str, ...]
+    span: float = 0.2
+
+
+def line_chart(chart: Chart, lines: Mapping[str, Line], *, mark: float | None = None) -> str:
+    """Draw curves over the epochs as an SVG element.
 
     Args:
-        name: Of the chart, unique in its page: its ids start with it.
-        title: What it shows, for those who cannot see it.
+        chart: Whose name is unique in its page, as ids start with it.
         lines: By their name in the legend.
-        mark: An x to draw a dotted line at.
-        span: The least range of y, so that small changes look small.
+        mark: An epoch to draw a dotted line at.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
@@ -48,7 +50,7 @@ def line_chart(
 
     style: dict[str, Any] = {
         "svg.fonttype": "none",  # text stays text: small, sharp, and read aloud
-        "svg.hashsalt": name,
+        "svg.hashsalt": chart.name,
         "font.family": "sans-serif",
         "font.size": 10,
         "text.color": _INK,
@@ -67,7 +69,7 @@ def line_chart(
         drawing = Figure(figsize=(5.6, 3.1), layout="constrained")
         FigureCanvasSVG(drawing)
         axes = drawing.add_subplot()
-        draw_lines(axes, lines, mark=mark, span=span)
+        draw_lines(axes, lines, mark=mark, span=chart.span)
         axes.set_xlabel("epoch")
         if len(lines) > 1:
             drawing.legend(
@@ -76,11 +78,11 @@ def line_chart(
         file = io.StringIO()
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         drawing.savefig(file, format="svg", transparent=True, metadata=metadata)
-    return _inline(file.getvalue(), name, title)
+    return _inline(file.getvalue(), chart.name, f"{chart.title}: {chart.caption}")
 
 
 def draw_lines(axes: Any, lines: Mapping[str, Line], *, mark: float | None, span: float) -> None:
-    """Draw curves into matplotlib's axes (see `line_chart`)."""
+    """Draw curves into matplotlib's axes (see `line_chart`); y has at least the range `span`."""
     for (label, line), colour in zip(lines.items(), _COLOURS * len(lines), strict=False):
         y = [float("nan") if value is None else value for value in line.y]
         marker = "o" if len(y) <= 12 else None  # a single point is no line

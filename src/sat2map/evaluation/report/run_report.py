@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sat2map.evaluation.formatting import listed_scores
 from sat2map.evaluation.metrics import find_score
-from sat2map.evaluation.report.charts import Line, line_chart
+from sat2map.evaluation.report.charts import Chart, Line, line_chart
 from sat2map.evaluation.result import selection_metric
 from sat2map.images.pixels import read_image
 from sat2map.run_folder import BEST, SAMPLES
@@ -82,13 +82,7 @@ def describe_training(run: Path, settings: TrainSettings, log: RunLog) -> Traini
     curves: list[Curves] = []
     try:
         curves = curves_of(log)
-        charts = [
-            (
-                chart,
-                line_chart(chart.name, f"{chart.title}: {chart.caption}", lines, mark=mark, span=chart.span),
-            )
-            for chart, lines, mark in curves
-        ]
+        charts = [(one.chart, line_chart(one.chart, one.lines, mark=one.mark)) for one in curves]
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("matplotlib"):
             raise
@@ -113,17 +107,6 @@ def _samples(run: Path, log: RunLog) -> list[tuple[int, str, NDArray[np.uint8]]]
         caption = " · ".join([*where, f"step {step}", *listed_scores(line)])
         found.append((step, caption, read_image(paths[i]).pixels))
     return found
-
-
-class Chart(NamedTuple):
-    """A chart: its name, heading and caption, the lines and scores it draws, and the least range of y."""
-
-    name: str
-    title: str
-    caption: str
-    kind: Literal["validation", "train"]
-    scores: tuple[str, ...]
-    span: float = 0.2
 
 
 # "iou_" stands for all scores that start with it.

@@ -179,7 +179,7 @@ def _collection(request: Request, layer: MapLayer) -> Json:
     return {
         "id": layer.name,
         "title": layer.title,
-        "extent": {"spatial": {"bbox": [layer.raster.bounds], "crs": CRS84}},
+        "extent": {"spatial": {"bbox": [layer.raster.coverage.bounds], "crs": CRS84}},
         "crs": [CRS84, MERCATOR_URI],
         "storageCrs": CRS84,
         "links": links,
@@ -188,7 +188,7 @@ def _collection(request: Request, layer: MapLayer) -> Json:
 
 def _tileset(request: Request, layer: MapLayer, kind: str) -> Json:
     high = layer.max_zoom if kind == "map" else layer.zoom
-    west, south, east, north = layer.raster.bounds
+    west, south, east, north = layer.raster.coverage.bounds
     media = "image/png" if kind == "map" else MEDIA_TYPE
     item = _link(
         request, "item", f"read_{kind}_tile_of_set", media, layer=layer.name, tms=MATRIX_SET,
@@ -200,7 +200,7 @@ def _tileset(request: Request, layer: MapLayer, kind: str) -> Json:
         "crs": MERCATOR_URI,
         "tileMatrixSetURI": _SET_URI,
         "boundingBox": {"lowerLeft": [west, south], "upperRight": [east, north], "crs": CRS84},
-        "centerPoint": {"coordinates": layer.raster.centre, "tileMatrix": str(high), "crs": CRS84},
+        "centerPoint": {"coordinates": layer.raster.coverage.centre, "tileMatrix": str(high), "crs": CRS84},
         "tileMatrixSetLimits": [
             {**layer.raster.tile_limits(zoom), "tileMatrix": str(zoom)}
             for zoom in range(layer.min_zoom, high + 1)

@@ -60,7 +60,7 @@ def raster_routes(source: TileSource) -> APIRouter:
             if isinstance(raster, str)
             else RasterEntry(
                 name=name,
-                bounds=raster.bounds,
+                bounds=raster.coverage.bounds,
                 width=raster.width,
                 height=raster.height,
                 layers=[layer.kind for layer in layers_of(raster, model)],
@@ -136,6 +136,6 @@ def _tilejson(layer: MapLayer, tiles: str, high: int) -> TileJson:
         tiles=[tiles],
         minzoom=layer.min_zoom,
         maxzoom=high,
-        bounds=raster.bounds,
-        center=(*raster.centre, high),
+        bounds=raster.coverage.bounds,
+        center=(*raster.coverage.centre, high),
     )
