@@ -43,6 +43,7 @@ from sat2map.inference.drawing import Products, draw_block
 from sat2map.inference.resample import Resampling
 from sat2map.inference.scale import MIN_SIDE
 from sat2map.inference.tiling import Area, Span
+from sat2map.runtime.memory import give_back_memory
 
 DEFAULTS = RasterOptions()
 P = ParamSpec("P")
@@ -160,6 +161,7 @@ def translate_raster(
             )
             try:
                 work.translate()
+                give_back_memory()
                 grid = target.grid.part(wanted)
                 finished = [(write_cog(parts, layer, grid, options.compress), layer.path) for layer in layers]
                 for file, path in finished:
@@ -256,6 +258,8 @@ class _Work:
                 run_inside=self._timed(run_inside) if run_inside else None,
             )  # fmt: skip
             for block in blocks:
+                if block.area.left == todo.left:  # a new row of tiles
+                    give_back_memory()
                 something = something or block.values is not None
                 area = self.resampling.finished_by(block.area, wanted)
                 if area.height and area.width:
