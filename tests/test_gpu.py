@@ -1,4 +1,4 @@
-"""Tests that need a CUDA GPU: it draws what the CPU draws, trains, resumes, and leaves files for any machine."""
+"""Tests that need a CUDA GPU: it draws what a CPU draws, trains, resumes, and its files open anywhere."""
 
 from __future__ import annotations
 
