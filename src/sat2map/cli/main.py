@@ -37,6 +37,9 @@ Options of every command:
   -v, --verbose     Print more, with warnings of libraries.
   -V, --version     Print the version.
 """
+EXIT_CODES = """
+Exit codes: 0 done; 1 a fault of sat2map; 2 wrong usage or bad input; 3 findings of `data check`; 130 stopped.
+"""
 FAULT, BAD_INPUT, STOPPED, PIPE_CLOSED = 1, 2, 130, 141
 
 
@@ -98,7 +101,7 @@ def _dispatch(arguments: list[str], flags: dict[str, str]) -> None:
         print(
             "Turn satellite imagery into maps.\n\n"
             "Usage: sat2map COMMAND [OPTIONS]     (sat2map help COMMAND explains a command)\n"
-            f"{overview()}\n{GLOBAL_OPTIONS}{EXAMPLES}{_documentation()}",
+            f"{overview()}\n{GLOBAL_OPTIONS}{EXIT_CODES}{EXAMPLES}{_documentation()}",
             end="",
         )
         return
