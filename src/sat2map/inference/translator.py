@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sat2map.errors import ImageError
-from sat2map.images.levels import to_8_bits, use_limits
 from sat2map.images.palette.palette import Palette
-from sat2map.images.pixels import from_unit, read_image, resize, to_unit, with_bands
+from sat2map.images.pixels import from_unit, resize, to_unit
 from sat2map.inference.backends import ColourBackend, Engine, EngineOptions, Uint8Backend, open_engine
 from sat2map.inference.backends.options import DEFAULTS
 from sat2map.inference.blending import Block, Run, RunInside, blended_blocks
 from sat2map.inference.confidence import with_confidence
 from sat2map.inference.drawing import IMAGE_ONLY, Drawer, Drawn, Products, draw_block
 from sat2map.inference.resample import Resampling
-from sat2map.inference.scale import MIN_SIDE, size_at_model_scale
+from sat2map.inference.scale import size_at_model_scale
+from sat2map.inference.source import Source, check_pixels, source_pixels
 from sat2map.inference.tiling import Area, Grid, Span, pad_to
 from sat2map.inference.tta import average
 from sat2map.models.header import ModelHeader
 from sat2map.models.model import ModelLike
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 # Tiles of 640 px that share 32 px compute 1.11 pixels for each. On mosaics of 1,900 px, 98 % of the classes
 # are those of the mosaic in one piece (99 % with 960 px), and they agree with the true map as well as those,
@@ -34,7 +30,6 @@ if TYPE_CHECKING:
 PALETTE_TILE: Final = 640  # px
 IMAGE_TILE: Final = 512  # px
 
-Source: TypeAlias = "NDArray[Any] | str | Path | Image.Image"
 Progress = Callable[[int, int], None]
 
 
@@ -136,7 +131,7 @@ class Translator:
             ImageError: The image cannot be read, has another type or number of bands, or is too small.
             SettingsError: `gsd` is not positive, or the model does not know its own.
         """
-        pixels = self._pixels(source)
+        pixels = source_pixels(source, self.header)
         size = size_at_model_scale(self.header, pixels.shape[:2], gsd)
         if self._draws_bytes and not self.tta and max(size) <= self.header.max_untiled_size:
             (generated,) = self.batch([pixels], gsd=gsd)
@@ -162,7 +157,7 @@ class Translator:
             ImageError: As in `__call__`.
         """
         for source in sources:
-            self._check(source)
+            check_pixels(source, self.header)
         assert all(source.shape == sources[0].shape for source in sources)
         outer = sources[0].shape[:2]
         height, width = size_at_model_scale(self.header, outer, gsd)
@@ -203,7 +198,7 @@ class Translator:
             ImageError: As in `__call__`.
             ModelFileError: The model has no classes, and they are asked for.
         """
-        self._check(source)
+        check_pixels(source, self.header)
         self.drawer.check(products)
         outer = source.shape[:2]
         height, width = size_at_model_scale(self.header, outer, gsd)
@@ -233,7 +228,7 @@ class Translator:
 
     def run(self, source: NDArray[np.uint8], progress: Progress = _no_progress) -> NDArray[np.float32]:
         """Return all outputs of the network for an image at the model's scale, float32 (outputs, h, w)."""
-        self._check(source)
+        check_pixels(source, self.header)
         total: NDArray[np.float32] | None = None
         for block in self._blocks(source, self.network, progress):
             area, values = block.area, block.values
@@ -332,37 +327,8 @@ class Translator:
                 confidence[here] = drawn.confidence
         return Drawn(np.moveaxis(image, -1, 0), classes, confidence)
 
-    def _pixels(self, source: Source) -> NDArray[np.uint8]:
-        """Return the pixels of whatever `__call__` takes, with as many bands as the model wants."""
-        bands = self.header.generator.source_bands
-        if isinstance(source, str | Path):
-            picture = read_image(Path(source), bands=bands, stretch=use_limits(self.header.limits))
-            return with_bands(picture.pixels, bands, Path(source))
-        if not isinstance(source, np.ndarray):
-            image = np.asarray(source.convert({1: "L", 3: "RGB"}.get(bands, source.mode)))
-            source = image.reshape(*image.shape[:2], -1)
-        limits = self.header.limits
-        if limits is not None and source.dtype != np.uint8 and source.ndim == 3 and source.shape[2] == bands:
-            source = np.moveaxis(to_8_bits(np.moveaxis(source, -1, 0), limits), 0, -1)
-        self._check(source)
-        return source
-
     def _padded(self, source: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Fill an image up by reflection to sides that the network takes."""
         divisor = self.header.generator.size_divisor
         down, across = (-side % divisor for side in source.shape[:2])
         return np.pad(source, ((0, down), (0, across), (0, 0)), mode="reflect")
-
-    def _check(self, source: NDArray[np.uint8]) -> None:
-        bands = self.header.generator.source_bands
-        if source.dtype != np.uint8:
-            raise ImageError(
-                f"the image is {source.dtype}, but this model takes uint8 in 0..255", hint="scale it first"
-            )
-        if source.ndim != 3 or source.shape[2] != bands:
-            raise ImageError(
-                f"the image has shape {source.shape}, but this model takes (height, width, {bands})"
-            )
-        if min(source.shape[:2]) < MIN_SIDE:
-            height, width = source.shape[:2]
-            raise ImageError(f"the image is {width} x {height} px: it needs {MIN_SIDE} px a side or more")
