@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def measure(
-    folder: Path, presets: list[str], before: Path | None, rounds: int
+    folder: Path, presets: list[str], before: Path | None, rounds: int, *, idle: bool = True
 ) -> dict[str, dict[str, list[float]]]:
     """Return seconds by work and case: one core, idle, busy and, of the other version, busy before."""
     sat2map(HERE, "data", "synth", folder / "pairs", "--count", 40, "--seed", 1)
@@ -63,6 +63,8 @@ def measure(
         "translate a raster": partial(translate, raster),
     }
     cases = {"one core": (HERE, True, False), "idle": (HERE, False, False), "busy": (HERE, False, True)}
+    if not idle:
+        del cases["idle"]
     if before:
         cases["busy before"] = (before.resolve(), False, True)
     rows: dict[str, dict[str, list[float]]] = {work: {case: [] for case in cases} for work in works}
@@ -96,7 +98,7 @@ def report(rows: dict[str, dict[str, list[float]]]) -> str:
 
 def train(preset: str, pairs: Path, sources: Path, run: Path) -> float:
     """Return the seconds of a training step: the mean over a short run, its first line left out."""
-    sat2map(sources, "train", preset, "--data", pairs, "--run", run, "--epochs", 4, "--validate-every", 4)
+    sat2map(sources, "train", preset, "--data", pairs, "--run", run, "--epochs", 2, "--validate-every", 2)
     settings = json.loads((run / "settings.json").read_text())
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     speeds = [line["images_per_second"] for line in lines if "images_per_second" in line]

@@ -93,7 +93,7 @@ def scale_rows(model: Path, folder: Path, *, side: int) -> list[Row]:
 def memory_rows(model: Path, folder: Path, clock: Clock, *, sides: tuple[int, int]) -> list[Row]:
     """Take the peak of memory for a large raster, and what it has over a smaller one."""
     name = f"Peak memory of a raster of {sides[1]} x {sides[1]} px, bundled network"
-    if not clock.begin(name, needs=sum(side**2 for side in sides) / 6e6):
+    if not clock.begin(name, needs=sum(side**2 for side in sides) / 3e6):
         return []
     small, large = (rasters.run(model, side, folder, gsd=0.9)["peak_mb"] for side in sides)
     return [

@@ -87,8 +87,8 @@ def run_bench(
             "jobs": lambda: _jobs(folder, clock, quick=quick),
             "training": lambda: _training(folder, clock, quick=quick),
             "busy": lambda: _busy(folder, clock, quick=quick),
-            "folder": lambda: _folders(paper, ours, folder, threads, clock, quick=quick),
             "memory": lambda: _memory(paper, ours, folder, clock, quick=quick),
+            "folder": lambda: _folders(paper, ours, folder, threads, clock, quick=quick),
         }
         for group, stage in stages.items():
             if group not in only:
@@ -253,7 +253,7 @@ def _busy(folder: Path, clock: Clock, *, quick: bool) -> list[Row]:
         return []
     if not clock.begin("beside a busy program", needs=70):
         return []
-    measured = busy.measure(folder / "busy", ["tiny"], None, 2)
+    measured = busy.measure(folder / "busy", ["tiny"], None, 2, idle=False)
     group = "Beside a program that keeps all cores but one busy, over the time on one core alone"
     ratios = {
         work: [b / a for a, b in zip(row["one core"], row["busy"], strict=True)]

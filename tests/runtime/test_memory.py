@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -37,3 +38,15 @@ def test_where_it_cannot_nothing_happens(monkeypatch: pytest.MonkeyPatch, error:
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
     memory.give_back_memory()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_pause_of_the_collector_ends_as_it_was_found(enabled: bool) -> None:
+    was_enabled = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with memory.collector_paused():
+            assert not gc.isenabled()
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()

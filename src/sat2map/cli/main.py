@@ -124,9 +124,12 @@ def _dispatch(arguments: list[str], flags: dict[str, str]) -> None:
     from sat2map.runtime.cpu import prepare_openmp, watch_load
 
     watch_load()  # while modules are imported
-    from sat2map.cli.parsing import parse
+    from sat2map.runtime.memory import collector_paused
 
-    invocation = parse(name, arguments[length:])
+    with collector_paused():
+        from sat2map.cli.parsing import parse
+
+        invocation = parse(name, arguments[length:])
     flags.update(invocation.flags)
     prepare_openmp()  # before the command imports PyTorch
     invocation.call()

@@ -22,6 +22,7 @@ from sat2map.cli.flags import (
 from sat2map.cli.raster import RasterArgs, translate_rasters
 from sat2map.cli.terminal import counted, print_error, print_notes, progress_bar, say
 from sat2map.errors import Sat2MapError, SettingsError
+from sat2map.runtime.memory import collector_paused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,11 +70,12 @@ def translate(
         sat2map translate ortho.tif --output map.tif
         sat2map translate ortho.tif --output map.tif --colors dark
     """
-    from sat2map.geo.detect import is_raster
-    from sat2map.inference import Translator
-    from sat2map.inference.backends import EngineOptions
-    from sat2map.inference.image_files import for_pictures, plan_jobs
-    from sat2map.models.model import Model
+    with collector_paused():
+        from sat2map.geo.detect import is_raster
+        from sat2map.inference import Translator
+        from sat2map.inference.backends import EngineOptions
+        from sat2map.inference.image_files import for_pictures, plan_jobs
+        from sat2map.models.model import Model
 
     jobs = plan_jobs(inputs, output, overwrite=overwrite, resume=raster.resume, is_raster=is_raster)
     images = [job for job in jobs if not job.raster]
@@ -96,7 +98,8 @@ def translate(
     )
     if raster_options is None:
         options = for_pictures(options, len(jobs), tta=tta)
-    translator = Translator.open(path, options, tta=tta, colors=colors)
+    with collector_paused():  # it imports the engine
+        translator = Translator.open(path, options, tta=tta, colors=colors)
     failed = 0
     for is_of_rasters, group in groupby(jobs, key=lambda job: bool(job.raster)):  # in the order of the inputs
         if is_of_rasters:
